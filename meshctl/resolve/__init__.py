@@ -21,6 +21,7 @@ from meshctl.platforms import registry
 from meshctl.resolve import (
     addresses,
     allocatable,
+    claims,
     docker_hub,
     endpoint_notes,
     existing_file_systems,
@@ -69,7 +70,7 @@ def resolve(
     carried = (*carried, *gateways.workloads(mesh, environment))
     zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "")
     zone = zone or _first_zone(environment)
-    counts = (workloads.claims(mesh), workloads.most_claims(mesh))
+    counts = (claims.least(mesh), claims.most(mesh))
     place = storage.Place(mesh, name, environment, catalog, facts, zone, *counts)
     stored = storage.resolve(place)
     carried = existing_storage.mounted(carried, stored.file_systems, stored.blocks, facts, mesh.name)
@@ -85,6 +86,7 @@ def resolve(
         *workloads.gaps(carried, made.made, usable),
         *queues.gaps(carried, facts),
         *scaling.gaps(carried, facts, served, nodes_are_made=platform.nodes.made_of is not None),
+        *scaling.shortages(carried, made.made, usable),
         *racks.gaps(carried, made.made, platform.name, catalog, facts),
     ]
     carried = carried if gaps else roll_outs.decided(carried, made.made, usable)

@@ -13,7 +13,7 @@ from meshctl.model.observed import Facts
 from meshctl.model.served_apis import LEADER_WORKER_SET, POD_METRICS
 from meshctl.resolve import packing
 from meshctl.resolve.allocatable import Usable
-from meshctl.resolve.workloads import Home, most_pods_of
+from meshctl.resolve.workloads import Home, most_pods_of, pods_of
 from meshctl.words import pluralize
 
 Claims = Mapping[str, tuple[int, int]]
@@ -36,6 +36,28 @@ def gaps(
                 wanted="replicas by the CPU that its pods use",
                 best="the cluster does not measure it: it serves no metrics.k8s.io",
                 hint=f"{_INSTALL_METRICS}, or scale by a metric of the pods: `metric: {scaling.QUEUE_DEPTH}`",
+            )
+
+
+def shortages(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[str, Usable]) -> Iterator[Gap]:
+    """The most that load may ask for must have room on the most nodes that the pool may get. Of workloads whose least
+    has room: the others have a gap of their own."""
+    homes = {pool.name: Home(pool, usable[pool.name]) for pool in pools}
+    for workload in workloads:
+        home = homes.get(workload.pool)
+        if home is None or not workload.has_range or home.places(pods_of(workload, home.pool)) < workload.pods:
+            continue
+        pool, pods = home.pool, most_pods_of(workload, home.pool)
+        places = home.places(pods) + pods.fit_on(home.node) * max(pool.nodes_max - pool.nodes, 0)
+        fitting = places // workload.nodes_per_replica
+        if workload.most_pods > places:
+            yield Gap(
+                subject=f"workload/{workload.name}",
+                wanted=f"up to {workload.at_most} replicas on pool {pool.name}",
+                best=f"{fitting} have room on the {pluralize(max(pool.nodes_max, pool.nodes), 'node')} ({pool.machine})"
+                f" that it may have{home.pods_of_others}",
+                hint=f"raise pools.{pool.name}.nodes.max, or write"
+                f" `replicas: {{min: {workload.replicas}, max: {fitting}}}`",
             )
 
 

@@ -70,7 +70,7 @@ def replicas_of(mesh: mesh_model.Mesh, workload: mesh_model.Workload) -> int:
     return workload.replicas.min if workload.replicas else 1
 
 
-def _most_replicas(workload: mesh_model.Workload) -> int:
+def most_replicas_of(workload: mesh_model.Workload) -> int:
     """The most that load can bring; 0 for a number of replicas."""
     bounds = workload.replicas
     return bounds.max if bounds is not None and bounds.max > bounds.min else 0
@@ -79,24 +79,6 @@ def _most_replicas(workload: mesh_model.Workload) -> int:
 def nodes_per_replica(workload: mesh_model.Workload) -> int:
     """How many pods a replica has: those of a group, which only what serves has."""
     return workload.nodes or 1 if workload.kind in ("inference", "service") else 1
-
-
-def claims(mesh: mesh_model.Mesh) -> dict[str, int]:
-    """How many pods mount each storage."""
-    return _claims(mesh, lambda workload: replicas_of(mesh, workload))
-
-
-def most_claims(mesh: mesh_model.Mesh) -> dict[str, int]:
-    """How many pods mount each storage, where load has brought as many as it can."""
-    return _claims(mesh, lambda workload: max(replicas_of(mesh, workload), _most_replicas(workload)))
-
-
-def _claims(mesh: mesh_model.Mesh, replicas: Callable[[mesh_model.Workload], int]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for workload in mesh.workloads.values():
-        for storage in workload.mounts:
-            counts[storage] = counts.get(storage, 0) + replicas(workload) * nodes_per_replica(workload)
-    return counts
 
 
 # Fields that both models have by the same name, which the deployment takes over as the mesh has them; one that the mesh
@@ -116,7 +98,7 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
         secret_files={key: secret for key, secret in workload.secrets.items() if key.startswith("/")},
         files={path: mesh.text(file) for path, file in workload.files.items()},
         replicas=replicas_of(mesh, workload),
-        most_replicas=_most_replicas(workload),
+        most_replicas=most_replicas_of(workload),
         scale=Scale(**workload.scale.model_dump()) if workload.scale else None,
         nodes_per_replica=nodes_per_replica(workload),
         accelerators=0 if resources.accelerators == "all" else resources.accelerators,  # see `whole_nodes`
@@ -216,7 +198,7 @@ def gaps(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[s
         if impossible:
             all_gaps.append(impossible)
             continue
-        shortage = _too_many(workload, home) or _kept_off(workload, home) or _too_many_by_load(workload, home)
+        shortage = _too_many(workload, home) or _kept_off(workload, home)
         if shortage:
             all_gaps.append(shortage)
             continue
@@ -349,24 +331,6 @@ def _too_many(workload: Workload, home: Home) -> Gap | None:
         best=f"{home.places(pods)} fit on its {pluralize(pool.nodes, 'node')} ({pool.machine}){why}"
         f"{home.pods_of_others}",
         hint="raise the pool's nodes (nodes.min of a range), or lower the workload's replicas",
-    )
-
-
-def _too_many_by_load(workload: Workload, home: Home) -> Gap | None:
-    """The most that load may ask for must have room on the most nodes that the pool may get."""
-    if not workload.has_range:
-        return None
-    pool, pods = home.pool, most_pods_of(workload, home.pool)
-    places = home.places(pods) + pods.fit_on(home.node) * max(pool.nodes_max - pool.nodes, 0)
-    if workload.most_pods <= places:
-        return None
-    fitting = places // workload.nodes_per_replica
-    return Gap(
-        subject=f"workload/{workload.name}",
-        wanted=f"up to {workload.at_most} replicas on pool {pool.name}",
-        best=f"{fitting} have room on the {pluralize(max(pool.nodes_max, pool.nodes), 'node')} ({pool.machine}) that it"
-        f" may have{home.pods_of_others}",
-        hint=f"raise pools.{pool.name}.nodes.max, or write `replicas: {{min: {workload.replicas}, max: {fitting}}}`",
     )
 
 

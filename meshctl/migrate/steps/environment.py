@@ -207,15 +207,6 @@ def check_running(context: StepContext) -> dict[str, Any]:
     return {"pods": pods}
 
 
-def count_replicas(context: StepContext) -> dict[str, Any]:
-    """How many replicas the source has of workloads that follow load: the target starts with as many."""
-    counts = {}
-    for name in sorted(context.step.workloads):
-        size = context.plan.source.workload(name).nodes_per_replica
-        counts[name] = len([pod for pod in _alive(context, name) if not pod.stopping]) // size
-    return {"replicas": counts}
-
-
 def _refuse_pending(source: str, pending: PendingChanges) -> None:
     """Raises: MigrationError if an `up` of the source would change more than its workloads, or would create deleted
     resources again."""
