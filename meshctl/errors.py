@@ -23,6 +23,7 @@
         AmbiguousStepError         ambiguous      3   can't tell whether an interrupted step took effect
         ParityError                parity         3   source and target differ; the cutover is refused
         StoppedByFieldsError       migration       3   a step was refused for what other programs have set
+      ShiftError                   shift           3   a step of a shift failed at a safe point; names the next command
       LabError                     lab            1
       InterruptedByUserError       interrupted  130
 
@@ -229,6 +230,11 @@ class StoppedByFieldsError(MigrationError):
     def __init__(self, what: str, *, fields: list[OwnedField], why: str = "", hint: str = "") -> None:
         super().__init__(what, why=why, hint=hint)
         self.fields = fields
+
+
+class ShiftError(MeshError):
+    code = "shift"
+    exit_code = 3
 
 
 class LabError(MeshError):

@@ -19,10 +19,10 @@ from meshctl.deploy.session import Session
 from meshctl.engine import stack_locks
 from meshctl.engine.state_store import StateStore, keeps_journals, open_state_store
 from meshctl.errors import UnreadableError
-from meshctl.model.deployment import Deployment, Resolution
+from meshctl.model.deployment import POOL_LABEL, Deployment, Resolution
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh
-from meshctl.model.observed import Facts
+from meshctl.model.observed import Facts, ShiftsInForce
 from meshctl.model.one_workload import mesh_of_workload
 from meshctl.objects import object_access
 from meshctl.platforms import registry
@@ -81,14 +81,16 @@ class Project:
         platform = registry.platform(declared.provider)
         nodes_are_given = platform.nodes.made_of is None
         access = self.access(environment) if nodes_are_given else None
-        facts = self._facts(access, declared) if access is not None else None
+        shifts = self.session.shifts_in_force(environment)
+        facts = at_home(self._facts(access, declared), shifts) if access is not None else None
         facts = self._with_existing_file_systems(environment, self._with_existing_claims(environment, facts))
         remarks = facts.notes if facts is not None else ()
         if access is not None:
             remarks = (*remarks, *platform.words.notes(declared))
-        self.session.remarks[environment] = remarks
+        self.session.remarks[environment] = (*remarks, *shifts.notes)
         served = self._served_apis(environment) if not nodes_are_given else ()
-        return resolve(self.mesh, self.environments, environment, self.catalog, facts, served=served)
+        resolution = resolve(self.mesh, self.environments, environment, self.catalog, facts, served=served)
+        return _with_shifts(resolution, shifts)
 
     def _served_apis(self, environment: str) -> tuple[str, ...]:
         """What an existing cluster serves in which nodes are made; it is asked only if the mesh has groups of pods,
@@ -191,6 +193,27 @@ class Project:
         if cluster is None or not same_provider or not cluster.account(declared):
             return deployment  # bucket names don't depend on the account, so they are the resolved ones
         return object_access.with_saved_names(deployment, self.session.state(deployment.environment))
+
+
+def at_home(facts: Facts, shifts: ShiftsInForce) -> Facts:
+    """The facts with the nodes of shifts in the pools that they belong to: a shift changes no pool, and so no node is
+    to be chosen anew because of it."""
+    nodes = tuple(
+        node.model_copy(update={"labels": {**node.labels, POOL_LABEL: shifts.nodes[node.name].home}})
+        if node.name in shifts.nodes
+        else node
+        for node in facts.nodes
+    )
+    return facts.model_copy(update={"nodes": nodes})
+
+
+def _with_shifts(resolution: Resolution, shifts: ShiftsInForce) -> Resolution:
+    deployment = resolution.deployment
+    if deployment is None or not (shifts.nodes or shifts.waiting):
+        return resolution
+    existing = {name for pool in deployment.pools for name in pool.node_names}
+    jobs = shifts.waiting & {workload.name for workload in deployment.workloads}
+    return resolution.model_copy(update={"deployment": deployment.shifted(existing & shifts.nodes.keys(), jobs)})
 
 
 def _text_or_none(store: StateStore, path: str) -> str | None:

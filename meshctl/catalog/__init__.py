@@ -81,6 +81,8 @@ class Machine:
     pods: int = 0  # the most that a node may have; 0 = the type doesn't say
     interface_addresses: int = 0  # of one network interface of card 0; 0 = not known
     offers: Offers | None = field(default=None, compare=False)  # in which regions and zones; None = not known
+    # on-demand, by region: of regions that `prices` does not have
+    region_prices: Mapping[str, ListPrice] = field(default_factory=dict, compare=False)
 
     @property
     def node_labels(self) -> dict[str, str]:
@@ -88,6 +90,11 @@ class Machine:
         return registry.platform(self.provider).nodes.labels(self)
 
     def price(self, market: str, region: str) -> ListPrice | None:
+        own = self.own_price(market, region)
+        return own or (self.region_prices.get(region) if market == "on-demand" else None)
+
+    def own_price(self, market: str, region: str) -> ListPrice | None:
+        """Of its row, without the tables of other regions."""
         return next((p for p in self.prices if p.market == market and p.region in ("", region)), None)
 
 

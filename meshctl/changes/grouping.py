@@ -56,6 +56,7 @@ class Plan:
     losses: tuple[Loss, ...] = ()
     notes: tuple[str, ...] = ()
     outside: tuple[Change, ...] = ()
+    price_sources: tuple[str, ...] = ()  # of the costs, for people: `check` has them in its JSON
 
     @property
     def pending(self) -> bool:

@@ -48,6 +48,7 @@ def _text(plan: Plan, counts: list[str], nothing: str, warnings: list[str], *, r
     lines += [f"  note: {note}" for note in plan.notes]
     lines += warnings
     lines.append(f"  cost: {_usd(plan.hourly_usd_before)} -> {_usd(plan.hourly_usd_after)}")
+    lines += [f"    {source}" for source in plan.price_sources] if resources else []
     return "\n".join(map(one_line, lines)) + "\n"
 
 

@@ -31,6 +31,7 @@ from meshctl.cli.plan import plan
 from meshctl.cli.restart import restart
 from meshctl.cli.schema import schema
 from meshctl.cli.setup import setup
+from meshctl.cli.shift import shift
 from meshctl.cli.status import status
 from meshctl.cli.streams import open_streams
 from meshctl.cli.up import destroy, up
@@ -93,7 +94,7 @@ def _enter(directory: Path) -> None:
         ) from error
 
 
-for command in (check, plan, up, restart, destroy, status, migrate, expand, contract, setup, doctor, schema):
+for command in (check, plan, up, restart, destroy, status, shift, migrate, expand, contract, setup, doctor, schema):
     app.command()(command)
 app.command("eks-token")(eks_token)
 app.add_typer(migrations_app, name="migrations", cls=Group)

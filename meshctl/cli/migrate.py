@@ -224,16 +224,22 @@ def opened_migrations(context: Context, *environments: str, break_lock: bool = F
 
     Raises: UsageError when environments.yaml lacks one of `environments`.
     """
+    from meshctl.cli.guards import refuse_if_shifted
     from meshctl.cli.opened import opened
     from meshctl.engine.state_store import open_state_store
     from meshctl.migrate.engine_gateway import build_gateway
     from meshctl.migrate.migration import Migrations
 
     with opened(context, "migrate", break_lock=break_lock) as mesh:
-        for name in environments:
-            mesh.checked_name(name)
+
+        def refuse_shifted() -> None:
+            for name in environments:
+                refuse_if_shifted(mesh, mesh.checked_name(name), "migrate")
+
+        refuse_shifted()
         store = open_state_store(mesh.environments.state.backend, context.folder)
         migrations = Migrations(mesh.mesh.name, build_gateway(mesh), store, _reporter(context), break_lock=break_lock)
+        migrations.check = refuse_shifted  # again: a shift may have begun while the migration was planned
         mesh.on_stop.append(migrations.stop.request)
         yield migrations
 

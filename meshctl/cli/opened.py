@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from meshctl.cli import signals
 from meshctl.cli.context import Context
 from meshctl.deploy.session import Session
 from meshctl.project import Project
+from meshctl.shift import in_force
 
 
 @contextmanager
@@ -20,5 +22,6 @@ def opened(context: Context, command: str, *, break_lock: bool = False) -> Itera
     mesh, environments = context.load()
     session = Session(context.folder, mesh.name, environments, context.progress(), break_lock, command)
     project = Project(mesh, environments, session)
+    session.shifts_in_force = partial(in_force.of_project, project)
     with signals.finishing(session.program, project.on_stop):
         yield project

@@ -10,6 +10,7 @@ import typer
 
 from meshctl.cli import error_reports
 from meshctl.cli.context import Context
+from meshctl.cli.up import RefreshImages
 
 if TYPE_CHECKING:
     from meshctl.changes import Plan
@@ -30,6 +31,7 @@ def plan(
             "--no-refresh", help="Don't check AWS and the cluster for drift: faster, but changes by others are missed."
         ),
     ] = False,
+    refresh_images: RefreshImages = False,
     resources: Annotated[bool, typer.Option("--resources", help="List each resource under its subject.")] = False,
 ) -> None:
     """Preview: changes in mesh terms first, resources as detail."""
@@ -47,6 +49,7 @@ def plan(
         plan_file.check_place(out)
     with opened(context, "plan") as mesh:
         mesh.session.refresh = not no_refresh
+        mesh.session.refresh_images = refresh_images
         plans, errors = _plans(mesh, names)
     if context.output == "json":
         documents = [each.document() for each in plans]

@@ -25,9 +25,9 @@ def restart(
 ) -> None:
     """Run a training or batch job again, or replace the pods of a service, as the last `up` declared them."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
+    from meshctl.cli.guards import refuse_if_busy, refuse_restart_without_nodes
     from meshctl.cli.opened import opened
     from meshctl.cli.up import seconds_of
-    from meshctl.migrate.journal import guard
     from meshctl.operate import restart as restarts
 
     context: Context = ctx.obj
@@ -36,14 +36,15 @@ def restart(
         names = [mesh.checked_name(environment)] if environment else list(mesh.environments.environments)
         deployment = restarts.environment_of_workload(mesh.session, names, workload)
         where = mesh.checked_name(deployment.environment)
-        guard.refuse_if_migrating(mesh, where, "restart")
-        mesh.session.check = partial(guard.refuse_if_migrating, mesh, where, "restart")
+        refuse_if_busy(mesh, where, "restart")
+        refuse_restart_without_nodes(mesh, where, workload)
+        mesh.session.check = partial(refuse_if_busy, mesh, where, "restart")
         note = restarts.unapplied_changes(deployment, lambda: mesh.deployment(where), workload)
         if note:
             context.say(note)
         if context.must_confirm and restarts.has_running_work(mesh.session, deployment, workload):
             context.confirm(f"{workload} is still running in {where}: stop it and run it again from the start?")
-            guard.refuse_if_migrating(mesh, where, "restart")  # a migration may have begun while the question was open
+            refuse_if_busy(mesh, where, "restart")  # a migration may have begun while the question was open
         done = restarts.restart(mesh.session, deployment, workload, timeout_s=limit_s)
     if context.output == "json":
         kind = deployment.workload(workload).kind

@@ -39,6 +39,13 @@ TakeOver = Annotated[
     ),
 ]
 
+RefreshImages = Annotated[
+    bool,
+    typer.Option(
+        "--refresh-images", help="Move nodes to the newest release of their image, and add-ons to theirs: see `plan`."
+    ),
+]
+
 _ForgetCluster = Annotated[
     bool,
     typer.Option(
@@ -82,27 +89,31 @@ def up(
             "--no-refresh", help="Don't check AWS and the cluster for drift first: changes by others are not repaired."
         ),
     ] = False,
+    refresh_images: RefreshImages = False,
     break_lock: _BreakLock = False,
 ) -> None:
     """Bring an environment up, or up to date. Data is deleted only if you allow it and confirm the name."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
+    from meshctl.cli.guards import refuse_if_busy
     from meshctl.cli.opened import opened
+    from meshctl.cli.shift import return_due_of
     from meshctl.deploy.capacity_wait import until_there_is_capacity
     from meshctl.deploy.fields import ownership
     from meshctl.deploy.guards.protection import refused_by_up
-    from meshctl.migrate.journal import guard
 
     context: Context = ctx.obj
     wait_s = seconds_of(wait_for_capacity, "--wait-for-capacity")
     if object_storage_only:
-        _refuse_with_buckets_alone(plan, allow_data_loss=allow_data_loss, waits=bool(wait_s))
+        _refuse_with_buckets_alone(plan, allow_data_loss=allow_data_loss, more=bool(wait_s) or refresh_images)
     with opened(context, "up", break_lock=break_lock) as mesh:
         mesh.session.ready_timeout_s = seconds_of(timeout)
         mesh.session.refresh = not no_refresh
-        guard.refuse_if_migrating(mesh, mesh.checked_name(environment), "up")
-        mesh.session.check = partial(guard.refuse_if_migrating, mesh, environment, "up")
+        mesh.session.refresh_images = refresh_images
+        refuse_if_busy(mesh, mesh.checked_name(environment), "up")
+        mesh.session.check = partial(refuse_if_busy, mesh, environment, "up")
         if forget_cluster:
             _forget_cluster(context, mesh, environment, confirm, "up")
+        return_due_of(context, mesh, environment, break_lock=break_lock)
         deployment = mesh.deployment(environment)
         mesh.session.take_over = ownership.checked_take_over(take_over or (), deployment)
         if object_storage_only:
@@ -112,7 +123,7 @@ def up(
         if plan is not None or context.must_confirm or allow_data_loss:
             preview = mesh.session.plan(deployment)
             _agree(context, preview, plan, refused=None if allow_data_loss else refused_by_up, confirm=confirm)
-        guard.refuse_if_migrating(mesh, environment, "up")  # a migration may have begun while the question was open
+        refuse_if_busy(mesh, environment, "up")  # a migration may have begun while the question was open
         previews = iter([preview])  # of the first try alone: a later one has to look again at what it would lose
         result = until_there_is_capacity(
             lambda: mesh.session.up(deployment, previewed=next(previews, None), allow_data_loss=allow_data_loss),
@@ -132,23 +143,24 @@ def up(
         raise result.failed_jobs
 
 
-def _refuse_with_buckets_alone(plan: Path | None, *, allow_data_loss: bool, waits: bool) -> None:
+def _refuse_with_buckets_alone(plan: Path | None, *, allow_data_loss: bool, more: bool) -> None:
     """Raises: UsageError for options that can't be combined with `--object-storage-only`."""
-    if plan is not None or allow_data_loss or waits:
+    if plan is not None or allow_data_loss or more:
         raise UsageError(
-            "--object-storage-only can't be combined with --plan, --allow-data-loss or --wait-for-capacity",
+            "--object-storage-only can't be combined with --plan, --allow-data-loss, --wait-for-capacity or"
+            " --refresh-images",
             why="it only creates and configures buckets: it deletes none, and changes nothing else",
         )
 
 
 def _up_object_storage(context: Context, mesh: Project, deployment: Deployment) -> None:
     """Raises: InterruptedByUserError, and as `Session.up_object_storage`."""
+    from meshctl.cli.guards import refuse_if_busy
     from meshctl.deploy.guards.protection import refused_by_up
-    from meshctl.migrate.journal import guard
 
     if context.must_confirm:
         _agree(context, mesh.session.plan_object_storage(deployment), None, refused=refused_by_up)
-    guard.refuse_if_migrating(mesh, deployment.environment, "up")
+    refuse_if_busy(mesh, deployment.environment, "up")
     _show(context, mesh.session.up_object_storage(deployment), {})
 
 
@@ -156,15 +168,16 @@ def _forget_cluster(
     context: Context, mesh: Project, environment: str, confirm: str, command: Literal["up", "destroy"]
 ) -> None:
     """Raises: ProtectedDataError when the name isn't given, UsageError when the cluster is still there, LockedError."""
+    from meshctl.cli.guards import end_shifts, refuse_if_busy
     from meshctl.deploy.guards.protection import lost_with_cluster
-    from meshctl.migrate.journal import guard
 
     declared = mesh.access(environment)
     warning = "nodes and volumes of a forgotten cluster are not deleted: if the cluster still exists, they cost money"
     lost = lost_with_cluster(mesh.session.state(environment))
     data_loss.ask(context, environment, lost, refused=None, confirm=confirm, warning=warning)
-    guard.refuse_if_migrating(mesh, environment, command)
+    refuse_if_busy(mesh, environment, command)
     mesh.session.forget_cluster(environment, declared)
+    end_shifts(mesh, environment)
 
 
 def _agree(
@@ -223,17 +236,18 @@ def destroy(
 ) -> None:
     """Delete everything that `up` made there. Data is deleted only if you allow it and confirm the name."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
+    from meshctl.cli.guards import end_shifts, refuse_if_busy, refuse_if_shifted
     from meshctl.cli.opened import opened
     from meshctl.deploy.guards.protection import refused_by_destroy
     from meshctl.deploy.unmanaged_stacks import unmanaged_stacks_text
     from meshctl.engine.events import deletions
-    from meshctl.migrate.journal import guard
 
     context: Context = ctx.obj
     with opened(context, "destroy", break_lock=break_lock) as mesh:
-        guard.refuse_if_migrating(mesh, mesh.checked_or_deployed_name(environment), "destroy")
+        refuse_if_busy(mesh, mesh.checked_or_deployed_name(environment), "destroy")
         if forget_cluster:
             _forget_cluster(context, mesh, environment, confirm, "destroy")
+        refuse_if_shifted(mesh, environment, "destroy")
         lost = mesh.session.lost_by_destroy(environment)
         refused = None if allow_data_loss else refused_by_destroy
         data_loss.ask(context, environment, lost, refused=refused, confirm=confirm)
@@ -243,11 +257,10 @@ def destroy(
             steps = mesh.session.destroy_plan(environment)
             if steps:
                 context.confirm(f"delete {len(steps)} resources of {environment}?")
-        guard.refuse_if_migrating(
-            mesh, environment, "destroy"
-        )  # a migration may have begun while the question was open
+        refuse_if_busy(mesh, environment, "destroy")  # a migration may have begun while the question was open
         # nobody was asked if there was no data to lose: data written since then is refused
         deleted = len(deletions(mesh.session.destroy(environment, allow_data_loss=bool(lost))))
+        end_shifts(mesh, environment)
         unmanaged = () if deleted else mesh.session.unmanaged_stacks()
     if context.output == "json":
         context.print_json({"environment": environment, "deleted": deleted, **data_loss.document(lost)})

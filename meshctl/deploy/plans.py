@@ -6,6 +6,7 @@ Called by `preview`, by `session` after an `up`, and by `bucket_runs`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from meshctl.changes import Change, Plan, changed_groups, endpoint_access, group, roll_outs, storage
@@ -16,7 +17,7 @@ from meshctl.model.deployment import Deployment, ObjectStore
 from meshctl.model.resource_types import BUCKET
 from meshctl.model.stack_state import StackState
 from meshctl.platforms import registry
-from meshctl.resolve import endpoint_notes, existing_storage, workload_notes
+from meshctl.resolve import endpoint_notes, existing_storage, prices, workload_notes
 from meshctl.resolve.storage import adoption_notes
 
 _UNSEEN = "drift was not checked (--no-refresh): what is gone or was changed outside meshctl is not shown"
@@ -129,7 +130,7 @@ def _plan(
     losses: tuple[Loss, ...],
     drift: Sequence[Step] = (),
 ) -> Plan:
-    return group(
+    plan = group(
         steps,
         environment=deployment.environment,
         digest=deployment.digest,
@@ -141,3 +142,4 @@ def _plan(
         notes=tuple(notes),
         drift=drift,
     )
+    return replace(plan, price_sources=prices.sources(deployment.prices))

@@ -79,6 +79,7 @@ class Migrations:
     stop: Stop = field(default_factory=Stop)
     break_lock: bool = False
     data: Data = field(default_factory=S3Data)
+    check: Callable[[], None] = lambda: None  # raises what forbids a migration; called with the lock held
 
     def plan(self, source: str, target: str, options: Options) -> MigrationPlan:
         """As `plans.plan_of_migration`."""
@@ -127,6 +128,7 @@ class Migrations:
         """Run all steps until the migration waits for `finish`. Returns its id. Raises: UsageError, MigrationError."""
         with self._locked() as lease:
             self._refuse_second(plan)
+            self.check()
             source, target = plan.source.environment, plan.target.environment
             migration = self._new_id(f"{source}-{target}")
             journal = Journal(self.store, self.mesh, migration, str(lease.owner))

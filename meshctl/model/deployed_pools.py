@@ -101,6 +101,8 @@ class Pool(Value):
     zones: tuple[str, ...] = ()  # exactly one where placement is "cluster"
     reservation: str = ""  # capacity reservation or capacity block to target
     ami_type: str = ""  # EKS only
+    # the release of the nodes' image that was asked for; "" = the newest for a new pool, and what is up stays
+    image_release: str = added_later("")
     setup: tuple[NodeSetup, ...] = added_later(())  # of new nodes on EKS; see `deploy.guards.node_setup`
     fabric: Fabric | None = None
     labels: dict[str, str] = {}

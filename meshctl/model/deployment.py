@@ -8,7 +8,7 @@ own beside this one and are read through it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from meshctl.model.deployed_pools import (
@@ -130,6 +130,8 @@ class Cluster(Value):
     tags: dict[str, str] = added_later({})  # AWS: on everything that is made for the environment
     permissions_boundary: str = added_later("")  # AWS: ARN of the policy that bounds each role
     role_path: str = added_later("")  # AWS: path of each role
+    # versions of add-ons that were asked for, by name; the others have those that the platform gave them
+    addon_versions: dict[str, str] = added_later({})
     kubeconfig: str = ""  # path; "" = the standard places ($KUBECONFIG, ~/.kube/config)
     context: str = ""
 
@@ -155,6 +157,10 @@ class Deployment(Value):
     images: dict[str, str] = added_later({})
     # whether somebody else made the namespace, which `destroy` then leaves: see `deploy.guards.namespaces`
     namespace_is_given: bool = added_later(False)
+    # existing nodes that a shift has given to another pool, whose label it leaves alone; and the jobs that stand still
+    # until such nodes are back
+    shifted_nodes: tuple[str, ...] = added_later(())
+    jobs_without_nodes: tuple[str, ...] = added_later(())
 
     @property
     def adopted_claims(self) -> tuple[str, ...]:
@@ -229,6 +235,11 @@ class Deployment(Value):
         )
         return self.model_copy(update={"workloads": workloads})
 
+    def shifted(self, nodes: Iterable[str], jobs: Iterable[str]) -> Deployment:
+        """The same deployment while shifts have changed exactly these nodes and have stopped these jobs."""
+        update = {"shifted_nodes": tuple(sorted(nodes)), "jobs_without_nodes": tuple(sorted(jobs))}
+        return self.model_copy(update=update)
+
     @property
     def marks(self) -> dict[str, str]:
         """The jobs that are not run again: workload -> the environment it ended in."""
@@ -236,8 +247,8 @@ class Deployment(Value):
 
     @property
     def bare(self) -> Deployment:
-        """What is declared, whatever of it runs at the moment."""
-        return self.paused(frozenset()).finished({}).with_least({})
+        """What is declared, whatever of it runs at the moment, and on which nodes."""
+        return self.paused(frozenset()).finished({}).with_least({}).shifted((), ())
 
 
 class Gap(Value):

@@ -6,7 +6,8 @@ Filled by `meshctl.clients` and `meshctl.deploy` with read-only calls; read by `
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
@@ -58,6 +59,31 @@ class ObservedNode(Value):
     def rdma_devices(self, resource: str) -> int:
         """How many RDMA devices the node offers under the name of this resource."""
         return self.rdma.get(resource, self.rdma_count if resource == self.rdma_resource else 0)
+
+
+@dataclass(frozen=True)
+class ShiftedNode:
+    """A node that a shift has given to another pool. `home`: the pool that it belongs to; `pool`: the one whose labels
+    it carries now."""
+
+    name: str
+    home: str
+    pool: str
+
+
+@dataclass(frozen=True)
+class ShiftsInForce:
+    """What shifts have changed in an environment. `nodes`: by name; `waiting`: the jobs that stand still until their
+    nodes are back; `notes`: a line for each shift."""
+
+    nodes: Mapping[str, ShiftedNode] = field(default_factory=dict)
+    waiting: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+    def gained(self, pool: str) -> int:
+        """How many nodes the pool has more than it was made with; negative where it has fewer."""
+        nodes = self.nodes.values()
+        return sum(node.pool == pool for node in nodes) - sum(node.home == pool for node in nodes)
 
 
 class StorageClass(Value):

@@ -1,11 +1,11 @@
 """Schema versions of what meshctl persists between two commands, and how older documents are read. PURE.
 
-Persisted are the outputs of each stack with the deployment among them, saved plans, and the records of a migration's
-journal. Each of these documents carries one number, `SCHEMA`, and the version of meshctl that wrote it. Each kind of
-document has one `Format`, which is its only reader: it upgrades a document of an older version, and raises a named
-error for one that it can't read. The formats are `DEPLOYMENT` and `OUTPUTS` of `model.stack_state`,
-`dns.records.DNS_RECORD`, `deploy.plan_file.PLAN`, `migrate.journal.journal.RECORD` and
-`migrate.journal.history.MIGRATION_PLAN`. ADR 0029 says why, and how a shape is changed.
+Persisted are the outputs of each stack with the deployment among them, saved plans, and the records of the journals of
+migrations and shifts. Each of these documents carries one number, `SCHEMA`, and the version of meshctl that wrote it.
+Each kind of document has one `Format`, which is its only reader: it upgrades a document of an older version, and raises
+a named error for one that it can't read. The formats are `DEPLOYMENT` and `OUTPUTS` of `model.stack_state`,
+`dns.records.DNS_RECORD`, `deploy.plan_file.PLAN`, `migrate.journal.journal.RECORD`,
+`migrate.journal.history.MIGRATION_PLAN` and `shift.plan.SHIFT_PLAN`. ADR 0029 says why, and how a shape is changed.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from meshctl.model.deployment import Deployment, Gap, Pool
+from meshctl.model.deployment import Deployment, Gap, Pool, Subnet
 
 NO_ANSWER: Final = "no answer"
 
@@ -56,10 +56,12 @@ class ApiAnswer:
 @dataclass(frozen=True)
 class InPlace:
     """What of an environment is there already. `pools`: those whose nodes came up. `counts`: of the resources in the
-    state, by their Pulumi type; they count also where the run that made them was interrupted."""
+    state, by their Pulumi type; they count also where the run that made them was interrupted. `subnets`: of a network
+    that meshctl made."""
 
     pools: tuple[Pool, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    subnets: tuple[Subnet, ...] = ()
 
     def pool(self, name: str) -> Pool | None:
         return next((pool for pool in self.pools if pool.name == name), None)

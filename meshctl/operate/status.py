@@ -13,7 +13,7 @@ from typing import Any
 
 from meshctl.clients import clusters, holders, kueue
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy import deploy_state
+from meshctl.deploy import deploy_state, live_platform
 from meshctl.deploy.guards import cluster_identity
 from meshctl.deploy.jobs import held_jobs, job_states
 from meshctl.deploy.session import Session
@@ -23,18 +23,11 @@ from meshctl.model import observed, scaling
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.observed import DeployState, JobState
 from meshctl.model.stack_state import StackOutputs, StackState
-from meshctl.operate import group_status
+from meshctl.operate import group_status, pool_status
+from meshctl.operate.pool_status import AddonStatus, PoolStatus
 from meshctl.operate.shares import ShareStatus, shares
 from meshctl.platforms import registry
 from meshctl.printable import one_line
-
-
-@dataclass(frozen=True)
-class PoolStatus:
-    name: str
-    machine: str
-    ready: int
-    wanted: int
 
 
 @dataclass(frozen=True)
@@ -81,7 +74,9 @@ class EndpointStatus:
 @dataclass(frozen=True)
 class EnvironmentStatus:
     """`state`: up | degraded (with `error` where an `up` did not finish) | storage (nothing but object storage) |
-    absent | unknown (with `error`). `running`: the run that is changing it at the moment."""
+    absent | unknown (with `error`). `running`: the run that is changing it at the moment. `notes`: what the platform
+    says beside, and what it did not say. `shifts`: a line for each shift of nodes between its pools, with which is
+    counted what pools want."""
 
     environment: str
     state: str
@@ -90,6 +85,9 @@ class EnvironmentStatus:
     endpoints: tuple[EndpointStatus, ...] = ()
     error: str = ""
     running: Holder | None = None
+    addons: tuple[AddonStatus, ...] = ()
+    notes: tuple[str, ...] = ()
+    shifts: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -112,6 +110,7 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         return EnvironmentStatus(environment, "storage", error=error)
     unfinished = _unfinished(environment, state) if deployed is DeployState.PART else ""
     outputs, deployment = state.outputs, state.deployment
+    shifts = session.shifts_in_force(environment)
     if deployment is None or (unfinished and not _has_cluster(deployment, outputs)):
         return EnvironmentStatus(environment, "degraded", error=unfinished)
     endpoints = _endpoints(session, deployment, outputs)
@@ -125,10 +124,12 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
             if any(w.is_job for w in deployment.workloads)
             else {}
         )
-        waiting = _waiting_jobs(access, deployment, ends, pods)
+        waiting = {**_waiting_jobs(access, deployment, ends, pods), **_without_nodes(deployment, shifts)}
     except MeshError as error:
-        return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=f"{error.what}: {error.why}")
-    pools = tuple(PoolStatus(p.name, p.machine, nodes.get(p.name, 0), p.nodes) for p in deployment.pools)
+        problem = f"{error.what}: {error.why}"
+        return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=problem, shifts=shifts.notes)
+    releases = live_platform.ask(deployment, state)
+    pools = pool_status.pools(deployment, nodes, releases, shifts)
     workloads = tuple(
         workload_status(deployment, w.name, pods, ends.get(w.name), waiting.get(w.name, ""))
         for w in deployment.workloads
@@ -138,7 +139,24 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         or any(p.ready < p.wanted for p in pools)
         or any(w.is_short or w.job == "failed" for w in workloads)
     )
-    return EnvironmentStatus(environment, "degraded" if short else "up", pools, workloads, endpoints, unfinished)
+    return EnvironmentStatus(
+        environment,
+        "degraded" if short else "up",
+        pools,
+        workloads,
+        endpoints,
+        unfinished,
+        addons=pool_status.addons(releases),
+        notes=(*releases.notes, *releases.unasked),
+        shifts=shifts.notes,
+    )
+
+
+def _without_nodes(deployment: Deployment, shifts: observed.ShiftsInForce) -> dict[str, str]:
+    """What the jobs wait for that a shift has stopped."""
+    undo = f"`meshctl shift {deployment.environment} --undo` gives them back"
+    jobs = (workload.name for workload in deployment.workloads if workload.name in shifts.waiting)
+    return dict.fromkeys(jobs, f"its nodes are shifted to another pool; {undo}")
 
 
 def _waiting_jobs(
@@ -250,9 +268,11 @@ def status_text(status: EnvironmentStatus) -> str:
         lines.append(f"  {status.running}: what is missing may still come")
     if status.error:
         lines.append(f"  {status.error}")
+    lines += [f"  {note}" for note in status.shifts]
     names = [p.name for p in status.pools] + [w.name for w in status.workloads] + [e.name for e in status.endpoints]
+    names += [addon.name for addon in status.addons]
     width = max((len(name) for name in names), default=0)
-    lines += [f"  pool      {p.name:<{width}}  {p.ready}/{p.wanted} nodes ready  {p.machine}" for p in status.pools]
+    lines += [pool.line(width) for pool in status.pools]
     for workload in status.workloads:
         line = f"  workload  {workload.name:<{width}}  {_readiness(workload)}"
         line += f", {workload.done} done" if workload.done else ""
@@ -261,6 +281,8 @@ def status_text(status: EnvironmentStatus) -> str:
         lines.append(line + (f"  ({workload.reason})" if workload.reason else ""))
     for endpoint in status.endpoints:
         lines.append(f"  endpoint  {endpoint.name:<{width}}  {endpoint.host} {_where(status.environment, endpoint)}")
+    lines += [addon.line(width) for addon in status.addons]
+    lines += [f"  note: {note}" for note in status.notes]
     return "\n".join(map(one_line, lines)) + "\n"
 
 

@@ -127,6 +127,7 @@ KUBERNETES: Final = Platform(
     egress=Egress(usd_per_gb=None, source="unknown: depends on the site's connection"),
     words=_WORDS,
     preflight=None,
+    releases=None,
     declare=given.declare,
 )
 

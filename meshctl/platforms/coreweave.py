@@ -185,5 +185,6 @@ PLATFORM: Final = Platform(
         label_types=(),
     ),
     preflight=None,
+    releases=None,
     declare=given.declare,
 )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # types of the layers above, which the values below are made 
     from meshctl.model import mesh as mesh_model
     from meshctl.model.environment import FabricOptions, Kubeconfig, PlatformEnvironment
     from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings, InPlace, PolicyScope
+    from meshctl.model.releases import LivePlatform
     from meshctl.render.objects import PlatformObject
     from meshctl.resolve.capacity import Assigned
     from meshctl.resolve.storage import Place, Stored
@@ -325,6 +326,19 @@ class Preflight(Part):
     policy: Callable[[model.Deployment, PolicyScope], Mapping[str, Any]] | None
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Releases(Part):
+    """Releases of nodes' images and of add-ons, on which what is up stays until somebody asks for newer ones.
+
+    Asked in two rounds of an environment that is up: `running` is what runs, `newest` what there is for it, by the
+    answers of the first round. `live`: what the answers of both mean; those may be missing that nobody got.
+    """
+
+    running: Callable[[model.Deployment], tuple[ApiQuestion, ...]]
+    newest: Callable[[model.Deployment, Mapping[str, ApiAnswer]], tuple[ApiQuestion, ...]]
+    live: Callable[[model.Deployment, Mapping[str, ApiAnswer]], LivePlatform]
+
+
 class Declare(Protocol):
     """Declares the whole environment inside a Pulumi program, and exports its outputs."""
 
@@ -344,7 +358,8 @@ class Platform(Part):
     """One platform. `name` is what `provider:` says in environments.yaml, and the name of its entry point.
 
     `interface`: the version of the interface that it was made for. `environment`: the section of environments.yaml.
-    `preflight`: None where the platform has nothing to ask.
+    `preflight`: None where the platform has nothing to ask. `releases`: None where meshctl makes nothing that has
+    releases.
     """
 
     interface: int
@@ -359,6 +374,7 @@ class Platform(Part):
     egress: Egress
     words: Words
     preflight: Preflight | None
+    releases: Releases | None
     declare: Declare
 
     def __repr__(self) -> str:

@@ -22,11 +22,12 @@ TOLERATIONS: Final = "spec.template.spec.tolerations"  # Kueue adds those of the
 def job(deployment: Deployment, workload: Workload) -> PlatformObject:
     """The Job of a training or batch workload, without what it depends on."""
     signals = {signal.SIGTERM, signal.Signals[workload.checkpoint.signal]} if workload.checkpoint else {signal.SIGTERM}
+    is_without_nodes = workload.name in deployment.jobs_without_nodes
     values = {
         **pods.pod_values(deployment, workload),
         "namespace": deployment.namespace,
         "pods": workload.replicas,
-        "is_suspended": not workload.runs or job_order.is_held(deployment, workload),
+        "is_suspended": not workload.runs or job_order.is_held(deployment, workload) or is_without_nodes,
         "job_annotations": job_release.order_annotations(deployment, workload),
         "labels": {**pods.labels(deployment, workload), **job_release.queue_labels(deployment, workload)},
         # one lost node fails the whole gang at once: three such losses
@@ -38,6 +39,6 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
     # not waited for: a job is done when its work is
     (manifest,) = render("platform/job.yaml.j2", ("Job",), values)
     made = overrides.applied(compute_domains.with_channel(manifest, deployment, workload), workload)
-    left = (SUSPEND,) if job_order.is_held(deployment, workload) else ()
+    left = (SUSPEND,) if job_order.is_held(deployment, workload) or is_without_nodes else ()
     added_to = (TOLERATIONS,) if workload.queue else ()
     return PlatformObject(f"workload/{workload.name}:job", made, left=left, added_to=added_to)

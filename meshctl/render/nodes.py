@@ -17,5 +17,9 @@ def node_label_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
         for node in pool.node_names:
             values = {"name": node, "labels": deployment.node_labels(pool.name)}
             (manifest,) = render("platform/node-label.yaml.j2", ("Node",), values)
-            objects.append(PlatformObject(f"pool/{pool.name}:node-{node}", manifest, patch=True))
+            # the labels of a node that a shift has given to another pool are the shift's, until it is undone
+            ignored = ("metadata.labels",) if node in deployment.shifted_nodes else ()
+            objects.append(
+                PlatformObject(f"pool/{pool.name}:node-{node}", manifest, patch=True, ignore_changes=ignored)
+            )
     return tuple(objects)

@@ -160,19 +160,26 @@ def _choose(catalog: Catalog, provider: str, region: str, requirement: Requireme
 
 
 def list_price(machine: Machine, market: Market, region: str) -> ListPrice | None:
+    return machine.price(_billed(market), region)
+
+
+def _billed(market: Market) -> Market:
     """Reserved capacity is billed at the on-demand rate unless there is a contract."""
-    return machine.price("on-demand" if market == "reserved" else market, region)
+    return "on-demand" if market == "reserved" else market
 
 
 def _rank(
     machine: Machine, region: str, requirement: Requirement, rate: float | None = None
 ) -> tuple[int, bool, float, str]:
     """Sort key: the preferred model first, then the lowest known price. A price of another region is used for the
-    order only and never shown."""
+    order only and never shown. Tables of other regions have not all types, so that a type which is in one would go
+    before cheaper ones which are not: they are not used for the order, and what is up stays what it is."""
     preference = next((i for i, wanted in enumerate(requirement.names) if _answers(machine, wanted)), 0)
     if rate is not None:
         return preference, False, rate, machine.name
-    listed = list_price(machine, requirement.market, region)
+    listed = machine.own_price(_billed(requirement.market), region)
+    if listed is None and requirement.market == "capacity-block":  # sold in few regions, at much the same price
+        listed = next((each for each in machine.prices if each.market == "capacity-block"), None)
     price = listed or next(iter(machine.prices), None)
     return preference, listed is None, price.usd_per_hour if price else float("inf"), machine.name
 

@@ -5,6 +5,7 @@ Called by `meshctl.resolve`: `pools`, `storage` and `report`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from meshctl.catalog import Catalog, Machine
@@ -51,6 +52,16 @@ def of_storage(subject: str, size_gib: float, catalog: Catalog, provider: str, s
         return Price(subject=subject, usd_per_hour=None, source=f"no list price of {service} on {provider}")
     usd = row.usd_per_gb_month * size_gib * 2**30 / 1e9 / HOURS_PER_MONTH
     return Price(subject=subject, usd_per_hour=round(usd, 4), source=f"list price: {row.source}", date=row.date)
+
+
+def source(price: Price) -> str:
+    """Where it was read, with its date; or why there is none."""
+    return f"{price.source}, {price.date}" if price.date else price.source
+
+
+def sources(prices: Iterable[Price]) -> tuple[str, ...]:
+    """Of all prices, each once."""
+    return tuple(sorted({source(price) for price in prices}))
 
 
 def not_in_cost(deployment: Deployment) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ class JsonReport:
             "hourly_usd": deployment.hourly_usd if deployment else None,
             "hourly_usd_max": resolution.most_hourly_usd if deployment else None,
             "not_in_cost": list(prices.not_in_cost(deployment)) if deployment else [],
-            "price_sources": _price_sources(deployment.prices if deployment else ()),
+            "price_sources": list(prices.sources(deployment.prices if deployment else ())),
             "notes": list(resolution.notes),
         }
         for key, value in parts.items():
@@ -181,12 +181,8 @@ def _gap(gap: Gap) -> list[str]:
 def _price_lines(resolution: Resolution) -> list[str]:
     lines = []
     for price in resolution.deployment.prices if resolution.deployment else ():
-        lines += [f"  {price.subject}: {_usd(price)}", f"    {_source(price)}"]
+        lines += [f"  {price.subject}: {_usd(price)}", f"    {prices.source(price)}"]
     return lines
-
-
-def _source(price: Price) -> str:
-    return f"{price.source}, {price.date}" if price.date else price.source
 
 
 def _usd(price: Price) -> str:
@@ -199,7 +195,3 @@ def _rejections(pool: str, rows: tuple[Rejected, ...]) -> list[str]:
     for row in rows:
         reasons.setdefault(row.reason, []).append(row.machine)
     return [f"  pool/{pool}: not {', '.join(names)}: {reason}" for reason, names in reasons.items()]
-
-
-def _price_sources(prices: Iterable[Price]) -> list[str]:
-    return sorted({_source(price) for price in prices})

@@ -25,6 +25,8 @@ _NODE_POLICIES = (
 # In place before the first node joins; the others need nodes to run on.
 _ADDONS_BEFORE_NODES = ("vpc-cni", "kube-proxy", "eks-pod-identity-agent")
 
+_EBS_DRIVER = "aws-ebs-csi-driver"
+
 _LOGS_KEPT_DAYS = 30
 _ROLE_NAME_MAX = 64  # IAM API, CreateRole
 
@@ -167,13 +169,24 @@ def declare_addons(
 ) -> list[AwsResource]:
     """The add-ons that need a node to run on: DNS, what finds broken GPUs, what measures the CPU that replicas follow
     (docs.aws.amazon.com/eks/latest/userguide/metrics-server.html), and the storage drivers that the deployment uses."""
+    names = _addons_on_nodes(deployment)
+    addons = [_addon(deployment, name, eks.name, aws, node_groups) for name in names]
+    return [*addons, _ebs_driver(deployment, eks, node_groups, aws)] if deployment.blocks else addons
+
+
+def _addons_on_nodes(deployment: Deployment) -> list[str]:
     names = ["coredns"]
     names += ["eks-node-monitoring-agent"] if any(pool.gpus_per_node for pool in deployment.pools) else []
     names += ["metrics-server"] if any(_follows_cpu(each) for each in deployment.workloads) else []
     names += ["aws-fsx-csi-driver"] if any(f.service == "fsx-lustre" for f in deployment.file_systems) else []
     names += ["aws-efs-csi-driver"] if any(f.service == "efs" for f in deployment.file_systems) else []
-    addons = [_addon(deployment, name, eks.name, aws, node_groups) for name in names]
-    return [*addons, _ebs_driver(deployment, eks, node_groups, aws)] if deployment.blocks else addons
+    return names
+
+
+def addon_names(deployment: Deployment) -> tuple[str, ...]:
+    """All add-ons that the deployment declares."""
+    names = (*_ADDONS_BEFORE_NODES, *_addons_on_nodes(deployment))
+    return (*names, _EBS_DRIVER) if deployment.blocks else names
 
 
 def _follows_cpu(workload: Workload) -> bool:
@@ -192,7 +205,7 @@ def _ebs_driver(deployment: Deployment, eks: Eks, node_groups: list[AwsResource]
     )
     identity = {"serviceAccount": "ebs-csi-controller-sa", "roleArn": role.get("Arn")}
     tags = json.dumps({"controller": {"extraVolumeTags": aws_tags(deployment)}}, sort_keys=True)
-    return _addon(deployment, "aws-ebs-csi-driver", eks.name, aws, [*node_groups, *policies], [identity], tags)
+    return _addon(deployment, _EBS_DRIVER, eks.name, aws, [*node_groups, *policies], [identity], tags)
 
 
 def declare_role(
@@ -247,6 +260,7 @@ def _addon(
         {
             "clusterName": cluster,
             "addonName": name,
+            "addonVersion": deployment.cluster.addon_versions.get(name),
             "resolveConflicts": "OVERWRITE",
             "kubernetesVersion": deployment.cluster.version or None,
             "podIdentityAssociations": identities,

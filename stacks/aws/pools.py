@@ -125,6 +125,8 @@ def declare_pool(
             "nodegroupName": pool.name,
             # follows the control plane, whose update is done before: `clusterName` is an output of it
             "version": deployment.cluster.version or None,
+            # named only once somebody has asked for the newest: see `deploy.guards.running_releases`
+            "releaseVersion": pool.image_release or None,
             "nodeRole": eks.node_role.get("Arn"),
             "subnets": network.private(pool.zones),
             # a capacity block wants the type in the template, where it may then not be repeated

@@ -6,17 +6,20 @@ Sources of the rules: the modules `launch_rules`, `quotas` and `instance_types` 
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from meshctl.deploy import live_platform
 from meshctl.deploy.guards import preflight
 from meshctl.lab.aws.quotas import CLUSTERS, VPCS
 from meshctl.model.questions import InPlace
 from tests.integration.lab_aws_server import KEY, Aws, code_of, make_cluster, make_network
 from tests.unit.resolve.test_resolve_rules import AWS, resolved
+from tests.unit.states import state
 from tests.waiting import wait_until
 
 P5 = "p5.48xlarge"
@@ -216,6 +219,45 @@ class TestLater:
         ec2.cancel_capacity_reservation(CapacityReservationId=cancelled)
         assert "is cancelled" in group("cancelled", cancelled)
 
+    def test_a_capacity_block_before_it_begins(self, aws: Aws) -> None:
+        """finding A8: its nodes can't start yet, and a group without nodes may wait for it"""
+        network, ec2 = make_cluster(aws), aws.client("ec2")
+
+        def block(begins: datetime) -> str:
+            offered = ec2.describe_capacity_block_offerings(
+                InstanceType=P5, InstanceCount=2, StartDateRange=begins, CapacityDurationHours=24
+            )["CapacityBlockOfferings"]
+            [of_first_zone] = [each for each in offered if each["AvailabilityZone"] == "us-east-1a"]
+            offer = of_first_zone["CapacityBlockOfferingId"]
+            bought = ec2.purchase_capacity_block(CapacityBlockOfferingId=offer, InstancePlatform="Linux/UNIX")
+            return str(bought["CapacityReservation"]["CapacityReservationId"])
+
+        def group(name: str, reservation: str, nodes: int, **more: Any) -> None:
+            target = {"CapacityReservationTarget": {"CapacityReservationId": reservation}}
+            market = {"InstanceMarketOptions": {"MarketType": "capacity-block"}, "InstanceType": P5}
+            data = template(aws, name, CapacityReservationSpecification=target, **(more or market))
+            kind = {"instanceTypes": [P5]} if more else {"instanceTypes": [], "capacityType": "CAPACITY_BLOCK"}
+            scaling = {"minSize": 0, "maxSize": 2, "desiredSize": nodes}
+            subnets = network["subnets"][:1]
+            make(aws, network, name, launchTemplate=data, subnets=subnets, scalingConfig=scaling, **kind)
+
+        def issues(name: str) -> Any:
+            answer = aws.client("eks").describe_nodegroup(clusterName="c1", nodegroupName=name)["nodegroup"]
+            return answer["status"], answer["health"]["issues"]
+
+        now = datetime.now(UTC)
+        later, running, over = (block(now + timedelta(hours=hours)) for hours in (24, -1, -25))
+        group("later", later, 2)
+        assert "InvalidCapacityReservationState" in issue(aws, "later")[1]
+        group("over", over, 2)
+        assert "is expired" in issue(aws, "over")[1]
+        group("other-market", running, 2, EbsOptimized=True)
+        assert "market type of the request is not capacity-block" in issue(aws, "other-market")[1]
+        group("waiting", later, 0)
+        wait_until(lambda: issues("waiting") == ("ACTIVE", []))
+        group("running", running, 2)
+        assert issues("running") == ("CREATING", [])
+
     def test_an_efa_interface_on_a_card_that_the_machine_does_not_have(self, aws: Aws) -> None:
         raised(aws, *P_QUOTA, 3 * 192)
         cards = [{"NetworkCardIndex": 32, "DeviceIndex": 1, "InterfaceType": "efa-only"}]
@@ -321,6 +363,27 @@ def test_a_preflight_hears_what_the_account_may_have(aws: Aws, monkeypatch: pyte
     assert made.notes == ()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIANOBODY")
     assert "no usable credentials" in preflight.ask(found, InPlace()).notes[0]
+
+
+def test_c2_a_newer_release_appears_and_is_heard_of(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{aws.port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    make(aws, make_cluster(aws), "web")
+    eks = aws.client("eks")
+    eks.create_addon(clusterName="c1", addonName="coredns")
+    wanted = resolved({"web": {"nodes": {"min": 1, "max": 8}, "cpu": {"cores": 4}}}, AWS).deployment
+    assert wanted is not None
+    wanted = wanted.model_copy(update={"cluster": wanted.cluster.model_copy(update={"name": "c1"})})
+    up = state({"urn": "urn:pulumi:e::m::meshaws:eks:Cluster::cluster:eks", "type": "meshaws:eks:Cluster"})
+    before = live_platform.ask(wanted, up)
+    assert (before.newer_notes("e"), before.unasked) == ((), ())
+    assert before.count_notes(wanted) == ("pool/web: 2 nodes now, 1..8",)
+    newer = {"image": "20261120", "addons": {"coredns": "v1.12.9-eksbuild.1"}}
+    (aws.root / "releases.json").write_text(json.dumps(newer))
+    refreshed = live_platform.ask(wanted, up).refreshed(wanted)
+    assert refreshed.pool("web").image_release.endswith(".0-20261120")
+    assert refreshed.cluster.addon_versions == {"coredns": "v1.12.9-eksbuild.1"}
 
 
 def test_elastic_addresses_and_vpcs_of_a_new_account(aws: Aws) -> None:

@@ -7,16 +7,19 @@ import pytest
 
 from meshctl.deploy.session import Session
 from meshctl.errors import NewerVersionError, UnreachableError
+from meshctl.model.deployment import Deployment
 from meshctl.model.dns_splits import Side, Split
 from meshctl.model.environment import Environments
-from meshctl.model.observed import JobState, PodState
+from meshctl.model.observed import JobState, PodState, ShiftsInForce
+from meshctl.model.releases import LiveAddon, LivePlatform, LivePool
 from meshctl.model.stack_state import StackState
+from meshctl.operate import pool_status
 from meshctl.operate import shares as share_counts
+from meshctl.operate.pool_status import PoolStatus
 from meshctl.operate.shares import ShareStatus
 from meshctl.operate.status import (
     EndpointStatus,
     EnvironmentStatus,
-    PoolStatus,
     WorkloadStatus,
     collect,
     collect_all,
@@ -42,6 +45,38 @@ def test_a_degraded_environment_says_what_is_missing_and_why() -> None:
         "  workload  chat   1/2 ready, 3 restarts  (chat-0: ImagePullBackOff)\n"
         "  endpoint  chat   chat.example.com -> aws-east  10.0.0.1  (10.9.9.9 here)\n"
     )
+
+
+IMAGE, NEWER = "1.35.0-20261101", "1.35.0-20261120"
+
+
+def scaling() -> Deployment:
+    """With a pool that may grow."""
+    up = deployment()
+    web = up.pool("train").model_copy(update={"name": "web", "nodes": 2, "nodes_min": 2, "nodes_max": 6})
+    return up.model_copy(update={"pools": (up.pool("train"), web)})
+
+
+def test_c2_a13_status_shows_releases_newer_ones_and_live_counts() -> None:
+    live = LivePlatform(
+        pools=(LivePool("train", 4, IMAGE, IMAGE), LivePool("web", 3, IMAGE, NEWER)),
+        addons=(LiveAddon("coredns", "v1.12.4-eksbuild.1", "v1.12.9-eksbuild.1"), LiveAddon("vpc-cni", "v1", "")),
+    )
+    shown = pool_status.pools(scaling(), {"train": 4, "web": 3}, live, ShiftsInForce())
+    status = EnvironmentStatus("e", "up", shown, addons=pool_status.addons(live), notes=("AWS was not asked about it",))
+    assert status_text(status) == (
+        "e: up\n"
+        f"  pool      train    4/4 nodes ready  p5.48xlarge  (image {IMAGE})\n"
+        f"  pool      web      3/3 nodes ready  p5.48xlarge  (3 nodes now, 2..6; image {IMAGE}, {NEWER} is newer)\n"
+        "  add-on    coredns  v1.12.4-eksbuild.1, v1.12.9-eksbuild.1 is newer\n"
+        "  add-on    vpc-cni  v1\n"
+        "  note: AWS was not asked about it\n"
+    )
+
+
+def test_a13_nodes_beyond_the_least_are_seen_in_any_cluster() -> None:
+    [_, pool] = pool_status.pools(scaling(), {"web": 5}, LivePlatform(), ShiftsInForce())
+    assert (pool.ready, pool.nodes, pool.wanted) == (5, 5, 2)
 
 
 def test_an_api_that_does_not_answer_is_unknown_not_absent() -> None:
@@ -117,6 +152,9 @@ class Saved:
 
     def state(self, _environment: str) -> StackState:
         return state(*self.resources)
+
+    def shifts_in_force(self, _environment: str) -> ShiftsInForce:
+        return ShiftsInForce()
 
     def status(self) -> EnvironmentStatus:
         return collect(cast("Session", self), "aws-east")

@@ -13,6 +13,7 @@ from meshctl.catalog import Machine, Rdma, machines_of, storage_prices_of
 from meshctl.model.deployment import Deployment, Pool
 from meshctl.model.environment import GivenClusterEnvironment, Kubeconfig
 from meshctl.model.questions import Findings
+from meshctl.model.releases import LivePlatform
 from meshctl.platforms import given
 from meshctl.platforms.interface import (
     Egress,
@@ -23,6 +24,7 @@ from meshctl.platforms.interface import (
     ObjectStores,
     Platform,
     Preflight,
+    Releases,
     Storage,
     StoreHost,
     Words,
@@ -144,6 +146,11 @@ PLATFORM: Final = Platform(
         findings=lambda _wanted, _in_place, _answers: Findings(),
         elsewhere=None,
         policy=None,
+    ),
+    releases=Releases(
+        running=lambda _deployment: (),
+        newest=lambda _deployment, _answers: (),
+        live=lambda _deployment, _answers: LivePlatform(),
     ),
     declare=given.declare,
 )

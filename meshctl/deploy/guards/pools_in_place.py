@@ -1,4 +1,4 @@
-"""What of an environment is there, by its state: the pools whose nodes came up, and how many resources of a type. PURE.
+"""What of an environment is there, by its state: pools whose nodes came up, subnets, resources of each type. PURE.
 
 Called by `preflight` and `running_zones`. A run that failed has declared its pools, too; one whose nodes never came up
 may go elsewhere.
@@ -7,9 +7,13 @@ may go elsewhere.
 from __future__ import annotations
 
 from collections import Counter
+from typing import Final
 
+from meshctl.model.deployment import Subnet
 from meshctl.model.questions import InPlace
 from meshctl.model.stack_state import Resource, StackState
+
+_IS_SUBNET: Final = {"AvailabilityZone", "CidrBlock"}  # inputs of the EC2 API that only a subnet has together
 
 
 def in_place(state: StackState) -> InPlace:
@@ -19,7 +23,19 @@ def in_place(state: StackState) -> InPlace:
         by_subject.setdefault(resource.subject, []).append(resource)
     declared = state.deployment.pools if state.deployment else ()
     pools = tuple(pool for pool in declared if _came_up(by_subject.get(f"pool/{pool.name}", [])))
-    return InPlace(pools, Counter(resource.type for resource in real))
+    subnets = tuple(_subnet(resource) for resource in real if resource.inputs.keys() >= _IS_SUBNET)
+    return InPlace(pools, Counter(resource.type for resource in real), subnets)
+
+
+def _subnet(resource: Resource) -> Subnet:
+    """As the stack declares it: `network:subnet-private-b`."""
+    inputs = resource.inputs
+    return Subnet(
+        name=resource.name.partition(":subnet-")[2],
+        zone=str(inputs["AvailabilityZone"]),
+        cidr=str(inputs["CidrBlock"]),
+        public=bool(inputs.get("MapPublicIpOnLaunch")),
+    )
 
 
 def _came_up(resources: list[Resource]) -> bool:

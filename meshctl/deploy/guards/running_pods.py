@@ -13,6 +13,7 @@ from meshctl.deploy.guards import (
     namespaces,
     node_setup,
     pools_in_place,
+    running_releases,
     running_zones,
 )
 from meshctl.model import pod_users
@@ -22,10 +23,11 @@ from meshctl.model.stack_state import StackState
 
 def with_running_pods(deployment: Deployment, state: StackState) -> Deployment:
     """The deployment with the fabrics, users and groups of the pods that are up, where the files ask for no others;
-    with the zones, the load balancers and the set-up nodes of what is up, and in the namespace as the first `up` found
-    or made it."""
+    with the zones, the load balancers, the releases and the set-up nodes of what is up, and in the namespace as the
+    first `up` found or made it."""
     deployment = node_setup.with_setup(endpoint_nodes.with_own_nodes(deployment, state), state)
     deployment = namespaces.as_it_is_up(_with_running_zones(deployment, state), state)
+    deployment = running_releases.with_running_releases(deployment, state.deployment)
     deployment = group_forms.with_running_form(given_fabrics.with_running_fabrics(deployment, state), state)
     return pod_users.as_it_is_up(deployment, state.deployment)
 

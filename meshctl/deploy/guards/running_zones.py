@@ -17,13 +17,16 @@ def with_running_zones(deployment: Deployment, up: Deployment | None, in_place: 
     """The deployment with the zones of what is up, as far as environments.yaml still has them. `up`: what the last run
     declared; `in_place`: what of it came up."""
     network = deployment.network
-    if up is None or network is None or up.network is None:
+    if network is None:
+        return deployment
+    declared = up.network if up is not None else None
+    deployment = deployment.model_copy(update={"network": _network(network, declared, in_place.subnets)})
+    if up is None or declared is None:
         return deployment
     zones = {subnet.zone for subnet in network.subnets}
     systems_up = {system.name: system for system in up.file_systems}
     return deployment.model_copy(
         update={
-            "network": _network(network, up.network),
             "pools": tuple(_pool(pool, in_place.pool(pool.name), zones) for pool in deployment.pools),
             "file_systems": tuple(
                 _file_system(system, systems_up.get(system.name), zones) for system in deployment.file_systems
@@ -53,16 +56,31 @@ def _hint(gap: Gap, deployment: Deployment) -> str:
     )
 
 
-def _network(network: AwsNetwork, up: AwsNetwork) -> AwsNetwork:
-    """Subnets keep their addresses, which can't be changed; a new zone gets those that are free."""
-    if network.cidr != up.cidr:
-        return network
+def _network(network: AwsNetwork, up: AwsNetwork | None, made: tuple[Subnet, ...]) -> AwsNetwork:
+    """Subnets keep their addresses, which can't be changed; a new zone gets those that are free. `up`: as the last run
+    declared it; `made`: the subnets that there are, also those that this run deletes: it does so after it has made
+    what is new."""
+    before = _of_network(network, up, made)
     zones = {subnet.zone for subnet in network.subnets}
-    staying = tuple(subnet for subnet in up.subnets if subnet.zone in zones)
+    staying = tuple(subnet for subnet in before if subnet.zone in zones)
     zones_up = {subnet.zone for subnet in staying}
     new = [subnet for subnet in network.subnets if subnet.zone not in zones_up]
-    taken = {subnet.cidr for subnet in staying}
-    return up.model_copy(update={"subnets": (*staying, *_in_free_places(new, taken, network.cidr))})
+    taken = {subnet.cidr for subnet in (*before, *made)}
+    return network.model_copy(update={"subnets": (*staying, *_in_free_places(new, taken, network.cidr))})
+
+
+def _of_network(network: AwsNetwork, up: AwsNetwork | None, made: tuple[Subnet, ...]) -> tuple[Subnet, ...]:
+    """The subnets of the network before this run; none of a network with other addresses, which is made anew. Where the
+    last run declared a subnet in the place of another one that was still there, nothing came of it."""
+    if up is None:
+        block = ipaddress.IPv4Network(network.cidr)
+        places = {subnet.name: place for place, subnet in enumerate(network.subnets)}
+        inside = [subnet for subnet in made if ipaddress.IPv4Network(subnet.cidr).subnet_of(block)]
+        return tuple(sorted(inside, key=lambda subnet: places.get(subnet.name, len(places))))
+    if network.cidr != up.cidr:
+        return ()
+    zones_made = {subnet.cidr: subnet.zone for subnet in made}
+    return tuple(subnet for subnet in up.subnets if zones_made.get(subnet.cidr, subnet.zone) == subnet.zone)
 
 
 def _in_free_places(subnets: list[Subnet], taken: set[str], cidr: str) -> list[Subnet]:
@@ -70,7 +88,7 @@ def _in_free_places(subnets: list[Subnet], taken: set[str], cidr: str) -> list[S
     blocks = [str(block) for block in ipaddress.IPv4Network(cidr).subnets(prefixlen_diff=4)]
     half = len(blocks) // 2
     free = {
-        is_public: iter([block for block in blocks[half * is_public :][:half] if block not in taken])
+        is_public: iter(sorted(blocks[half * is_public :][:half], key=taken.__contains__))
         for is_public in (False, True)
     }
     return [subnet.model_copy(update={"cidr": next(free[subnet.public])}) for subnet in subnets]

@@ -48,15 +48,18 @@ def plan(stacks: StackRuns, deployment: Deployment, *, refresh: bool | None = No
         lambda: state.result(),
         lambda: owned.result().kept_values(preview=True),
         lambda: unchanged.result(),
-        placed=lambda: findings.result().placed(deployment),
+        placed=lambda: stacks.placed(deployment, state.result(), findings.result()),
         quiet=True,  # a preview is over before anybody could read its progress
     )
-    with ThreadPoolExecutor(max_workers=8) as pool:
+    with ThreadPoolExecutor(max_workers=9) as pool:
         state = pool.submit(lambda: run.state(plain_secrets=secret_revisions.has_secrets(deployment)))
         findings = pool.submit(lambda: stacks.ask_platform(deployment, state.result()))
         running = pool.submit(
-            lambda: running_pods.with_running_pods(findings.result().placed(deployment), state.result())
+            lambda: running_pods.with_running_pods(
+                stacks.placed(deployment, state.result(), findings.result()), state.result()
+            )
         )
+        live = pool.submit(lambda: stacks.live_notes(deployment, state.result(), looks=checks_drift))
         owned = pool.submit(lambda: drift_check.read_ownership(running.result(), state.result(), stacks.take_over))
         unchanged = pool.submit(lambda: read_unchanged_jobs(running.result(), state.result()))
         dns_records = pool.submit(lambda: _dns_records_after(state, stacks))
@@ -81,6 +84,7 @@ def plan(stacks: StackRuns, deployment: Deployment, *, refresh: bool | None = No
     notes = (
         *stacks.remarks.get(deployment.environment, ()),
         *findings.result().notes,
+        *live.result(),
         *given_fabrics.notes(deployment, state.result()),
         *rewritten.notes(running.result(), state.result()),
         *pod_users.notes(running.result()),

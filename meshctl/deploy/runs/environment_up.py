@@ -8,12 +8,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from meshctl.changes import Plan
 from meshctl.changes.losses import Loss
 from meshctl.clients import clusters
-from meshctl.deploy import drift_check, early_context, endpoint_answers, plans, rewritten, scarce_pools
+from meshctl.deploy import drift_check, early_context, endpoint_answers, idle_cost, plans, rewritten, scarce_pools
 from meshctl.deploy.drift_check import DriftCheck
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.guards import (
@@ -72,7 +73,7 @@ class _Checked:
     placed: Deployment
     deployment: Deployment
     owned: Ownership
-    fabric_notes: tuple[str, ...]
+    notes: tuple[str, ...]  # of releases and fabrics
     drift: DriftCheck = field(default_factory=DriftCheck)
 
 
@@ -129,7 +130,7 @@ def _read_and_check(stacks: StackRuns, run: StackRun, deployment: Deployment, cl
     """Read what the run needs, and raise what forbids it. Nothing is changed."""
     state = run.state(plain_secrets=secret_revisions.has_secrets(deployment))
     findings = stacks.ask_platform(deployment, state)
-    placed = findings.placed(deployment)
+    placed = stacks.placed(deployment, state, findings)
     fabric_notes = given_fabrics.notes(placed, state)
     running = running_pods.with_running_pods(placed, state)
     cluster_identity.check_change(clusters.access(running), state, cluster)
@@ -139,7 +140,8 @@ def _read_and_check(stacks: StackRuns, run: StackRun, deployment: Deployment, cl
         pod_fields.check(running, state)
     owned.refuse(stacks.command)
     preflight.refuse(running, findings, running_zones.gaps(running, state.deployment))
-    return _Checked(state, findings, placed, running, owned, tuple(fabric_notes))
+    live_notes = stacks.live_notes(deployment, state, looks=False)
+    return _Checked(state, findings, placed, running, owned, (*live_notes, *fabric_notes))
 
 
 def _with_drift(stacks: StackRuns, run: StackRun, checked: _Checked) -> _Checked:
@@ -194,6 +196,8 @@ def _run_up(
                 _write_dns_records(stacks, deployment, outputs, current)
             except MeshError as of_names:  # the missing machines stay the error: `--wait-for-capacity` goes on
                 explained.why = f"{explained.why}; its names were not written: {of_names.what}"
+        with suppress(MeshError):  # a state that can't be read does not hide what failed
+            idle_cost.add(explained, deployment, state, run.state())
         raise explained from error
 
 
@@ -241,7 +245,7 @@ def _plan_of_run(
             *gone_jobs.notes_on_gone_jobs(drifted, deployment.environment),
             *unchanged.notes,
             *checked.findings.notes,
-            *checked.fabric_notes,
+            *checked.notes,
             *rewritten.notes(deployment, state),
         ),
     )

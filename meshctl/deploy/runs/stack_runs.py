@@ -7,13 +7,14 @@ environment, and one for the DNS records.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from meshctl import secret_variables
-from meshctl.deploy import early_context, own_credentials
+from meshctl.deploy import early_context, live_platform, own_credentials
 from meshctl.deploy.environment_program import declare_environment
 from meshctl.deploy.guards import hosted_zone, pools_in_place, preflight
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
@@ -27,7 +28,9 @@ from meshctl.engine.run import StackRun
 from meshctl.errors import EngineError
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
+from meshctl.model.observed import ShiftsInForce
 from meshctl.model.questions import Findings
+from meshctl.model.releases import LivePlatform
 from meshctl.model.stack_state import StackState
 
 
@@ -45,13 +48,18 @@ class StackRuns:
     ready_timeout_s: int = 0  # how long each Kubernetes object may take to become ready; 0: the provider's own limits
     take_over: tuple[str, ...] = ()  # fields of other programs that an `up` may set: SUBJECT or SUBJECT:FIELD
     refresh: bool = True  # whether a plan and an `up` check for drift first
+    refresh_images: bool = False  # whether nodes and add-ons move to the newest releases
     check: Callable[[], None] | None = None  # raises what forbids an `up`; called while the state is locked
     # what its plan says beside its changes, found when the environment was resolved: what could not be read, and what
     # the mesh does not say
     remarks: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    # what shifts have changed in an environment, from their journals, which are read above this layer
+    shifts_in_force: Callable[[str], ShiftsInForce] = lambda _environment: ShiftsInForce()
     program: PulumiProgram = field(default_factory=workspace.pulumi_program)
     # what platforms have answered, by the digest of the deployment: a command that plans and brings up asks once
     _findings: dict[str, Findings] = field(default_factory=dict)
+    _live: dict[str, LivePlatform] = field(default_factory=dict)  # what runs there, in the same way
+    _asking: threading.Lock = field(default_factory=threading.Lock)  # of `_live`
 
     def __post_init__(self) -> None:
         # kubeconfigs for EKS call `meshctl`: the clients here and the engine's plugins must find this installation
@@ -87,6 +95,29 @@ class StackRuns:
     def forget_answers(self) -> None:
         """Let the next `ask_platform` ask again, because a run has shown that an answer no longer holds."""
         self._findings.clear()
+
+    def placed(self, deployment: Deployment, state: StackState, findings: Findings) -> Deployment:
+        """The deployment in the zones that have its machines; with the newest releases where somebody asked for
+        them."""
+        placed = findings.placed(deployment)
+        return self._ask_what_runs(deployment, state).refreshed(placed) if self.refresh_images else placed
+
+    def live_notes(self, deployment: Deployment, state: StackState, *, looks: bool) -> tuple[str, ...]:
+        """What is said of the releases that run and of live counts. `looks`: whether the platform is asked although
+        nobody wants newer releases."""
+        if self.refresh_images:
+            live = self._ask_what_runs(deployment, state)
+            return (*live_platform.refresh_notes(deployment, state, live), *live.notes)
+        if not looks:
+            return ()
+        live = self._ask_what_runs(deployment, state)
+        return (*live.newer_notes(deployment.environment), *live.count_notes(deployment), *live.notes)
+
+    def _ask_what_runs(self, deployment: Deployment, state: StackState) -> LivePlatform:
+        with self._asking:
+            if deployment.digest not in self._live:
+                self._live[deployment.digest] = live_platform.ask(deployment, state)
+            return self._live[deployment.digest]
 
     def environment_run(
         self,

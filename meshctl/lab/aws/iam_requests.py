@@ -111,6 +111,8 @@ def _resource(call: Call, given: Mapping[str, Any]) -> str:
             return _of_iam(given)
         case "logs" if given.get("logGroupName"):
             return _arn("logs", call.region, f"log-group:{given['logGroupName']}")
+        case "ssm" if given.get("Name"):  # of AWS's own parameters, which belong to no account
+            return f"arn:aws:ssm:{call.region}::parameter{given['Name']}"
         case "route53":
             return _of_route53(call, given)
         case "s3":

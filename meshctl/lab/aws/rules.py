@@ -74,8 +74,9 @@ FREE_ADDRESSES: Final = Rule(
 RESERVATION: Final = Rule(
     "reservation",
     "CreateNodegroup, later",
-    "a capacity reservation that does not exist, is not active, is for another type or zone, or has too few machines",
-    "EC2 user guide, Launch instances into an existing Capacity Reservation",
+    "a capacity reservation or block that does not exist, has not begun or is over, is for another type or zone, or has"
+    " too few machines",
+    "EC2 user guide, Launch instances into an existing Capacity Reservation; Capacity Blocks for ML",
 )
 VCPU_QUOTA: Final = Rule(
     "vcpu-quota",
@@ -100,6 +101,12 @@ NODE_VERSION: Final = Rule(
     "UpdateNodegroupVersion",
     "another version of Kubernetes than the cluster's or the nodes' own",
     "EKS API reference, UpdateNodegroupVersion",
+)
+IMAGE_RELEASE: Final = Rule(
+    "image-release",
+    "CreateNodegroup, UpdateNodegroupVersion",
+    "a release of an image that there is not, or that is of another Kubernetes version",
+    "EKS API reference, UpdateNodegroupVersion; crossplane-contrib/provider-aws issue 1601",
 )
 KUBERNETES_VERSION: Final = Rule(
     "kubernetes-version",
@@ -148,6 +155,12 @@ CALLER_REFERENCE: Final = Rule(
     "CreateHealthCheck",
     "the reference of another check, or of one that was deleted",
     "Route 53 API reference, CreateHealthCheck, CallerReference",
+)
+UNSEEN: Final = Rule(
+    "eventual-consistency",
+    "any call of EC2",
+    "what was made a moment ago, where `account.json` says so",
+    "EC2 developer guide, Eventual consistency in the Amazon EC2 API",
 )
 ON_ORDER: Final = Rule("on-order", "any call", "what `faults.json` names", "faults.json in the lab's folder")
 

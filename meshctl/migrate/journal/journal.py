@@ -1,6 +1,7 @@
-"""The journal of one migration: numbered records that are only ever added. EDGE; `Record` is a value.
+"""The journal of one migration or one shift: numbered records that are only ever added. EDGE; `Record` is a value.
 
-Written by `runner` before and after each step, read by `history`. One file for each record:
+Written by `runner` before and after each step, read by `history`; in the same way by those of `meshctl.shift`. One file
+for each record:
 
     migrations/<mesh>/<id>/0007-seed.weights-intent.json
 
@@ -96,6 +97,19 @@ def _built(document: Document) -> Record:
 RECORD: Final[Format[Record]] = Format(_built)  # the only reader of records
 
 
+@dataclass(frozen=True)
+class Undertaking:
+    """What a journal is kept of. `name`: in messages; `folder`: of its journals; `show`: the command that shows one,
+    in which `{id}` and `{mesh}` stand for those of the journal."""
+
+    name: str
+    folder: str
+    show: str
+
+
+MIGRATION: Final = Undertaking("migration", "migrations", "meshctl migrations show {id}")
+
+
 @dataclass
 class Journal:
     """The records of one migration, oldest first. `owner` is this run, as written into new records."""
@@ -105,10 +119,11 @@ class Journal:
     migration: str
     owner: str
     records: list[Record] = field(default_factory=list)
+    of: Undertaking = MIGRATION
 
     @property
     def prefix(self) -> str:
-        return f"migrations/{self.mesh}/{self.migration}"
+        return f"{self.of.folder}/{self.mesh}/{self.migration}"
 
     def add(self, step: str, kind: Kind, at: float, data: dict[str, Any] | None = None) -> Record:
         """Append a record; it is stored when this returns. Raises: LockedError if another run has written since."""
@@ -119,9 +134,9 @@ class Journal:
         text = json.dumps(record.document(), indent=1, sort_keys=True)
         if newest >= number or not self._written(path, text):
             raise LockedError(
-                f"another run works on migration {self.migration}",
+                f"another run works on {self.of.name} {self.migration}",
                 why=f"it has written record {newest} in the meantime",
-                hint=f"`meshctl migrations show {self.migration}` shows how far it is",
+                hint=f"`{self.of.show.format(id=self.migration, mesh=self.mesh)}` shows how far it is",
             )
         self.records.append(record)
         return record
@@ -133,9 +148,9 @@ class Journal:
         return self.store.create(path, text) or self.store.read(path) == text
 
 
-def open_journal(store: StateStore, mesh: str, migration: str, owner: str) -> Journal:
+def open_journal(store: StateStore, mesh: str, migration: str, owner: str, of: Undertaking = MIGRATION) -> Journal:
     """Read a journal; an empty one for a new migration. Raises: NewerVersionError, UnreadableError."""
-    journal = Journal(store, mesh, migration, owner)
+    journal = Journal(store, mesh, migration, owner, of=of)
     for number, path in enumerate(record_paths(store, journal.prefix)):
         record = _record(path, store.read(path) or "")
         _check_place(record, number, path)
@@ -157,15 +172,15 @@ def record_paths(store: StateStore, prefix: str) -> list[str]:
     return sorted(store.paths(prefix), key=_number)
 
 
-def migrations(store: StateStore, mesh: str) -> list[str]:
+def migrations(store: StateStore, mesh: str, of: Undertaking = MIGRATION) -> list[str]:
     """The ids of all migrations of the mesh, oldest first."""
-    folders = {path.split("/")[2] for path in store.paths(f"migrations/{mesh}") if path.count("/") == 3}
+    folders = {path.split("/")[2] for path in store.paths(f"{of.folder}/{mesh}") if path.count("/") == 3}
     return sorted(folders - {"locks"})
 
 
-def closed(store: StateStore, mesh: str, migration: str) -> bool:
+def closed(store: StateStore, mesh: str, migration: str, of: Undertaking = MIGRATION) -> bool:
     """Whether the migration is over; reads only its last record. An empty journal counts as over."""
-    paths = record_paths(store, f"migrations/{mesh}/{migration}")
+    paths = record_paths(store, f"{of.folder}/{mesh}/{migration}")
     return not paths or _record(paths[-1], store.read(paths[-1]) or "").kind == "closed"
 
 

@@ -1,10 +1,10 @@
-"""The lock that lets only one run at a time work on the migrations of a mesh. EDGE.
+"""The lock that lets only one run at a time work on the migrations and shifts of a mesh. EDGE.
 
-Held by `migration` around everything that changes something. Locks are numbered files beside the state,
-`migrations/<mesh>/locks/0003.json`. A run that takes over the lock of a dead process creates the file with the next
-number, which only one run can do, and then deletes the old file. Whether a process on another machine is alive can't
-be checked, so its lock is only replaced with `--break-lock`; so is a lock that can't be read. A lock has no schema
-version: every version of meshctl must be able to tell who holds it, so unknown keys are ignored.
+Held by `migration`, and by `meshctl.shift.shifts`, around everything that changes something. Locks are numbered files
+beside the state, `migrations/<mesh>/locks/0003.json`. A run that takes over the lock of a dead process creates the file
+with the next number, which only one run can do, and then deletes the old file. Whether a process on another machine is
+alive can't be checked, so its lock is only replaced with `--break-lock`; so is a lock that can't be read. A lock has no
+schema version: every version of meshctl must be able to tell who holds it, so unknown keys are ignored.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _owner(store: StateStore, path: str) -> Owner | None:
 
 def _locked(owner: Owner) -> LockedError:
     return LockedError(
-        f"another run works on a migration of this mesh: {owner}",
+        f"another run works on a migration or a shift of this mesh: {owner}",
         why=f"since {owner.since}",
         hint="wait until it has ended; if it is gone for good, repeat the command with --break-lock",
     )

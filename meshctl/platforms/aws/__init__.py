@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from meshctl.catalog import Machine, StoragePrice, machines_of, storage_prices_of
 from meshctl.catalog.offers import OfferTable
+from meshctl.catalog.region_prices import RegionPriceTable
 from meshctl.model.deployment import AWS_ROOT_VOLUME_GIB, Deployment
 from meshctl.model.questions import InPlace, PolicyScope
-from meshctl.platforms.aws import capacity, cluster, elsewhere, fabric, pools, preflight, storage, words
+from meshctl.platforms.aws import capacity, cluster, elsewhere, fabric, pools, preflight, releases, storage, words
 from meshctl.platforms.aws.environment import AwsEnvironment
 from meshctl.platforms.interface import (
     Cluster,
@@ -30,6 +31,7 @@ from meshctl.platforms.interface import (
     ObjectStores,
     Platform,
     Preflight,
+    Releases,
     Storage,
     Words,
 )
@@ -45,7 +47,8 @@ _ROWS: Final = resources.files("meshctl.catalog")
 
 def _machines() -> tuple[Machine, ...]:
     offers = OfferTable.read(_ROWS.joinpath("aws-offerings.json"))
-    return offers.added_to(machines_of(_NAME, _ROWS.joinpath("aws.yaml")))
+    prices = RegionPriceTable.read(_ROWS.joinpath("aws-prices.json"))
+    return prices.added_to(offers.added_to(machines_of(_NAME, _ROWS.joinpath("aws.yaml"))))
 
 
 def _change(wanted: Deployment, in_place: InPlace) -> preflight.Change:
@@ -179,5 +182,6 @@ PLATFORM: Final = Platform(
         elsewhere=Elsewhere(codes=elsewhere.CODES, questions=elsewhere.questions, places=elsewhere.places),
         policy=_policy,
     ),
+    releases=Releases(running=releases.running, newest=releases.newest, live=releases.live),
     declare=_declare,
 )

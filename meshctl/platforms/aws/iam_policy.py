@@ -25,11 +25,14 @@ from stacks.aws import arns
 _EFS: Final = ("meshaws:efs:FileSystem", "meshaws:efs:MountTarget")
 _LUSTRE: Final = ("meshaws:fsx:FileSystem",)
 _BUCKETS: Final = ("meshaws:s3:Bucket",)
-_NAMES: Final = ("meshaws:route53:HealthCheck", "meshaws:route53:RecordSet")
-_SOMETIMES: Final = frozenset((*_EFS, *_LUSTRE, *_BUCKETS, *_NAMES))
+_NAMES: Final = ("meshaws:route53:RecordSet",)
+# Of `expand` alone (docs/expand.md): with them the policy would be longer than one managed policy may be.
+_EXPANSIONS: Final = ("meshaws:route53:HealthCheck",)
+_SOMETIMES: Final = frozenset((*_EFS, *_LUSTRE, *_BUCKETS, *_NAMES, *_EXPANSIONS))
 
-# What meshctl's own clients call: `deploy.guards.location`, `dns.endpoint_records`, `objects` with rclone.
-_OWN_CALLS: Final[dict[str, tuple[str, ...]]] = {"sts": ("GetCallerIdentity",)}
+# What meshctl's own clients call: `deploy.guards.location`, `deploy.live_platform`, `dns.endpoint_records`, `objects`
+# with rclone.
+_OWN_CALLS: Final[dict[str, tuple[str, ...]]] = {"sts": ("GetCallerIdentity",), "ssm": ("GetParameter",)}
 _OF_NAMES: Final = ("GetHostedZone", "ListHostedZonesByName")
 _ON_BUCKETS: Final = (
     *("s3:GetBucketLocation", "s3:GetBucketTagging", "s3:ListBucket", "s3:ListBucketMultipartUploads"),
@@ -49,7 +52,7 @@ _UNNAMED: Final = frozenset(
         "iam:GetRole",  # also of roles that services have made for themselves: spot's, that of node groups
         *("eks:DescribeAddonVersions", "iam:ListOpenIDConnectProviders", "logs:DescribeLogGroups"),
         *("s3:ListAllMyBuckets", "route53:ListHostedZonesByName", "servicequotas:GetServiceQuota"),
-        *("sts:GetCallerIdentity", "route53:CreateHealthCheck", "route53:ListHealthChecks"),
+        *("sts:GetCallerIdentity",),
     )
 )
 # Services whose objects get their names from AWS: narrowed to the region instead.
@@ -114,7 +117,9 @@ def _statements(deployment: Deployment, scope: PolicyScope, actions: frozenset[s
     in_region = {"StringEquals": {"aws:RequestedRegion": deployment.region}}
     yield Statement("Look", actions & _UNNAMED)
     yield Statement("Region", _of(named, *_REGIONAL), conditions=in_region)
-    yield Statement("Cluster", _of(named, "eks"), _clusters(deployment, scope))
+    # one statement for both, as a managed policy takes 6144 characters: no action of either fits the other's resources
+    of_cluster = (*_clusters(deployment, scope), _public_parameters(deployment))
+    yield Statement("Cluster", _of(named, "eks", "ssm"), of_cluster)
     yield from _roles(deployment, scope, _of(named, "iam"))
     yield Statement("Logs", _of(named, "logs"), _log_groups(deployment, scope))
     yield from _buckets(deployment, scope, _of(named, "s3"))
@@ -134,6 +139,11 @@ def _clusters(deployment: Deployment, scope: PolicyScope) -> tuple[str, ...]:
     """The cluster, and what belongs to it: node groups, add-ons, access entries, Pod Identity."""
     name = deployment.cluster.name
     return tuple(_arn(deployment, scope, "eks", rest) for rest in (f"cluster/{name}", f"*/{name}/*"))
+
+
+def _public_parameters(deployment: Deployment) -> str:
+    """In which AWS publishes the newest images of nodes; they belong to no account."""
+    return f"arn:{arns.partition(deployment.region)}:ssm:*::parameter/aws/*"
 
 
 def _log_groups(deployment: Deployment, scope: PolicyScope) -> tuple[str, ...]:
@@ -195,4 +205,4 @@ def _names(deployment: Deployment, scope: PolicyScope, actions: frozenset[str]) 
     # a zone's name says nothing of its id
     zone = "*" if "." in scope.dns_zone else scope.dns_zone.removeprefix("/hostedzone/")
     start = f"arn:{arns.partition(deployment.region)}:route53:::"
-    yield Statement("Names", actions, (f"{start}change/*", f"{start}healthcheck/*", f"{start}hostedzone/{zone}"))
+    yield Statement("Names", actions, (f"{start}change/*", f"{start}hostedzone/{zone}"))

@@ -6,6 +6,7 @@ do, and nobody knows it before.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any, Final
@@ -15,22 +16,41 @@ import yaml
 _TABLE: Final = "aws_services.yaml"
 
 
+@dataclass(frozen=True)
+class ServicePrice:
+    """Of one for one hour. `source`: in words."""
+
+    usd_per_hour: float
+    source: str
+    date: str
+
+
 @cache
-def _rows() -> tuple[dict[str, Any], ...]:
+def _table() -> dict[str, Any]:
     text = resources.files("meshctl.catalog").joinpath(_TABLE).read_text(encoding="utf-8")
-    return tuple(yaml.safe_load(text)["services"])
+    table: dict[str, Any] = yaml.safe_load(text)
+    return table
 
 
-def usd_per_hour(service: str, region: str) -> float | None:
-    """Of one; None where the table does not have the region."""
-    rows = (row for row in _rows() if row["service"] == service and row["region"] in ("", region))
-    return next((float(row["usd_per_hour"]) for row in rows), None)
+def row(service: str, region: str) -> ServicePrice | None:
+    """None where the table does not have the region."""
+    rows = (each for each in _table()["services"] if each["service"] == service and each["region"] in ("", region))
+    first = next(rows, None)
+    if first is None:
+        return None
+    return ServicePrice(float(first["usd_per_hour"]), _table()["sources"][first["source"]], str(first["date"]))
+
+
+def end_of_standard_support(kubernetes: str) -> str:
+    """The date, "" where the table does not have the version."""
+    return str(_table()["standard_support_ends"].get(kubernetes, ""))
 
 
 def priced(what: str, region: str, counts: dict[str, int]) -> str:
     """`what` with the price of all of it: `2 NAT gateways (0.10 USD/h)`. `counts`: how many of each service it is."""
-    prices = [(usd_per_hour(service, region), count) for service, count in counts.items()]
+    prices = [(row(service, region), count) for service, count in counts.items()]
     if any(price is None for price, _ in prices):
         return what
-    total = sum(price * count for price, count in prices if price is not None)
-    return f"{what} ({total:.2f} USD/h)"
+    total = sum(price.usd_per_hour * count for price, count in prices if price is not None)
+    date = min(price.date for price, _ in prices if price is not None)
+    return f"{what} ({total:.2f} USD/h, list price of {date})"

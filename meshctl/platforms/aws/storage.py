@@ -9,7 +9,7 @@ import math
 from typing import Any, Final
 
 from meshctl.model import mesh as mesh_model
-from meshctl.model.deployment import FileSystem, Gap, ObjectStore
+from meshctl.model.deployment import FileSystem, Gap, ObjectStore, Price
 from meshctl.model.units import format_gib
 from meshctl.resolve.storage import Place, Stored, block_of_class, gap, salted_bucket_name
 
@@ -17,6 +17,8 @@ _FSX_UNITS: Final = (125, 250, 500, 1000)  # PERSISTENT_2 SSD, MB/s per TiB (FSx
 # Source: EBS user guide, volume types; 16 TiB until 2025 (AWS re:Invent 2025, STG320).
 _GP3_MAX_GIB: Final = 64 * 1024
 _GP3: Final = "gp3"
+# FSx bills 1200 GiB as 1200 GB (price examples of the FSx for Lustre price page), and prices are for decimal GB
+_BILLED_GB_PER_GIB: Final = 1e9 / 2**30
 
 # What is deleted or overwritten can be brought back for that long; it is paid for like the rest.
 OLD_VERSIONS_DAYS: Final = 30
@@ -90,9 +92,15 @@ def file_system(place: Place, name: str, storage: mesh_model.Storage) -> Stored 
         per_unit_throughput=unit,
         deployment_type="PERSISTENT_2",
         zone=place.zone,
-        price=place.price(name, size, "fsx-lustre"),
+        price=_lustre_price(place, name, size, unit),
     )
     return Stored(made, f"FSx for Lustre, {format_gib(size)} at {unit} MB/s per TiB, in {place.zone}")
+
+
+def _lustre_price(place: Place, name: str, size_gib: int, unit: int) -> Price:
+    """By its MB/s per TiB; said as before where there is no price, so that what is up keeps its digest."""
+    price = place.price(name, size_gib * _BILLED_GB_PER_GIB, f"fsx-lustre-{unit}")
+    return price if price.usd_per_hour is not None else place.price(name, size_gib, "fsx-lustre")
 
 
 def block(place: Place, name: str, storage: mesh_model.Storage) -> Stored | Gap:

@@ -15,6 +15,7 @@ from meshctl.words import pluralize
 
 NODE_GROUP: Final = "meshaws:eks:Nodegroup"
 CLUSTER: Final = "meshaws:eks:Cluster"
+ADDON: Final = "meshaws:eks:Addon"
 ROLE: Final = "meshaws:iam:Role"
 LUSTRE: Final = "meshaws:fsx:FileSystem"
 EFS: Final = "meshaws:efs:FileSystem"
@@ -87,6 +88,9 @@ TERMS: Final = {
 LONG_TERMS: Final = {
     (_LAUNCH_TEMPLATE, "LaunchTemplateData.TagSpecifications"): "tags of the nodes, which are replaced for it",
     (_LAUNCH_TEMPLATE, "LaunchTemplateData.UserData"): "user data",
+    # from which release to which is a note of the plan: before the first refresh the state has no release
+    (NODE_GROUP, "releaseVersion"): "release of the image",
+    (ADDON, "addonVersion"): "version of the add-on",
     ("meshaws:eks:PodIdentityAssociation", "associationArn"): "association",
     (CLUSTER, "resourcesVpcConfig.subnetIds"): "subnets of the control plane",
     ("meshaws:ec2:SecurityGroupIngress", "IpPermissions"): "who is let in",

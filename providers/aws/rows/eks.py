@@ -262,11 +262,21 @@ NODEGROUP = Row(
     noise=("modifiedAt",),
     # EKS refuses a desired size outside of the bounds
     bounded=(Bounded("scalingConfig", "desiredSize", "minSize", "maxSize"),),
+    # who has renewed the image by hand is not set back: all nodes would be replaced for it
+    one_way=(OneWay("releaseVersion"),),
 )
 
 ADDON_NAMES: dict[str, Param] = {"clusterName": "parts[0]", "addonName": "parts[1]"}
 
 ADDON_UPDATE = update_done(name="parts[0]", addonName="parts[1]")
+
+
+def _is_more_than_a_version_that_goes(context: Context) -> Any:
+    """Nothing where all that changes is that no version is named any more: what runs stays."""
+    new, old = context["inputs"], context["old_inputs"]
+    others = ("configurationValues", "serviceAccountRoleArn", "resolveConflicts")
+    return new.get("addonVersion") or any(new.get(name) != old.get(name) for name in others) or None
+
 
 ADDON = Row(
     "meshaws:eks:Addon",
@@ -291,6 +301,7 @@ ADDON = Row(
                         "serviceAccountRoleArn": "inputs.serviceAccountRoleArn",
                         "resolveConflicts": "inputs.resolveConflicts",
                     },
+                    when=_is_more_than_a_version_that_goes,
                     transient=BUSY,
                     patience_s=900,
                 ),
@@ -338,6 +349,7 @@ ADDON = Row(
     broken=("CREATE_FAILED",),
     noise=("modifiedAt", "health"),
     opaque=("resolveConflicts", "podIdentityAssociations", "kubernetesVersion"),
+    one_way=(OneWay("addonVersion"),),
 )
 
 ROWS: tuple[Row, ...] = (CLUSTER, NODEGROUP, ADDON)

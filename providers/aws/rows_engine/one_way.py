@@ -1,5 +1,6 @@
-"""Values that go one way, since the API refuses the way back: the size of a Lustre file system, a cluster's
-authentication mode. Where somebody else has taken such a value further than the program, it stays. PURE.
+"""Values that go one way, since the API refuses the way back (the size of a Lustre file system, a cluster's
+authentication mode), or nobody wants it (the release of the nodes' image). Where somebody else has taken such a value
+further than the program, it stays. PURE.
 
 `declared` is for what was read, so that it is no drift; `as_far` is for what is to be applied, so that nothing is sent
 which the API would refuse. Called by the provider's check and by `crud`.
@@ -7,6 +8,7 @@ which the API would refuse. Called by the provider's check and by `crud`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +16,8 @@ from providers.aws.rows_engine.row import OneWay, Row
 from providers.plugin.values import Properties
 
 Rank = tuple[float, ...]
+# 2.15; an image's 1.35.0-20261101; an add-on's v1.12.4-eksbuild.1
+_VERSION = re.compile(r"v?\d+(\.\d+)*(-(eksbuild\.)?\d+)?")
 
 
 def as_far(row: Row, wanted: Properties, live: Properties) -> Properties:
@@ -45,8 +49,9 @@ def _rank(rule: OneWay, value: Any) -> Rank | None:
         return (rule.order.index(value),) if value in rule.order else None
     if isinstance(value, int | float):
         return (value,)
-    parts = value.split(".") if isinstance(value, str) else []
-    return tuple(int(part) for part in parts) if parts and all(part.isdecimal() for part in parts) else None
+    if not isinstance(value, str) or not _VERSION.fullmatch(value):
+        return None
+    return tuple(int(number) for number in re.findall(r"\d+", value))
 
 
 def _value(inputs: Properties, path: str) -> Any:

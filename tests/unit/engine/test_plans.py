@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshctl.changes import Step
+from meshctl.changes import Step, plan_text
 from meshctl.deploy import plans
 from meshctl.model.deployment import Deployment, Price
 from tests.unit.migrate.fake_gateway import deployment
@@ -47,3 +47,13 @@ def test_buckets_whose_price_is_unknown_do_not_cost_nothing() -> None:
     assert (found.hourly_usd_before, found.hourly_usd_after) == (0.0, None)
     found = plans.plan_of_run(unpriced, [bucket("weights", "same"), bucket("checkpoints", "same")], None, ())
     assert found.hourly_usd_before is None
+
+
+def test_c4_a_detailed_plan_names_the_source_of_its_prices_with_the_date() -> None:
+    found = deployment("east")
+    listed = Price(subject="storage", usd_per_hour=1.0, source="list price: a page", date="2025-12")
+    stores = tuple(store.model_copy(update={"price": listed}) for store in found.object_stores)
+    plan = plans.plan_of_run(found.model_copy(update={"object_stores": stores}), [], None, ())
+    assert "\n    list price: a page, 2025-12\n" in plan_text(plan, resources=True)
+    assert "2025-12" not in plan_text(plan), "the short form is read by people who know"
+    assert "price_sources" not in plan.document()["cost"]

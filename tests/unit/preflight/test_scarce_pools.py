@@ -146,9 +146,10 @@ def test_names_that_cannot_be_written_hide_no_missing_machines(monkeypatch: pyte
     monkeypatch.setattr(scarce_pools, "places", lambda *_: {})
     run = mock.Mock(spec=StackRun)
     run.up.side_effect = failed("pool/serve")
+    run.state.return_value = StackState()
     session = Names(tmp_path, "m", Environments.model_validate(FILE))
     with pytest.raises(NoCapacityError) as caught:
-        environment_up._run_up(session, run, mesh(), mock.Mock(spec=StackState), set_names=True)
+        environment_up._run_up(session, run, mesh(), StackState(), set_names=True)
     assert caught.value.why.endswith("; its names were not written: Route 53 does not answer")
 
 

@@ -15,14 +15,14 @@ from botocore.exceptions import ClientError
 from meshctl.lab.aws.credentials import Credentials
 from meshctl.lab.aws.ec2 import Ec2
 from meshctl.lab.aws.eks import Eks
-from meshctl.lab.aws.eks.state import Cluster
+from meshctl.lab.aws.eks.state import Addon, Cluster, Nodegroup
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import Faults
 from meshctl.lab.aws.fsx import Fsx
 from meshctl.lab.aws.quotas import Quotas
 from providers.aws.client import AwsClients, Settings, service_model
 from providers.aws.provider import AwsProvider
-from providers.plugin.provider import Diff, Found, Kind
+from providers.plugin.provider import Diff, Found, Kind, ProviderError
 
 CALL = SimpleNamespace(region="us-east-1", access_key="key")
 FILE_SYSTEM = "meshaws:fsx:FileSystem"
@@ -52,6 +52,7 @@ class Client:
         self.meta = SimpleNamespace(method_to_api_mapping=methods)
         self.service = service
         self.sent: list[dict[str, Any]] = []  # updates
+        self.hidden: tuple[str, ...] = ("FileSystemId", "name")  # what tells the thing from others
 
     def can_paginate(self, _method: str) -> bool:
         return False
@@ -59,7 +60,7 @@ class Client:
     def __getattr__(self, method: str) -> Callable[..., Any]:
         def call(**given: Any) -> Any:
             if method.startswith("update_"):
-                self.sent.append({key: value for key, value in given.items() if key not in ("FileSystemId", "name")})
+                self.sent.append({key: value for key, value in given.items() if key not in self.hidden})
             try:
                 return getattr(self.service, method)(CALL, given)
             except ApiError as error:
@@ -127,6 +128,87 @@ def cluster(tmp_path: Path) -> Bench:
     plane: Any = SimpleNamespace(done=lambda: False)
     eks.clusters["c"] = Cluster(described, "us-east-1", "aws-east", plane, 0)
     return Bench(eks, CLUSTER, "c", EKS)
+
+
+OLD, NEW = "1.35.0-20261101", "1.35.0-20261120"
+GROUP = {
+    "clusterName": "c",
+    "nodegroupName": "web",
+    "nodeRole": "arn:aws:iam::123456789012:role/r",
+    "subnets": ["subnet-1"],
+    "version": "1.35",
+    "amiType": "AL2023_x86_64_STANDARD",
+    "scalingConfig": {"minSize": 2, "maxSize": 8, "desiredSize": 2},
+    "releaseVersion": OLD,
+}
+
+
+@pytest.fixture
+def node_group(cluster: Bench, tmp_path: Path) -> Bench:
+    """A group whose release somebody has asked for once, on a platform that has a newer one by now."""
+    (tmp_path / "releases.json").write_text('{"image": "20261120"}')
+    eks = cluster.client.service
+    eks.clusters["c"].described["version"] = "1.35"
+    described = copy.deepcopy(GROUP) | {"status": "ACTIVE", "nodegroupArn": "a", "tags": {}, "updateConfig": {}}
+    described |= {"instanceTypes": ["m7i.xlarge"], "labels": {}, "taints": [], "capacityType": "ON_DEMAND"}
+    (tmp_path / "nodes.json").write_text('{"nodegroups": {"c/web": 2}}')
+    eks.clusters["c"].nodegroups["web"] = Nodegroup(described, ["us-east-1a"], {})
+    bench = Bench(eks, "meshaws:eks:Nodegroup", "c|web", GROUP)
+    bench.client.hidden = ("clusterName", "nodegroupName")
+    return bench
+
+
+def test_c2_an_image_that_somebody_renewed_by_hand_is_not_set_back(node_group: Bench) -> None:
+    live = node_group.client.service.clusters["c"].nodegroups["web"].described
+    live["releaseVersion"] = NEW
+    assert node_group.read().inputs == GROUP, "it is no drift"
+    node_group.update(GROUP, GROUP | {"labels": {"role": "edge"}})
+    assert live["releaseVersion"] == NEW
+
+
+def test_c2_the_newest_image_is_taken_when_it_is_asked_for(node_group: Bench) -> None:
+    live = node_group.client.service.clusters["c"].nodegroups["web"].described
+    assert node_group.diff(GROUP, GROUP | {"releaseVersion": NEW}).detailed == {"releaseVersion": Kind.UPDATE}
+    node_group.update(GROUP, GROUP | {"releaseVersion": NEW})
+    assert node_group.client.sent == [{"version": "1.35", "releaseVersion": NEW}]
+    assert live["releaseVersion"] == NEW
+
+
+def test_c2_the_lab_refuses_an_image_that_there_is_not(node_group: Bench) -> None:
+    with pytest.raises(ProviderError, match=r"Requested release version 1\.35\.0-20270101 is not valid"):
+        node_group.update(GROUP, GROUP | {"releaseVersion": "1.35.0-20270101"})
+
+
+ADDON = {"clusterName": "c", "addonName": "coredns", "resolveConflicts": "OVERWRITE", "kubernetesVersion": "1.34"}
+PINNED = ADDON | {"addonVersion": "v1.12.3-eksbuild.1"}
+
+
+@pytest.fixture
+def addon(cluster: Bench) -> Bench:
+    """An add-on whose version somebody has asked for once, in a cluster that has just gone to the next version."""
+    eks = cluster.client.service
+    eks.clusters["c"].described["version"] = "1.35"
+    described: dict[str, Any] = {
+        "addonName": "coredns",
+        "clusterName": "c",
+        "addonVersion": PINNED["addonVersion"],
+        "addonArn": "a",
+    }
+    described |= {"status": "ACTIVE", "health": {"issues": []}, "tags": {}, "podIdentityAssociations": []}
+    eks.clusters["c"].addons["coredns"] = Addon(described, 0, None, needs_no_node=True, degraded_from=0)
+    bench = Bench(eks, "meshaws:eks:Addon", "c|coredns", PINNED)
+    bench.client.hidden = ("clusterName", "addonName", "resolveConflicts")
+    return bench
+
+
+def test_c2_another_kubernetes_version_brings_the_add_on_of_it_by_one_update(addon: Bench) -> None:
+    addon.update(PINNED, ADDON | {"kubernetesVersion": "1.35"})
+    assert addon.client.sent == [{"addonVersion": "v1.12.4-eksbuild.1"}]
+
+
+def test_c2_an_add_on_goes_to_the_version_that_is_asked_for(addon: Bench) -> None:
+    addon.update(PINNED, PINNED | {"addonVersion": "v1.12.4-eksbuild.1"})
+    assert addon.client.sent == [{"addonVersion": "v1.12.4-eksbuild.1"}]
 
 
 def mode(name: str) -> dict[str, Any]:

@@ -160,8 +160,8 @@ def test_list_price_contract_price_and_unknown() -> None:
     assert (price.usd_per_hour, price.source) == (60, "contract rate in environments.yaml")
     price = resolved({"p": H100}, {**AWS, "prices": {"p5.48xlarge": "30 USD/h", "p": "20 USD/h"}}).pools[0].price
     assert price.usd_per_hour == 40
-    west = {**AWS, "region": "us-west-2", "zones": ["us-west-2a", "us-west-2b"]}
-    found = resolved({"p": H100}, west)
+    brazil = {**AWS, "region": "sa-east-1", "zones": ["sa-east-1a", "sa-east-1b"]}
+    found = resolved({"p": H100}, brazil)
     assert found.pools[0].price.usd_per_hour is None
     assert found.deployment is not None
     assert found.deployment.hourly_usd is None
@@ -182,8 +182,8 @@ def test_what_costs_money_beside_the_nodes_is_said() -> None:
     made = resolved({"web": {"nodes": 1, "cpu": {"cores": 4}}}, AWS).deployment
     assert made is not None
     assert {
-        "EKS control plane (0.10 USD/h)",
-        "2 NAT gateways (0.10 USD/h) and the data through them",
+        "EKS control plane (0.10 USD/h, list price of 2026-04-01)",
+        "2 NAT gateways (0.10 USD/h, list price of 2026-02-24) and the data through them",
         "data transfer",
     } <= {*prices.not_in_cost(made)}
 
@@ -539,7 +539,9 @@ def test_a_cluster_without_the_class_says_which_it_has() -> None:
 def test_c4_the_limit_says_what_it_does_not_contain() -> None:
     made = resolved({"p": H100}, AWS, limits={"hourly": "200 USD"})
     [note] = [note for note in made.notes if note.startswith("limits.hourly")]
-    assert note.startswith("limits.hourly does not contain: EKS control plane (0.10 USD/h), 2 NAT gateways")
+    assert note.startswith(
+        "limits.hourly does not contain: EKS control plane (0.10 USD/h, list price of 2026-04-01), 2 NAT"
+    )
     assert not any(note.startswith("limits.hourly") for note in resolved({"p": H100}, AWS).notes)
 
 

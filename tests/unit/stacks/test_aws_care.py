@@ -8,6 +8,7 @@ import botocore.session
 import pytest
 
 from providers.aws.rows import ALL
+from stacks.aws.cluster import addon_names
 from tests.unit.stacks.declared_on_aws import Recorder, declared, example
 
 
@@ -45,6 +46,19 @@ def test_c4_a_cluster_made_new_leaves_with_standard_support_and_one_that_is_up_k
 ) -> None:
     assert program.inputs["cluster:eks"]["upgradePolicy"] == {"supportType": "STANDARD"}
     assert "upgradePolicy" in program.ignored["cluster:eks"]
+
+
+def test_c2_releases_are_named_only_where_somebody_asked_for_them(program: Recorder) -> None:
+    assert not any("releaseVersion" in each for each in program.of_type("eks:Nodegroup").values())
+    assert not any("addonVersion" in each for each in program.of_type("eks:Addon").values())
+    deployment = example()
+    pools = tuple(pool.model_copy(update={"image_release": "1.35.0-20261120"}) for pool in deployment.pools)
+    cluster = deployment.cluster.model_copy(update={"addon_versions": {"coredns": "v1.12.9-eksbuild.1"}})
+    refreshed = declared(deployment.model_copy(update={"pools": pools, "cluster": cluster}))
+    assert {each["releaseVersion"] for each in refreshed.of_type("eks:Nodegroup").values()} == {"1.35.0-20261120"}
+    versions = {each["addonName"]: each.get("addonVersion") for each in refreshed.of_type("eks:Addon").values()}
+    assert {name for name, version in versions.items() if version} == {"coredns"}
+    assert set(versions) == set(addon_names(deployment)), "all that are declared are asked about"
 
 
 BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from meshctl.lab.aws.call import Call
+from meshctl.lab.aws.eks import newer
 from meshctl.lab.aws.eks.clusters import DEFAULT_VERSION
 from meshctl.lab.aws.eks.state import Addon, Base, Cluster, arn, now, soon
 from meshctl.lab.aws.errors import ApiError
@@ -49,7 +50,7 @@ class Addons(Base):
             "addonName": name,
             "clusterName": given["clusterName"],
             "status": "CREATING",
-            "addonVersion": given.get("addonVersion", default_version(name, cluster.described["version"])),
+            "addonVersion": given.get("addonVersion", self._default(name, cluster.described["version"])),
             "health": {"issues": []},
             "addonArn": arn(call.region, f"addon/{given['clusterName']}/{name}/{uuid.uuid4()}"),
             "createdAt": now(),
@@ -84,7 +85,7 @@ class Addons(Base):
         cluster, name = self.active(call, given["clusterName"]), given["addonName"]
         addon = self._addon(cluster, name)
         _check_configuration(given)
-        fitting = default_version(name, cluster.described["version"])
+        fitting = self._default(name, cluster.described["version"])
         if given.get("addonVersion", fitting) not in (fitting, addon.described["addonVersion"]):
             message = f"Addon version specified is not supported: {given['addonVersion']}"
             raise ApiError("InvalidParameterException", message, addonName=name)
@@ -99,7 +100,7 @@ class Addons(Base):
     def describe_addon_versions(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         wanted = given.get("addonName")
         kubernetes = given.get("kubernetesVersion", "")
-        fitting = {name: default_version(name, kubernetes or DEFAULT_VERSION) for name in VERSIONS}
+        fitting = {name: self._default(name, kubernetes or DEFAULT_VERSION) for name in VERSIONS}
         compatible = [{"clusterVersion": kubernetes, "platformVersions": ["*"], "defaultVersion": True}]
         return {
             "addons": [
@@ -118,6 +119,10 @@ class Addons(Base):
                 if wanted in (None, name)
             ]
         }
+
+    def _default(self, name: str, kubernetes: str) -> str:
+        """With what `releases.json` says at the moment."""
+        return newer.addon_version(self.root, name) or default_version(name, kubernetes)
 
     def _addon(self, cluster: Cluster, name: str) -> Addon:
         addon = cluster.addons.get(name)

@@ -8,7 +8,7 @@ from typing import Any
 from meshctl.lab.aws import instance_types, rules
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.ec2 import backend_of
-from meshctl.lab.aws.eks import launch_rules, rollout
+from meshctl.lab.aws.eks import launch_rules, newer, rollout
 from meshctl.lab.aws.eks.clusters import require_role, subnets_of
 from meshctl.lab.aws.eks.launch_rules import Issue, Launch
 from meshctl.lab.aws.eks.state import Base, Cluster, Nodegroup, arn, log_later, now, soon
@@ -42,6 +42,7 @@ class Nodegroups(Base):
                 rule=rules.TYPES_TWICE,
             )
         described = _describe(call.region, cluster, given, template)
+        described["releaseVersion"] = self._release(given, described["version"], described["version"])
         described |= {"launchTemplate": chosen} if chosen else {}
         zones = sorted({str(subnet.availability_zone) for subnet in subnets})
         launch = _launch(call.region, described, zones, template)
@@ -94,8 +95,7 @@ class Nodegroups(Base):
                 "AvailableInstanceCount": reservation["TotalInstanceCount"]
                 - sum(each.nodes for each in launches if each.reservation_id == name),
             }
-            for (owner, name), reservation in self.ec2.reservations.items()
-            if owner == region
+            for name, reservation in self.ec2.reservations_of(region).items()
         }
 
     def describe_nodegroup(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
@@ -143,7 +143,8 @@ class Nodegroups(Base):
         own = nodegroup.described["version"]
         version = given.get("version", own)  # without one, only the image is renewed
         _check_version(version, cluster.described["version"], own)
-        params = {"Version": version}
+        release = self._release(given, version, nodegroup.described["releaseVersion"])
+        params = {"Version": version, "ReleaseVersion": release}
         if chosen:
             params["LaunchTemplateVersion"] = chosen["version"]
         update = self.start_update(
@@ -155,11 +156,22 @@ class Nodegroups(Base):
             lasts_s=self._replacement_s(nodegroup),
         )
         if cluster.updates[update["id"]].failed is None:
-            nodegroup.described |= {"version": version, "modifiedAt": now(), "releaseVersion": _release(given, version)}
+            nodegroup.described |= {"version": version, "modifiedAt": now(), "releaseVersion": release}
             if chosen:
                 nodegroup.described["launchTemplate"], nodegroup.template = chosen, template
         self.write()
         return {"update": update}
+
+    def _release(self, given: dict[str, Any], version: str, running: str) -> str:
+        """The release of the image that is asked for, else the newest. Raises: ApiError for one that does not exist."""
+        release = str(given.get("releaseVersion") or newer.image_release(self.root, version))
+        if release != running and not newer.is_image_release(self.root, release, version):
+            raise ApiError(
+                "InvalidParameterException",
+                f"Requested release version {release} is not valid for kubernetes version {version}.",
+                rule=rules.IMAGE_RELEASE,
+            )
+        return release
 
     def _replacement_s(self, nodegroup: Nodegroup) -> float:
         """`account.json` may say how long a batch takes: {"batchS": 60}."""
@@ -235,7 +247,6 @@ def _describe(region: str, cluster: Cluster, given: dict[str, Any], template: di
         "nodegroupArn": arn(region, f"nodegroup/{given['clusterName']}/{name}/{id}"),
         "clusterName": given["clusterName"],
         "version": version,
-        "releaseVersion": _release(given, version),
         "createdAt": now(),
         "modifiedAt": now(),
         "status": "CREATING",
@@ -256,10 +267,6 @@ def _describe(region: str, cluster: Cluster, given: dict[str, Any], template: di
     if not given.get("launchTemplate"):
         described["diskSize"] = given.get("diskSize", 20)
     return described
-
-
-def _release(given: dict[str, Any], version: str) -> str:
-    return str(given.get("releaseVersion") or f"{version}.0-20261101")
 
 
 def _check_scaling(scaling: dict[str, int]) -> None:

@@ -1,0 +1,60 @@
+"""What forbids a command on an environment: an open migration of it, or a shift of its nodes. No logic of its own.
+
+Called by `up`, `destroy`, `restart` and `migrate` before they do anything, and again after each question to the user.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from meshctl.project import Project
+
+Command = Literal["up", "destroy", "restart"]
+
+
+def refuse_if_busy(project: Project, environment: str, command: Command) -> None:
+    """Raises: LockedError where a migration has the environment, or a shift is under way there."""
+    from meshctl.migrate.journal import guard
+    from meshctl.shift import in_force
+
+    guard.refuse_if_migrating(project, environment, command)
+    in_force.refuse_while_under_way(in_force.open_shifts_of(project, environment), command)
+
+
+def refuse_restart_without_nodes(project: Project, environment: str, workload: str) -> None:
+    """Raises: UsageError for a job that a shift has stopped: started now, it would run in part and hold its nodes."""
+    from meshctl.errors import UsageError
+
+    if workload in project.session.shifts_in_force(environment).waiting:
+        raise UsageError(
+            f"{workload} waits in {environment} until its nodes are back",
+            why="a shift has given nodes of its pool to another pool, and not all of its pods have room on the others",
+            hint=f"`meshctl shift {environment} --undo` gives the nodes back, and starts it",
+        )
+
+
+def refuse_if_shifted(project: Project, environment: str, command: Literal["destroy", "migrate"]) -> None:
+    """Raises: LockedError where nodes are shifted and the command could not put their labels back. A `destroy` of nodes
+    that meshctl made ends them, and the shift with them."""
+    from meshctl.platforms import registry
+    from meshctl.shift import in_force
+
+    shifts = in_force.open_shifts_of(project, environment)
+    if not shifts:
+        return
+    declared = project.environments.environments.get(environment)
+    nodes_are_given = declared is None or registry.platform(declared.provider).nodes.made_of is None
+    if command == "migrate":
+        in_force.refuse_in_force(shifts, command, "a migration moves pools as they were made, and ends the source")
+    elif nodes_are_given:
+        in_force.refuse_in_force(shifts, command, "these nodes stay, and would keep the labels of the shift")
+
+
+def end_shifts(project: Project, environment: str) -> None:
+    """The environment is gone, and with it what shifts have changed there."""
+    from meshctl.shift import shifts
+
+    store = project.state_store
+    if store is not None:
+        shifts.end_with_environment(store, project.mesh.name, environment)

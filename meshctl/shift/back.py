@@ -1,0 +1,82 @@
+"""The steps that give nodes back. EDGE: through `Gateway` alone. Listed in `steps`.
+
+They act on the nodes of which the journal says what they had before, however far the shift has come. A node that is
+gone is left out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshctl.model.deployment import POOL_LABEL
+from meshctl.shift import node_changes, pods
+from meshctl.shift.context import StepContext, patched
+from meshctl.shift.evictions import until_ended
+from meshctl.shift.gateway import Node, Patch, Pod
+from meshctl.shift.node_changes import Original
+
+
+def undo_hold(context: StepContext) -> dict[str, Any]:
+    for name in context.originals:
+        if not patched(context, name, lambda node: None if pods.is_cordoned(node) else node_changes.hold(node)):
+            context.say(f"{name} is no longer in the cluster: nothing of it is to be put back")
+    return {}
+
+
+def not_held(context: StepContext) -> str:
+    begun = [node for node in context.live_nodes if pods.name(node) in context.originals]
+    names = [pods.name(node) for node in begun if not pods.is_cordoned(node)]
+    return f"{', '.join(names)} can still get new pods" if names else ""
+
+
+def undo_empty(context: StepContext) -> dict[str, Any]:
+    """Of nodes that were not handed over yet no pod has to leave. A node that does not answer is not waited for: its
+    pods can't be moved, and its labels can be put back all the same."""
+    pool = context.plan.taking
+
+    def left() -> list[Pod]:
+        names = [
+            pods.name(node)
+            for node in context.live_nodes
+            if pods.labels(node).get(POOL_LABEL) == pool and pods.is_ready(node)
+        ]
+        return pods.to_move(context.gateway.pods_on(names), context.plan.namespace)
+
+    until_ended(context, left, left(), context.plan.undo_limit_s)
+    return {}
+
+
+def put_back(context: StepContext) -> dict[str, Any]:
+    def patch(node: Node, before: Original) -> Patch | None:
+        now = node_changes.original(node, before.labels, (*context.plan.giving_taints, *context.plan.taking_taints))
+        if (now.labels, now.taints) == (before.labels, before.taints):
+            return None
+        return node_changes.put_back(node, before, context.plan.taking_taints)
+
+    for name, original in context.originals.items():
+        patched(context, name, lambda node, before=original: patch(node, before))  # type: ignore[misc]
+    return {}
+
+
+def not_put_back(context: StepContext) -> str:
+    taints = (*context.plan.giving_taints, *context.plan.taking_taints)
+    names = []
+    for node in context.live_nodes:
+        before = context.originals.get(pods.name(node))
+        now = node_changes.original(node, before.labels, taints) if before is not None else None
+        if before is not None and now is not None and (now.labels, now.taints) != (before.labels, before.taints):
+            names.append(pods.name(node))
+    return f"{', '.join(names)} lack the labels and taints from before" if names else ""
+
+
+def give_back_fields(context: StepContext) -> dict[str, Any]:
+    for name, original in context.originals.items():
+        patched(context, name, lambda node, before=original: node_changes.give_back_fields(node, before))  # type: ignore[misc]
+    return {}
+
+
+def start_gangs(context: StepContext) -> dict[str, Any]:
+    started = [name for name in context.plan.waiting if context.gateway.suspend(name, suspended=False)]
+    for name in started:
+        context.say(f"{name} goes on from its last checkpoint")
+    return {"started": started}

@@ -1,0 +1,152 @@
+"""A shift's requests to a cluster. EDGE: does what `gateway` says through the client of `clients.cluster_access`.
+
+Made by `cli.shift`. Source for the answers of the Eviction API (201, 404, 429, 500 for more than one budget):
+https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.model.deployment import Deployment
+from meshctl.shift.gateway import FIELD_MANAGER, GONE, Node, Patch, Pod
+from meshwire.kubernetes import requests
+from meshwire.kubernetes.errors import ApiError
+from meshwire.kubernetes.objects import Server
+from meshwire.kubernetes.resources import DEPLOYMENTS, JOBS, NODES, PODS, STATEFUL_SETS, Resource
+
+if TYPE_CHECKING:
+    from meshwire.kubernetes.client import Client
+
+_ABSENT, _CONFLICT, _TOO_MANY = 404, 409, 429
+
+
+@dataclass
+class ClusterGateway:
+    """The cluster of one environment. `running_change`: who holds the lock of the environment's state, in words."""
+
+    access: ClusterAccess
+    deployment: Deployment
+    running_change: Callable[[], str]
+    clock: Callable[[], float] = time.time
+    pause: Callable[[float], None] = time.sleep
+
+    def nodes(self) -> list[Node]:
+        with self._connected() as client:
+            return cast("list[Node]", client.list_objects(NODES))
+
+    def node(self, name: str) -> Node | None:
+        with self._connected() as client:
+            try:
+                return cast("Node", client.get(NODES, name))
+            except ApiError as error:
+                if error.status != _ABSENT:
+                    raise
+                return None
+
+    def patch_node(self, name: str, patch: Patch) -> bool:
+        with self._connected() as client:
+            try:
+                client.patch(NODES, name, dict(patch), kind=requests.MERGE_PATCH, manager=FIELD_MANAGER)
+            except ApiError as error:
+                if error.status != _CONFLICT:
+                    raise
+                return False
+            return True
+
+    def pods_on(self, nodes: Iterable[str]) -> list[Pod]:
+        with self._connected() as client:
+            listed = [client.list_objects(PODS, fields={"spec.nodeName": node}) for node in nodes]
+        return [cast("Pod", pod) for pods in listed for pod in pods]
+
+    def pods_of_mesh(self) -> list[Pod]:
+        with self._connected() as client:
+            return cast("list[Pod]", client.list_objects(PODS, namespace=self.deployment.namespace))
+
+    def evict(self, namespace: str, name: str, uid: str, *, dry_run: bool = False) -> str:
+        body: dict[str, Any] = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": namespace},
+            "deleteOptions": {"preconditions": {"uid": uid}},
+        }
+        path = f"{PODS.path(namespace, name)}/eviction"
+        with self._connected() as client:
+            try:
+                client.send(requests.create(path, body, **requests.writing(dry_run=dry_run)))
+            except ApiError as error:
+                if error.status in (_ABSENT, _CONFLICT):  # gone, or another pod of that name
+                    return GONE
+                if error.status == _TOO_MANY or "more than one PodDisruptionBudget" in error.message:
+                    return _words(error)
+                raise
+        return ""
+
+    def suspend(self, job: str, *, suspended: bool) -> bool:
+        patch = {"spec": {"suspend": suspended}}
+        with self._connected() as client:
+            try:
+                client.patch(
+                    JOBS,
+                    job,
+                    patch,
+                    kind=requests.MERGE_PATCH,
+                    namespace=self.deployment.namespace,
+                    manager=FIELD_MANAGER,
+                )
+            except ApiError as error:
+                if error.status != _ABSENT:
+                    raise
+                return False
+            return True
+
+    def changed_by(self) -> str:
+        running = self.running_change()
+        if running:
+            return running
+        with self._connected() as client:
+            rolling = [
+                item["metadata"]["name"]
+                for resource in (DEPLOYMENTS, STATEFUL_SETS)
+                for item in self._servers(client, resource)
+                if is_rolling(item)
+            ]
+        return f"{', '.join(sorted(rolling))} is being rolled out" if rolling else ""
+
+    def _servers(self, client: Client, resource: Resource[Server]) -> list[Server]:
+        return client.list_objects(resource, namespace=self.deployment.namespace)
+
+    def now(self) -> float:
+        return self.clock()
+
+    def sleep(self, seconds: float) -> None:
+        self.pause(seconds)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Client]:
+        with self.access.connected() as client:
+            yield client
+
+
+def is_rolling(server: Server) -> bool:
+    """Whether pods of an older template are still there, or the controller has not seen the newest one. Pods that are
+    missing or not ready are no roll-out: a shift is what they may wait for. PURE."""
+    status, metadata = server.get("status", {}), server.get("metadata", {})
+    if not status:
+        return False
+    return status.get("observedGeneration", 0) < metadata.get("generation", 0) or (
+        status.get("updatedReplicas", 0) < status.get("replicas", 0)
+    )
+
+
+def _words(error: ApiError) -> str:
+    """The causes name the budget; the message alone is "Cannot evict pod as it would violate the pod's disruption
+    budget."."""
+    causes = error.details.get("causes") or []
+    reasons = [str(cause.get("message")) for cause in causes if cause.get("message")]
+    return "; ".join(reasons) or error.message

@@ -1,0 +1,105 @@
+"""What the functions of a step of a shift get: cluster, plan, what the nodes had before; waiting and patching. EDGE.
+
+Made by `runner` for each step; used by `forward`, `back` and `evictions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from meshctl.engine import passing
+from meshctl.errors import BusyError, MeshError, ShiftError
+from meshctl.migrate.progress import Event, Report
+from meshctl.objects.progress import Stop
+from meshctl.shift.gateway import Gateway, Node, Patch
+from meshctl.shift.node_changes import Original
+from meshctl.shift.plan import ShiftPlan
+
+POLL_S: Final = 2.0
+_TRIES: Final = 5  # of a patch, while others change the node
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """What the functions of a step use. `originals`: as recorded; empty before the first step."""
+
+    gateway: Gateway
+    plan: ShiftPlan
+    originals: Mapping[str, Original]
+    name: str
+    title: str
+    report: Report
+    stop: Stop
+    started: float
+
+    def say(self, text: str) -> None:
+        self.emit("message", text)
+
+    def emit(self, kind: Any, text: str = "") -> None:
+        elapsed_s = self.gateway.now() - self.started
+        self.report(Event(kind, self.name, self.title, elapsed_s=elapsed_s, text=text))
+
+    def wait_until(self, missing: Callable[[], str], timeout_s: float) -> tuple[str, MeshError | None]:
+        """Wait until `missing` returns "": what is missing, in words. Returns what is still missing after the time,
+        and the error of a cluster that does not answer. Raises: InterruptedByUserError, and what `missing` raises."""
+        deadline = self.gateway.now() + timeout_s
+        last_reported = ""
+        while True:
+            text, error = _poll(missing)
+            if not text:
+                return "", None
+            if text != last_reported:
+                self.say(text)
+                last_reported = text
+            self.stop.check()
+            if self.gateway.now() >= deadline:
+                return text, error
+            self.gateway.sleep(POLL_S)
+
+    @property
+    def live_nodes(self) -> list[Node]:
+        """Those of the chosen nodes that are still in the cluster."""
+        return [node for node in map(self.gateway.node, self.plan.nodes) if node is not None]
+
+
+def _poll(missing: Callable[[], str]) -> tuple[str, MeshError | None]:
+    try:
+        return missing(), None
+    except MeshError as error:
+        if not passing.may_pass(error):
+            raise
+        return passing.reason(error), error
+
+
+@dataclass(frozen=True)
+class Step:
+    """`before`: what the intent of the step records. `act` returns what its `done` record holds. `missing`: what is not
+    yet as the step leaves it, in words; "" where all is. None for a step that itself waits until it is done."""
+
+    title: str
+    act: Callable[[StepContext], dict[str, Any]]
+    before: Callable[[StepContext], dict[str, Any]] = lambda _context: {}
+    missing: Callable[[StepContext], str] | None = None
+
+
+def existing(context: StepContext, name: str) -> Node:
+    """Raises: ShiftError where the node is gone."""
+    node = context.gateway.node(name)
+    if node is None:
+        raise ShiftError(f"{name} is no longer in the cluster", why="a node that is gone can't be handed over")
+    return node
+
+
+def patched(context: StepContext, name: str, change: Callable[[Node], Patch | None]) -> bool:
+    """Apply the change to the node as it is now; where somebody changes it in between, to what it is then. False where
+    the node is gone. Raises: BusyError when others change it all the time."""
+    for _ in range(_TRIES):
+        node = context.gateway.node(name)
+        if node is None:
+            return False
+        patch = change(node)
+        if patch is None or context.gateway.patch_node(name, patch):
+            return True
+    raise BusyError(f"{name} is changed all the time by somebody else", hint="run the command again a little later")

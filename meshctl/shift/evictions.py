@@ -1,0 +1,85 @@
+"""Has pods leave their nodes, and waits until they have ended. EDGE. Used by `forward` and `back`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from meshctl.errors import NotReadyError, ShiftError
+from meshctl.migrate.steps.grace import GraceWatch
+from meshctl.shift import pods
+from meshctl.shift.context import POLL_S, StepContext
+from meshctl.shift.gateway import GONE, Pod
+
+_LONGEST_PAUSE_S: Final = 30.0  # between two tries to evict a pod that a budget holds
+
+
+def until_ended(context: StepContext, left: Callable[[], list[Pod]], to_evict: Collection[Pod], limit_s: float) -> None:
+    """Evict those pods, each again later where a budget holds it, and wait until none is left. `left`: the pods that
+    are still there. Raises: ShiftError after `limit_s`."""
+    evictions = _Evictions(context, frozenset(map(pods.uid, to_evict)))
+    watch = GraceWatch(POLL_S)
+
+    def missing() -> str:
+        remaining = left()
+        now = context.gateway.now()
+        evictions.ask(remaining, now)
+        watch.look([_state(pod) for pod in remaining], now)
+        return evictions.words(remaining)
+
+    text, error = context.wait_until(missing, limit_s)
+    for message in watch.messages():
+        context.say(message)
+    if not text:
+        return
+    if error is not None:
+        raise NotReadyError(f"{context.plan.environment} does not answer", why=text) from error
+    raise _not_ended(context, text, left(), limit_s)
+
+
+def _state(pod: Pod) -> Any:
+    from meshctl.clients.clusters import pod_state
+
+    return pod_state(pod)  # type: ignore[arg-type]
+
+
+def _not_ended(context: StepContext, text: str, remaining: list[Pod], limit_s: float) -> ShiftError:
+    lost = sorted({pods.name(node) for node in context.live_nodes if not pods.is_ready(node)})
+    on_lost = sorted(pods.name(pod) for pod in remaining if pods.node_of(pod) in lost)
+    if on_lost:
+        return ShiftError(
+            f"can't tell whether {', '.join(on_lost)} still run{'s' * (len(on_lost) == 1)}",
+            why=f"{', '.join(lost)} does not answer, so that the cluster does not know what runs there",
+        )
+    return ShiftError(f"the nodes are not empty after {limit_s:g} s", why=text)
+
+
+@dataclass
+class _Evictions:
+    """Who was asked to leave, when it is asked again, and why it stays."""
+
+    context: StepContext
+    uids: frozenset[str]  # those that are to be evicted; other pods that are waited for end by themselves
+    next_try: dict[str, float] = field(default_factory=dict)
+    tries: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+    def ask(self, remaining: Collection[Pod], now: float) -> None:
+        for pod in remaining:
+            uid = pods.uid(pod)
+            came_later = uid not in self.uids and pods.node_of(pod) in self.context.plan.nodes
+            if pods.is_stopping(pod) or now < self.next_try.get(uid, 0) or not (uid in self.uids or came_later):
+                continue
+            why = self.context.gateway.evict(pods.namespace(pod), pods.name(pod), uid)
+            self.refused[uid] = "" if why == GONE else why
+            self.tries[uid] = self.tries.get(uid, 0) + 1
+            self.next_try[uid] = now + min(POLL_S * 2 ** (self.tries[uid] - 1), _LONGEST_PAUSE_S)
+
+    def words(self, remaining: Collection[Pod]) -> str:
+        texts = [f"{pods.name(pod)}{_because(self.refused.get(pods.uid(pod), ''))}" for pod in remaining]
+        return f"still running: {', '.join(sorted(texts))}" if texts else ""
+
+
+def _because(why: str) -> str:
+    return f" (not evicted: {why})" if why else ""

@@ -1,0 +1,157 @@
+"""The steps that give nodes to the other pool. EDGE: through `Gateway` alone. Listed in `steps`.
+
+Every step can be done again after it was interrupted: it looks at each node and pod and changes only what is not yet as
+it should be.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from meshctl.errors import LockedError, NotReadyError
+from meshctl.shift import node_changes, pods
+from meshctl.shift.context import StepContext, existing, patched
+from meshctl.shift.evictions import until_ended
+from meshctl.shift.gateway import Node, Patch, Pod
+from meshctl.shift.history import ORIGINALS, originals_document
+from meshctl.shift.node_changes import Original
+
+_ARRIVE_S: Final = 1800  # images and weights of a large model
+
+
+def record_originals(context: StepContext) -> dict[str, Any]:
+    """What the nodes have now, unless an earlier run has recorded it before it changed something. Raises: LockedError
+    while an `up` or a roll-out is at work."""
+    if context.originals:
+        return {}
+    changed_by = context.gateway.changed_by()
+    if changed_by:
+        raise LockedError(
+            f"{context.plan.environment} is being changed: {changed_by}",
+            why="a shift moves pods of what is up, and would move those that are about to be replaced",
+            hint="wait until that has ended, and run the command again",
+        )
+    plan = context.plan
+    taints = (*plan.giving_taints, *plan.taking_taints)
+    nodes = {name: existing(context, name) for name in plan.nodes}
+    originals = {name: node_changes.original(node, plan.labels, taints) for name, node in nodes.items()}
+    return {ORIGINALS: originals_document(originals)}
+
+
+def hold(context: StepContext) -> dict[str, Any]:
+    for name in context.plan.nodes:
+        existing(context, name)
+        patched(context, name, lambda node: node_changes.hold(node) if _is_to_be_held(context, node) else None)
+    return {}
+
+
+def _is_to_be_held(context: StepContext, node: Node) -> bool:
+    """A node that carries the other pool's labels already is empty, or has pods of that pool."""
+    return not pods.is_cordoned(node) and not has_labels(context, node)
+
+
+def has_labels(context: StepContext, node: Node) -> bool:
+    return context.plan.labels.items() <= pods.labels(node).items()
+
+
+def not_held(context: StepContext) -> str:
+    begun = [node for node in context.live_nodes if pods.name(node) in context.originals]
+    names = [pods.name(node) for node in begun if _is_to_be_held(context, node)]
+    return f"{', '.join(names)} can still get new pods" if names else ""
+
+
+def checkpoint(context: StepContext) -> dict[str, Any]:
+    """The gangs that lose a node get the signal to save, all pods of each, and the grace of their pods."""
+    plan, gateway = context.plan, context.gateway
+    for name in plan.waiting:
+        if not gateway.suspend(name, suspended=True):
+            context.say(f"{name} has no Job in the cluster any more")
+    gangs = {*plan.waiting, *plan.restarting}
+    if not gangs:
+        return {}
+    ending = [pod for pod in _alive_of_mesh(context) if pods.workload(pod) in gangs]
+    uids = frozenset(map(pods.uid, ending))
+    restarting = [pod for pod in ending if pods.workload(pod) in plan.restarting]
+    until_ended(
+        context, lambda: [p for p in _alive_of_mesh(context) if pods.uid(p) in uids], restarting, plan.end_limit_s
+    )
+    return {"saved": sorted(gangs)}
+
+
+def empty(context: StepContext) -> dict[str, Any]:
+    def left() -> list[Pod]:
+        nodes = [existing(context, name) for name in context.plan.nodes]
+        names = [pods.name(node) for node in nodes if not has_labels(context, node)]
+        return pods.to_move(context.gateway.pods_on(names), context.plan.namespace)
+
+    until_ended(context, left, left(), context.plan.end_limit_s)
+    return {}
+
+
+def hand_over(context: StepContext) -> dict[str, Any]:
+    plan = context.plan
+
+    def patch(node: Node) -> Patch | None:
+        if has_labels(context, node):
+            return None
+        return node_changes.hand_over(node, plan.labels, plan.giving_taints, plan.taking_taints)
+
+    for name in plan.nodes:
+        existing(context, name)
+        patched(context, name, patch)
+    return {}
+
+
+def not_handed_over(context: StepContext) -> str:
+    names = [pods.name(node) for node in context.live_nodes if not has_labels(context, node)]
+    return f"{', '.join(names)} lack the labels of pool {context.plan.taking}" if names else ""
+
+
+def release(context: StepContext) -> dict[str, Any]:
+    for name, original in context.originals.items():
+        patched(context, name, lambda node, before=original: released(node, before))  # type: ignore[misc]
+    return {}
+
+
+def released(node: Node, before: Original) -> Patch | None:
+    return node_changes.release(node, before) if pods.is_cordoned(node) and not before.unschedulable else None
+
+
+def not_released(context: StepContext) -> str:
+    names = [
+        pods.name(node)
+        for node in context.live_nodes
+        if pods.name(node) in context.originals and released(node, context.originals[pods.name(node)]) is not None
+    ]
+    return f"{', '.join(names)} can't get pods yet" if names else ""
+
+
+def arrive(context: StepContext) -> dict[str, Any]:
+    """Wait for a ready pod of the taking pool on the nodes, where one waits for room."""
+    plan = context.plan
+
+    def missing() -> str:
+        own = [pod for pod in context.gateway.pods_of_mesh() if pods.workload(pod) in plan.taking_workloads]
+        alive = [pod for pod in own if not pods.has_ended(pod) and not pods.is_stopping(pod)]
+        arrived = [pod for pod in alive if pods.node_of(pod) in plan.nodes]
+        ready = [pod for pod in arrived if pods.is_ready(pod)]
+        waiting = [pods.name(pod) for pod in alive if not pods.node_of(pod)]
+        if ready or not (arrived or waiting):
+            result.update(running=sorted(map(pods.name, ready)), waiting=sorted(waiting))
+            return ""
+        names = [pods.name(pod) for pod in arrived] or waiting
+        return f"{', '.join(sorted(names))} {'starts' if arrived else 'waits for a node'}"
+
+    result: dict[str, Any] = {}
+    text, error = context.wait_until(missing, _ARRIVE_S)
+    if text:
+        raise NotReadyError(
+            f"no pod of pool {plan.taking} runs on {', '.join(plan.nodes)} after {_ARRIVE_S} s", why=text
+        ) from error
+    if not result["running"]:
+        context.say(f"no pod of pool {plan.taking} waits for a node: the next one that is started finds them free")
+    return result
+
+
+def _alive_of_mesh(context: StepContext) -> list[Pod]:
+    return [pod for pod in context.gateway.pods_of_mesh() if not pods.has_ended(pod)]

@@ -1,0 +1,49 @@
+"""What a shift asks of the world, as a protocol: `cluster_gateway` does it, tests do it in memory. PURE.
+
+Nodes and pods are the API's own objects, since labels and taints are to be put back exactly as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Protocol
+
+Node = Mapping[str, Any]
+Pod = Mapping[str, Any]
+Patch = Mapping[str, Any]
+
+FIELD_MANAGER: Final = "meshctl-shift"  # under which name nodes and Jobs are changed, in their managedFields
+GONE: Final = "gone"  # what `evict` says of a pod that is no longer there
+
+
+class Gateway(Protocol):
+    """All but `now` and `sleep` raise CredentialsError, UnreachableError, BusyError and MeshError."""
+
+    def nodes(self) -> list[Node]:
+        """All nodes of the cluster."""
+
+    def node(self, name: str) -> Node | None:
+        """None where it is no longer in the cluster."""
+
+    def patch_node(self, name: str, patch: Patch) -> bool:
+        """False where somebody else has changed the node since the patch was made: nothing was done."""
+
+    def pods_on(self, nodes: Iterable[str]) -> list[Pod]:
+        """Those of all namespaces."""
+
+    def pods_of_mesh(self) -> list[Pod]:
+        """Those in the mesh's namespace."""
+
+    def evict(self, namespace: str, name: str, uid: str, *, dry_run: bool = False) -> str:
+        """Asks for the end of a pod by the Eviction API. "" where it was accepted, `GONE`, or why it is refused now."""
+
+    def suspend(self, job: str, *, suspended: bool) -> bool:
+        """Stops or starts a Job. False where there is none of that name."""
+
+    def changed_by(self) -> str:
+        """Who is changing the environment now (an `up`, a roll-out), in words; "" for nobody."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+    def sleep(self, seconds: float) -> None: ...

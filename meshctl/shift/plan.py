@@ -1,0 +1,196 @@
+"""Decides a shift: which nodes, what becomes of the pods on them, and which labels and taints change. PURE.
+
+Called by `shifts`. The plan is the first record of the shift's journal: what is done later follows it, whatever
+mesh.yaml says by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from meshctl.model.deployment import POOL_LABEL, Deployment, Pool, Taint, Workload
+from meshctl.model.nvlink import DOMAIN_LABEL
+from meshctl.model.persisted import Format
+from meshctl.model.value import Value
+from meshctl.render.pods import grace_s
+from meshctl.shift import equality, planning, pods
+from meshctl.shift.gateway import Node, Pod
+from meshctl.shift.planning import NodeLoad, PodLoad
+
+_END_MARGIN_S: Final = 120  # added to the longest grace
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asks for. `timeout_s`: how long the nodes may take to become empty, 0 = as long as the pods' grace
+    and a margin. `until_s`: when the nodes go back, in seconds since the epoch; 0 = when asked."""
+
+    giving: str
+    taking: str
+    nodes: int
+    timeout_s: int = 0
+    until_s: float = 0
+
+
+class Disturbed(Value):
+    """A workload whose pods have to leave. `effect`: `moves`, `restarts` (as a whole) or `waits` (until its nodes are
+    back)."""
+
+    owner: str
+    pods: int
+    effect: str
+    grace_s: int
+
+
+class ShiftPlan(Value):
+    """`labels` and `taking_taints`: what the nodes get; `giving_taints`: what they lose. `restarting`: the gangs all
+    of whose pods end, and start again on the nodes that are left; `waiting`: those that stop until their nodes are
+    back. `accelerators`: of each node. `until_s`: 0 = until the user takes it back."""
+
+    mesh: str
+    environment: str
+    namespace: str
+    giving: str
+    taking: str
+    nodes: tuple[str, ...]
+    labels: dict[str, str]
+    giving_taints: tuple[Taint, ...] = ()
+    taking_taints: tuple[Taint, ...] = ()
+    disturbed: tuple[Disturbed, ...] = ()
+    restarting: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+    taking_workloads: tuple[str, ...] = ()
+    giving_workloads: tuple[str, ...] = ()
+    taking_pods_waiting: int = 0
+    gpu_model: str = ""
+    accelerators: int = 0
+    pods_of_others: int = 0
+    end_limit_s: int  # for the nodes to become empty
+    undo_limit_s: int  # as much for the way back
+    until_s: float = 0
+
+
+SHIFT_PLAN: Final[Format[ShiftPlan]] = Format(ShiftPlan.model_validate)  # the only reader of the plan in a journal
+
+
+def plan_shift(
+    deployment: Deployment, request: Request, nodes: Sequence[Node], all_pods: Sequence[Pod], waiting_pods: int
+) -> ShiftPlan:
+    """`all_pods`: those on the nodes of the giving pool. `waiting_pods`: of the taking pool, without a node.
+
+    Raises: UsageError for pools that don't exist or are unequal, and where the pool has not so many nodes.
+    """
+    giving, taking = equality.pools_of_shift(deployment, request.giving, request.taking)
+    own_labels = deployment.node_labels(giving.name)
+    candidates = [node for node in nodes if own_labels.items() <= pods.labels(node).items()]
+    usable = [node for node in candidates if pods.is_ready(node) and not pods.is_cordoned(node)]
+    loads = [_load(deployment, node, all_pods) for node in usable]
+    chosen = planning.choose(loads, request.nodes)
+    names = frozenset(load.name for load in chosen)
+    moving = [pod for pod in pods.to_move(all_pods, deployment.namespace) if pods.node_of(pod) in names]
+    rest = [load for load in loads if load.name not in names]
+    restarting, waiting = _gangs(deployment, giving, moving, rest)
+    own_loads = [_own(load) for load in chosen]
+    effects = {**dict.fromkeys(restarting, "restarts"), **dict.fromkeys(waiting, "waits")}
+    disturbed = tuple(
+        Disturbed(
+            owner=each.owner,
+            pods=each.pods,
+            effect=effects.get(each.owner.rpartition("/")[2], "restarts" if each.stops_whole else "moves"),
+            grace_s=each.grace_s,
+        )
+        for each in planning.disturbances(own_loads)
+    )
+    grace = max([each.grace_s for each in disturbed] + [grace_s(deployment.workload(w)) for w in waiting], default=0)
+    by_name = {pods.name(node): pods.labels(node) for node in usable}
+    return ShiftPlan(
+        mesh=deployment.mesh,
+        environment=deployment.environment,
+        namespace=deployment.namespace,
+        giving=giving.name,
+        taking=taking.name,
+        nodes=tuple(load.name for load in chosen),
+        labels=_labels(deployment, giving, taking, [by_name[name] for name in sorted(names)]),
+        giving_taints=giving.taints,
+        taking_taints=taking.taints,
+        disturbed=disturbed,
+        restarting=restarting,
+        waiting=waiting,
+        taking_workloads=tuple(w.name for w in deployment.workloads if w.pool == taking.name),
+        giving_workloads=tuple(w.name for w in deployment.workloads if w.pool == giving.name),
+        taking_pods_waiting=waiting_pods,
+        gpu_model=giving.gpu_model,
+        accelerators=giving.gpus_per_node,
+        pods_of_others=sum(not pod.workload for load in chosen for pod in load.pods),
+        end_limit_s=request.timeout_s or grace + _END_MARGIN_S,
+        undo_limit_s=request.timeout_s or _longest_grace_s(deployment, taking) + _END_MARGIN_S,
+        until_s=request.until_s,
+    )
+
+
+def _longest_grace_s(deployment: Deployment, pool: Pool) -> int:
+    return max((grace_s(workload) for workload in deployment.workloads if workload.pool == pool.name), default=0)
+
+
+def _labels(deployment: Deployment, giving: Pool, taking: Pool, nodes: Iterable[dict[str, str]]) -> dict[str, str]:
+    """The labels by which the nodes belong to the taking pool. Of the platform's further labels of a pool those that
+    the nodes carry: on existing nodes meshctl sets only the labels of mesh and pool."""
+    carried = set.intersection(*(set(each) for each in nodes))
+    further = {key: value for key, value in taking.labels.items() if giving.labels.get(key) != value and key in carried}
+    return {**further, POOL_LABEL: deployment.node_labels(taking.name)[POOL_LABEL]}
+
+
+def _load(deployment: Deployment, node: Node, all_pods: Iterable[Pod]) -> NodeLoad:
+    """The node with the pods that count for the choice: those of others too, which make a node the last choice."""
+    own = [pod for pod in all_pods if pods.node_of(pod) == pods.name(node)]
+    counted = [pod for pod in own if not pods.has_ended(pod) and not pods.stays_with_its_node(pod)]
+    domain = pods.labels(node).get(DOMAIN_LABEL, "")
+    return NodeLoad(pods.name(node), domain, tuple(_pod_load(deployment, pod) for pod in counted))
+
+
+def _pod_load(deployment: Deployment, pod: Pod) -> PodLoad:
+    is_own = pods.is_of_mesh(pod, deployment.namespace)
+    workload = next((w for w in deployment.workloads if is_own and w.name == pods.workload(pod)), None)
+    name = workload.name if workload is not None else pods.name(pod) if is_own else ""
+    stops_whole = workload is not None and (is_gang(workload) or workload.is_grouped)
+    return PodLoad(pods.namespace(pod), pods.name(pod), name, stops_whole, pods.grace_s(pod))
+
+
+def _own(load: NodeLoad) -> NodeLoad:
+    return NodeLoad(load.name, load.domain, tuple(pod for pod in load.pods if pod.workload))
+
+
+def is_gang(workload: Workload) -> bool:
+    """Whether all pods of a job work as one, so that none goes on without the others."""
+    return workload.kind == "training" and workload.replicas > 1
+
+
+def _gangs(
+    deployment: Deployment, giving: Pool, moving: Iterable[Pod], rest: Sequence[NodeLoad]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The gangs that lose a node: those that start again on the other nodes of their pool, and those that wait. A gang
+    in a queue is started by the queue's controller, which knows what is free: it restarts."""
+    names = sorted({pods.workload(pod) for pod in moving})
+    gangs = [w for w in deployment.workloads if w.name in names and is_gang(w)]
+    waiting = tuple(w.name for w in gangs if not w.queue and not _fits(deployment, w, giving, rest))
+    return tuple(w.name for w in gangs if w.name not in waiting), waiting
+
+
+def _fits(deployment: Deployment, gang: Workload, pool: Pool, rest: Sequence[NodeLoad]) -> bool:
+    """Whether all pods of the gang have room on the other nodes, by their accelerators. One pod on each node where it
+    asks for none."""
+    free = 0
+    for load in rest:
+        others = [deployment.workload(p.workload) for p in load.pods if _is_another_of_mesh(deployment, p, gang)]
+        if gang.accelerators:
+            taken = sum(workload.accelerators for workload in others)
+            free += max(0, pool.gpus_per_node - taken) // gang.accelerators
+        else:
+            free += 1
+    return free >= gang.replicas
+
+
+def _is_another_of_mesh(deployment: Deployment, pod: PodLoad, gang: Workload) -> bool:
+    return pod.workload != gang.name and any(w.name == pod.workload for w in deployment.workloads)

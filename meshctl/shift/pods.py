@@ -1,0 +1,78 @@
+"""What a shift reads of pods and nodes. PURE. Used by `plan` and `steps`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from meshctl.shift.gateway import Node, Pod
+
+_MIRROR: Final = "kubernetes.io/config.mirror"  # of static pods, which the kubelet alone ends
+
+
+def name(item: Node | Pod) -> str:
+    return str(item["metadata"]["name"])
+
+
+def uid(item: Node | Pod) -> str:
+    return str(item["metadata"].get("uid") or "")
+
+
+def labels(item: Node | Pod) -> dict[str, str]:
+    return dict(item["metadata"].get("labels") or {})
+
+
+def namespace(pod: Pod) -> str:
+    return str(pod["metadata"].get("namespace") or "")
+
+
+def node_of(pod: Pod) -> str:
+    return str(pod.get("spec", {}).get("nodeName") or "")
+
+
+def workload(pod: Pod) -> str:
+    return labels(pod).get("app.kubernetes.io/name", "")
+
+
+def grace_s(pod: Pod) -> int:
+    """Kubernetes' own default where the pod says nothing."""
+    value = pod.get("spec", {}).get("terminationGracePeriodSeconds")
+    return 30 if value is None else int(value)
+
+
+def has_ended(pod: Pod) -> bool:
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
+def is_stopping(pod: Pod) -> bool:
+    return bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def is_of_mesh(pod: Pod, mesh_namespace: str) -> bool:
+    return namespace(pod) == mesh_namespace and labels(pod).get("app.kubernetes.io/managed-by") == "meshctl"
+
+
+def stays_with_its_node(pod: Pod) -> bool:
+    """A pod of a DaemonSet comes again at once, and a static pod is the kubelet's own."""
+    metadata = pod["metadata"]
+    is_of_daemon_set = any(owner.get("kind") == "DaemonSet" for owner in metadata.get("ownerReferences") or ())
+    return is_of_daemon_set or _MIRROR in (metadata.get("annotations") or {})
+
+
+def to_move(pods: Iterable[Pod], mesh_namespace: str) -> list[Pod]:
+    """The mesh's own pods that hold their nodes. Pods of others stay where they are: no label of a pool binds them to
+    their node, and nobody may make anew what is ended of them."""
+    return [
+        pod
+        for pod in pods
+        if is_of_mesh(pod, mesh_namespace) and not has_ended(pod) and not stays_with_its_node(pod) and node_of(pod)
+    ]
+
+
+def is_ready(item: Node | Pod) -> bool:
+    conditions: list[dict[str, Any]] = item.get("status", {}).get("conditions") or []
+    return any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
+
+
+def is_cordoned(node: Node) -> bool:
+    return bool(node.get("spec", {}).get("unschedulable"))

@@ -1,0 +1,82 @@
+"""Runs the steps of a shift one by one: observe, intent, act, verify, done. EDGE. Called by `shifts`, with the lock
+held. Nothing is taken for done that the journal does not say to be: a step that was interrupted is done again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from meshctl.errors import InterruptedByUserError, LockedError, MeshError, ShiftError
+from meshctl.migrate.journal.journal import Journal, Kind
+from meshctl.migrate.progress import Report
+from meshctl.objects.progress import Stop
+from meshctl.shift.context import Step, StepContext
+from meshctl.shift.gateway import Gateway
+from meshctl.shift.history import History, read_history
+from meshctl.shift.steps import STEPS
+
+
+@dataclass(frozen=True)
+class Runner:
+    """One run of one shift."""
+
+    gateway: Gateway
+    journal: Journal
+    report: Report
+    stop: Stop
+
+    @property
+    def history(self) -> History:
+        return read_history(self.journal.records)
+
+    def add(self, step: str, kind: Kind, data: dict[str, Any] | None = None) -> None:
+        self.journal.add(step, kind, self.gateway.now(), data)
+
+    def run(self) -> None:
+        """Run every step of the direction that is not done. Raises: the errors of the steps, which are in the journal,
+        too."""
+        for name in self.history.steps:
+            if name not in self.history.done:
+                self.stop.check()
+                self._run_step(name)
+
+    def _run_step(self, name: str) -> None:
+        step = STEPS[name]
+        context = self._context(name)
+        context.emit("started")
+        try:
+            result = self._observe_and_act(name, step, context)
+        except (InterruptedByUserError, LockedError):
+            raise
+        except MeshError as error:
+            context.emit("failed", error.what)
+            self.add(name, "failed", {"code": error.code, "what": error.what, "why": error.why})
+            raise
+        self.add(name, "done", result)
+        context.emit("done")
+
+    def _observe_and_act(self, name: str, step: Step, context: StepContext) -> dict[str, Any]:
+        """Only a step that has begun before can be found to be done. Raises: ShiftError where it is not done after
+        it."""
+        if step.missing is not None and name in self.history.intents and not step.missing(context):
+            return {"observed": True}
+        self.add(name, "intent", step.before(context))
+        context = self._context(name)  # with what the intent has recorded
+        result = step.act(context)
+        left = step.missing(context) if step.missing is not None else ""
+        if left:
+            raise ShiftError(f"can't {step.title}", why=left)
+        return result
+
+    def _context(self, name: str) -> StepContext:
+        history = self.history
+        return StepContext(
+            self.gateway,
+            history.plan,
+            history.originals,
+            name,
+            STEPS[name].title,
+            self.report,
+            self.stop,
+            self.gateway.now(),
+        )

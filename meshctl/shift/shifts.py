@@ -1,0 +1,218 @@
+"""The operations of the CLI on shifts: plan, start, go on, undo. EDGE.
+
+A `Shifts` object is made for one environment and one command. Every operation that changes something holds the lock
+that migrations hold, too. Every error that stops a shift names the commands with which the user can go on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import takewhile
+
+from meshctl.engine.state_store import StateStore
+from meshctl.errors import LockedError, MeshError, ShiftError, UsageError
+from meshctl.migrate.journal import lock
+from meshctl.migrate.journal.guard import open_migration
+from meshctl.migrate.journal.history import History as MigrationHistory
+from meshctl.migrate.journal.journal import Journal, migrations, open_journal
+from meshctl.migrate.progress import Event, Report
+from meshctl.model.deployment import Deployment
+from meshctl.objects.progress import Stop
+from meshctl.shift import in_force, pods
+from meshctl.shift.gateway import GONE, Gateway
+from meshctl.shift.history import FORWARD, SHIFT, History
+from meshctl.shift.in_force import ShiftStatus
+from meshctl.shift.plan import Request, ShiftPlan, plan_shift
+from meshctl.shift.runner import Runner
+
+
+def _has(migration: MigrationHistory, environment: str) -> bool:
+    """Whether the migration works on the environment. The source of an expansion goes on as before it."""
+    source, target = migration.plan.source.environment, migration.plan.target.environment
+    is_expanded = migration.share is not None and migration.state == "waiting"
+    return environment == target or (environment == source and not is_expanded)
+
+
+def _no_report(_event: Event) -> None:
+    return None
+
+
+@dataclass
+class Shifts:
+    """The shifts of one environment. `deployment`: what is up there."""
+
+    deployment: Deployment
+    gateway: Gateway
+    store: StateStore
+    report: Report = _no_report
+    stop: Stop = field(default_factory=Stop)
+    break_lock: bool = False
+
+    @property
+    def mesh(self) -> str:
+        return self.deployment.mesh
+
+    @property
+    def environment(self) -> str:
+        return self.deployment.environment
+
+    def open(self) -> list[ShiftStatus]:
+        """As `in_force.open_shifts`, of this environment."""
+        return in_force.open_shifts(self.store, self.mesh, self.environment)
+
+    def under_way(self) -> ShiftStatus | None:
+        """The shift that has to be completed or undone before another one can begin."""
+        return next((status for status in self.open() if status.history.is_under_way), None)
+
+    def due(self) -> list[ShiftStatus]:
+        """The shifts in force whose `--until` is over, newest first. One below a newer one goes back after that."""
+        now = self.gateway.now()
+        return list(takewhile(lambda status: 0 < status.history.plan.until_s <= now, reversed(self.open())))
+
+    def plan(self, request: Request) -> ShiftPlan:
+        """Changes nothing. Raises: UsageError, ShiftError for a pod that may not be evicted, LockedError."""
+        self._refuse_others()
+        if 0 < request.until_s <= self.gateway.now():
+            raise UsageError("--until is in the past", hint="name a time to come, or leave it out and use --undo")
+        nodes = self.gateway.nodes()
+        own_labels = self.deployment.node_labels(request.giving).items()
+        names = [pods.name(node) for node in nodes if own_labels <= pods.labels(node).items()]
+        on_nodes = self.gateway.pods_on(names)
+        plan = plan_shift(self.deployment, request, nodes, on_nodes, self._pods_waiting(request.taking))
+        self._try_evictions(plan)
+        return plan
+
+    def _pods_waiting(self, pool: str) -> int:
+        workloads = {workload.name for workload in self.deployment.workloads if workload.pool == pool}
+        own = [pod for pod in self.gateway.pods_of_mesh() if pods.workload(pod) in workloads]
+        return sum(not pods.node_of(pod) and not pods.has_ended(pod) for pod in own)
+
+    def _try_evictions(self, plan: ShiftPlan) -> None:
+        """As a trial alone, so that nothing is begun that a disruption budget forbids. Raises: ShiftError."""
+        refused = []
+        for pod in pods.to_move(self.gateway.pods_on(plan.nodes), plan.namespace):
+            if pods.workload(pod) in plan.waiting or pods.is_stopping(pod):
+                continue
+            why = self.gateway.evict(pods.namespace(pod), pods.name(pod), pods.uid(pod), dry_run=True)
+            if why and why != GONE:
+                refused.append(f"{pods.name(pod)} on {pods.node_of(pod)}: {why}")
+        if refused:
+            raise ShiftError(
+                f"{'; '.join(refused)}",
+                why="the cluster does not allow these pods to be evicted now; nothing was changed",
+                hint=f"`kubectl get pdb -n {plan.namespace}` shows the budgets: repeat the command when they allow it,"
+                " or give the workload more replicas",
+            )
+
+    def _refuse_others(self) -> None:
+        """Raises: LockedError while a migration has the environment, an `up` or roll-out is at work, or another shift
+        is under way."""
+        migration = open_migration(self.store, self.mesh)
+        if migration is not None and _has(migration.history, self.environment):
+            raise LockedError(
+                f"{self.environment} is part of migration {migration.migration}",
+                why="a migration stops and starts the pods that a shift would move",
+                hint=f"`meshctl migrations show {migration.migration}` shows how it ends",
+            )
+        in_force.refuse_while_under_way(self.open(), "shift")
+        changed_by = self.gateway.changed_by()
+        if changed_by:
+            raise LockedError(
+                f"{self.environment} is being changed: {changed_by}",
+                why="a shift would move pods that are about to be replaced",
+                hint="wait until that has ended, and run the command again",
+            )
+
+    def start(self, plan: ShiftPlan) -> History:
+        """Do all steps. Raises: LockedError, ShiftError, NotReadyError, and the errors of the cluster."""
+        with self._locked() as lease:
+            self._refuse_others()
+            shift = self._new_id(f"{plan.environment}-{plan.giving}-{plan.taking}")
+            journal = Journal(self.store, self.mesh, shift, str(lease.owner), of=SHIFT)
+            journal.add("shift", "begin", self.gateway.now(), {"plan": plan.model_dump(mode="json")})
+            return self._run(journal)
+
+    def resume(self) -> History:
+        """Go on with the shift that is under way, in its direction; where none is, give those nodes of the newest one
+        to the other pool again that have lost its labels. Raises: UsageError where there is nothing to do."""
+        with self._locked() as lease:
+            status = self.under_way()
+            if status is not None:
+                return self._run(self._journal(status.shift, str(lease.owner)))
+            newest = next(reversed(self.open()), None)
+            lost = self._nodes_without_labels(newest.history.plan) if newest is not None else []
+            if newest is None or not lost:
+                raise UsageError(
+                    f"no shift of {self.environment} is under way",
+                    hint=f"`meshctl status {self.environment}` shows the shifts in force",
+                )
+            journal = self._journal(newest.shift, str(lease.owner))
+            what = f"{', '.join(lost)} no longer carried the labels of pool {newest.history.plan.taking}"
+            data = {"code": ShiftError.code, "what": what, "again": list(FORWARD)}
+            journal.add("hand-over", "failed", self.gateway.now(), data)
+            return self._run(journal)
+
+    def _nodes_without_labels(self, plan: ShiftPlan) -> list[str]:
+        """Those of a shift in force that were replaced, or set back by somebody else."""
+        nodes = [node for node in map(self.gateway.node, plan.nodes) if node is not None]
+        return [pods.name(node) for node in nodes if not plan.labels.items() <= pods.labels(node).items()]
+
+    def undo(self) -> History:
+        """Give the nodes of the newest shift back, wherever it stopped. Raises: UsageError where there is none."""
+        with self._locked() as lease:
+            statuses = self.open()
+            if not statuses:
+                raise UsageError(f"no shift of {self.environment} is in force", hint="there is nothing to undo")
+            status = next((each for each in statuses if each.history.is_under_way), statuses[-1])
+            journal = self._journal(status.shift, str(lease.owner))
+            if status.history.direction != "rollback":
+                journal.add("shift", "direction", self.gateway.now(), {"to": "rollback"})
+            return self._run(journal)
+
+    def _run(self, journal: Journal) -> History:
+        runner = Runner(self.gateway, journal, self.report, self.stop)
+        with self._with_next_commands(runner):
+            runner.run()
+            if runner.history.direction == "rollback":
+                runner.add("shift", "closed", {"outcome": "rolled-back"})
+        return runner.history
+
+    @contextmanager
+    def _with_next_commands(self, runner: Runner) -> Iterator[None]:
+        try:
+            yield
+        except MeshError as error:
+            if not runner.history.outcome:
+                resume = f"`meshctl shift {self.environment} --resume` goes on"
+                undo = f", `meshctl shift {self.environment} --undo` gives the nodes back"
+                commands = resume + (undo if runner.history.direction == "forward" else "")
+                error.hint = f"{error.hint}; {commands}" if error.hint else commands
+            raise
+
+    @contextmanager
+    def _locked(self) -> Iterator[lock.Lease]:
+        with lock.locked(self.store, self.mesh, break_lock=self.break_lock) as lease:
+            if lease.taken_over_from is not None:
+                text = f"lock taken over from {lease.taken_over_from}, which no longer runs"
+                self.report(Event("message", "lock", "", text=text))
+            yield lease
+
+    def _new_id(self, tail: str) -> str:
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(self.gateway.now()))
+        shift = f"{stamp}-{tail}"
+        while shift in migrations(self.store, self.mesh, SHIFT):
+            shift += "-2"
+        return shift
+
+    def _journal(self, shift: str, owner: str) -> Journal:
+        return open_journal(self.store, self.mesh, shift, owner, SHIFT)
+
+
+def end_with_environment(store: StateStore, mesh: str, environment: str, now: Callable[[], float] = time.time) -> None:
+    """Close the shifts of an environment that was destroyed: its nodes are gone, or no longer the mesh's."""
+    for status in in_force.open_shifts(store, mesh, environment):
+        journal = open_journal(store, mesh, status.shift, "", SHIFT)
+        journal.add("shift", "closed", now(), {"outcome": "finished"})

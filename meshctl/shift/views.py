@@ -1,0 +1,110 @@
+"""A shift as text and as JSON. PURE. Called by the CLI."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from meshctl.printable import one_line
+from meshctl.shift.history import History
+from meshctl.shift.plan import Disturbed, ShiftPlan
+from meshctl.words import pluralize
+
+_EFFECTS = {
+    "moves": "{pods} evicted",
+    "restarts": "all of its pods stop and start again together on other nodes",
+    "waits": "stops at its checkpoint and waits until the nodes are back",
+}
+
+
+def plan_document(plan: ShiftPlan) -> dict[str, Any]:
+    return {
+        "environment": plan.environment,
+        "from": plan.giving,
+        "to": plan.taking,
+        "nodes": list(plan.nodes),
+        "disturbs": [each.model_dump() for each in plan.disturbed],
+        "longest_end_s": plan.end_limit_s,
+        "gains": _gains(plan),
+        "until": _time(plan.until_s) if plan.until_s else None,
+    }
+
+
+def _gains(plan: ShiftPlan) -> dict[str, Any]:
+    return {
+        "nodes": len(plan.nodes),
+        "accelerators": plan.accelerators * len(plan.nodes),
+        "model": plan.gpu_model,
+        "pods_waiting": plan.taking_pods_waiting,
+    }
+
+
+def plan_text(plan: ShiftPlan) -> str:
+    """What it does, disturbs and gains."""
+    nodes = ", ".join(plan.nodes)
+    lines = [f"shift {pluralize(len(plan.nodes), 'node')} of {plan.environment} from {plan.giving} to {plan.taking}"]
+    lines += [f"  nodes     {nodes}", *_disturbed_lines(plan)]
+    devices = plan.accelerators * len(plan.nodes)
+    hardware = f", {devices} x {plan.gpu_model or 'GPU'}" if devices else ""
+    waiting = pluralize(plan.taking_pods_waiting, "pod") if plan.taking_pods_waiting else "no pod"
+    verb = "wait" if plan.taking_pods_waiting > 1 else "waits"
+    lines.append(
+        f"  gains     {pluralize(len(plan.nodes), 'node')}{hardware} for {plan.taking}; {waiting} {verb} there"
+    )
+    lines.append(f"  takes     at most {plan.end_limit_s} s until the nodes are empty, then the new pods start")
+    if plan.pods_of_others:
+        lines.append(f"  stays     {pluralize(plan.pods_of_others, 'pod')} of others on these nodes")
+    lines.append(f"  ends      {_end(plan)}")
+    return "\n".join(map(one_line, lines)) + "\n"
+
+
+def _disturbed_lines(plan: ShiftPlan) -> list[str]:
+    if not plan.disturbed:
+        return ["  disturbs  nothing: no pod of the mesh runs there"]
+    return [f"  disturbs  {_disturbed(each)}" for each in plan.disturbed]
+
+
+def _disturbed(each: Disturbed) -> str:
+    effect = _EFFECTS[each.effect].format(pods=pluralize(each.pods, "pod"))
+    return f"{each.owner}: {effect}, within {each.grace_s} s"
+
+
+def _end(plan: ShiftPlan) -> str:
+    undo = f"`meshctl shift {plan.environment} --undo`"
+    if not plan.until_s:
+        return f"with {undo}"
+    return (
+        f"at {_time(plan.until_s)}: the next `meshctl up` or `meshctl shift` of {plan.environment} then undoes it first"
+    )
+
+
+def _time(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+
+
+def end_document(history: History) -> dict[str, Any]:
+    return {**plan_document(history.plan), "state": history.state}
+
+
+def end_text(history: History) -> str:
+    plan = history.plan
+    nodes, is_one = ", ".join(plan.nodes), len(plan.nodes) == 1
+    if history.state == "undone":
+        return f"{nodes} of {plan.environment} {'is' if is_one else 'are'} back in pool {plan.giving}\n"
+    return f"{nodes} of {plan.environment} {'serves' if is_one else 'serve'} pool {plan.taking}; it ends {_end(plan)}\n"
+
+
+def status_lines(histories: Iterable[tuple[History, str]], now: float) -> list[str]:
+    """One line for each shift with its state in words, for `status` and for the notes of `plan` and `up`."""
+    lines = []
+    for history, state in histories:
+        plan = history.plan
+        its = "waits for its" if len(plan.waiting) == 1 else "wait for their"
+        waiting = f"; {', '.join(plan.waiting)} {its} nodes" if plan.waiting else ""
+        due = f"; until {_time(plan.until_s)}{' (over)' if plan.until_s <= now else ''}" if plan.until_s else ""
+        undo = f"; `meshctl shift {plan.environment} --undo` gives them back" if state == "in force" else ""
+        work = "works" if len(plan.nodes) == 1 else "work"
+        nodes = f"{', '.join(plan.nodes)} of pool {plan.giving} {work} for pool {plan.taking}"
+        lines.append(f"shift: {nodes}: {state}{waiting}{due}{undo}")
+    return lines

@@ -1,0 +1,131 @@
+"""A node of the trainers serves, and goes back: 0 failed requests, no step lost, labels and taints as before.
+
+Each moment of a kill is in memory (`tests/unit/shift`); here one run of each direction is killed (`exhaustive`).
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import Any
+
+import pytest
+
+from meshctl.lab.load import Load
+from meshctl.model.deployment import POOL_LABEL
+from tests.faults.moved_mesh import Moved, moved
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.lab
+__all__ = ["moved"]
+
+SHIFT = ("shift", "dc1", "--from", "train", "--to", "serve", "--nodes", "1")
+
+
+def nodes(mesh: Moved) -> dict[str, Any]:
+    """What a shift changes of each node."""
+    items = json.loads(mesh.lab.kubectl("dc1", "get", "nodes", "-o", "json"))["items"]
+    return {
+        item["metadata"]["name"]: (
+            item["metadata"]["labels"],
+            item["spec"].get("taints"),
+            item["spec"].get("unschedulable"),
+        )
+        for item in items
+    }
+
+
+def pools(mesh: Moved) -> list[str]:
+    return sorted(labels[POOL_LABEL] for labels, _, _ in nodes(mesh).values() if POOL_LABEL in labels)
+
+
+def one_more_chat(mesh: Moved) -> None:
+    """As an autoscaler does: its pod finds no node."""
+    mesh.lab.kubectl("dc1", "-n", "faults", "scale", "deployment", "chat", "--replicas", "3")
+
+
+def load(mesh: Moved) -> Load:
+    dns_server = mesh.lab.env["MESHCTL_DNS_SERVER"]
+    return Load("http://chat.example.com:8000/v1/completions", rate=20, dns_server=dns_server).start()
+
+
+def test_a_node_of_the_trainers_serves_under_load_and_goes_back(moved: Moved) -> None:
+    before = nodes(moved)
+    one_more_chat(moved)
+    requests = load(moved)
+    try:
+        shown = moved.lab.json(*SHIFT, "--dry-run")
+        assert shown["disturbs"] == [{"owner": "faults/pretrain", "pods": 1, "effect": "waits", "grace_s": 60}]
+        assert nodes(moved) == before
+        assert moved.lab.json(*SHIFT, "--yes")["state"] == "in-force"
+        in_force(moved)
+        stopped_at = moved.chain("dc1")
+        assert moved.lab.json("shift", "dc1", "--undo")["state"] == "undone"
+    finally:
+        result = requests.stop()
+    assert result.failed == 0, result.errors
+    # a taint of the node controller goes a moment after a node is uncordoned
+    wait_until(lambda: nodes(moved) == before)
+    wait_until(lambda: moved.ready("dc1") == {"chat": 2, "pretrain": 2})
+    wait_until(lambda: moved.chain("dc1") > stopped_at)
+    moved.lab.kubectl("dc1", "-n", "faults", "scale", "deployment", "chat", "--replicas", "2")
+    assert moved.lab.json("plan", "dc1")["changes"] == []
+
+
+def in_force(mesh: Moved) -> None:
+    """A third chat runs, the trainers wait, and nothing would take the node back."""
+    assert pools(mesh) == ["serve", "serve", "serve", "train"]
+    status = mesh.lab.json("status", "dc1")["environments"]["dc1"]
+    assert {each["name"]: (each["ready"], each["wanted"]) for each in status["pools"]} == {
+        "serve": (3, 3),
+        "train": (1, 1),
+    }
+    (trainer,) = [each for each in status["workloads"] if each["name"] == "pretrain"]
+    assert (trainer["ready"], trainer["job"]) == (0, "waiting")
+    assert "in force" in status["shifts"][0]
+    changes = mesh.lab.json("plan", "dc1")["changes"]
+    assert [each["subject"] for each in changes if each["subject"] != "workload/chat"] == []
+    refused = mesh.lab.meshctl("destroy", "dc1", "--yes", check=False)
+    assert refused.returncode == 75
+    assert "meshctl shift dc1 --undo" in refused.stderr
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("step", ["hold", "checkpoint", "empty", "hand-over", "release", "arrive"])
+def test_killed_in_each_step_it_goes_on(moved: Moved, step: str) -> None:
+    one_more_chat(moved)
+    before = nodes(moved)
+    assert killed(moved, f"{step}-intent", *SHIFT, "--yes") == -signal.SIGKILL
+    refused = moved.lab.meshctl("up", "dc1", "--yes", check=False)
+    assert refused.returncode == 75
+    assert moved.lab.json("shift", "dc1", "--resume")["state"] == "in-force"
+    assert pools(moved) == ["serve", "serve", "serve", "train"]
+    assert killed(moved, "undo.put-back-intent", "shift", "dc1", "--undo") == -signal.SIGKILL
+    assert moved.lab.json("shift", "dc1", "--undo")["state"] == "undone"
+    wait_until(lambda: nodes(moved) == before)
+    moved.chain("dc1")
+
+
+def killed(mesh: Moved, record: str, *arguments: str) -> int:
+    """Run the command, and kill it once the journal holds the record; its exit code."""
+    journals = mesh.folder / ".meshctl/state/shifts/faults"
+    with mesh.started(*arguments) as command:
+        command.wait_until(lambda: list(journals.glob(f"*/*-{record}.json")), f"record {record}")
+        command.process.kill()
+        return command.ended()
+
+
+@pytest.mark.exhaustive
+def test_an_up_in_force_changes_no_node_and_starts_no_trainer(moved: Moved) -> None:
+    one_more_chat(moved)
+    moved.lab.meshctl(*SHIFT, "--yes")
+    wait_until(lambda: not any(taints for _, taints, _ in nodes(moved).values()))
+    shifted = nodes(moved)
+    moved.lab.kubectl("dc1", "-n", "faults", "scale", "deployment", "chat", "--replicas", "2")
+    moved.lab.meshctl("up", "dc1", "--yes")
+    assert nodes(moved) == shifted
+    assert moved.ready("dc1")["pretrain"] == 0
+    moved.lab.meshctl("shift", "dc1", "--undo")
+    moved.lab.meshctl("up", "dc1", "--yes")
+    assert moved.lab.json("plan", "dc1")["changes"] == []
+    wait_until(lambda: moved.ready("dc1") == {"chat": 2, "pretrain": 2})

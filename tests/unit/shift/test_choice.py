@@ -1,0 +1,142 @@
+"""Which nodes a shift takes, what it disturbs, and between which pools it is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshctl.errors import UsageError
+from meshctl.model.deployment import Fabric, Pool
+from meshctl.model.value import Price
+from meshctl.shift import equality
+from meshctl.shift.planning import Disturbance, NodeLoad, PodLoad, choose, disturbances
+
+CHAT = PodLoad("mesh", "chat-1", "chat")
+OTHER = PodLoad("team", "notebook")
+
+
+def rank(number: int, workload: str = "pretrain") -> PodLoad:
+    return PodLoad("mesh", f"{workload}-{number}", workload, stops_whole=True, grace_s=120)
+
+
+def names(nodes: list[NodeLoad], count: int) -> list[str]:
+    return [node.name for node in choose(nodes, count)]
+
+
+def test_idle_nodes_come_first_then_the_cheapest_and_pods_of_others_last() -> None:
+    nodes = [
+        NodeLoad("a-other", pods=(OTHER,)),
+        NodeLoad("b-gang", pods=(rank(0),)),
+        NodeLoad("c-chat", pods=(CHAT,)),
+        NodeLoad("d-idle"),
+    ]
+    assert names(nodes, 1) == ["d-idle"]
+    assert names(nodes, 2) == ["c-chat", "d-idle"]
+    assert names(nodes, 3) == ["b-gang", "c-chat", "d-idle"]
+
+
+def test_a_second_node_of_a_stopped_gang_costs_less_than_a_second_gang() -> None:
+    nodes = [
+        NodeLoad("a", pods=(rank(0),)),
+        NodeLoad("b", pods=(rank(0, "tune"),)),
+        NodeLoad("c", pods=(rank(1),)),
+        NodeLoad("d", pods=(rank(1, "tune"), CHAT)),
+    ]
+    assert names(nodes, 2) == ["a", "c"]
+
+
+def test_domains_stay_whole_where_the_cost_is_the_same() -> None:
+    nodes = [NodeLoad("a", "rack-1"), NodeLoad("b", "rack-1"), NodeLoad("c", "rack-1")]
+    nodes += [NodeLoad("d", "rack-2"), NodeLoad("e", "rack-2")]
+    assert names(nodes, 2) == ["d", "e"]
+    assert names(nodes, 3) == ["a", "b", "c"]
+
+
+def test_an_idle_node_is_worth_more_than_a_whole_domain() -> None:
+    nodes = [NodeLoad("a", "rack-1", (CHAT,)), NodeLoad("b", "rack-2"), NodeLoad("c", "rack-2")]
+    assert names(nodes, 1) == ["b"]
+
+
+@pytest.mark.parametrize("count", [-1, 0, 3])
+def test_as_many_nodes_as_there_are(count: int) -> None:
+    with pytest.raises(UsageError, match="can't shift") as caught:
+        choose([NodeLoad("a"), NodeLoad("b")], count)
+    assert caught.value.why == "the pool has 2 nodes in this environment"
+
+
+def test_what_is_disturbed_and_for_how_long() -> None:
+    nodes = [NodeLoad("a", pods=(rank(0), CHAT)), NodeLoad("b", pods=(rank(1), OTHER))]
+    assert disturbances(nodes) == (
+        Disturbance("mesh/chat", 1, stops_whole=False, grace_s=30),
+        Disturbance("mesh/pretrain", 2, stops_whole=True, grace_s=120),
+        Disturbance("team/notebook", 1, stops_whole=False, grace_s=30),
+    )
+    assert [str(each) for each in disturbances(nodes)][:2] == [
+        "mesh/chat: 1 pod evicted, within 30 s",
+        "mesh/pretrain: stops as a whole, within 120 s",
+    ]
+
+
+FABRIC = Fabric(
+    name="ib", kind="infiniband", bandwidth_gbps=3200, placement="any", resource="rdma/ib", resource_count=8
+)
+
+
+def pool(name: str, **changes: Any) -> Pool:
+    values: dict[str, Any] = {
+        "name": name,
+        "role": "training",
+        "machine": "gpu-node-h100",
+        "market": "on-demand",
+        "nodes_min": 2,
+        "nodes_max": 2,
+        "nodes": 2,
+        "gpu_model": "H100",
+        "gpus_per_node": 8,
+        "gpu_memory_gib": 80,
+        "cpu_cores": 96,
+        "memory_gib": 1024,
+        "fabric": FABRIC,
+        "price": Price(subject=f"pool/{name}", usd_per_hour=None, source="", date=""),
+    }
+    return Pool(**values | changes)
+
+
+class TwoPools:
+    environment = "dc"
+
+    def __init__(self, **changes: Any) -> None:
+        self.pools = (pool("train"), pool("serve", **changes))
+
+
+def refusal(deployment: Any, taking: str = "serve") -> str:
+    with pytest.raises(UsageError) as caught:
+        equality.pools_of_shift(deployment, "train", taking)
+    return f"{caught.value.what}: {caught.value.why}"
+
+
+def test_equal_pools_may_differ_in_role_and_in_number() -> None:
+    deployment: Any = TwoPools(role="inference", nodes=1, cpu_cores=48)
+    giving, taking = equality.pools_of_shift(deployment, "train", "serve")
+    assert (giving.name, taking.name) == ("train", "serve")
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        ({"gpu_model": "A100"}, "train has 8 x H100 80 GiB (nvidia.com/gpu) per node, serve has 8 x A100"),
+        ({"gpus_per_node": 0}, "serve has no accelerators"),
+        ({"arch": "arm64"}, "train has amd64 processors, serve has arm64"),
+        ({"cpu_cores": 128}, "train has 96 cores per node, serve has 128"),
+        ({"memory_gib": 2048}, "train has 1024 GiB of memory per node, serve has 2048"),
+        ({"fabric": None}, "train has infiniband at 3200 Gbit/s, 8 x rdma/ib, serve has no fabric"),
+    ],
+)
+def test_unequal_pools_are_refused_with_the_difference(changes: dict[str, Any], difference: str) -> None:
+    assert difference in refusal(TwoPools(**changes))
+
+
+def test_pools_that_are_none_or_the_same_are_refused() -> None:
+    assert "dc has no pool tools" in refusal(TwoPools(), "tools")
+    assert "a shift needs two different pools" in refusal(TwoPools(), "train")

@@ -1,0 +1,156 @@
+"""What other commands make of a shift: the pools that `up` sees, what it declares, what is refused."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from meshctl import render
+from meshctl.cli import guards
+from meshctl.errors import LockedError
+from meshctl.model.deployment import Deployment
+from meshctl.model.environment import Environments
+from meshctl.model.observed import Facts, ObservedNode, ShiftedNode, ShiftsInForce
+from meshctl.project import Project, at_home
+from meshctl.render.nodes import node_label_objects
+from meshctl.shift import in_force, shifts
+from meshctl.shift.field_owners import Owner, owners, restored
+from meshctl.shift.gateway import FIELD_MANAGER
+from meshctl.shift.plan import Request
+from tests.unit.shift.world import POOL_LABEL, Killed, World, declared, world_of
+
+SHIFTED = ShiftsInForce({"g2": ShiftedNode("g2", "train", "serve")}, frozenset({"pretrain"}))
+
+
+class AProject:
+    """A project of the world's mesh, with the journals of its shifts."""
+
+    def __init__(self, world: World, provider: str = "onprem") -> None:
+        entry: dict[str, Any] = {"provider": provider, "kubernetes": {"context": "x"}}
+        if provider == "aws":
+            entry = {"provider": provider, "region": "us-east-1", "zones": ["us-east-1a", "us-east-1b"]}
+        self.mesh = SimpleNamespace(name="demo")
+        self.state_store = world.shifts().store
+        declared_environments = {"apiVersion": "meshctl/v1", "kind": "Environments", "environments": {"dc1": entry}}
+        self.environments = Environments.model_validate(declared_environments)
+
+
+def project(world: World, provider: str = "onprem") -> Project:
+    return cast("Project", AProject(world, provider))
+
+
+def in_force_of(world: World) -> None:
+    run = world.shifts()
+    run.start(run.plan(Request("train", "serve", 1)))
+
+
+def test_nodes_are_chosen_as_if_nothing_was_shifted() -> None:
+    facts = Facts(
+        nodes=tuple(
+            ObservedNode(name=name, cpu_cores=8, memory_gib=64, labels={POOL_LABEL: pool})
+            for name, pool in (("g1", "train"), ("g2", "serve"), ("g3", "serve"))
+        )
+    )
+    seen = at_home(facts, SHIFTED)
+    assert {node.name: node.labels[POOL_LABEL] for node in seen.nodes} == {"g1": "train", "g2": "train", "g3": "serve"}
+
+
+def test_pools_are_counted_with_what_they_gained() -> None:
+    assert [SHIFTED.gained(pool) for pool in ("train", "serve", "other")] == [-1, 1, 0]
+
+
+def objects(made: Deployment) -> dict[str, render.PlatformObject]:
+    return {item.name: item for item in (*render.platform_objects(made), *node_label_objects(made))}
+
+
+def test_an_up_leaves_the_labels_and_the_stopped_job_alone() -> None:
+    made = declared()
+    pools = tuple(
+        pool.model_copy(update={"node_names": ("g1", "g2") if pool.name == "train" else ("g3",)}) for pool in made.pools
+    )
+    made = made.model_copy(update={"pools": pools})
+    before = objects(made)
+    shifted = made.shifted({"g2"}, {"pretrain"})
+    after = objects(shifted)
+    assert after["pool/train:node-g2"].ignore_changes == ("metadata.labels",)
+    assert after["pool/train:node-g1"] == before["pool/train:node-g1"]
+    job = after["workload/pretrain:job"]
+    assert (job.manifest["spec"]["suspend"], job.left) == (True, ("spec.suspend",))
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"pool/train:node-g2", "workload/pretrain:job"}
+    assert shifted.bare == made.bare
+    assert made.shifted((), ()).model_dump_json() == made.model_dump_json()
+
+
+def test_commands_are_refused_while_a_shift_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(monkeypatch)
+    plan = world.shifts().plan(Request("train", "serve", 1))
+    world.kill_at = 10
+    with pytest.raises(Killed):
+        world.shifts().start(plan)
+    world.survive()
+    for command in ("up", "destroy", "restart"):
+        with pytest.raises(LockedError, match="train-0 from train to serve, stopped") as caught:
+            guards.refuse_if_busy(project(world), "dc1", cast("Any", command))
+        assert "`meshctl shift dc1 --resume` goes on" in caught.value.hint
+    with pytest.raises(LockedError):
+        guards.refuse_if_shifted(project(world), "dc1", "migrate")
+    guards.refuse_if_busy(project(world), "cw", "up")
+
+
+def test_in_force_it_forbids_what_could_not_take_its_labels_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(monkeypatch)
+    in_force_of(world)
+    guards.refuse_if_busy(project(world), "dc1", "up")
+    for command in ("destroy", "migrate"):
+        with pytest.raises(LockedError, match="in force") as caught:
+            guards.refuse_if_shifted(project(world), "dc1", cast("Any", command))
+        assert "`meshctl shift dc1 --undo`" in caught.value.hint
+    guards.refuse_if_shifted(project(world, "aws"), "dc1", "destroy")
+    shifts.end_with_environment(world.shifts().store, "demo", "dc1")
+    guards.refuse_if_shifted(project(world), "dc1", "destroy")
+    assert in_force.of_project(project(world), "dc1") == ShiftsInForce()
+
+
+def test_what_status_and_plans_say_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(monkeypatch)
+    in_force_of(world)
+    found = in_force.of_project(project(world), "dc1")
+    assert found.nodes == {"train-0": ShiftedNode("train-0", "train", "serve")}
+    assert found.waiting == {"pretrain"}
+    assert found.notes == (
+        "shift: train-0 of pool train works for pool serve: in force; pretrain waits for its nodes;"
+        " `meshctl shift dc1 --undo` gives them back",
+    )
+    world.shifts().undo()
+    assert in_force.of_project(project(world), "dc1") == ShiftsInForce()
+
+
+def entry(manager: str, *labels: str, operation: str = "Apply", **more: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = {"f:metadata": {"f:labels": {f"f:{label}": {} for label in labels}}}
+    made = {"manager": manager, "operation": operation, "apiVersion": "v1", "fieldsType": "FieldsV1"}
+    return {**made, "fieldsV1": fields, **more}
+
+
+def node(*entries: dict[str, Any]) -> dict[str, Any]:
+    return {"metadata": {"name": "g1", "managedFields": list(entries)}}
+
+
+def test_labels_go_back_to_who_owned_them() -> None:
+    before = node(entry("kubelet", "zone", operation="Update"), entry("up", "mesh", "pool"))
+    owned = owners(before, ["pool", "role"])
+    assert owned == (Owner("pool", "up", "Apply", "v1"),)
+    after = node(
+        entry("kubelet", "zone", operation="Update"),
+        entry("up", "mesh"),
+        entry(FIELD_MANAGER, "pool", operation="Update"),
+    )
+    assert restored(after, owned) == before["metadata"]["managedFields"]
+    assert restored(before, owned) is None
+
+
+def test_an_owner_that_had_nothing_else_is_there_again() -> None:
+    owned = owners(node(entry("up", "pool")), ["pool"])
+    assert restored(node(entry(FIELD_MANAGER, "pool", operation="Update")), owned) == [entry("up", "pool")]
