@@ -104,10 +104,11 @@ class Project:
         return resolve(self.mesh, self.environments, resolution.environment, self.catalog, facts, served=served, up=up)
 
     def _served_apis(self, environment: str) -> tuple[str, ...]:
-        """What an existing cluster serves in which nodes are made; it is asked only if the mesh has groups of pods or
-        metrics."""
+        """What an existing cluster serves in which nodes are made; it is asked only if the mesh has groups of pods,
+        metrics, or replicas that follow load."""
         uses_some = any(
-            workloads.nodes_per_replica(each) > 1 or each.metrics is not None for each in self.mesh.workloads.values()
+            workloads.nodes_per_replica(each) > 1 or each.metrics is not None or each.scale is not None
+            for each in self.mesh.workloads.values()
         )
         access = self.access(environment) if uses_some else None
         return clusters.served(access) if access is not None else ()

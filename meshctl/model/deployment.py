@@ -36,6 +36,7 @@ from meshctl.model.deployed_workloads import (
     Health,
     Metrics,
     Mount,
+    Scale,
     Workload,
     WorkloadKind,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "Rejected",
     "ReservedCapacity",
     "Resolution",
+    "Scale",
     "Subnet",
     "Taint",
     "Toleration",
@@ -264,6 +266,15 @@ class Deployment(Value):
         workloads = tuple(w.model_copy(update={"finished_in": marks.get(w.name, "")}) for w in self.workloads)
         return self.model_copy(update={"workloads": workloads})
 
+    def with_least(self, replicas: Mapping[str, int]) -> Deployment:
+        """The same deployment with exactly these numbers as the least of workloads whose replicas follow load, while a
+        migration moves them."""
+        workloads = tuple(
+            w.model_copy(update={"least_while_moving": replicas.get(w.name, 0) if w.has_range else 0})
+            for w in self.workloads
+        )
+        return self.model_copy(update={"workloads": workloads})
+
     def shifted(self, nodes: Iterable[str], jobs: Iterable[str]) -> Deployment:
         """The same deployment while shifts have changed exactly these nodes and have stopped these jobs."""
         update = {"shifted_nodes": tuple(sorted(nodes)), "jobs_without_nodes": tuple(sorted(jobs))}
@@ -277,7 +288,7 @@ class Deployment(Value):
     @property
     def bare(self) -> Deployment:
         """What is declared, whatever of it runs at the moment, and on which nodes."""
-        return self.paused(frozenset()).finished({}).shifted((), ())
+        return self.paused(frozenset()).finished({}).with_least({}).shifted((), ())
 
 
 class Gap(Value):
@@ -295,6 +306,7 @@ class Resolution(Value):
     mesh: str
     environment: str
     deployment: Deployment | None
+    most_hourly_usd: float | None = None  # where load has brought all replicas; None where it is not known
     gaps: tuple[Gap, ...] = ()
     pools: tuple[Pool, ...] = ()  # those that could be placed, also where something else forbids a deployment
     rejected: dict[str, tuple[Rejected, ...]] = {}  # pool -> every candidate that did not fit

@@ -26,10 +26,13 @@ def restart(
     cluster: ClusterAccess, namespace: str, workload: Workload, *, timeout_s: float, say: Callable[[str], None]
 ) -> None:
     """`timeout_s`: for each group. Raises: NotReadyError, and as `clusters.pods` does."""
-    for group in range(workload.replicas):
+    count = workload.replicas
+    if workload.has_range:  # as many as load has brought
+        count = len({pod.group for pod in clusters.pods(cluster, namespace, workload.name)})
+    for group in range(count):
         old_pods = [pod for pod in clusters.pods(cluster, namespace, workload.name) if pod.group == group]
         _delete(cluster, namespace, old_pods)
-        say(f"group {group} starts again ({group + 1} of {workload.replicas})")
+        say(f"group {group} starts again ({group + 1} of {count})")
         _wait(cluster, namespace, workload, group, frozenset(pod.uid for pod in old_pods), timeout_s)
 
 

@@ -72,6 +72,7 @@ def _set(deployment: Deployment, workload: Workload, group: int, *, is_leader: b
         ],
         "restart_policy": "",
         "subdomain": "",
+        "bounds": [],  # a set for each group has no number that load could move: see `resolve.scaling`
         "zones": [],  # no spreading over zones: a group that lies in several is slow
     }
     of_group = {pod_groups.GROUP_LABEL: str(group)}

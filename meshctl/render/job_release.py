@@ -71,7 +71,7 @@ def _values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "fixed_labels": {**pods.fixed_labels(deployment, workload), "app.kubernetes.io/name": release},
         "priority_class": pods.priority_class(deployment, workload),
         "node_selector": {MESH_LABEL: deployment.mesh},
-        "tolerations": tolerations(deployment),
+        "tolerations": pods.tolerations_of_all(deployment),
         # none in a queue: its quota may have no CPU at all, or none left until the earlier jobs have ended
         "resources": {} if workload.queue else _REQUESTS,
         "image": overrides.image_here(deployment, own_images.RELEASE),
@@ -97,11 +97,3 @@ def _patch(workload: Workload) -> str:
     if workload.queue:
         return json.dumps({"metadata": {**metadata, "labels": {job_order.QUEUE_LABEL: workload.queue}}})
     return json.dumps({"metadata": metadata, "spec": {"suspend": False}})
-
-
-def tolerations(deployment: Deployment) -> list[dict[str, str]]:
-    """The tolerations of all pools: what meshctl itself has run may run on any node of the mesh."""
-    listed: list[dict[str, str]] = []
-    for pool in deployment.pools:
-        listed += [each for each in pods.tolerations(deployment, pool) if each not in listed]
-    return listed

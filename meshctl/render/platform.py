@@ -14,6 +14,7 @@ from meshctl.model import object_names, pod_files, pod_users, roll_outs
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.platforms import registry
 from meshctl.render import (
+    autoscalers,
     block_end,
     certificates,
     compute_domains,
@@ -29,6 +30,7 @@ from meshctl.render import (
     pods,
     probes,
     registries,
+    replica_counts,
 )
 from meshctl.render.block_claims import block_claims
 from meshctl.render.device_plugins import device_plugin_objects
@@ -217,7 +219,8 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
     running = [replace(item, depends_on=tuple(needs)) for item in _running(deployment, workload)]
     services = _services(deployment, workload, running)
     monitors = pod_monitors(deployment, workload, NAMESPACE)
-    return [*objects, *running, *services, *_budget(deployment, workload), *monitors]
+    scalers = autoscalers.objects(deployment, workload, running[0], NAMESPACE)
+    return [*objects, *running, *services, *_budget(deployment, workload), *monitors, *scalers]
 
 
 def _running(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
@@ -267,8 +270,9 @@ def server(deployment: Deployment, workload: Workload) -> PlatformObject:
     values = {
         **pods.pod_values(deployment, workload),
         "namespace": deployment.namespace,
-        "replicas": 0 if workload.paused else workload.replicas,
-        "max_unavailable": 0 if new_first else 1,
+        "replicas": replica_counts.declared_replicas(workload),
+        "bounds": list(replica_counts.bounds_annotation(workload).items()),
+        "max_unavailable": roll_outs.unavailable_share(workload) or (0 if new_first else 1),
         "max_surge": 1 if new_first else 0,
         "ready_s": probes.ready_s(workload),
         "rollout_s": str(probes.rollout_s(workload)),
@@ -283,7 +287,12 @@ def server(deployment: Deployment, workload: Workload) -> PlatformObject:
     }
     template, kind = ("statefulset", "StatefulSet") if stateful else ("deployment", "Deployment")
     manifest = overrides.applied(_one(template, kind, values), workload)
-    return PlatformObject(f"workload/{workload.name}:{kind.lower()}", manifest, wait=not workload.paused)
+    return PlatformObject(
+        f"workload/{workload.name}:{kind.lower()}",
+        manifest,
+        wait=not workload.paused,
+        replica_range=replica_counts.replica_range(workload),
+    )
 
 
 def _services(deployment: Deployment, workload: Workload, running: list[PlatformObject]) -> list[PlatformObject]:
@@ -376,7 +385,7 @@ def _service(
 
 
 def _budget(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
-    if workload.replicas < 2 or workload.kind not in ("inference", "service"):
+    if workload.at_most < 2 or workload.kind not in ("inference", "service"):
         return []
     values = {
         "name": workload.name,

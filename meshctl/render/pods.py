@@ -182,6 +182,14 @@ def tolerations(deployment: Deployment, pool: Pool) -> list[dict[str, str]]:
     return tolerations_of_pods.of_pods(deployment.provider, pool.taints, pool.tolerations, gpu_resource=gpu_resource)
 
 
+def tolerations_of_all(deployment: Deployment) -> list[dict[str, str]]:
+    """Those of all pools, for a small pod that may run on any node of the mesh."""
+    of_all: list[dict[str, str]] = []
+    for pool in deployment.pools:
+        of_all += [each for each in tolerations(deployment, pool) if each not in of_all]
+    return of_all
+
+
 def fabric_count(workload: Workload, pool: Pool) -> int:
     return pool.fabric_devices(workload.accelerators)
 

@@ -64,4 +64,4 @@ def rollout_s(workload: Workload) -> int:
     is staged for long, or a start may take longer than the default, that time counts once for each of them."""
     is_long = startup_s(workload) > STARTUP_S or workload.staging_s
     each_s = startup_s(workload) + workload.staging_s
-    return max(workload.replicas * each_s + _MARGIN_S, ready_s(workload)) if is_long else ready_s(workload)
+    return max(workload.at_most * each_s + _MARGIN_S, ready_s(workload)) if is_long else ready_s(workload)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pulumi
 
-from meshctl.model.deployment import Deployment
+from meshctl.model import scaling
+from meshctl.model.deployment import Deployment, Workload
 from stacks.aws import arns
 from stacks.aws.network import Network
 from stacks.resources import AwsProvider, AwsResource, aws_tags, part
@@ -189,8 +190,8 @@ def endpoint_access(deployment: Deployment) -> dict[str, Any]:
 def declare_addons(
     deployment: Deployment, eks: Eks, node_groups: list[AwsResource], aws: AwsProvider
 ) -> list[AwsResource]:
-    """The add-ons that need a node to run on: DNS, what finds broken GPUs, and the storage drivers that the deployment
-    uses."""
+    """The add-ons that need a node to run on: DNS, what finds broken GPUs, what measures the CPU that replicas follow
+    (docs.aws.amazon.com/eks/latest/userguide/metrics-server.html), and the storage drivers that the deployment uses."""
     names = _addons_on_nodes(deployment)
     addons = [_addon(deployment, name, eks.name, aws, node_groups) for name in names]
     return [*addons, _ebs_driver(deployment, eks, node_groups, aws)] if deployment.blocks else addons
@@ -199,6 +200,7 @@ def declare_addons(
 def _addons_on_nodes(deployment: Deployment) -> list[str]:
     names = ["coredns"]
     names += ["eks-node-monitoring-agent"] if any(pool.gpus_per_node for pool in deployment.pools) else []
+    names += ["metrics-server"] if any(_follows_cpu(each) for each in deployment.workloads) else []
     names += ["aws-fsx-csi-driver"] if any(f.service == "fsx-lustre" for f in deployment.file_systems) else []
     names += ["aws-efs-csi-driver"] if any(f.service == "efs" for f in deployment.file_systems) else []
     return names
@@ -208,6 +210,10 @@ def addon_names(deployment: Deployment) -> tuple[str, ...]:
     """All add-ons that the deployment declares."""
     names = (*_ADDONS_BEFORE_NODES, *_addons_on_nodes(deployment))
     return (*names, _EBS_DRIVER) if deployment.blocks else names
+
+
+def _follows_cpu(workload: Workload) -> bool:
+    return workload.scale is not None and workload.scale.metric == scaling.CPU
 
 
 def _ebs_driver(deployment: Deployment, eks: Eks, node_groups: list[AwsResource], aws: AwsProvider) -> AwsResource:

@@ -19,7 +19,7 @@ class Addresses:
     """The address table of one lab. Labs on one machine use different loopback networks (127.<n>.0.0/16)."""
 
     def __init__(self, root: Path) -> None:
-        self.path = root / "pods" / "addresses.json"
+        self.path = file(root)
         self.network = loopback_network(root)
         self.next = 0
         self.table: dict[str, str] = {}
@@ -52,7 +52,12 @@ class Addresses:
         fresh.replace(self.path)
 
 
+def file(root: Path) -> Path:
+    """The table of a lab."""
+    return root / "pods" / "addresses.json"
+
+
 def read(root: Path) -> dict[str, str]:
     """Pod address -> loopback address, as the runner last wrote it. Raises: OSError, ValueError, KeyError."""
-    table: dict[str, str] = json.loads((root / "pods" / "addresses.json").read_text())["addresses"]
+    table: dict[str, str] = json.loads(file(root).read_text())["addresses"]
     return table

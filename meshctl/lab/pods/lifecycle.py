@@ -16,8 +16,8 @@ from botocore.exceptions import BotoCoreError
 
 from meshctl import tools
 from meshctl.lab import images
-from meshctl.lab.images import foreign_registries
-from meshctl.lab.pods import api, environment, hardware, identity, status, volumes
+from meshctl.lab.images import foreign_registries, python_script
+from meshctl.lab.pods import addresses, api, environment, hardware, identity, status, volumes
 from meshctl.lab.pods.container import Container, Program
 from meshctl.lab.state import write_whole
 from meshwire.kubernetes import requests
@@ -181,7 +181,12 @@ class PodRun:
             **environment.of_api_server(self.place.client.target.server),
         }
         given = environment.variables(spec, environment.as_seen_inside(self.pod, self.place.loopback), data)
-        values = own | aws | given | {"POD_ADDRESS": self.place.loopback, "LAB_IMAGE": spec["image"]}
+        of_lab = {
+            "POD_ADDRESS": self.place.loopback,
+            "LAB_IMAGE": spec["image"],
+            python_script.ADDRESSES: str(addresses.file(self.place.root)),
+        }
+        values = own | aws | given | of_lab
         command = [environment.expand(each, given) for each in spec.get("command", [])]
         args = [environment.expand(each, given) for each in spec.get("args", [])]
         mounts = volumes.mounts(spec, folders, values)

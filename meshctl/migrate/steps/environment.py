@@ -268,7 +268,8 @@ def act_refresh(context: StepContext) -> dict[str, Any]:
     """Stop the warm workloads whose data has changed since they read it. The next step starts them again."""
     stale = _stale_workloads(context)
     current = context.plan.workloads - context.step.workloads
-    context.gateway.up(context.planned_side("target").paused(current | stale), context.say)
+    target = context.planned_side("target").with_least(context.replicas_to_keep)
+    context.gateway.up(target.paused(current | stale), context.say)
     _until_ended(context, stale)
     return {"restarted": sorted(stale)}
 

@@ -218,5 +218,5 @@ def _subnet_gaps(change: Change, answer: ApiAnswer | None) -> Iterator[Gap]:
 def _least_addresses(change: Change, pool: str) -> int:
     """How many addresses a node of the pool takes at least: its own, and those of the pods that run on it."""
     nodes = max(change.wanted.pool(pool).nodes, 1)
-    pods = sum(each.replicas * each.nodes_per_replica for each in change.wanted.workloads if each.pool == pool)
+    pods = sum(each.pods for each in change.wanted.workloads if each.pool == pool)
     return 1 + max(math.ceil(pods / nodes), 1)
