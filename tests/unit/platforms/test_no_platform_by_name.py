@@ -51,6 +51,7 @@ ALLOWED = {
     ("meshctl/model/own_images.py", "918309763551.dkr.ecr.cn-north-1.amazonaws.com.cn"): "a registry",
     ("meshctl/model/own_images.py", "961992271922.dkr.ecr.cn-northwest-1.amazonaws.com.cn"): "a registry",
     ("meshctl/model/own_images.py", "602401143452.dkr.ecr.us-west-2.amazonaws.com"): "a registry",
+    ("meshctl/model/own_images.py", "public.ecr.aws/docker/library/python:3.13.9-alpine3.22"): "a public registry",
     ("meshctl/model/own_images.py", "eks/aws-efa-k8s-device-plugin:v0.5.20"): "an image of a kind of fabric",
     ("meshctl/objects/object_access.py", ".amazonaws.com"): S3,
     ("meshctl/render/object_storage.py", "aws-config"): "the SDK's own file",
