@@ -118,6 +118,7 @@ def _resource(call: Call, given: Mapping[str, Any]) -> str:
             return _of_route53(call, given)
         case "s3":
             path = call.request.path.strip("/")
+            path += "/*" if call.operation == "DeleteObjects" else ""  # of objects, whose keys are in its body
             return f"arn:aws:s3:::{path}" if path else "*"
         case _:
             return "*"

@@ -24,7 +24,7 @@ from meshctl.platforms.aws.caller import Caller
 from meshctl.platforms.aws.change import Change
 
 PREFIX: Final = "rights "
-_NOT_SIMULATED: Final = ("BucketLists", "Objects", "Linked")
+_NOT_SIMULATED: Final = ("Lists", "Objects", "Link")
 _GROUPS: Final = re.compile(r"\[([^\]]+)\]")
 _PAGE: Final = {"PageSize": 1000}
 
