@@ -23,6 +23,7 @@ from meshctl.errors import LabError
 # In the environment of every process of a lab, with the lab's root: children have it too, whoever started them, and
 # what a user points at the lab (a shell with `meshctl lab env`, an editor on one of its files) has not.
 MARK = "MESHCTL_LAB_PROCESS"
+ACCOUNT = "account.json"  # which account of AWS the lab is: may be there before the lab
 READY_FOLDER = "ready"  # a file for each cluster whose platform stands, written by the controllers
 
 

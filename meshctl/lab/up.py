@@ -28,7 +28,7 @@ from meshctl.errors import LabError
 from meshctl.lab import clusters, environment, group_controller, stores
 from meshctl.lab.network.ports import free_ports
 from meshctl.lab.parts import PARTS, PartState, command_line, states
-from meshctl.lab.state import READY_FOLDER, Lab, lives, read_json, ready_files, wait_ended, write_whole
+from meshctl.lab.state import ACCOUNT, READY_FOLDER, Lab, lives, read_json, ready_files, wait_ended, write_whole
 
 Say = Callable[[str], None]
 READY_TIMEOUT_S = 60
@@ -54,9 +54,9 @@ def up(lab: Lab, say: Say, group_controllers: Sequence[str] = ()) -> dict[str, A
             _mend(lab, dead, say)
             return lab.read()
         before: dict[str, int] = read_json(lab.file).get("ports", {})
-        if any(lab.root.iterdir()):
+        if _has_other_files(lab, ACCOUNT):
             say("cleaning up after a lab that did not end well")
-            _clean(lab)
+            _clean(lab, staying=(ACCOUNT,))
         began = time.monotonic()
         try:
             _start(lab, _ports(before, group_controllers), say, group_controllers)
@@ -213,9 +213,14 @@ def _answers(port: int, *, http: bool) -> bool:
         return False
 
 
-def _clean(lab: Lab) -> None:
-    """End what runs, remove what lies in the folder; `lab.json`, which says that this is a lab, at last."""
-    if any(lab.root.iterdir()) and not lab.file.exists():
+def _has_other_files(lab: Lab, *names: str) -> bool:
+    return any(entry.name not in names for entry in lab.root.iterdir())
+
+
+def _clean(lab: Lab, *, staying: Sequence[str] = ()) -> None:
+    """End what runs, remove what lies in the folder but for `staying`; `lab.json`, which says that this is a lab, at
+    last."""
+    if _has_other_files(lab, ACCOUNT) and not lab.file.exists():
         raise LabError(
             "this folder is not a lab's", why=f"{lab.root} has files but no lab.json", hint="set MESHCTL_LAB_ROOT"
         )
@@ -229,7 +234,7 @@ def _clean(lab: Lab) -> None:
     _end(lab)
     stores.remove_sockets(lab.root)
     for entry in list(lab.root.iterdir()):
-        if entry != lab.file:
+        if entry != lab.file and entry.name not in staying:
             _remove(entry)
     lab.file.unlink(missing_ok=True)
 

@@ -24,7 +24,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from meshctl.lab.network.ports import free_ports
-from tests.lab_fixture import raise_quotas
+from tests.lab_fixture import LETTERS_OF_DUMP, raise_quotas
 from tests.waiting import end, wait_until
 
 KEY, REGION = "AKIALABDEFAULT000001", "us-east-1"
@@ -81,6 +81,7 @@ def lab_folder(root: Path) -> None:
     cluster = {"name": "k", "cluster": {"server": "https://127.0.0.1:6443", "certificate-authority-data": CA}}
     context = {"name": "k", "context": {"cluster": "k", "user": "k"}}
     kubeconfig.write_text(yaml.safe_dump({"clusters": [cluster], "contexts": [context], "current-context": "k"}))
+    (root / "account.json").write_text(LETTERS_OF_DUMP)
     (root / "aws").mkdir()
     (root / "aws" / "credentials").write_text(f"[default]\naws_access_key_id = {KEY}\naws_secret_access_key = secret\n")
 

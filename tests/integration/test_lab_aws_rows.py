@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from typing import Any
@@ -174,6 +175,13 @@ def named_things(aws: Aws, *, cluster: bool) -> dict[str, str]:
     }
 
 
+SEEN_LATER = (
+    *("ec2:Vpc", "ec2:Subnet", "ec2:InternetGateway", "ec2:Address", "ec2:NatGateway", "ec2:RouteTable"),
+    *("ec2:SecurityGroup", "ec2:LaunchTemplate", "ec2:VpcEndpoint"),
+)
+OF_EC2 = [row for row in ROWS if row[0] in SEEN_LATER]
+
+
 def provider_of(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> AwsProvider:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -185,8 +193,8 @@ def provider_of(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> AwsProvider:
     return provider
 
 
-def assert_life(provider: AwsProvider, token: str, inputs: dict[str, Any], changed: dict[str, Any]) -> None:
-    """Create, read, update, read, delete, read: as the engine would."""
+def assert_life(provider: AwsProvider, token: str, inputs: dict[str, Any], changed: dict[str, Any]) -> str:
+    """Create, read, update, read, delete, read: as the engine would. Returns the id."""
     urn = f"urn:pulumi:lab::mesh::{token}::it"
 
     def check(given: dict[str, Any]) -> dict[str, Any]:
@@ -216,6 +224,7 @@ def assert_life(provider: AwsProvider, token: str, inputs: dict[str, Any], chang
     for _ in range(2):
         provider.delete(token, urn=urn, id=made.id, inputs=new, outputs=outputs, timeout_s=60)
         assert provider.read(token, urn=urn, id=made.id, inputs=new, outputs=outputs).id == ""
+    return made.id
 
 
 @pytest.mark.parametrize(("token", "inputs", "changed"), ROWS, ids=[row[0] for row in ROWS])
@@ -224,6 +233,18 @@ def test_every_resource_of_the_provider(
 ) -> None:
     names = named_things(aws, cluster=token.startswith("eks:"))
     assert_life(provider_of(aws, monkeypatch), f"meshaws:{token}", filled(inputs, names), filled(changed, names))
+
+
+@pytest.mark.parametrize(("token", "inputs", "changed"), OF_EC2, ids=[row[0] for row in OF_EC2])
+def test_what_is_not_seen_at_once_is_waited_for(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, token: str, inputs: dict[str, Any], changed: dict[str, Any]
+) -> None:
+    """eventual consistency of EC2: the first calls that name something new do not know it"""
+    names = named_things(aws, cluster=False)
+    (aws.root / "account.json").write_text(json.dumps({"unseenCalls": 2}))
+    made = assert_life(provider_of(aws, monkeypatch), f"meshaws:{token}", filled(inputs, names), filled(changed, names))
+    log = (aws.root / "log").read_text()
+    assert f"The ID '{made}' does not exist (rule eventual-consistency" in log
 
 
 def test_a_cluster_of_the_provider(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ Sources of the rules: the modules `launch_rules`, `quotas` and `instance_types` 
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -217,6 +218,45 @@ class TestLater:
         cancelled = reservation(P5, "us-east-1a", 2)
         ec2.cancel_capacity_reservation(CapacityReservationId=cancelled)
         assert "is cancelled" in group("cancelled", cancelled)
+
+    def test_a_capacity_block_before_it_begins(self, aws: Aws) -> None:
+        """finding A8: its nodes can't start yet, and a group without nodes may wait for it"""
+        network, ec2 = make_cluster(aws), aws.client("ec2")
+
+        def block(begins: datetime) -> str:
+            offered = ec2.describe_capacity_block_offerings(
+                InstanceType=P5, InstanceCount=2, StartDateRange=begins, CapacityDurationHours=24
+            )["CapacityBlockOfferings"]
+            [of_first_zone] = [each for each in offered if each["AvailabilityZone"] == "us-east-1a"]
+            offer = of_first_zone["CapacityBlockOfferingId"]
+            bought = ec2.purchase_capacity_block(CapacityBlockOfferingId=offer, InstancePlatform="Linux/UNIX")
+            return str(bought["CapacityReservation"]["CapacityReservationId"])
+
+        def group(name: str, reservation: str, nodes: int, **more: Any) -> None:
+            target = {"CapacityReservationTarget": {"CapacityReservationId": reservation}}
+            market = {"InstanceMarketOptions": {"MarketType": "capacity-block"}, "InstanceType": P5}
+            data = template(aws, name, CapacityReservationSpecification=target, **(more or market))
+            kind = {"instanceTypes": [P5]} if more else {"instanceTypes": [], "capacityType": "CAPACITY_BLOCK"}
+            scaling = {"minSize": 0, "maxSize": 2, "desiredSize": nodes}
+            subnets = network["subnets"][:1]
+            make(aws, network, name, launchTemplate=data, subnets=subnets, scalingConfig=scaling, **kind)
+
+        def issues(name: str) -> Any:
+            answer = aws.client("eks").describe_nodegroup(clusterName="c1", nodegroupName=name)["nodegroup"]
+            return answer["status"], answer["health"]["issues"]
+
+        now = datetime.now(UTC)
+        later, running, over = (block(now + timedelta(hours=hours)) for hours in (24, -1, -25))
+        group("later", later, 2)
+        assert "InvalidCapacityReservationState" in issue(aws, "later")[1]
+        group("over", over, 2)
+        assert "is expired" in issue(aws, "over")[1]
+        group("other-market", running, 2, EbsOptimized=True)
+        assert "market type of the request is not capacity-block" in issue(aws, "other-market")[1]
+        group("waiting", later, 0)
+        wait_until(lambda: issues("waiting") == ("ACTIVE", []))
+        group("running", running, 2)
+        assert issues("running") == ("CREATING", [])
 
     def test_an_efa_interface_on_a_card_that_the_machine_does_not_have(self, aws: Aws) -> None:
         raised(aws, *P_QUOTA, 3 * 192)

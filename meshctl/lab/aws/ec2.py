@@ -19,6 +19,7 @@ from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX, gener
 
 from meshctl.lab.aws import quotas, rules
 from meshctl.lab.aws.call import Call
+from meshctl.lab.aws.capacity_blocks import CapacityBlocks, state_of
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.quotas import Quotas
 from meshctl.lab.aws.service import Service
@@ -57,12 +58,13 @@ def new_id(prefix: str) -> str:
     return f"{prefix}-0{secrets.token_hex(8)}"
 
 
-class Ec2(Service):
+class Ec2(CapacityBlocks, Service):
     name: ClassVar[str] = "ec2"
     invalid: ClassVar[str] = "InvalidParameterValue"
     replaces_moto: ClassVar[bool] = False
 
     def __init__(self, account: Quotas) -> None:
+        super().__init__()
         self.account = account
         self.placement_groups: dict[tuple[str, str], dict[str, Any]] = {}  # (region, name)
         self.reservations: dict[tuple[str, str], dict[str, Any]] = {}  # (region, id)
@@ -143,9 +145,7 @@ class Ec2(Service):
 
     def describe_capacity_reservations(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         wanted = given.get("CapacityReservationIds")
-        reservations_of_region = [
-            reservation for (region, _), reservation in self.reservations.items() if region == call.region
-        ]
+        reservations_of_region = list(self.reservations_of(call.region).values())
         for unknown in set(wanted or ()) - {
             reservation["CapacityReservationId"] for reservation in reservations_of_region
         }:
@@ -157,6 +157,14 @@ class Ec2(Service):
             all_ = [reservation for reservation in all_ if reservation["CapacityReservationId"] in wanted]
         names = {"instance-type": "InstanceType", "state": "State", "availability-zone": "AvailabilityZone"}
         return {"CapacityReservations": list(filtered(all_, given.get("Filters", []), names))}
+
+    def reservations_of(self, region: str) -> dict[str, dict[str, Any]]:
+        """By id, as they are now."""
+        return {
+            name: {**reservation, "State": state_of(reservation)}
+            for (owner, name), reservation in self.reservations.items()
+            if owner == region
+        }
 
     def cancel_capacity_reservation(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         id = given["CapacityReservationId"]  # noqa: A001

@@ -74,8 +74,9 @@ FREE_ADDRESSES: Final = Rule(
 RESERVATION: Final = Rule(
     "reservation",
     "CreateNodegroup, later",
-    "a capacity reservation that does not exist, is not active, is for another type or zone, or has too few machines",
-    "EC2 user guide, Launch instances into an existing Capacity Reservation",
+    "a capacity reservation or block that does not exist, has not begun or is over, is for another type or zone, or has"
+    " too few machines",
+    "EC2 user guide, Launch instances into an existing Capacity Reservation; Capacity Blocks for ML",
 )
 VCPU_QUOTA: Final = Rule(
     "vcpu-quota",
@@ -184,6 +185,12 @@ CALLER_REFERENCE: Final = Rule(
     "CreateHealthCheck",
     "the reference of another check, or of one that was deleted",
     "Route 53 API reference, CreateHealthCheck, CallerReference",
+)
+UNSEEN: Final = Rule(
+    "eventual-consistency",
+    "any call of EC2",
+    "what was made a moment ago, where `account.json` says so",
+    "EC2 developer guide, Eventual consistency in the Amazon EC2 API",
 )
 ON_ORDER: Final = Rule("on-order", "any call", "what `faults.json` names", "faults.json in the lab's folder")
 

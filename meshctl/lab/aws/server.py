@@ -30,6 +30,7 @@ from meshctl.lab.aws.rights import Rights
 from meshctl.lab.aws.route53 import Route53
 from meshctl.lab.aws.service import Service, parsed
 from meshctl.lab.aws.ssm import Ssm
+from meshctl.lab.aws.unseen import Unseen
 
 log = logging.getLogger(__name__)
 # What these answer is no refusal: waits for an end ask until the API knows the thing no more.
@@ -47,6 +48,7 @@ class LabApi:
         self.rights = Rights(root)
         self.faults = Faults(root)
         self.guard_rails = GuardRails(root)
+        self.unseen = Unseen(root)
         quotas = Quotas(root)
         ec2 = Ec2(quotas)
         self.eks = Eks(root, self.credentials, self.faults, ec2, quotas)
@@ -98,14 +100,14 @@ class LabApi:
                 self._check_rights(call)
                 self.faults.check(call)
                 self.guard_rails.check(call)
+                self.unseen.check(call)
             own = self.services.get(call.service)
             if own is not None and (own.replaces_moto or own.handles(call)):
                 response: Response = own.respond(call)
             else:
                 if own is not None:
                     own.before(call)
-                answer: Iterable[bytes] = self.moto(call.environ, start_response)
-                return answer
+                return self._of_moto(call, start_response)
         except ApiError as error:
             _log_refusal(call, error)
             response = errors.response(call, error)
@@ -113,6 +115,14 @@ class LabApi:
             log.exception("%s %s", call.service, call.operation)
             response = errors.response(call, ApiError("InternalFailure", f"{type(error).__name__}: {error}"))
         return response(call.environ, start_response)
+
+    def _of_moto(self, call: Call, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        answer: Iterable[bytes] = self.moto(call.environ, start_response)
+        if not self.unseen.watches(call):
+            return answer
+        whole = b"".join(answer)
+        self.unseen.made(call, whole)
+        return [whole]
 
 
 def _log_refusal(call: Call, error: ApiError) -> None:

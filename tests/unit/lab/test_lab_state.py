@@ -12,9 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from meshctl import tools
 from meshctl.errors import LabError
 from meshctl.lab import environment
-from meshctl.lab.state import MARK, Lab, lives, read_json, wait_ended, write_whole
+from meshctl.lab import up as lab_up
+from meshctl.lab.state import ACCOUNT, MARK, Lab, lives, read_json, wait_ended, write_whole
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 PORTS = {"aws": 4001, "dns": 4002, "webhook": 4003, "store_cw": 4004, "store_dc1": 4005}
@@ -117,3 +119,22 @@ def test_a_shell_can_read_the_exports(tmp_path: Path) -> None:
     kubeconfigs, dns, profile = done.stdout.split("\n")[:3]
     assert kubeconfigs.split(os.pathsep) == [str(lab.kubeconfig), str(tmp_path / ".meshctl" / "kubeconfig")]
     assert (dns, profile) == ("127.0.0.1:4002", "")
+
+
+def test_the_account_may_be_chosen_before_the_lab_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = Lab(tmp_path / "root")
+    lab.root.mkdir()
+    (lab.root / ACCOUNT).write_text('{"zoneSeed": 7}')
+    begun: list[dict[str, object]] = []
+
+    def start(lab: Lab, *_: object) -> None:
+        begun.append(read_json(lab.root / ACCOUNT))
+        write_whole(lab.file, "{}")
+
+    monkeypatch.setattr(tools, "find", lambda _name: Path("/bin/true"))
+    monkeypatch.setattr(lab_up, "_start", start)
+    for _ in range(2):  # the second one cleans up: nothing runs of what the first one said that it started
+        lab_up.up(lab, lambda _text: None)
+    assert begun == [{"zoneSeed": 7}] * 2
+    lab_up.down(lab)
+    assert not lab.root.exists()

@@ -67,6 +67,7 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "A8": (
         f"{_REFUSALS}::TestLater::test_a_reservation_that_is_unknown_elsewhere_or_too_small",
+        f"{_REFUSALS}::TestLater::test_a_capacity_block_before_it_begins",
         f"{_RESERVATIONS}::test_a8_a_block_that_the_pool_can_not_have_is_a_gap_before_anything_is_made",
         f"{_RESERVATIONS}::test_a8_a_block_that_has_not_begun_is_told_with_its_start_and_end",
         f"{_PREFLIGHT}::test_a8_a_reservation_that_the_pool_can_not_have",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshctl.lab.aws import instance_types, rules
+from meshctl.lab.aws.capacity_blocks import BLOCK
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.rules import Rule
 
@@ -49,6 +50,10 @@ class Launch:
     @property
     def vcpus(self) -> int:
         return self.nodes * instance_types.vcpus(self.types[0])
+
+    @property
+    def is_of_block(self) -> bool:
+        return (self.template.get("InstanceMarketOptions") or {}).get("MarketType") == BLOCK
 
     @property
     def reservation_id(self) -> str:
@@ -101,7 +106,7 @@ def _refuse_template(launch: Launch) -> None:
     interfaces = launch.template.get("NetworkInterfaces") or []
     forbidden = [key for key in _FORBIDDEN if launch.template.get(key)]
     market = launch.template.get("InstanceMarketOptions") or {}
-    if market and market.get("MarketType") != "capacity-block":
+    if market and market.get("MarketType") != BLOCK:
         forbidden.append("InstanceMarketOptions")
     if any(interface.get("SubnetId") for interface in interfaces):
         forbidden.append("SubnetId")
@@ -212,6 +217,14 @@ def _reservation_issue(launch: Launch, reservation: Mapping[str, Any] | None) ->
             rules.RESERVATION,
         )
     name = f"The capacity reservation '{launch.reservation_id}'"
+    if (reservation["ReservationType"] == BLOCK) != launch.is_of_block:
+        return could_not_launch(
+            f"InvalidParameterCombination - {name} is of type {reservation['ReservationType']}, and the market type of"
+            f" the request is {'' if launch.is_of_block else 'not '}{BLOCK}.",
+            rules.RESERVATION,
+        )
+    if reservation["State"] == "scheduled" and not launch.nodes:
+        return None  # a group of no nodes may wait for its block ("Capacity Blocks for ML", EKS user guide)
     if reservation["State"] != "active":
         return could_not_launch(
             f"InvalidCapacityReservationState - {name} is {reservation['State']}.", rules.RESERVATION

@@ -95,8 +95,7 @@ class Nodegroups(Base):
                 "AvailableInstanceCount": reservation["TotalInstanceCount"]
                 - sum(each.nodes for each in launches if each.reservation_id == name),
             }
-            for (owner, name), reservation in self.ec2.reservations.items()
-            if owner == region
+            for name, reservation in self.ec2.reservations_of(region).items()
         }
 
     def describe_nodegroup(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
