@@ -148,9 +148,24 @@ class ResourcesFailedError(EngineError):
 
 
 class NoCapacityError(ResourcesFailedError):
-    """The platform has no machines at the moment for some pools; all that does not need them is up."""
+    """The platform has no machines at the moment for some pools; all that does not need them is up.
+
+    `retry_in_s`: when another try is worth while, where that is known.
+    """
 
     code = "no-capacity"
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        failures: list[ResourceFailure],
+        why: str = "",
+        hint: str = "",
+        retry_in_s: float | None = None,
+    ) -> None:
+        super().__init__(what, failures=failures, why=why, hint=hint)
+        self.retry_in_s = retry_in_s
 
 
 @dataclass(frozen=True)

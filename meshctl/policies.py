@@ -18,7 +18,7 @@ from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
 from meshctl.model.questions import PolicyScope
 from meshctl.platforms import registry
-from meshctl.resolve import resolve
+from meshctl.resolve import offerings, resolve
 
 _MAX_CHARACTERS: Final = 6144  # of a managed policy, without white space ("IAM and AWS STS quotas")
 
@@ -33,10 +33,14 @@ class Policy:
 
 def least_policy(mesh: Mesh, environments: Environments, environment: str) -> Policy:
     """Raises: UsageError for an environment that is unknown or whose platform has no such document; InfeasibleError."""
-    resolution = resolve(mesh, environments, environment, load_catalog(), None)
-    if resolution.deployment is None:
-        raise preflight.infeasible(environment, resolution.gaps)
+    catalog = load_catalog()
+    resolution = resolve(mesh, environments, environment, catalog, None)
     declared = environments.environments[environment]
+    if resolution.deployment is None:  # rights do not depend on where the table of offers lists a machine
+        gaps, catalog = resolution.gaps, offerings.anywhere(catalog, declared.provider)
+        resolution = resolve(mesh, environments, environment, catalog, None)
+        if resolution.deployment is None:
+            raise preflight.infeasible(environment, gaps)
     platform = registry.platform(declared.provider)
     if platform.preflight is None or platform.preflight.policy is None:
         raise UsageError(

@@ -6,7 +6,7 @@ to `migrate`. Importing it takes most of a second.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -26,7 +26,7 @@ from meshctl.model.observed import Facts, ShiftsInForce
 from meshctl.model.one_workload import mesh_of_workload
 from meshctl.objects import object_access
 from meshctl.platforms import registry
-from meshctl.resolve import checked_name, resolve, workloads
+from meshctl.resolve import checked_name, offerings, resolve, workloads
 
 
 @dataclass
@@ -90,13 +90,25 @@ class Project:
         self.session.remarks[environment] = (*remarks, *shifts.notes)
         served = self._served_apis(environment) if not nodes_are_given else ()
         resolution = resolve(self.mesh, self.environments, environment, self.catalog, facts, served=served)
-        return _with_shifts(resolution, shifts)
+        return _with_shifts(self.as_it_is_up(resolution, facts, served), shifts)
+
+    def as_it_is_up(self, resolution: Resolution, facts: Facts | None = None, served: Sequence[str] = ()) -> Resolution:
+        """The resolution in which what is up stays, though the catalog would not take it now. The state is read only
+        where it could make a difference. `facts`, `served`: as the resolution was made with."""
+        if not offerings.depends_on_what_is_up(resolution):
+            return resolution
+        state = self.session.state(resolution.environment)
+        if state.deployment is None:
+            return resolution
+        up = state.deployment.model_copy(update={"pools": pools_in_place.in_place(state).pools})
+        return resolve(self.mesh, self.environments, resolution.environment, self.catalog, facts, served=served, up=up)
 
     def _served_apis(self, environment: str) -> tuple[str, ...]:
-        """What an existing cluster serves in which nodes are made; it is asked only if the mesh has groups of pods or
-        metrics."""
+        """What an existing cluster serves in which nodes are made; it is asked only if the mesh has groups of pods,
+        metrics, or replicas that follow load."""
         uses_some = any(
-            workloads.nodes_per_replica(each) > 1 or each.metrics is not None for each in self.mesh.workloads.values()
+            workloads.nodes_per_replica(each) > 1 or each.metrics is not None or each.scale is not None
+            for each in self.mesh.workloads.values()
         )
         access = self.access(environment) if uses_some else None
         return clusters.served(access) if access is not None else ()
@@ -134,7 +146,7 @@ class Project:
         if registry.platform(resolution.deployment.provider).preflight is None:
             return resolution
         in_place = pools_in_place.in_place(self.session.state(environment))
-        findings = preflight.ask(resolution.deployment, in_place)
+        findings = preflight.ask(resolution.deployment, in_place).of_a_plan()
         placed = findings.placed(resolution.deployment)
         return resolution.model_copy(
             update={

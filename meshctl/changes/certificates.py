@@ -1,6 +1,6 @@
 """What a plan says of certificates that the platform makes for its load balancers. PURE.
 
-Called by `meshctl.deploy.plans` for `group`.
+Called by `meshctl.deploy.runs.plans` for `group`.
 """
 
 from __future__ import annotations

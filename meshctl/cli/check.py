@@ -34,21 +34,19 @@ def check(
 ) -> None:
     """Check whether each environment can carry the mesh: placement, gaps and cost side by side."""
     # pydantic and the catalog: not for `meshctl --help`
-    from meshctl.catalog import load_catalog
-    from meshctl.resolve import checked_name, report, resolve
+    from meshctl.resolve import checked_name, report
 
     context: Context = ctx.obj
     mesh, declared = context.load()
     mistakes = [*mesh.mistakes, *([] if environments else declared.mistakes)]
     if mistakes:
         raise DiagnosticsError(mistakes)
-    catalog = load_catalog()
     names = list(dict.fromkeys(checked_name(declared, name) for name in environments or declared.environments))
     infeasible = False
 
     def resolutions() -> Iterator[Resolution]:
         nonlocal infeasible
-        made = _online(context, names) if online else (resolve(mesh, declared, name, catalog) for name in names)
+        made = _online(context, names) if online else _offline(context, names)
         for resolution in made:
             infeasible |= resolution.deployment is None
             yield resolution
@@ -61,6 +59,35 @@ def check(
         sys.stdout.write(piece)
     if infeasible:
         raise typer.Exit(_INFEASIBLE)
+
+
+def _offline(context: Context, names: list[str]) -> Iterator[Resolution]:
+    from meshctl.catalog import load_catalog
+    from meshctl.engine import state_folder
+    from meshctl.resolve import offerings, resolve
+
+    mesh, declared = context.load()
+    catalog = load_catalog()
+    for name in names:
+        resolution = resolve(mesh, declared, name, catalog)
+        is_up = state_folder.has_stack(declared.state.backend, context.folder, mesh.name, name)
+        asks = is_up and offerings.depends_on_what_is_up(resolution)
+        yield _as_it_is_up(context, resolution) if asks else resolution
+
+
+def _as_it_is_up(context: Context, resolution: Resolution) -> Resolution:
+    """As the folder of the state has it. Where that can't be read, `plan` and `up` say so; here nothing is known to be
+    up."""
+    from meshctl.cli.opened import opened  # with the engine: not for a check of what fits
+    from meshctl.errors import InterruptedByUserError, MeshError
+
+    try:
+        with opened(context, "check") as project:
+            return project.as_it_is_up(resolution)
+    except InterruptedByUserError:
+        raise
+    except MeshError:
+        return resolution
 
 
 def _online(context: Context, names: list[str]) -> Iterator[Resolution]:

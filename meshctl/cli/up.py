@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meshctl.changes import Plan
+    from meshctl.deploy.runs.environment_up import UpResult
     from meshctl.model.deployment import Deployment
     from meshctl.project import Project
 
@@ -72,7 +73,8 @@ def up(
         str,
         typer.Option(
             "--wait-for-capacity",
-            help="Where the platform has no machines for a pool, keep trying for this long: 90m, 6h.",
+            help="Where the platform has no machines for a pool, or its reservation has not begun, keep trying for this"
+            " long: 90m, 6h.",
             metavar="TIME",
         ),
     ] = "",
@@ -126,7 +128,9 @@ def up(
         refuse_if_busy(mesh, environment, "up")  # a migration may have begun while the question was open
         previews = iter([preview])  # of the first try alone: a later one has to look again at what it would lose
         result = until_there_is_capacity(
-            lambda: mesh.session.up(deployment, previewed=next(previews, None), allow_data_loss=allow_data_loss),
+            lambda: _bring_up(
+                mesh, deployment, next(previews, None), allow_data_loss=allow_data_loss, waits=bool(wait_s)
+            ),
             wait_s,
             say=context.say,
             is_interrupted=lambda: mesh.session.program.interrupted,
@@ -141,6 +145,18 @@ def up(
             context.print(f"  {endpoint.host} -> {result.addresses.get(endpoint.name, 'no address yet')}\n")
     if result.failed_jobs is not None:
         raise result.failed_jobs
+
+
+def _bring_up(
+    mesh: Project, deployment: Deployment, preview: Plan | None, *, allow_data_loss: bool, waits: bool
+) -> UpResult:
+    """Raises: NoCapacityError also where all is up but pools that start later, if the command `waits` for them."""
+    from meshctl.deploy.capacity_wait import not_started
+
+    result = mesh.session.up(deployment, previewed=preview, allow_data_loss=allow_data_loss)
+    if waits and result.starts:
+        raise not_started(deployment.environment, result.starts)
+    return result
 
 
 def _refuse_with_buckets_alone(plan: Path | None, *, allow_data_loss: bool, more: bool) -> None:

@@ -1,15 +1,18 @@
 """`up --wait-for-capacity`: brings an environment up again and again until there are machines for all pools. EDGE.
 
-Called by `cli.up`. What is up stays up meanwhile: each try makes only what is missing.
+Called by `cli.up`. What is up stays up meanwhile: each try makes only what is missing. For a reservation that begins at
+a known time it waits until then.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from meshctl.errors import InterruptedByUserError, NoCapacityError
+from meshctl.model.deployment import utc_text
 
 Result = TypeVar("Result")
 
@@ -38,10 +41,11 @@ def until_there_is_capacity(
             return up()
         except NoCapacityError as error:
             left_s = ends - clock()
-            if left_s <= 0:
+            if left_s <= (error.retry_in_s or 0):  # another try before the start would find nothing new
                 raise
-            say(f"{error.what}; trying again in {_text(min(pause_s, left_s))}, for {_text(left_s)} more")
-        _pause(min(pause_s, left_s), is_interrupted, clock, sleep)
+            wait_s = min(pause_s, left_s) if error.retry_in_s is None else max(error.retry_in_s, _FIRST_PAUSE_S)
+            say(f"{error.what}; trying again in {_text(wait_s)}, for {_text(left_s)} more")
+        _pause(wait_s, is_interrupted, clock, sleep)
         pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
 
@@ -65,3 +69,18 @@ def _text(seconds: float) -> str:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return " ".join(filter(None, [f"{hours} h" if hours else "", f"{minutes} min" if minutes else ""]))
+
+
+def not_started(environment: str, starts: Mapping[str, str], now: datetime | None = None) -> NoCapacityError:
+    """The error of an `up` that was asked to wait until all pools have their nodes. It names the first start."""
+    moment = min(starts.values())
+    pools = ", ".join(starts)
+    in_s = (datetime.fromisoformat(moment) - (now or datetime.now(UTC))).total_seconds()
+    return NoCapacityError(
+        f"up {environment}: the reservation of {'pool' if len(starts) == 1 else 'pools'} {pools} starts"
+        f" {utc_text(moment)}; all else is up",
+        failures=[],
+        why="no node of it can start before, and its workloads wait",
+        hint=f"`meshctl up {environment}` after that brings the nodes up",
+        retry_in_s=max(in_s, 0.0),
+    )

@@ -1,6 +1,6 @@
 """Asks the endpoints whose load balancers a run has made or changed, so that an `up` that is done can be used. EDGE.
 
-Called by `session` after an `up`. A load balancer has its address before it takes connections: on AWS by minutes. What
+Called by `runs` after an `up`. A load balancer has its address before it takes connections: on AWS by minutes. What
 this machine may not reach, an internal endpoint or one for other networks, is asked for a moment only.
 """
 
@@ -49,7 +49,8 @@ def notes(deployment: Deployment, steps: Iterable[Step], addresses: Mapping[str,
 
 def _new(deployment: Deployment, steps: Iterable[Step]) -> Iterator[Endpoint]:
     changed = {resource_name(step.urn) for step in steps if step.action in ("create", "replace", "update")}
-    with_pods = {each.name for each in deployment.workloads if each.replicas > 0 and not each.paused}
+    waiting = {each.name for each in deployment.waiting_for_start}
+    with_pods = {each.name for each in deployment.workloads if each.replicas > 0 and not each.paused} - waiting
     for endpoint in deployment.endpoints:
         if (
             endpoint.workload in with_pods

@@ -31,6 +31,11 @@ def path_of(url: str, base: Path) -> Path:
     return path if path.is_absolute() else (base / path).resolve()
 
 
+def has_stack(url: str, base: Path, project: str, stack: str) -> bool:
+    """Whether the state is in a folder of this machine that has this stack."""
+    return is_folder(url) and (path_of(url, base) / ".pulumi" / "stacks" / project / f"{stack}.json").is_file()
+
+
 def engine_url(url: str, base: Path) -> str:
     """The URL for the engine: absolute, without sidecars, with the user's own options."""
     options = dict(parse_qsl(url.partition("?")[2]))

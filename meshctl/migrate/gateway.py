@@ -23,9 +23,11 @@ Say = Callable[[str], None]  # one line of progress for a person
 
 @dataclass(frozen=True)
 class UpResult:
-    """The result of an `up`: the address of each endpoint (an IP address or a load balancer's host name)."""
+    """The result of an `up`: the address of each endpoint (an IP address or a load balancer's host name). `starts`:
+    when pools get their nodes that have none yet, in RFC 3339, by pool."""
 
     addresses: Mapping[str, str] = field(default_factory=dict)
+    starts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

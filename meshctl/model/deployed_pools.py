@@ -75,6 +75,23 @@ class Toleration(Value):
 NodeSetup = Literal["huge-pages", "lustre-client"]  # what a node is set up with at its start
 
 
+class ReservedCapacity(Value):
+    """What the platform says of a pool's reservation. `starts`: when its machines are there, where that is yet to come;
+    `ends`: when it ends; `saves_at`: when training on them has to begin to save, as they are taken back before the end.
+    All in RFC 3339, in UTC. `placement_group`: the one that its machines are in, which belongs to whoever made the
+    reservation."""
+
+    starts: str = ""
+    ends: str = ""
+    saves_at: str = added_later("")
+    placement_group: str = ""
+
+
+def utc_text(moment: str) -> str:
+    """`2026-12-02 11:30 UTC` of a moment in RFC 3339, in UTC."""
+    return f"{moment[:10]} {moment[11:16]} UTC"
+
+
 class Pool(Value):
     """A node group. Its nodes carry `labels` (among them MESH_LABEL and POOL_LABEL) and `taints`."""
 
@@ -100,6 +117,7 @@ class Pool(Value):
     arch: Literal["amd64", "arm64"] = "amd64"
     zones: tuple[str, ...] = ()  # exactly one where placement is "cluster"
     reservation: str = ""  # capacity reservation or capacity block to target
+    reserved: ReservedCapacity | None = added_later(None)  # None = the platform was not asked about it
     ami_type: str = ""  # EKS only
     # the release of the nodes' image that was asked for; "" = the newest for a new pool, and what is up stays
     image_release: str = added_later("")
@@ -111,7 +129,25 @@ class Pool(Value):
     node_names: tuple[str, ...] = ()  # provider kubernetes/onprem: the existing nodes chosen
     rejected: tuple[Rejected, ...] = ()
     alternatives: tuple[str, ...] = ()  # machines that fit too, next best first
+    equal_machines: tuple[str, ...] = added_later(
+        ()
+    )  # those of them that nodes may be where `machine` is not to be had
     price: Price
+
+    @property
+    def starts(self) -> str:
+        """When its reservation begins, in RFC 3339; "" where it has begun, and without one."""
+        return self.reserved.starts if self.reserved else ""
+
+    @property
+    def ends(self) -> str:
+        """When its reservation ends, in RFC 3339; "" where no end is known, and without one."""
+        return self.reserved.ends if self.reserved else ""
+
+    @property
+    def nodes_now(self) -> int:
+        """Those that there can be by now: none before its reservation begins."""
+        return 0 if self.starts else self.nodes
 
     @property
     def device_resource(self) -> str:

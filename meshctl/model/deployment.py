@@ -23,8 +23,10 @@ from meshctl.model.deployed_pools import (
     NodeSetup,
     Pool,
     Rejected,
+    ReservedCapacity,
     Taint,
     Toleration,
+    utc_text,
 )
 from meshctl.model.deployed_storage import Block, ExistingFileSystem, FileSystem, NfsExport, ObjectStore
 from meshctl.model.deployed_workloads import (
@@ -34,6 +36,7 @@ from meshctl.model.deployed_workloads import (
     Health,
     Metrics,
     Mount,
+    Scale,
     Workload,
     WorkloadKind,
 )
@@ -71,12 +74,15 @@ __all__ = [
     "Price",
     "Provider",
     "Rejected",
+    "ReservedCapacity",
     "Resolution",
+    "Scale",
     "Subnet",
     "Taint",
     "Toleration",
     "Workload",
     "WorkloadKind",
+    "utc_text",
 ]
 
 Provider = str  # the name of a platform: see meshctl.platforms
@@ -138,6 +144,7 @@ class Cluster(Value):
     version_asked: bool = False  # by environments.yaml; if not, a cluster that is up keeps its own
     public_access_cidrs: tuple[str, ...] = ("0.0.0.0/0",)  # EKS: who reaches the API server from outside the VPC
     admins: tuple[str, ...] = added_later(())  # EKS: ARNs of IAM principals that administer it, beside its maker
+    maker: str = added_later("")  # EKS: ARN of its maker, who has an access entry; "" = EKS itself lets the maker in
     tags: dict[str, str] = added_later({})  # AWS: on everything that is made for the environment
     permissions_boundary: str = added_later("")  # AWS: ARN of the policy that bounds each role
     role_path: str = added_later("")  # AWS: path of each role
@@ -211,8 +218,16 @@ class Deployment(Value):
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the canonical JSON: what a saved plan is checked against."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        """SHA-256 over the canonical JSON: what a saved plan is checked against. The cluster's maker is left out, since
+        one engineer may plan what another brings up."""
+        document = self.model_dump_json(exclude={"cluster": {"maker"}})
+        return hashlib.sha256(document.encode()).hexdigest()
+
+    @property
+    def waiting_for_start(self) -> tuple[Workload, ...]:
+        """The workloads of pools whose reservations are yet to begin."""
+        waiting = {pool.name for pool in self.pools if pool.starts}
+        return tuple(workload for workload in self.workloads if workload.pool in waiting)
 
     def pool(self, name: str) -> Pool:
         return next(pool for pool in self.pools if pool.name == name)
@@ -227,6 +242,20 @@ class Deployment(Value):
         """The port of the endpoint's load balancer."""
         return endpoint.listens or self.workload(endpoint.workload).ports[endpoint.port]
 
+    def placed_as(self, other: Deployment) -> Deployment:
+        """The same deployment with `other`'s answers of the platform, which a run asks for: the zones of pools and file
+        systems, and the cluster's maker. See `model.questions.Findings.placed`."""
+        pools = {pool.name: pool.zones for pool in other.pools}
+        systems = {system.name: system.zone for system in other.file_systems}
+        update = {
+            "cluster": self.cluster.model_copy(update={"maker": other.cluster.maker}),
+            "pools": tuple(each.model_copy(update={"zones": pools.get(each.name, each.zones)}) for each in self.pools),
+            "file_systems": tuple(
+                each.model_copy(update={"zone": systems.get(each.name, each.zone)}) for each in self.file_systems
+            ),
+        }
+        return self.model_copy(update=update)
+
     def paused(self, names: frozenset[str]) -> Deployment:
         """The same deployment with exactly these workloads paused."""
         workloads = tuple(w.model_copy(update={"paused": w.name in names}) for w in self.workloads)
@@ -235,6 +264,15 @@ class Deployment(Value):
     def finished(self, marks: Mapping[str, str]) -> Deployment:
         """The same deployment with exactly these marks of finished jobs: workload -> the environment it ended in."""
         workloads = tuple(w.model_copy(update={"finished_in": marks.get(w.name, "")}) for w in self.workloads)
+        return self.model_copy(update={"workloads": workloads})
+
+    def with_least(self, replicas: Mapping[str, int]) -> Deployment:
+        """The same deployment with exactly these numbers as the least of workloads whose replicas follow load, while a
+        migration moves them."""
+        workloads = tuple(
+            w.model_copy(update={"least_while_moving": replicas.get(w.name, 0) if w.has_range else 0})
+            for w in self.workloads
+        )
         return self.model_copy(update={"workloads": workloads})
 
     def shifted(self, nodes: Iterable[str], jobs: Iterable[str]) -> Deployment:
@@ -250,7 +288,7 @@ class Deployment(Value):
     @property
     def bare(self) -> Deployment:
         """What is declared, whatever of it runs at the moment, and on which nodes."""
-        return self.paused(frozenset()).finished({}).shifted((), ())
+        return self.paused(frozenset()).finished({}).with_least({}).shifted((), ())
 
 
 class Gap(Value):
@@ -268,6 +306,7 @@ class Resolution(Value):
     mesh: str
     environment: str
     deployment: Deployment | None
+    most_hourly_usd: float | None = None  # where load has brought all replicas; None where it is not known
     gaps: tuple[Gap, ...] = ()
     pools: tuple[Pool, ...] = ()  # those that could be placed, also where something else forbids a deployment
     rejected: dict[str, tuple[Rejected, ...]] = {}  # pool -> every candidate that did not fit

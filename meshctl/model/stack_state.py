@@ -223,9 +223,9 @@ class StackState:
 
     def with_resources(self, resources: Iterable[Resource]) -> StackState:
         """A copy with these resources. It has no outputs if the stack's own resource, which holds them, is missing."""
-        given = tuple(resources)
-        outputs = self.outputs if any(resource.type == STACK_TYPE for resource in given) else NO_OUTPUTS
-        return StackState(given, self.pending_operations, outputs, self.record)
+        new_resources = tuple(resources)
+        outputs = self.outputs if any(resource.type == STACK_TYPE for resource in new_resources) else NO_OUTPUTS
+        return StackState(new_resources, self.pending_operations, outputs, self.record)
 
     def with_changed(self, urns: Collection[str], change: Callable[[Resource], Resource]) -> StackState:
         """A copy in which `change` is applied to the resources with these URNs."""

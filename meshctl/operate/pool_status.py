@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from meshctl.model.deployment import Deployment, Pool
+from meshctl.model.deployment import Deployment, Pool, utc_text
 from meshctl.model.observed import ShiftsInForce
 from meshctl.model.releases import LivePlatform, LivePool, count_words
 
@@ -17,7 +17,8 @@ from meshctl.model.releases import LivePlatform, LivePool, count_words
 class PoolStatus:
     """`nodes`: how many the pool has now where that is not the least that the mesh asks for, else None; it may have
     `least` to `most`. `image`: the release of its nodes' image, and `newer_image` the newest, "" where there is no
-    newer one or the platform did not say."""
+    newer one or the platform did not say. `starts`, `ends`: of its reservation, in RFC 3339; "" where it has begun, and
+    where no end is known."""
 
     name: str
     machine: str
@@ -28,11 +29,15 @@ class PoolStatus:
     most: int = 0
     image: str = ""
     newer_image: str = ""
+    starts: str = ""
+    ends: str = ""
 
     def line(self, width: int) -> str:
         wanted = self.wanted if self.nodes is None else self.nodes
         facts = [count_words(self.nodes, self.least, self.most)] if self.nodes is not None else []
         facts += [f"image {self.image}{_newer(self.newer_image)}"] if self.image else []
+        facts += [f"starts {utc_text(self.starts)}: `up` after that brings its nodes up"] if self.starts else []
+        facts += [f"reserved until {utc_text(self.ends)}"] if self.ends and not self.starts else []
         line = f"  pool      {self.name:<{width}}  {self.ready}/{wanted} nodes ready  {self.machine}"
         return line + (f"  ({'; '.join(facts)})" if facts else "")
 
@@ -62,7 +67,7 @@ def pools(
 def _pool(pool: Pool, ready: int, live: LivePool | None, gained: int) -> PoolStatus:
     """Where the platform does not say how many nodes there are, those beyond the least are seen in the cluster.
     `gained`: nodes that shifts have given to the pool, or below 0, taken from it."""
-    wanted = pool.nodes + gained
+    wanted = pool.nodes_now + gained
     nodes = live.nodes + gained if live is not None and live.nodes is not None else max(ready, wanted)
     return PoolStatus(
         name=pool.name,
@@ -70,10 +75,12 @@ def _pool(pool: Pool, ready: int, live: LivePool | None, gained: int) -> PoolSta
         ready=ready,
         wanted=wanted,
         nodes=nodes if nodes != wanted else None,
-        least=pool.nodes_min,
+        least=min(pool.nodes_min, pool.nodes_now),
         most=pool.nodes_max,
         image=live.image if live is not None else "",
         newer_image=live.newest_image if live is not None and live.is_outdated else "",
+        starts=pool.starts,
+        ends=pool.ends,
     )
 
 

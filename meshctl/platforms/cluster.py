@@ -97,7 +97,7 @@ KUBERNETES: Final = Platform(
             "kubernetes.io/arch": machine.arch,
         },
         gpu_tolerations=(),
-        has_device_plugins=True,  # its operator's business
+        has_device_plugins=True,  # the cluster's operator installs them
         objects=_node_labels,
         moved_by_others=frozenset(),
     ),

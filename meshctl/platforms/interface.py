@@ -12,7 +12,7 @@ Functions of a part that get an `environment` get an object of the platform's ow
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # types of the layers above, which the values below are made 
     from meshctl.model.environment import FabricOptions, Kubeconfig, PlatformEnvironment
     from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings, InPlace, PolicyScope
     from meshctl.model.releases import LivePlatform
+    from meshctl.model.stack_state import Resource
     from meshctl.render.objects import PlatformObject
     from meshctl.resolve.capacity import Assigned
     from meshctl.resolve.storage import Place, Stored
@@ -106,7 +107,9 @@ class MadeCluster(Part):
     `product`: what the platform calls it. `resource_type`: its Pulumi type; the resource has the outputs `name` and
     `version`. `account`: the AWS account that environments.yaml names, "" for none. `profile`: the AWS profile of the
     operator's machine that makes it, "" for none. `network`: the address plan, None where the platform has none to
-    make. `kubeconfig`: content made from the cluster's outputs, "" while they don't say enough.
+    make. `kubeconfig`: content made from the cluster's outputs, "" while they don't say enough. `maker`: of the
+    resources of a state, the principal that was let into the cluster as its maker; "" where the platform did that by
+    itself, and None while there is no cluster, or nobody was.
     """
 
     product: str
@@ -115,6 +118,7 @@ class MadeCluster(Part):
     profile: Callable[[Any], str]
     network: Callable[[Any], model.AwsNetwork | None]
     kubeconfig: Callable[[model.Deployment, Mapping[str, Any]], str]
+    maker: Callable[[Iterable[Resource]], str | None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -26,8 +26,9 @@ class PlatformObject:
     of one that exists keep their live values until it is replaced. `added_to`: property paths of lists to which another
     program adds where the object exists: no difference of the live ones counts. `replace_on`: property paths whose
     change has it made anew; `after`: logical names of objects whose roll-out ends before its own begins, where it is
-    up. `retain`: whether the object outlives its declaration, so that a `destroy` leaves it. `aliases`:
-    logical names that earlier versions gave it.
+    up. `replica_range`: the bounds between which the live `spec.replicas` stays as others set it. `retain`: whether the
+    object outlives its declaration, so that a `destroy` leaves it. `aliases`: logical names that earlier versions gave
+    it.
     """
 
     name: str
@@ -40,6 +41,7 @@ class PlatformObject:
     added_to: tuple[str, ...] = ()
     replace_on: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    replica_range: tuple[int, int] | None = None
     retain: bool = False
     aliases: tuple[str, ...] = ()
 

@@ -14,6 +14,8 @@ from meshctl.model import object_names, pod_files, pod_users, roll_outs
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.platforms import registry
 from meshctl.render import (
+    autoscalers,
+    block_end,
     certificates,
     compute_domains,
     file_mounts,
@@ -28,6 +30,7 @@ from meshctl.render import (
     pods,
     probes,
     registries,
+    replica_counts,
 )
 from meshctl.render.block_claims import block_claims
 from meshctl.render.device_plugins import device_plugin_objects
@@ -65,9 +68,16 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     for workload in deployment.workloads:
         objects += _workload_objects(deployment, workload)
     for workload in deployment.workloads:  # behind all jobs: each release needs those that it waits for
-        objects += job_release.objects(deployment, workload)
+        objects += [*job_release.objects(deployment, workload), *block_end.objects(deployment, workload)]
     _check_names(objects)
-    return tuple(objects)
+    return tuple(_waiting(deployment, objects))
+
+
+def _waiting(deployment: Deployment, objects: list[PlatformObject]) -> Iterator[PlatformObject]:
+    """No run waits for pods whose nodes start at a later date: they are there, and start with their nodes."""
+    waiting = {f"workload/{workload.name}" for workload in deployment.waiting_for_start}
+    for item in objects:
+        yield replace(item, wait=False) if item.subject in waiting else item
 
 
 def _check_names(objects: list[PlatformObject]) -> None:
@@ -166,14 +176,14 @@ def _secret(deployment: Deployment, logical: str, name: str) -> PlatformObject:
 
 def _storage_classes(deployment: Deployment) -> list[PlatformObject]:
     """The storage classes of blocks, where the cluster is made by meshctl; an existing cluster has its own."""
-    made = registry.platform(deployment.provider).storage.made_classes
-    if made is None:
+    classes = registry.platform(deployment.provider).storage.made_classes
+    if classes is None:
         return []
     names = sorted({block.storage_class for block in deployment.blocks if not block.is_adopted})
     common = {
         "labels": pods.common_labels(deployment),
-        "provisioner": made.provisioner,
-        "parameters": dict(made.parameters),
+        "provisioner": classes.provisioner,
+        "parameters": dict(classes.parameters),
     }
     manifests = {name: _one("storage-class", "StorageClass", {"name": name, **common}) for name in names}
     return [PlatformObject(f"platform:storage-class-{name}", manifest) for name, manifest in manifests.items()]
@@ -196,7 +206,7 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
             if not system.existing_claim and any(mount.storage == system.name for mount in workload.mounts)
         ),
     ]
-    # nginx does not start without the names of its targets in the cluster's DNS; it does start without their pods
+    # nginx starts only if the cluster's DNS has the names of its targets, whether or not these have pods
     needs += [f"workload/{target}:service" for target in workload.forwards_to]
     platform = registry.platform(deployment.provider)
     if platform.objects.has_keys and object_storage.mounted_stores(deployment, workload):
@@ -209,7 +219,8 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
     running = [replace(item, depends_on=tuple(needs)) for item in _running(deployment, workload)]
     services = _services(deployment, workload, running)
     monitors = pod_monitors(deployment, workload, NAMESPACE)
-    return [*objects, *running, *services, *_budget(deployment, workload), *monitors]
+    scalers = autoscalers.objects(deployment, workload, running[0], NAMESPACE)
+    return [*objects, *running, *services, *_budget(deployment, workload), *monitors, *scalers]
 
 
 def _running(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
@@ -259,8 +270,9 @@ def server(deployment: Deployment, workload: Workload) -> PlatformObject:
     values = {
         **pods.pod_values(deployment, workload),
         "namespace": deployment.namespace,
-        "replicas": 0 if workload.paused else workload.replicas,
-        "max_unavailable": 0 if new_first else 1,
+        "replicas": replica_counts.declared_replicas(workload),
+        "bounds": list(replica_counts.bounds_annotation(workload).items()),
+        "max_unavailable": roll_outs.unavailable_share(workload) or (0 if new_first else 1),
         "max_surge": 1 if new_first else 0,
         "ready_s": probes.ready_s(workload),
         "rollout_s": str(probes.rollout_s(workload)),
@@ -275,7 +287,12 @@ def server(deployment: Deployment, workload: Workload) -> PlatformObject:
     }
     template, kind = ("statefulset", "StatefulSet") if stateful else ("deployment", "Deployment")
     manifest = overrides.applied(_one(template, kind, values), workload)
-    return PlatformObject(f"workload/{workload.name}:{kind.lower()}", manifest, wait=not workload.paused)
+    return PlatformObject(
+        f"workload/{workload.name}:{kind.lower()}",
+        manifest,
+        wait=not workload.paused,
+        replica_range=replica_counts.replica_range(workload),
+    )
 
 
 def _services(deployment: Deployment, workload: Workload, running: list[PlatformObject]) -> list[PlatformObject]:
@@ -287,7 +304,8 @@ def _services(deployment: Deployment, workload: Workload, running: list[Platform
         objects.append(_service(deployment, workload, "service", name, "internal", workload.ports, ()))
     if any(item.kind == "StatefulSet" for item in running):
         pods_name = object_names.pods_service(name)
-        ports = {} if workload.is_grouped else workload.ports  # workers have none, and names need none
+        # this Service only gives pods their names, for which it needs no ports; the workers of a group have none
+        ports = {} if workload.is_grouped else workload.ports
         objects.append(_service(deployment, workload, "pods", pods_name, "headless", ports, ()))
     return [*objects, *_load_balancers(deployment, workload, _serving(workload, running))]
 
@@ -361,13 +379,13 @@ def _service(
         "ports": [{"name": pods.port_name(port), "port": number} for port, number in sorted(ports.items())],
     }
     manifest = _one("service", "Service", values)
-    # only the address is worth waiting for; a paused workload has no pods that a wait could end with
+    # a load balancer is waited for because of its address; that of a paused workload would wait for pods in vain
     wait = form == "load-balancer" and not workload.paused
     return PlatformObject(f"workload/{workload.name}:{detail}", manifest, wait=wait, depends_on=(NAMESPACE, *needs))
 
 
 def _budget(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
-    if workload.replicas < 2 or workload.kind not in ("inference", "service"):
+    if workload.at_most < 2 or workload.kind not in ("inference", "service"):
         return []
     values = {
         "name": workload.name,

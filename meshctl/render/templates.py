@@ -42,6 +42,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "DaemonSet": ("apps/v1", "spec"),
     "LeaderWorkerSet": ("leaderworkerset.x-k8s.io/v1", "spec"),
     "Job": ("batch/v1", "spec"),
+    "CronJob": ("batch/v1", "spec"),
     "Certificate": ("cert-manager.io/v1", "spec"),
     "PodDisruptionBudget": ("policy/v1", "spec"),
     "PriorityClass": ("scheduling.k8s.io/v1", "value", "preemptionPolicy", "globalDefault", "description"),

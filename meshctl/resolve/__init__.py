@@ -21,6 +21,7 @@ from meshctl.platforms import registry
 from meshctl.resolve import (
     addresses,
     allocatable,
+    claims,
     docker_hub,
     endpoint_notes,
     existing_file_systems,
@@ -35,6 +36,8 @@ from meshctl.resolve import (
     queues,
     racks,
     roll_outs,
+    running,
+    scaling,
     storage,
     whole_nodes,
     workload_notes,
@@ -50,11 +53,13 @@ def resolve(
     facts: Facts | None = None,
     *,
     served: Collection[str] = (),
+    up: Deployment | None = None,
 ) -> Resolution:
     """Decide how `mesh` runs in the environment `name`.
 
     `facts`: what an existing cluster has, where its nodes are given; without them its nodes and storage classes are
-    taken to be there. `served`: which of `served_apis` an existing cluster serves in which nodes are made.
+    taken to be there. `served`: which of `served_apis` an existing cluster serves in which nodes are made. `up`: what
+    is up in the environment, with the pools that came up: what is as it was is not refused for what the catalog says.
     Raises: UsageError when there is no such environment; DiagnosticsError, PlatformError when its platform can't be
     used here; DiagnosticsError with `Mesh.mistakes`.
     """
@@ -62,6 +67,8 @@ def resolve(
         raise DiagnosticsError(list(mesh.mistakes))
     environment = environments.environments[checked_name(environments, name)]
     platform = registry.platform(environment.provider)
+    pools_up = up.pools if up is not None and platform.nodes.made_of is not None else ()
+    listed, catalog = catalog, offerings.with_running(catalog, environment.provider, pools_up)
     made = pools.resolve(mesh, environment, catalog, facts)
     carried = whole_nodes.with_all_accelerators(workloads.resolve(mesh, environment), mesh, made.made)
     carried = monitors.with_monitors(carried, facts, served)
@@ -69,7 +76,8 @@ def resolve(
     endpoints = gateways.endpoints(mesh, environment, environments.dns)
     zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "")
     zone = zone or _first_zone(environment)
-    place = storage.Place(mesh, name, environment, catalog, facts, zone, workloads.claims(mesh))
+    counts = (claims.least(mesh), claims.most(mesh))
+    place = storage.Place(mesh, name, environment, catalog, facts, zone, *counts)
     stored = storage.resolve(place)
     carried = existing_storage.mounted(carried, stored.file_systems, stored.blocks, facts, mesh.name)
     network = platform.cluster.made.network(environment) if platform.cluster.made else None
@@ -81,8 +89,10 @@ def resolve(
         *made.gaps,
         *stored.gaps,
         *existing_file_systems.zone_gaps(stored.file_systems, carried, made.made),
-        *workloads.gaps(carried, made.made, usable),
+        *workloads.gaps(carried, made.made, usable, running.unchanged(carried, up)),
         *queues.gaps(carried, facts),
+        *scaling.gaps(carried, facts, served, nodes_are_made=platform.nodes.made_of is not None),
+        *scaling.shortages(carried, made.made, usable),
         *racks.gaps(carried, made.made, platform.name, catalog, facts),
     ]
     carried = carried if gaps else roll_outs.decided(carried, made.made, usable)
@@ -95,11 +105,14 @@ def resolve(
         else _deployment(mesh, name, environment, made, stored, carried, endpoints, has_group_controller=has_groups)
     )
     over = _over_limit(mesh, deployment)
+    mounts = {storage: (count, counts[1][storage]) for storage, count in counts[0].items()}
+    most_usd = scaling.most_usd(deployment, usable, mounts) if deployment is not None else None
     # Not validated again: that would copy each pool's list of rejected machines, which is one shared value.
     return Resolution.model_construct(
         mesh=mesh.name,
         environment=name,
         deployment=None if over else deployment,
+        most_hourly_usd=most_usd,
         gaps=(*gaps, *over),
         pools=tuple(made.made),
         rejected=made.rejected,
@@ -108,9 +121,11 @@ def resolve(
         notes=(
             *made.notes,
             *stored.notes,
-            *_notes(mesh, deployment),
+            *_notes(mesh, deployment, most_usd),
             *racks.notes(carried, made.made, platform.name, catalog, facts),
             *offerings.notes(made.made, environment, network, catalog),
+            *offerings.running_notes(pools_up, environment, offerings.in_environment(listed, environment)),
+            *running.kept_off_notes(carried, made.made, usable, running.unchanged(carried, up)),
             *addresses.notes(made.made, platform.name, network, catalog),
             *(
                 note
@@ -121,6 +136,14 @@ def resolve(
             *workloads.notes(carried),
             *(() if gaps else workloads.uncounted(carried, made.made, usable)),
             *queues.notes(carried, is_made=platform.cluster.made is not None),
+            *scaling.notes(
+                carried,
+                made.made,
+                usable,
+                served,
+                nodes_are_made=platform.nodes.made_of is not None,
+                cluster_is_made=platform.cluster.made is not None,
+            ),
             *platform.words.notes(environment),
         ),
     )
@@ -211,10 +234,15 @@ def _over_limit(mesh: Mesh, deployment: Deployment | None) -> tuple[Gap, ...]:
     return (Gap(subject="limits/hourly", wanted=f"at most {limit:g} USD/h", best=f"{cost:.2f} USD/h", hint=hint),)
 
 
-def _notes(mesh: Mesh, deployment: Deployment | None) -> tuple[str, ...]:
+def _notes(mesh: Mesh, deployment: Deployment | None, most_usd: float | None) -> tuple[str, ...]:
     if deployment is None:
         return ()
     notes = []
+    if mesh.limits.hourly_usd is not None and most_usd is not None and most_usd > mesh.limits.hourly_usd:
+        notes.append(
+            f"limits.hourly holds for what is started: with all replicas that load may bring it costs {most_usd:.2f}"
+            " USD/h"
+        )
     if mesh.limits.hourly_usd is not None and deployment.hourly_usd is None:
         notes.append("limits.hourly can't be checked: the cost is unknown")
     left_out = prices.not_in_cost(deployment) if mesh.limits.hourly_usd is not None else ()

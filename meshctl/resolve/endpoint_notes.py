@@ -1,8 +1,8 @@
 """Who reaches an endpoint, where that is more than the mesh says or less than it seems, and who makes its certificate.
 PURE.
 
-Called by `meshctl.resolve` for the notes of `check`, which does not know what is up, and by `meshctl.deploy.plans` for
-those of a plan.
+Called by `meshctl.resolve` for the notes of `check`, which does not know what is up, and by `meshctl.deploy.runs.plans`
+for those of a plan.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from meshctl.model.deployment import Gap, Pool, Price, Rejected, Resolution
+from meshctl.model.deployment import Gap, Pool, Price, Rejected, Resolution, utc_text
 from meshctl.printable import one_line
 from meshctl.resolve import prices
 from meshctl.words import pluralize
@@ -50,6 +50,7 @@ class JsonReport:
             },
             "storage": {name: {"as": words} for name, words in resolution.storage_as.items()},
             "hourly_usd": deployment.hourly_usd if deployment else None,
+            "hourly_usd_max": resolution.most_hourly_usd if deployment else None,
             "not_in_cost": list(prices.not_in_cost(deployment)) if deployment else [],
             "price_sources": list(prices.sources(deployment.prices if deployment else ())),
             "notes": list(resolution.notes),
@@ -116,7 +117,9 @@ def _placement(pool: Pool) -> str:
     nodes = str(pool.nodes) if pool.nodes == pool.nodes_max else f"{pool.nodes} (up to {pool.nodes_max})"
     market = f", {pool.market}" if pool.market != "on-demand" else ""
     fabric = f", {pool.fabric.kind}" if pool.fabric else ""
-    return f"{nodes} x {pool.machine}{market}{fabric}"
+    start = f"; starts {utc_text(pool.starts)}, 0 nodes until then" if pool.starts else ""
+    end = f"; reserved until {utc_text(pool.ends)}" if pool.ends else ""
+    return f"{nodes} x {pool.machine}{market}{fabric}{start}{end}"
 
 
 def _migrate(resolution: Resolution) -> str:
@@ -130,8 +133,10 @@ def _migrate(resolution: Resolution) -> str:
 def _cost(resolution: Resolution) -> str:
     if resolution.deployment is None:
         return "-"
-    usd = resolution.deployment.hourly_usd
-    return "unknown" if usd is None else f"{usd:.2f} USD/h"
+    usd, most = resolution.deployment.hourly_usd, resolution.most_hourly_usd
+    if usd is None:
+        return "unknown"
+    return f"{usd:.2f} USD/h" if most is None or most <= usd else f"{usd:.2f} to {most:.2f} USD/h"
 
 
 def _aligned(rows: list[list[str]]) -> str:

@@ -107,7 +107,7 @@ def declare_fabric_group(deployment: Deployment, network: Network, aws: AwsProvi
 def system_pool(deployment: Deployment) -> Pool:
     """The pool whose nodes DNS and the add-ons' controllers run on, which tolerate no taint. All else waits for it, and
     for no other: a pool for which there are no machines then holds up only what runs on it."""
-    usable = [pool for pool in deployment.pools if not pool.taints and pool.nodes]
+    usable = [pool for pool in deployment.pools if not pool.taints and pool.nodes_now]
     plain = [pool for pool in usable if not pool.gpus_per_node]
     return next(iter([*plain, *usable, *deployment.pools]))
 
@@ -130,11 +130,17 @@ def declare_pool(
             "nodeRole": eks.node_role.get("Arn"),
             "subnets": network.private(pool.zones),
             # a capacity block wants the type in the template, where it may then not be repeated
-            "instanceTypes": None if capacity_block else [pool.machine],
+            "instanceTypes": None if capacity_block else [pool.machine, *pool.equal_machines],
             "amiType": pool.ami_type,
             "capacityType": _CAPACITY_TYPES[pool.market],
             # `desiredSize` is where the group starts; from then on it is whoever scales who moves it (Row.bounded)
-            "scalingConfig": {"minSize": pool.nodes_min, "maxSize": pool.nodes_max, "desiredSize": pool.nodes},
+            "scalingConfig": {
+                "minSize": min(pool.nodes_min, pool.nodes_now),
+                "maxSize": pool.nodes_max,
+                "desiredSize": pool.nodes_now,
+            },
+            # before its reservation begins, no machine of it can start, whatever size the group has (Row.bounded)
+            "emptyUntil": pool.starts or None,
             "updateConfig": {**at_once(pool), "updateStrategy": _update_strategy(pool)},
             "labels": dict(sorted(pool.labels.items())),
             "taints": [{"key": t.key, "value": t.value, "effect": _EFFECTS[t.effect]} for t in pool.taints] or None,
@@ -265,7 +271,10 @@ def _network(pool: Pool, eks: Eks, fabric_group: AwsResource | None) -> dict[str
 
 
 def _placement(deployment: Deployment, pool: Pool, aws: AwsProvider) -> dict[str, Any]:
-    # a reservation was made in a placement of its own
+    # the machines of a reservation are in its own group, and start in no other, nor without it ("Use Capacity
+    # Reservations with cluster placement groups", EC2 user guide); a block has none
+    if pool.reserved is not None and pool.reserved.placement_group:
+        return {"Placement": {"GroupName": pool.reserved.placement_group}}
     if pool.fabric is None or pool.fabric.placement == "any" or pool.reservation:
         return {}
     group = AwsResource.declare(

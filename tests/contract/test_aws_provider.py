@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from meshwire.marks import OWNER_TAG, UNFINISHED
 from providers.aws.provider import AwsProvider
@@ -480,6 +481,154 @@ def test_what_is_no_scaling_sends_no_sizes(
     bench.update(token, made, wanted, wanted | change)
     assert [sorted(sent) for sent in config_updates] == [sorted(change)]
     assert scaling_of(bench) == (2, 4, 6)
+
+
+@pytest.mark.usefixtures("config_updates")
+def test_a8_a_node_group_whose_reservation_is_yet_to_begin_is_emptied_and_filled_at_the_start(bench: Bench) -> None:
+    token = "meshaws:eks:Nodegroup"
+    wanted, made = node_group(bench, minSize=0, maxSize=6)
+    scale(bench, 4, least=0)
+    waiting = wanted | {"emptyUntil": "2026-12-02T11:30:00Z"}
+    outputs = bench.update(token, made, wanted, waiting)
+    assert scaling_of(bench) == (0, 0, 6)
+    begun = wanted | {"scalingConfig": {"minSize": 2, "maxSize": 6, "desiredSize": 2}}
+    made = Created(made.id, outputs)
+    assert not bench.diff(token, made, waiting, begun).replaces
+    bench.update(token, made, waiting, begun)
+    assert scaling_of(bench) == (2, 2, 6)
+    assert not bench.diff(token, made, bench.read(token, made, **begun).inputs, begun).changes
+
+
+@dataclass
+class Updates:
+    """EKS with an update that somebody else has begun: it refuses another one until that was looked at twice. Moto has
+    neither updates nor UpdateNodegroupVersion."""
+
+    running: int = 0
+    market: str = "ON_DEMAND"
+    calls: list[tuple[str, Any]] = field(default_factory=list)
+
+    def answer(self, client: Any, call: Any, params: Any) -> Any:
+        if call.operation == "ListUpdates":
+            return {"updateIds": ["ended", "running"]}
+        if call.operation == "DescribeUpdate":
+            self.running -= params["updateId"] == "running" and self.running > 0
+            is_over = params["updateId"] != "running" or not self.running
+            return {"update": {"status": "Successful" if is_over else "InProgress"}}
+        if call.operation in ("UpdateNodegroupConfig", "UpdateNodegroupVersion"):
+            self.calls.append((call.operation, {key: params[key] for key in params if not key.endswith("Name")}))
+            if self.running:
+                text = "Nodegroup currently has update in progress"
+                raise ClientError({"Error": {"Code": "ResourceInUseException", "Message": text}}, call.operation)
+        if call.operation == "UpdateNodegroupVersion":
+            return {"update": {"id": "new"}}
+        answer = SEND(client, call, params)
+        if call.operation == "DescribeNodegroup":
+            answer["nodegroup"] |= {"capacityType": self.market, "status": "UPDATING" if self.running else "ACTIVE"}
+        return answer
+
+
+SEND = Caller._send
+
+
+@pytest.fixture
+def updates(monkeypatch: pytest.MonkeyPatch) -> Updates:
+    made = Updates()
+    monkeypatch.setattr(Caller, "_send", staticmethod(made.answer))
+    monkeypatch.setattr(Caller, "pause", lambda *_: None)
+    return made
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": {"meshctl.dev/pool": "web", "role": "general"}},
+        {"scalingConfig": {"minSize": 3, "maxSize": 9, "desiredSize": 3}},
+        {"updateConfig": {"maxUnavailable": 2}},
+    ],
+    ids=["labels", "scalingConfig", "updateConfig"],
+)
+@pytest.mark.parametrize("refreshed", [True, False])
+def test_finding_a9_a_change_arrives_that_is_made_while_another_update_runs(
+    bench: Bench, updates: Updates, change: dict[str, Any], *, refreshed: bool
+) -> None:
+    token = "meshaws:eks:Nodegroup"
+    wanted, made = node_group(bench, minSize=2, maxSize=6)
+    updates.running = 3
+    state = bench.read(token, made, **wanted).inputs if refreshed else wanted
+    bench.update(token, made, state, wanted | change)
+    [(_, sent)] = updates.calls  # it waited, and was not refused once
+    assert list(sent) == list(change)
+    live = bench.api("eks").describe_nodegroup(clusterName="c", nodegroupName="web")["nodegroup"]
+    assert {name: live[name] for name in change} == change
+
+
+def test_finding_a9_the_next_run_waits_for_the_update_that_an_interrupted_one_began(
+    bench: Bench, updates: Updates
+) -> None:
+    token = "meshaws:eks:Nodegroup"
+    wanted, made = node_group(bench, minSize=2, maxSize=6)
+    updates.running = 2
+    found = bench.read(token, made, **wanted)
+    assert found.outputs[UNFINISHED]
+    assert bench.diff(token, Created(made.id, found.outputs), wanted, wanted).changes
+
+
+def test_a8_nodes_of_a_capacity_block_go_before_they_get_another_template(bench: Bench, updates: Updates) -> None:
+    token = "meshaws:eks:Nodegroup"
+    wanted, made = node_group(bench, minSize=2, maxSize=6)
+    scale(bench, 4)
+    updates.market = "CAPACITY_BLOCK"
+    bench.update(token, made, wanted, wanted | {"version": "1.99"})
+    full, empty = ({"minSize": low, "maxSize": 6, "desiredSize": now} for low, now in ((2, 4), (0, 0)))
+    assert updates.calls == [
+        ("UpdateNodegroupConfig", {"scalingConfig": empty}),
+        ("UpdateNodegroupVersion", {"version": "1.99"}),
+        ("UpdateNodegroupConfig", {"scalingConfig": full}),
+    ]
+    assert scaling_of(bench) == (2, 4, 6)
+
+
+def test_a8_a_group_that_goes_to_a_block_which_has_not_begun_stays_empty(bench: Bench, updates: Updates) -> None:
+    token = "meshaws:eks:Nodegroup"
+    wanted, made = node_group(bench, minSize=2, maxSize=6)
+    scale(bench, 4)
+    updates.market = "CAPACITY_BLOCK"
+    empty = {"minSize": 0, "maxSize": 6, "desiredSize": 0}
+    next_block = {"version": "1.99", "scalingConfig": empty, "emptyUntil": "2026-12-02T11:30:00Z"}
+    bench.update(token, made, wanted, wanted | next_block)
+    assert updates.calls == [
+        ("UpdateNodegroupConfig", {"scalingConfig": empty}),
+        ("UpdateNodegroupVersion", {"version": "1.99"}),
+    ]
+    assert scaling_of(bench) == (0, 0, 6)
+
+
+def test_a8_no_node_starts_before_the_group_has_the_template_of_its_next_block(bench: Bench, updates: Updates) -> None:
+    token = "meshaws:eks:Nodegroup"
+    wanted, made = node_group(bench, minSize=2, maxSize=6)
+    scale(bench, 0, least=0)
+    updates.market = "CAPACITY_BLOCK"
+    empty = {"minSize": 0, "maxSize": 6, "desiredSize": 0}
+    waiting = wanted | {"capacityType": "CAPACITY_BLOCK", "scalingConfig": empty, "emptyUntil": "2026-12-02T11:30:00Z"}
+    begun = wanted | {"capacityType": "CAPACITY_BLOCK", "version": "1.99"}
+    bench.update(token, made, waiting, begun)
+    [_, version, full] = updates.calls
+    assert version == ("UpdateNodegroupVersion", {"version": "1.99"})
+    assert full == ("UpdateNodegroupConfig", {"scalingConfig": {"minSize": 2, "maxSize": 6, "desiredSize": 2}})
+    assert "scalingConfig" not in updates.calls[0][1]
+
+
+def test_a8_an_update_that_was_interrupted_while_the_group_was_empty_fills_it_again(
+    bench: Bench, updates: Updates
+) -> None:
+    token = "meshaws:eks:Nodegroup"
+    wanted, made = node_group(bench, minSize=2, maxSize=6)
+    scale(bench, 0, least=0)
+    updates.market = "CAPACITY_BLOCK"
+    bench.update(token, made, wanted, wanted | {"version": "1.99"})
+    assert [operation for operation, _ in updates.calls] == ["UpdateNodegroupVersion", "UpdateNodegroupConfig"]
+    assert scaling_of(bench) == (2, 2, 6)
 
 
 @pytest.mark.usefixtures("config_updates")

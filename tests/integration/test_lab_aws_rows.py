@@ -124,7 +124,7 @@ ROWS: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
     ),
     (
         "eks:AccessEntry",
-        {"clusterName": "c1", "principalArn": f"arn:aws:iam::{ACCOUNT}:role/ops"},
+        {"clusterName": "c1", "principalArn": "$role"},
         {"kubernetesGroups": ["ops"]},
     ),
     (

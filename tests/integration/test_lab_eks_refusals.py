@@ -73,6 +73,43 @@ def template(aws: Aws, name: str, **data: Any) -> dict[str, str]:
     return {"id": made["LaunchTemplateId"], "version": "1"}
 
 
+def status(aws: Aws, name: str) -> str:
+    return str(aws.client("eks").describe_nodegroup(clusterName="c1", nodegroupName=name)["nodegroup"]["status"])
+
+
+def block(aws: Aws, *, starts_in_h: float, hours: int) -> str:
+    """The id of a capacity block of two machines that is bought now."""
+    ec2, start = aws.client("ec2"), datetime.now(UTC) + timedelta(hours=starts_in_h)
+    wanted = {"InstanceType": P5, "InstanceCount": 2, "CapacityDurationHours": hours, "StartDateRange": start}
+    [offered, *_] = ec2.describe_capacity_block_offerings(**wanted)["CapacityBlockOfferings"]
+    bought = ec2.purchase_capacity_block(
+        CapacityBlockOfferingId=offered["CapacityBlockOfferingId"], InstancePlatform="Linux/UNIX"
+    )
+    return str(bought["CapacityReservation"]["CapacityReservationId"])
+
+
+def described_block(aws: Aws, block_id: str) -> dict[str, Any]:
+    [described] = aws.client("ec2").describe_capacity_reservations(CapacityReservationIds=[block_id])[
+        "CapacityReservations"
+    ]
+    return dict(described)
+
+
+def make_in_block(aws: Aws, network: dict[str, Any], name: str, block_id: str, desired: int = 2) -> None:
+    data = template(
+        aws,
+        f"{name}-{block_id}",
+        CapacityReservationSpecification={"CapacityReservationTarget": {"CapacityReservationId": block_id}},
+        InstanceMarketOptions={"MarketType": "capacity-block"},
+        InstanceType=P5,
+    )
+    zone = described_block(aws, block_id)["AvailabilityZone"]
+    subnets = [subnet for subnet, of in zip(network["subnets"], "ab", strict=False) if zone.endswith(of)]
+    scaling = {"minSize": 0, "maxSize": 2, "desiredSize": desired}
+    more = {"scalingConfig": scaling, "capacityType": "CAPACITY_BLOCK", "subnets": subnets, "instanceTypes": []}
+    make(aws, network, name, launchTemplate=data, **more)
+
+
 class TestAtOnce:
     def test_a_type_that_does_not_exist(self, aws: Aws) -> None:
         code, text = refusal(aws, make_cluster(aws), instanceTypes=["p99.huge"])
@@ -218,6 +255,53 @@ class TestLater:
         cancelled = reservation(P5, "us-east-1a", 2)
         ec2.cancel_capacity_reservation(CapacityReservationId=cancelled)
         assert "is cancelled" in group("cancelled", cancelled)
+
+    def test_a_reservation_of_a_placement_group_that_the_template_does_not_name(self, aws: Aws) -> None:
+        """finding A8"""
+        network, ec2 = make_cluster(aws), aws.client("ec2")
+        group = ec2.create_placement_group(GroupName="reserved", Strategy="cluster")["PlacementGroup"]
+        made = ec2.create_capacity_reservation(
+            InstanceType=P5,
+            InstancePlatform="Linux/UNIX",
+            AvailabilityZone="us-east-1a",
+            InstanceCount=2,
+            PlacementGroupArn=group["GroupArn"],
+        )["CapacityReservation"]
+        assert made["PlacementGroupArn"] == group["GroupArn"]
+        target = {"CapacityReservationTarget": {"CapacityReservationId": made["CapacityReservationId"]}}
+        without = template(aws, "without", CapacityReservationSpecification=target)
+        make(aws, network, instanceTypes=[P5], launchTemplate=without, subnets=network["subnets"][:1])
+        assert "created in the placement group 'reserved'" in issue(aws)[1]
+        named = template(aws, "named", CapacityReservationSpecification=target, Placement={"GroupName": "reserved"})
+        make(aws, network, "other", instanceTypes=[P5], launchTemplate=named, subnets=network["subnets"][:1])
+        aws.nodes(c1__other=2)
+        wait_until(lambda: status(aws, "other") == "ACTIVE")
+
+    def test_a_capacity_block_has_machines_between_its_start_and_its_end_only(self, aws: Aws) -> None:
+        """finding A8: no node before the start, none from 30 minutes before the end, no update of those that are up"""
+        network, eks = make_cluster(aws), aws.client("eks")
+        later = block(aws, starts_in_h=1, hours=24)
+        assert described_block(aws, later)["State"] == "scheduled"
+        make_in_block(aws, network, "early", later)
+        assert "is scheduled" in issue(aws, "early")[1]
+        make_in_block(aws, network, "waits", later, desired=0)
+        wait_until(lambda: status(aws, "waits") == "ACTIVE")
+        ending = block(aws, starts_in_h=-23.6, hours=24)
+        assert described_block(aws, ending)["State"] == "active"
+        make_in_block(aws, network, "ending", ending)
+        wait_until(lambda: aws.eks_json()["clusters"]["c1"]["nodegroups"]["ending"]["desiredSize"] == 0)
+        running = block(aws, starts_in_h=-1, hours=24)
+        make_in_block(aws, network, "running", running)
+        aws.nodes(c1__running=2)
+        wait_until(lambda: status(aws, "running") == "ACTIVE")
+        update = eks.update_nodegroup_version(clusterName="c1", nodegroupName="running")["update"]
+
+        def ended() -> dict[str, Any]:
+            answer: dict[str, Any] = eks.describe_update(name="c1", updateId=update["id"], nodegroupName="running")
+            return dict(answer["update"])
+
+        wait_until(lambda: ended()["status"] == "Failed")
+        assert ended()["errors"][0]["errorCode"] == "NodeCreationFailure"
 
     def test_a_capacity_block_before_it_begins(self, aws: Aws) -> None:
         """finding A8: its nodes can't start yet, and a group without nodes may wait for it"""

@@ -14,6 +14,7 @@ from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import ShiftsInForce
 from meshctl.model.served_apis import LEADER_WORKER_SET, POD_MONITOR
+from meshctl.model.stack_state import StackState
 from meshctl.project import Project
 from tests.unit.fake_cluster import FakeClient, client_of
 
@@ -31,8 +32,23 @@ ENVIRONMENTS = {
 GPUS = {"nvidia.com/gpu": "8", "cpu": "64", "memory": "512Gi"}
 
 
+def session_of_nothing() -> Any:
+    """Of an environment where nothing is up."""
+    return SimpleNamespace(
+        remarks={},
+        check_cluster=lambda _: None,
+        shifts_in_force=lambda _: ShiftsInForce(),
+        state=lambda _: StackState(),
+    )
+
+
 def project() -> Project:
-    session = SimpleNamespace(remarks={}, check_cluster=lambda _: None, shifts_in_force=lambda _: ShiftsInForce())
+    session = SimpleNamespace(
+        remarks={},
+        check_cluster=lambda _: None,
+        shifts_in_force=lambda _: ShiftsInForce(),
+        state=lambda _: StackState(),
+    )
     return Project(Mesh.model_validate(MESH), Environments.model_validate(ENVIRONMENTS), cast("Any", session))
 
 
@@ -85,7 +101,12 @@ def test_a_cluster_in_which_nodes_are_made_is_asked_for_a_controller_of_groups(
     mesh = {**MESH, "pools": {"p": {"nodes": 2, "cpu": {"cores": 8}}}, "workloads": {"llama": workload}}
     cw = {"provider": "coreweave", "region": "US-EAST-04A", "kubernetes": {"context": "cw"}}
     environments = Environments.model_validate({**ENVIRONMENTS, "environments": {"cw": cw}})
-    session = SimpleNamespace(remarks={}, check_cluster=lambda _: None, shifts_in_force=lambda _: ShiftsInForce())
+    session = SimpleNamespace(
+        remarks={},
+        check_cluster=lambda _: None,
+        shifts_in_force=lambda _: ShiftsInForce(),
+        state=lambda _: StackState(),
+    )
     resolution = Project(Mesh.model_validate(mesh), environments, cast("Any", session)).resolution("cw")
     assert resolution.deployment is not None, resolution.gaps
     assert resolution.deployment.has_group_controller is kept
@@ -101,7 +122,12 @@ def test_a_cluster_in_which_nodes_are_made_is_asked_for_pod_monitors(
     mesh = {**MESH, "pools": {"p": {"nodes": 2, "cpu": {"cores": 8}}}, "workloads": {"chat": workload}}
     cw = {"provider": "coreweave", "region": "US-EAST-04A", "kubernetes": {"context": "cw"}}
     environments = Environments.model_validate({**ENVIRONMENTS, "environments": {"cw": cw}})
-    session = SimpleNamespace(remarks={}, check_cluster=lambda _: None, shifts_in_force=lambda _: ShiftsInForce())
+    session = SimpleNamespace(
+        remarks={},
+        check_cluster=lambda _: None,
+        shifts_in_force=lambda _: ShiftsInForce(),
+        state=lambda _: StackState(),
+    )
     resolution = Project(Mesh.model_validate(mesh), environments, cast("Any", session)).resolution("cw")
     assert resolution.deployment is not None, resolution.gaps
     names = {item.name for item in render.platform_objects(resolution.deployment)}

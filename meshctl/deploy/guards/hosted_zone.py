@@ -1,6 +1,6 @@
 """Asks Route 53, before anything is made, whether the zone of new endpoints is there and is the right one. EDGE.
 
-Called by `session` beside `preflight`. Names are written last, so that a mistake in `dns.zone` would show only once
+Called by `runs` beside `preflight`. Names are written last, so that a mistake in `dns.zone` would show only once
 everything else is up.
 """
 

@@ -1,6 +1,6 @@
 """Checks that an environment on AWS is still in the region and account that its state recorded. EDGE (asks STS).
 
-Called by `session` before anything is changed. With credentials of another account, or in another region, every
+Called by `runs` before anything is changed. With credentials of another account, or in another region, every
 resource of the state would read as "not found", and a run would take that for "deleted". So both are refused before
 the engine starts.
 """

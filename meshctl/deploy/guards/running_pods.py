@@ -1,12 +1,13 @@
 """Pods that are up keep what a newer meshctl, or what comes beside them, would decide otherwise. PURE.
 
-Called by `session`, `environment_program` and for migrations. A pod that changes is replaced, and a job runs anew; that
+Called by `runs` and for migrations. A pod that changes is replaced, and a job runs anew; that
 needs a change of what the files say about it.
 """
 
 from __future__ import annotations
 
 from meshctl.deploy.guards import (
+    cluster_maker,
     endpoint_nodes,
     gateway_redirects,
     given_fabrics,
@@ -14,6 +15,8 @@ from meshctl.deploy.guards import (
     namespaces,
     node_setup,
     pools_in_place,
+    reserved_pools,
+    running_machines,
     running_releases,
     running_zones,
 )
@@ -24,8 +27,9 @@ from meshctl.model.stack_state import StackState
 
 def with_running_pods(deployment: Deployment, state: StackState) -> Deployment:
     """The deployment with the fabrics, users and groups of the pods that are up, where the files ask for no others;
-    with the zones, the gateways, the load balancers, the releases and the set-up nodes of what is up, and in the
-    namespace as the first `up` found or made it."""
+    with the zones, machines, reservations, gateways, load balancers, releases and set-up nodes of what is up, in the
+    namespace as the first `up` found or made it, and with the maker of the cluster that is up."""
+    deployment = cluster_maker.as_it_is_up(deployment, state)
     deployment = gateway_redirects.as_it_is_up(deployment, state.deployment)
     deployment = node_setup.with_setup(endpoint_nodes.with_own_nodes(deployment, state), state)
     deployment = namespaces.as_it_is_up(_with_running_zones(deployment, state), state)
@@ -35,4 +39,7 @@ def with_running_pods(deployment: Deployment, state: StackState) -> Deployment:
 
 
 def _with_running_zones(deployment: Deployment, state: StackState) -> Deployment:
-    return running_zones.with_running_zones(deployment, state.deployment, pools_in_place.in_place(state))
+    in_place = pools_in_place.in_place(state)
+    deployment = reserved_pools.as_last_known(deployment, state.deployment, in_place)
+    deployment = running_machines.with_running_machines(deployment, in_place)
+    return running_zones.with_running_zones(deployment, state.deployment, in_place)

@@ -14,17 +14,7 @@ from dataclasses import dataclass, field
 from meshctl.changes import Plan
 from meshctl.changes.losses import Loss
 from meshctl.clients import clusters
-from meshctl.deploy import (
-    drift_check,
-    early_context,
-    endpoint_answers,
-    group_ends,
-    idle_cost,
-    plans,
-    rewritten,
-    scarce_pools,
-)
-from meshctl.deploy.drift_check import DriftCheck
+from meshctl.deploy import endpoint_answers, group_ends, idle_cost, rewritten, scarce_pools, scheduled_pools
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.guards import (
     changed_groups,
@@ -42,7 +32,8 @@ from meshctl.deploy.guards import (
 from meshctl.deploy.jobs import finished_jobs, gone_jobs, held_jobs, job_states, paused_jobs
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.jobs.unchanged_jobs import read_unchanged_jobs
-from meshctl.deploy.runs import environment_plan
+from meshctl.deploy.runs import drift_check, early_context, environment_plan, plans
+from meshctl.deploy.runs.drift_check import DriftCheck
 from meshctl.deploy.runs.stack_runs import StackRuns
 from meshctl.deploy.secrets import secret_revisions
 from meshctl.dns import records
@@ -61,7 +52,8 @@ class UpResult:
     """What an `up` did: the addresses by endpoint, all outputs, and the changes as a plan.
 
     `failed_jobs` is the error with which the command is to end although everything was deployed. `waiting_jobs` are up
-    and have not started: what each of them waits for, by workload.
+    and have not started: what each of them waits for, by workload; so are the workloads of pools whose reservations
+    begin later. `starts`: when they do, in RFC 3339, by pool.
     """
 
     addresses: dict[str, str]
@@ -69,6 +61,7 @@ class UpResult:
     plan: Plan
     failed_jobs: JobsFailedError | None = None
     waiting_jobs: Mapping[str, str] = field(default_factory=dict)
+    starts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -286,9 +279,12 @@ def _result(
         _write_dns_records(stacks, deployment, outputs, current)
     jobs = job_states.jobs_after_up(deployment, outputs, stacks.on_progress)
     failed_jobs = job_states.failed_jobs_error(deployment, jobs)
-    waiting_jobs = held_jobs.waiting_jobs(deployment, jobs)
+    waiting = {**held_jobs.waiting_jobs(deployment, jobs), **scheduled_pools.waiting_workloads(deployment)}
+    starts = scheduled_pools.starts(deployment)
+    if starts:
+        stacks.forget_answers()  # the next `up` asks again whether they have begun
     if set_names:  # a migration asks by itself before names lead there
         asker = endpoint_answers.Asker(is_interrupted=lambda: stacks.program.interrupted)
         unanswered = endpoint_answers.notes(deployment, record.steps, outputs.addresses, asker)
         plan = dataclasses.replace(plan, notes=(*plan.notes, *unanswered))
-    return UpResult(outputs.addresses, outputs, plan, failed_jobs, waiting_jobs)
+    return UpResult(outputs.addresses, outputs, plan, failed_jobs, waiting, starts)

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from meshctl import secret_variables
-from meshctl.deploy import early_context, live_platform, own_credentials, proof_zones
-from meshctl.deploy.environment_program import declare_environment
+from meshctl.deploy import live_platform, own_credentials, proof_zones
 from meshctl.deploy.guards import hosted_zone, pools_in_place, preflight
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
+from meshctl.deploy.runs import early_context
+from meshctl.deploy.runs.environment_program import declare_environment
 from meshctl.deploy.secrets import secret_values
 from meshctl.dns import records
 from meshctl.dns.endpoint_records import EndpointRecords
@@ -93,7 +94,8 @@ class StackRuns:
         """
         if deployment.digest not in self._findings:
             of_zone = hosted_zone.ask(deployment, state.deployment, self.environments.dns)
-            self._findings[deployment.digest] = preflight.ask(deployment, pools_in_place.in_place(state)) | of_zone
+            findings = preflight.ask(deployment, pools_in_place.in_place(state)) | of_zone
+            self._findings[deployment.digest] = findings.of_a_plan() if self.command == "plan" else findings
         return self._findings[deployment.digest]
 
     def forget_answers(self) -> None:

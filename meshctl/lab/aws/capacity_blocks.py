@@ -16,21 +16,15 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from meshctl.lab.aws import instance_types
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.errors import ApiError
+from meshctl.lab.aws.reservations import BLOCK, state_at
 
-BLOCK: Final = "capacity-block"
 _SHORTEST_H: Final = 24  # and a multiple of it
 _FEE_USD_PER_HOUR: Final = 31.464  # of a p5.48xlarge, as one example of a price
 
 
 def state_of(reservation: Mapping[str, Any]) -> str:
-    """The state of a reservation now: a block's follows the clock, until it is cancelled."""
-    state = str(reservation["State"])
-    if reservation["ReservationType"] != BLOCK or state == "cancelled":
-        return state
-    now = datetime.now(UTC)
-    if now < reservation["StartDate"]:
-        return "scheduled"
-    return "active" if now < reservation["EndDate"] else "expired"
+    """The state of a reservation now."""
+    return state_at(reservation, datetime.now(UTC))
 
 
 class CapacityBlocks:

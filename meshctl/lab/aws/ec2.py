@@ -138,6 +138,7 @@ class Ec2(CapacityBlocks, Service):
             "EndDateType": given.get("EndDateType", "unlimited"),
             "InstanceMatchCriteria": given.get("InstanceMatchCriteria", "open"),
             "ReservationType": "default",
+            **({"PlacementGroupArn": given["PlacementGroupArn"]} if given.get("PlacementGroupArn") else {}),
         }
         self.reservations[call.region, id] = reservation
         tag(call.region, id, given, "capacity-reservation")

@@ -78,6 +78,24 @@ RESERVATION: Final = Rule(
     " too few machines",
     "EC2 user guide, Launch instances into an existing Capacity Reservation; Capacity Blocks for ML",
 )
+RESERVATION_GROUP: Final = Rule(
+    "reservation-group",
+    "CreateNodegroup, later",
+    "a reservation that was made in a placement group, which the launch template does not name",
+    "EC2 user guide, Use Capacity Reservations with cluster placement groups",
+)
+BLOCK_UPDATE: Final = Rule(
+    "block-update",
+    "UpdateNodegroupVersion, later",
+    "nodes of a capacity block that are up: there is no room for others beside them",
+    "EKS user guide, Create a managed node group with Capacity Blocks for ML",
+)
+BLOCK_END: Final = Rule(
+    "block-end",
+    "CreateNodegroup, later",
+    "nodes in a block that has not begun, or from 30 minutes (UltraServers: 60) before its end: they go",
+    "EC2 user guide, Capacity Blocks for ML",
+)
 VCPU_QUOTA: Final = Rule(
     "vcpu-quota",
     "CreateNodegroup, later",
@@ -179,6 +197,18 @@ LISTENER_REGION: Final = Rule(
     "CreateListener, by the cluster's controller",
     "a certificate of another region, or one that does not exist",
     "ELB API reference, CreateListener, CertificateNotFound; terraform-provider-aws issue 11334",
+)
+ENTRY_PRINCIPAL: Final = Rule(
+    "entry-principal",
+    "CreateAccessEntry",
+    "a session of STS, and a role or user that the account does not have: of a role with a path, its ARN without it",
+    "EKS API reference, CreateAccessEntry, principalArn; appmod-blueprints issue 319; terraform-aws-eks issue 2969",
+)
+ENTRY_TAKEN: Final = Rule(
+    "entry-taken",
+    "CreateAccessEntry",
+    "a second entry for one principal",
+    "EKS API reference, CreateAccessEntry; terraform-aws-eks issue 2968",
 )
 CALLER_REFERENCE: Final = Rule(
     "caller-reference",

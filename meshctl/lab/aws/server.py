@@ -29,6 +29,7 @@ from meshctl.lab.aws.quotas import Quotas, ServiceQuotas
 from meshctl.lab.aws.rights import Rights
 from meshctl.lab.aws.route53 import Route53
 from meshctl.lab.aws.service import Service, parsed
+from meshctl.lab.aws.simulations import Simulations
 from meshctl.lab.aws.ssm import Ssm
 from meshctl.lab.aws.unseen import Unseen
 
@@ -58,6 +59,7 @@ class LabApi:
             "ec2": ec2,
             "eks": self.eks,
             "fsx": Fsx(),
+            "iam": Simulations(root, self.rights),
             "route53": Route53(),
             "service-quotas": ServiceQuotas(quotas),
             "ssm": Ssm(root),

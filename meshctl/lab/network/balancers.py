@@ -26,11 +26,11 @@ log = logging.getLogger(__name__)
 Object = dict[str, Any]
 SERVICE_LABEL = "kubernetes.io/service-name"
 EKS = {"aws", "eks"}
-# The Service of a new balancer has the name at once (v2toStatus of cloud-provider-aws); until DNS knows it, AWS takes
-# one or two minutes and the lab two seconds.
+# The Service of a new load balancer has the name at once (v2toStatus of cloud-provider-aws). Until DNS has the name it
+# takes one or two minutes on AWS, and two seconds in the lab.
 NAME_LATE_S = 2.0
 SYNC_AGAIN_S = 5.0  # the first pause of the service controller, which then waits for longer and longer
-_GONE: Object = {"spec": {}}  # a Service that was deleted a moment ago
+_GONE: Object = {"spec": {}}  # stands for a Service that was deleted a moment ago
 
 
 def ready_endpoints(slices: list[Object], port_name: str) -> list[Endpoint]:
@@ -45,7 +45,8 @@ def ready_endpoints(slices: list[Object], port_name: str) -> list[Endpoint]:
 
 
 def is_forwarded(service: Object) -> bool:
-    """Whether it has a cluster address and chooses pods: not headless, not external, not the API server's own."""
+    """Whether the Service has a cluster address and selects pods: it is not headless, not external, and not that of the
+    API server."""
     spec = service["spec"]
     return bool(spec.get("selector")) and spec.get("clusterIP") not in {None, "", "None"} and bool(spec.get("ports"))
 
@@ -68,7 +69,7 @@ class ClusterState:
     services: dict[str, Object] = field(default_factory=dict)
     slices: dict[str, dict[str, Object]] = field(default_factory=dict)
     forwarders: dict[Port, Forwarder] = field(default_factory=dict)
-    nodes: set[str] = field(default_factory=set)  # of EKS: those that are targets of balancers
+    nodes: set[str] = field(default_factory=set)  # on EKS: the nodes that are targets of load balancers
     reconciling: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -115,11 +116,11 @@ class Balancers:
                 for each in event.objects:
                     state.slices.setdefault(service_of(each), {})[each["metadata"]["name"]] = each
                 continue
-            own = state.slices.setdefault(service_of(event.object), {})
+            slices_of_service = state.slices.setdefault(service_of(event.object), {})
             if event.kind == "DELETED":
-                own.pop(event.object["metadata"]["name"], None)
+                slices_of_service.pop(event.object["metadata"]["name"], None)
             else:
-                own[event.object["metadata"]["name"]] = event.object
+                slices_of_service[event.object["metadata"]["name"]] = event.object
 
     async def _follow_nodes(self, state: ClusterState) -> None:
         async for event in api.watch(state.client, "/api/v1/nodes"):
@@ -206,9 +207,9 @@ class Balancers:
             stat = (self.root / "pods" / "addresses.json").stat()
         except OSError:
             return self.pods
-        version = (stat.st_mtime_ns, stat.st_ino)  # two writes may fall into one tick of the file system's clock
+        version = (stat.st_mtime_ns, stat.st_ino)  # with the inode, as two writes may have the same time
         if version != self.pods_version:
-            with contextlib.suppress(OSError, ValueError, KeyError):  # what was known stays known until it can be read
+            with contextlib.suppress(OSError, ValueError, KeyError):  # until it can be read, the last table counts
                 self.pods, self.pods_version = addresses.read(self.root), version
         return self.pods
 
@@ -219,7 +220,7 @@ class Balancers:
                 self.hostnames.pop(allocation.hostname(key), None)
 
     async def publish(self, state: ClusterState, name: str) -> None:
-        """The address of a load balancer, in the status of its Service."""
+        """Write the address of a load balancer into the status of its Service."""
         service = state.services[name]
         if service["spec"].get("type") != "LoadBalancer":
             return
@@ -240,11 +241,11 @@ class Balancers:
             path = f"/api/v1/namespaces/{namespace}/services/{short}/status"
             try:
                 await api.patch(state.client, path, {"status": {"loadBalancer": {"ingress": [ingress]}}})
-            except api.TRANSPORT_ERRORS as error:  # with the next change of any Service; connections go on
+            except api.TRANSPORT_ERRORS as error:  # tried again with the next change of any Service; connections go on
                 log.warning("address of service %s: %r", name, error)
 
     def _make_known(self, key: str) -> None:
-        """DNS answers for the load balancer's name, unless that is gone meanwhile."""
+        """From now on DNS answers for the load balancer's name, unless the Service is gone meanwhile."""
         if key in self.allocation.table:
             self.hostnames[allocation.hostname(key)] = self.allocation.address(key)
 

@@ -8,8 +8,8 @@ import ssl
 from collections.abc import Callable
 from itertools import count
 
-# Until an endpoint counts as one that does not answer. The kernel takes a connection at once unless its queue is full,
-# and tries again after 1, 3 and 7 s; a process of ours that did not get to run takes longer to see that it was taken.
+# After this time an endpoint counts as one that does not answer. The kernel accepts a connection at once unless its
+# queue is full, and tries again after 1, 3 and 7 s; on a busy machine this process may notice it later.
 CONNECT_TIMEOUT_S = 10.0
 CHUNK_BYTES = 65536
 Endpoint = tuple[str, int]
@@ -37,7 +37,8 @@ class Forwarder:
         self.admits = admits
         self.node = node
         self.tls = tls
-        self.passing: dict[str, set[asyncio.StreamWriter]] = {}  # by node: both sides of what passes through it
+        # by node: both ends of the connections that pass through it
+        self.passing: dict[str, set[asyncio.StreamWriter]] = {}
         self.turn = count()
         self.server: asyncio.Server | None = None
         self.connections: set[asyncio.Task[None]] = set()
@@ -52,12 +53,12 @@ class Forwarder:
             self.server.close()
 
     def drop(self, node: str) -> None:
-        """End what passes through a node that is gone."""
+        """End the connections that pass through a node that is gone."""
         for writer in self.passing.pop(node, set()):
             writer.transport.abort()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
-        """The next ready endpoint that accepts; None when there is none."""
+        """A connection to the next ready endpoint that accepts one; None when none does."""
         endpoints = self.endpoints()
         first = next(self.turn)
         for offset in range(len(endpoints)):
@@ -67,7 +68,7 @@ class Forwarder:
         return None
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # the event loop forgets a connection's task once its client has gone, though the endpoint may still be at it
+        # held here: the event loop drops a connection's task once the client has gone, and the endpoint may still send
         task = asyncio.ensure_future(self._serve(reader, writer))
         self.connections.add(task)
         task.add_done_callback(self.connections.discard)

@@ -15,7 +15,7 @@ from meshctl.migrate.planning.plan import read_stores
 from meshctl.migrate.steps import canary
 from meshctl.migrate.steps.context import DONE, NOT_DONE, POLL_S, Observation, State, StepContext, alive
 from meshctl.migrate.steps.grace import GraceWatch
-from meshctl.model.deployment import Endpoint
+from meshctl.model.deployment import Endpoint, utc_text
 from meshctl.model.observed import DeployState, JobState
 from meshctl.objects.verify import listing_digest
 from meshctl.render import probes
@@ -37,13 +37,27 @@ def observe_up(context: StepContext) -> Observation:
 
 
 def act_up(context: StepContext) -> dict[str, Any]:
-    """An `up`. A job that failed at the target in an earlier try of this step is run again."""
+    """An `up`. A job that failed at the target in an earlier try of this step is run again.
+
+    Raises: MigrationError where the target has no nodes yet, before anything is stopped at the source.
+    """
     failed = _failed(context) if context.step.phase == "start" else {}
-    context.gateway.up(context.deployment, context.say)
+    result = context.gateway.up(context.deployment, context.say)
+    if context.step.side == "target" and result.starts:
+        raise _no_nodes_yet(context.deployment.environment, result.starts)
     for name in failed:
         context.say(f"{name} had failed; running it again")
         context.gateway.rerun_job(context.deployment, name, context.say)
     return {"run_again": sorted(failed)} if failed else {}
+
+
+def _no_nodes_yet(environment: str, starts: Mapping[str, str]) -> MigrationError:
+    pools = ", ".join(f"pool {name} ({utc_text(moment)})" for name, moment in starts.items())
+    return MigrationError(
+        f"{environment} has no nodes yet for {pools}",
+        why="their capacity reservation begins then, and what moves there could not run before",
+        hint="`meshctl migrations resume` after that goes on; `meshctl migrations rollback` gives the migration up",
+    )
 
 
 def verify_up(context: StepContext) -> dict[str, Any]:
@@ -68,8 +82,11 @@ def _ready_limit_s(context: StepContext) -> int:
 def _observe_deployed(context: StepContext) -> Observation:
     planned = context.deployment
     deployed = context.gateway.deployed(planned.environment)
-    if deployed is None or deployed == planned:
-        return NOT_DONE if deployed is None else DONE
+    if deployed is None:
+        return NOT_DONE
+    deployed = deployed.placed_as(planned)
+    if deployed == planned:
+        return DONE
     if deployed.bare == planned.bare or context.step.name == "provision/target":
         return NOT_DONE
     return Observation(
@@ -251,7 +268,8 @@ def act_refresh(context: StepContext) -> dict[str, Any]:
     """Stop the warm workloads whose data has changed since they read it. The next step starts them again."""
     stale = _stale_workloads(context)
     current = context.plan.workloads - context.step.workloads
-    context.gateway.up(context.planned_side("target").paused(current | stale), context.say)
+    target = context.planned_side("target").with_least(context.replicas_to_keep)
+    context.gateway.up(target.paused(current | stale), context.say)
     _until_ended(context, stale)
     return {"restarted": sorted(stale)}
 

@@ -13,7 +13,15 @@ from meshctl.model.deployment import Deployment, Pool
 from meshctl.model.questions import ApiAnswer, ApiQuestion
 
 # As EC2 and EC2 Auto Scaling name it in the text of `AsgInstanceLaunchFailures` (on-demand and spot).
-CODES: Final = frozenset({"InsufficientInstanceCapacity", "UnfulfillableCapacity"})
+# The last two: a reservation that has ended or has been used up since it was looked at before the run.
+CODES: Final = frozenset(
+    {
+        "InsufficientInstanceCapacity",
+        "UnfulfillableCapacity",
+        "InvalidCapacityReservationState",
+        "ReservationCapacityExceeded",
+    }
+)
 _OFFERINGS: Final = "elsewhere"
 _MOST_MACHINES: Final = 3
 
@@ -36,8 +44,12 @@ def _others(pool: Pool) -> tuple[str, ...]:
 
 def places(deployment: Deployment, pool: Pool, answers: Mapping[str, ApiAnswer]) -> tuple[str, ...]:
     """In words, the zones of the pool's own machine first. A pool in a reservation has no others."""
+    if pool.reservation:
+        return (
+            f"another reservation in `capacity` of {deployment.environment}: {pool.reservation} has none for it now",
+        )
     answer = answers.get(_OFFERINGS)
-    if pool.reservation or answer is None or answer.is_refused:
+    if answer is None or answer.is_refused:
         return ()
     return tuple(_places(deployment, pool, answer.content.get("InstanceTypeOfferings", [])))
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from meshctl.model.deployment import Gap, Pool
 from meshctl.model.questions import NO_ANSWER, ApiAnswer, ApiQuestion, Findings
-from meshctl.platforms.aws import account, reservations
+from meshctl.platforms.aws import access, account, caller, equal_machines, reservations, rights
 from meshctl.platforms.aws.change import Change
 from meshctl.platforms.aws.pools import too_spread
 
@@ -24,11 +25,14 @@ _VPCS: Final = "L-F678F1CE"
 
 
 def questions(change: Change) -> tuple[ApiQuestion, ...]:
-    return tuple(_questions(change))
+    about_resources = tuple(_questions(change))
+    if about_resources:
+        return (caller.question(partial(rights.questions, change)), *about_resources)
+    return (caller.question(),) if access.needs_caller(change) else ()
 
 
 def _questions(change: Change) -> Iterator[ApiQuestion]:
-    types = sorted({pool.machine for pool in change.new_pools})
+    types = sorted({name for pool in change.new_pools for name in (pool.machine, *_equal(change, pool))})
     if types:
         filters = [{"Name": "instance-type", "Values": types}]
         yield ApiQuestion(
@@ -48,6 +52,28 @@ def _questions(change: Change) -> Iterator[ApiQuestion]:
     if change.missing_vpcs:
         yield ApiQuestion("vpcs", "ec2", "describe_vpcs", "how many VPCs there are")
         yield _quota_question("vpc", _VPCS, "the quota of VPCs")
+
+
+def _equal(change: Change, pool: Pool) -> tuple[str, ...]:
+    return equal_machines.candidates(pool, change.wanted.workloads, change.machines)
+
+
+def _equal_machines(change: Change, zones: Mapping[str, tuple[str, ...]], answer: ApiAnswer | None) -> Findings:
+    """Of new pools, as far as all zones of theirs have them. `zones`: where they go instead of where they were put."""
+    if answer is None or answer.is_refused:
+        return Findings()
+    offerings = answer.content.get("InstanceTypeOfferings", [])
+    listed = {
+        pool.name: equal_machines.offered(_equal(change, pool), zones.get(pool.name, pool.zones), offerings)
+        for pool in change.new_pools
+    }
+    notes = (
+        f"pool {pool.name}: where EC2 has no {pool.machine}, its nodes are {' or '.join(listed[pool.name])},"
+        " of the same shape"
+        for pool in change.new_pools
+        if listed[pool.name]
+    )
+    return Findings(notes=tuple(notes), equal_machines={name: each for name, each in listed.items() if each})
 
 
 def _quota_question(service: str, code: str, about: str) -> ApiQuestion:
@@ -71,7 +97,10 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
     made = (
         reserved
         | account.findings(change, answers)
+        | access.findings(change, answers)
+        | rights.findings(change, caller.of_answers(answers), answers)
         | Findings(zones, _with_their_pools(change, zones), tuple(gaps), tuple(notes))
+        | _equal_machines(change, zones, answers.get("offerings"))
     )
     return made | Findings(notes=tuple(_unasked(change, answers)))
 

@@ -1,7 +1,7 @@
 """Capacity reservations and capacity blocks: what AWS is asked about them, and what its answers mean. PURE.
 
-Called by `preflight`. A reservation says where its pool goes. A scheduled one is no mistake: its instances are there
-from its start on, which a note tells.
+Called by `preflight`. A reservation says where its pool goes. A scheduled one is no mistake: its pool has no nodes
+before its start. Of pools that are up, blocks alone are asked about in each run: they end, and may be extended.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshctl.model.deployment import Gap, Pool
+from meshctl.model.deployment import Gap, Pool, ReservedCapacity, utc_text
 from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings
 from meshctl.platforms.aws.change import Change
 
@@ -21,23 +21,33 @@ _CORRECT: Final = (
 # EC2 begins to end the instances of a block 30 minutes before its end (EC2 user guide, "Capacity Blocks for ML"), and
 # a cluster with its first nodes takes about as long to come up.
 _TOO_LATE_S: Final = 3600
+# EC2 takes the machines of a block back so long before its end. Of UltraServers, an hour ("Capacity Blocks for ML" of
+# the EC2 user guide; dev.classmethod.jp, "Instance CB vs UltraServer CB", 2026-02-08).
+_NOTICE_MINUTES: Final = 30
+_ULTRASERVER_NOTICE_MINUTES: Final = 60
+_ULTRASERVERS: Final = ("p6e-", "trn2u.")
+_MARGIN_S: Final = 300  # until the pod that asks for it runs
 _LINUX: Final = "Linux/UNIX"
 
 
 @dataclass(frozen=True)
 class _Use:
-    """The pools of one reservation: `nodes` of one `machine` are to be started, `more` beside those that are up."""
+    """How pools use one reservation: `nodes` of one machine type are to run in it, of which `more` are not up yet."""
 
     reservation: str
     pools: tuple[Pool, ...]
     nodes: int
     more: int
+    adds: bool  # whether the run makes one of the pools, or gives it more nodes
+
+    @property
+    def names(self) -> str:
+        return ", ".join(pool.name for pool in self.pools)
 
     @property
     def words(self) -> str:
         number = f"{self.nodes}" if self.more == self.nodes else f"{self.more} more"
-        names = ", ".join(pool.name for pool in self.pools)
-        return f"{number} x {self.pools[0].machine} for {'pools' if len(self.pools) > 1 else 'pool'} {names}"
+        return f"{number} x {self.pools[0].machine} for {'pools' if len(self.pools) > 1 else 'pool'} {self.names}"
 
 
 def questions(change: Change) -> Iterator[ApiQuestion]:
@@ -53,7 +63,7 @@ def questions(change: Change) -> Iterator[ApiQuestion]:
 
 
 def is_answered(pool: Pool, answers: Mapping[str, ApiAnswer]) -> bool:
-    """Whether the pool goes where its reservation is."""
+    """Whether AWS has said where the pool's reservation is, or that there is none."""
     answer = answers.get(pool.reservation) if pool.reservation else None
     return answer is not None and (not answer.is_refused or answer.code.startswith(_UNKNOWN))
 
@@ -67,34 +77,53 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
 
 
 def _uses(change: Change) -> Iterator[_Use]:
-    reservations = {pool.reservation for pool in (*change.new_pools, *change.growing_pools) if pool.reservation}
-    for reservation in sorted(reservations):
+    added = {pool.reservation for pool in (*change.new_pools, *change.growing_pools) if pool.reservation}
+    blocks = {pool.reservation for pool in change.wanted.pools if pool.market == "capacity-block"}
+    for reservation in sorted(added | blocks):
         pools = tuple(pool for pool in change.wanted.pools if pool.reservation == reservation)
         more = sum(max(change.more_nodes(pool), 0) for pool in pools)
-        yield _Use(reservation, pools, sum(pool.nodes for pool in pools), more)
+        yield _Use(reservation, pools, sum(pool.nodes for pool in pools), more, adds=reservation in added)
 
 
 def _of_reservation(change: Change, use: _Use, answer: ApiAnswer) -> Findings:
     subject = f"capacity/{use.reservation}"
     described = next(iter(answer.content.get("CapacityReservations", ())), None)
     best = "it does not exist" if described is None else _unfit(use, described, answer)
+    if best and not use.adds:
+        reserved = {pool.name: _reserved(change, pool, described, answer) for pool in use.pools} if described else {}
+        return Findings(notes=(f"{use.reservation} of pool {use.names}, which is up: {best}",), reserved=reserved)
     if described is None or best:
         return Findings(gaps=(Gap(subject=subject, wanted=use.words, best=best, hint=_CORRECT),))
     zone = described["AvailabilityZone"]
-    if zone not in change.zones:
+    if zone not in change.zones and use.adds:
         hint = f"add {zone} to the environment's `zones`"
         wanted = f"nodes of pool {use.pools[0].name} in {zone}"
         return Findings(gaps=(Gap(subject=subject, wanted=wanted, best="no subnet there", hint=hint),))
     new = [pool for pool in use.pools if pool in change.new_pools]
-    return Findings(zones={pool.name: (zone,) for pool in new}, notes=tuple(_notes(use, described)))
+    return Findings(
+        zones={pool.name: (zone,) for pool in new},
+        notes=tuple(_notes(change, use, described, answer)),
+        reserved={pool.name: _reserved(change, pool, described, answer) for pool in use.pools},
+    )
+
+
+def _reserved(change: Change, pool: Pool, described: Mapping[str, Any], answer: ApiAnswer) -> ReservedCapacity:
+    start, end = described.get("StartDate"), described.get("EndDate")
+    begins_later = described["State"] == "scheduled" and start is not None
+    return ReservedCapacity(
+        starts=_rfc_3339(start) if begins_later else "",
+        ends=_rfc_3339(end) if end is not None else "",
+        saves_at=_saves_at(change, pool, end, answer) if end is not None else "",
+        placement_group=str(described.get("PlacementGroupArn", "")).rpartition("/")[2],
+    )
 
 
 def _unfit(use: _Use, described: Mapping[str, Any], answer: ApiAnswer) -> str:
-    """Why the pools can't have the reservation; "" where they can."""
+    """Why the pools can't use the reservation; "" if they can."""
     state, end = described["State"], described.get("EndDate")
     if described["InstanceType"] != use.pools[0].machine:
         return f"it is for {described['InstanceType']}"
-    if not described.get("InstancePlatform", _LINUX).startswith("Linux"):
+    if described.get("InstancePlatform", _LINUX) != _LINUX:  # such as "Linux with SQL Server Web"
         return f"it is for {described['InstancePlatform']}"
     if state not in ("active", "scheduled"):
         return f"it is {state}"
@@ -107,20 +136,53 @@ def _unfit(use: _Use, described: Mapping[str, Any], answer: ApiAnswer) -> str:
     return f"{free} of its {total} {'is' if free == 1 else 'are'} free" if free < use.more else ""
 
 
-def _notes(use: _Use, described: Mapping[str, Any]) -> Iterator[str]:
+def _saves_at(change: Change, pool: Pool, end: Any, answer: ApiAnswer) -> str:
+    """When training in a block has to begin to save; "" where none is there that does, and where it is too late."""
+    works = [each for each in change.wanted.workloads if each.pool == pool.name]
+    graces_s = [each.checkpoint.grace_s for each in works if each.is_job and each.checkpoint is not None]
+    if pool.market != "capacity-block" or not graces_s:
+        return ""
+    before_s = 60 * _notice_minutes(pool.machine) + max(graces_s) + _MARGIN_S
+    if answer.seconds_until(end) < before_s:
+        return ""
+    return _rfc_3339(end.fromtimestamp(end.timestamp() - before_s, end.tzinfo))
+
+
+def _notice_minutes(machine: str) -> int:
+    return _ULTRASERVER_NOTICE_MINUTES if machine.startswith(_ULTRASERVERS) else _NOTICE_MINUTES
+
+
+def _notes(change: Change, use: _Use, described: Mapping[str, Any], answer: ApiAnswer) -> Iterator[str]:
     start, end, state = described.get("StartDate"), described.get("EndDate"), described["State"]
     what = f"{described['TotalInstanceCount']} x {described['InstanceType']} in {described['AvailabilityZone']}"
-    pools = ", ".join(pool.name for pool in use.pools)
-    if state == "scheduled":
-        period = f" from {_time(start)} to {_time(end)}" if start and end else ""
-        yield f"{use.reservation} is scheduled ({what}{period}): no node of pool {pools} can start before it begins"
-    elif end is not None:
+    if state == "scheduled" and start:
+        period = f" from {_time(start)} to {_time(end)}" if end else f" from {_time(start)}"
         yield (
-            f"{use.reservation} is active ({what}) until {_time(end)}: EC2 begins to end the nodes of pool {pools} 30"
-            " minutes before"
+            f"{use.reservation} is scheduled ({what}{period}): pool {use.names} starts {_time(start)}, with 0 nodes"
+            f" until then; `meshctl up {change.wanted.environment}` after that brings its nodes up, and with"
+            " --wait-for-capacity it waits for the start"
         )
+    elif end is not None and use.pools[0].market == "capacity-block":
+        yield (
+            f"{use.reservation} is active ({what}) until {_time(end)}: EC2 begins to end the nodes of pool {use.names}"
+            f" {_notice_minutes(described['InstanceType'])} minutes before"
+        )
+        saves_at = {pool.name: _saves_at(change, pool, end, answer) for pool in use.pools}
+        yield from (
+            f"pool {name}: its training saves from {utc_text(moment)} on, as its Jobs are suspended then; the next `up`"
+            " starts them again"
+            for name, moment in saves_at.items()
+            if moment
+        )
+    elif end is not None:
+        yield f"{use.reservation} is active ({what}) until {_time(end)}: from then on its machines may not be replaced"
 
 
 def _time(moment: Any) -> str:
-    """Of a date as EC2 gives it, which is in UTC."""
+    """The moment in words. EC2 gives times in UTC."""
     return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def _rfc_3339(moment: Any) -> str:
+    """Of a date as EC2 gives it, which is in UTC."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

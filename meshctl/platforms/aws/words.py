@@ -82,6 +82,7 @@ TERMS: Final = {
     (NODE_GROUP, "scalingConfig.desiredSize"): "nodes",
     (NODE_GROUP, "scalingConfig.minSize"): "nodes.min",
     (NODE_GROUP, "scalingConfig.maxSize"): "nodes.max",
+    (NODE_GROUP, "emptyUntil"): "no nodes until",
     (NODE_GROUP, "instanceTypes[0]"): "machine",
     (NODE_GROUP, "amiType"): "image of the nodes",
     (NODE_GROUP, "capacityType"): "capacity",

@@ -5,9 +5,22 @@ Inputs are named as the API names them (`name`, `roleArn`, `resourcesVpcConfig`)
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from providers.aws.rows_engine.row import Adopt, Bounded, Call, Context, OneWay, Param, Poll, Row, Setting, Tags
+from providers.aws.rows_engine.row import (
+    Adopt,
+    Bounded,
+    Call,
+    Context,
+    OneWay,
+    Param,
+    Poll,
+    Row,
+    Setting,
+    Tags,
+    Updates,
+)
 
 NOT_FOUND = ("ResourceNotFoundException",)
 TAKEN = ("ResourceInUseException",)
@@ -164,13 +177,33 @@ def _changed_taints(context: Context) -> Any:
 
 
 def _changed_scaling(context: Context) -> Any:
-    """Nothing where the bounds stay: `desiredSize` is moved by whoever scales, and a change of labels is none of it."""
-    new, old = context["inputs"].get("scalingConfig") or {}, context["old_inputs"].get("scalingConfig") or {}
+    """Nothing where the bounds stay: `desiredSize` is moved by whoever scales, and a change of labels is none of it. A
+    group that is to be empty from now on is emptied."""
+    inputs, old_inputs = context["inputs"], context["old_inputs"]
+    new, old = inputs.get("scalingConfig") or {}, old_inputs.get("scalingConfig") or {}
+    if inputs.get(EMPTY_UNTIL) and not old_inputs.get(EMPTY_UNTIL):
+        return new
+    # nodes of a block that start before the group has its new template would start in the old block
+    has_other_version = any(inputs.get(name) != old_inputs.get(name) for name in NODE_VERSION)
+    if old_inputs and has_other_version and inputs.get("capacityType") == BLOCK:
+        return None
     return None if all(new.get(name) == old.get(name) for name in ("minSize", "maxSize")) else new
 
 
+BLOCK = "CAPACITY_BLOCK"
+NODE_VERSION = ("launchTemplate", "version", "releaseVersion")
+# An input of ours: until when a node group has no nodes, as its capacity reservation begins then.
+EMPTY_UNTIL = "emptyUntil"
 NODEGROUP_NAMES: dict[str, Param] = {"clusterName": "parts[0]", "nodegroupName": "parts[1]"}
 NODEGROUP_UPDATE = update_done(name="parts[0]", nodegroupName="parts[1]")
+_UPDATES_OF: dict[str, Param] = {"name": "parts[0]", "nodegroupName": "parts[1]"}
+NODEGROUP_UPDATES = Updates(
+    state="status",
+    running=("UPDATING",),
+    listed=Call("ListUpdates", _UPDATES_OF, path="updateIds", paginate=True),
+    end=replace(NODEGROUP_UPDATE, ok=("Successful", "Failed", "Cancelled"), fail=()),
+    busy=BUSY,
+)
 
 
 def _launch_template(context: Context) -> Any:
@@ -179,6 +212,35 @@ def _launch_template(context: Context) -> Any:
     if not isinstance(template, dict):
         return template
     return {key: template[key] for key in ("id", "name", "version") if key in template}
+
+
+# "When upgrading managed node groups with Capacity Blocks, make sure that the desired size of the node group is set to
+# 0" (EKS user guide, "Create a managed node group with Capacity Blocks for ML"): the block has no room for new nodes.
+def _is_full_block(context: Context) -> bool:
+    live = context["answer"]
+    is_block = live.get("capacityType") == BLOCK
+    return is_block and (live.get("scalingConfig") or {}).get("desiredSize", 0) > 0 and _is_other_version(context)
+
+
+def _no_nodes(context: Context) -> Any:
+    return {**context["answer"]["scalingConfig"], "minSize": 0, "desiredSize": 0}
+
+
+def _is_emptied_block(context: Context) -> bool:
+    inputs, live = context["inputs"], context["answer"]
+    wanted = inputs.get("scalingConfig")
+    is_block = live.get("capacityType") == BLOCK
+    return bool(is_block and wanted and not inputs.get(EMPTY_UNTIL) and wanted != live.get("scalingConfig"))
+
+
+def _is_other_version(context: Context) -> bool:
+    """Whether the nodes are to be of another template, version or image than the group has: an update that was running
+    may have brought them there. What is not described is another."""
+    inputs, live = context["inputs"], context["answer"]
+    wanted = [(live.get(name), inputs.get(name)) for name in ("version", "releaseVersion") if inputs.get(name)]
+    template, live_template = _launch_template(context) or {}, live.get("launchTemplate") or {}
+    wanted += [(live_template.get(name), value) for name, value in template.items()]
+    return any(str(now) != str(then) for now, then in wanted)
 
 
 def pinned_release(context: Context) -> Any:
@@ -203,7 +265,7 @@ NODEGROUP = Row(
     not_found=NOT_FOUND,
     settings=(
         Setting(
-            ("scalingConfig", "labels", "taints", "updateConfig", "nodeRepairConfig"),
+            ("scalingConfig", EMPTY_UNTIL, "labels", "taints", "updateConfig", "nodeRepairConfig"),
             (
                 Call(
                     "UpdateNodegroupConfig",
@@ -215,15 +277,16 @@ NODEGROUP = Row(
                         "updateConfig": "inputs.updateConfig",
                         "nodeRepairConfig": "inputs.nodeRepairConfig",
                     },
-                    transient=BUSY,
-                    patience_s=1800,
+                    tolerate=UNCHANGED,
                 ),
             ),
             wait=NODEGROUP_UPDATE,
         ),
         Setting(
-            ("launchTemplate", "version", "releaseVersion"),
+            NODE_VERSION,
             (
+                Call("DescribeNodegroup", NODEGROUP_NAMES, path="nodegroup"),
+                Call("UpdateNodegroupConfig", {**NODEGROUP_NAMES, "scalingConfig": _no_nodes}, when=_is_full_block),
                 Call("DescribeNodegroup", NODEGROUP_NAMES, path="nodegroup"),
                 Call(
                     "UpdateNodegroupVersion",
@@ -233,8 +296,13 @@ NODEGROUP = Row(
                         "version": "inputs.version",
                         "releaseVersion": pinned_release,
                     },
-                    transient=BUSY,
-                    patience_s=1800,
+                    when=_is_other_version,
+                ),
+                Call("DescribeNodegroup", NODEGROUP_NAMES, path="nodegroup"),
+                Call(
+                    "UpdateNodegroupConfig",
+                    {**NODEGROUP_NAMES, "scalingConfig": "inputs.scalingConfig"},
+                    when=_is_emptied_block,
                 ),
             ),
             wait=NODEGROUP_UPDATE,
@@ -260,8 +328,11 @@ NODEGROUP = Row(
     ),
     broken=("CREATE_FAILED",),
     noise=("modifiedAt",),
+    opaque=(EMPTY_UNTIL,),
     # EKS refuses a desired size outside of the bounds
-    bounded=(Bounded("scalingConfig", "desiredSize", "minSize", "maxSize"),),
+    bounded=(Bounded("scalingConfig", "desiredSize", "minSize", "maxSize", fixed_by=EMPTY_UNTIL),),
+    extra_inputs=(EMPTY_UNTIL,),
+    updates=NODEGROUP_UPDATES,
     # who has renewed the image by hand is not set back: all nodes would be replaced for it
     one_way=(OneWay("releaseVersion"),),
 )

@@ -26,6 +26,8 @@ def _with_live_number(bounded: Bounded, news: Properties, live: Properties) -> P
     new, old = news.get(bounded.input), live.get(bounded.input)
     if not isinstance(new, dict) or not isinstance(old, dict):
         return news
+    if bounded.fixed_by and news.get(bounded.fixed_by) is not None:
+        return news
     now, low, high = old.get(bounded.number), new.get(bounded.low), new.get(bounded.high)
     if not (_is_number(now) and _is_number(low) and _is_number(high)):
         return news

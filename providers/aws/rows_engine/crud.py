@@ -25,6 +25,7 @@ from providers.aws.rows_engine.compare import merged, same
 from providers.aws.rows_engine.diffs import changed_inputs, is_broken
 from providers.aws.rows_engine.live import EXISTS, NOT_IMPLEMENTED, Live, owner_of, tag_list
 from providers.aws.rows_engine.row import SEPARATOR, Call, Hook, Row, Setting
+from providers.aws.rows_engine.running import RunningUpdates, is_reading
 from providers.aws.rows_engine.shapes import described
 from providers.plugin.provider import Created, CreatedNotReady, Found, Host, ProviderError
 from providers.plugin.values import UNKNOWN, Properties
@@ -46,6 +47,7 @@ class Crud:
         self.caller = Caller(clients, cancelled, self._say)
         deadline = time.monotonic() + timeout_s if timeout_s else None
         self.live = Live(row, clients, owner=owner_of(urn), caller=self.caller, say=self._say, deadline=deadline)
+        self.running = RunningUpdates(self.live)
 
     def _say(self, message: str) -> None:
         self.host.status(self.urn, message)
@@ -209,10 +211,12 @@ class Crud:
         try:
             answer: Any = {}
             for call in calls:
-                if call is not None:
-                    answer = self.live.run(call, context | {"answer": answer}) or answer
-            if setting.wait is not None and answer:
-                self.live.poll(setting.wait, context | {"answer": answer})
+                if call is None:
+                    continue
+                result = self.running.after_others(call, context | {"answer": answer})
+                answer = result or answer
+                if setting.wait is not None and result and not is_reading(call):
+                    self.live.poll(setting.wait, context | {"answer": answer})
         except ProviderError as error:
             if not setting.optional or not matches(error, NOT_IMPLEMENTED):
                 raise
@@ -258,7 +262,8 @@ class Crud:
             outputs_now["Tags"] = {
                 key: value for key, value in live.tags(context, description).items() if key != OWNER_TAG
             }
-        if outputs.get(UNFINISHED) or begun:  # its settings and its readiness are the next `update`'s
+        # its settings and its readiness are the next `update`'s, and so is the end of an update that runs
+        if outputs.get(UNFINISHED) or begun or self.running.is_running(description):
             outputs_now[UNFINISHED] = True
         return Found(id, outputs_now, now)
 

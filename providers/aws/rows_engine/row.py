@@ -78,10 +78,10 @@ class Poll:
 class Setting:
     """Inputs that can change in place.
 
-    puts: the calls that set them, in order. clear: unsets when the input goes away (without it, the value stays as it
-    is).
+    puts: the calls that set them, in order; `wait` comes after each that changes something. clear: unsets when the
+    input goes away (without it, the value stays as it is).
     get: reads the (single) input back where the row's description lacks it. unset: codes of `get` that mean "not set".
-    on_create: applied after the create call too (the create call can't set it). wait: after the last put.
+    on_create: applied after the create call too (the create call can't set it).
     """
 
     inputs: tuple[str, ...]
@@ -92,6 +92,22 @@ class Setting:
     on_create: bool = False
     wait: Poll | None = None
     optional: bool = False  # compatible stores may lack it: "not implemented" is tolerated with a warning
+
+
+@dataclass(frozen=True)
+class Updates:
+    """Updates of an object that go on by themselves, one at a time: an interrupted run or a person may have begun one.
+
+    state: path of the description; `running`: what it says meanwhile. listed: the call that lists their ids.
+    end: waits for the end of one, whose id is `answer.update.id`, whatever its end is. busy: codes with which the API
+    refuses a change meanwhile.
+    """
+
+    state: str
+    running: tuple[str, ...]
+    listed: Call
+    end: Poll
+    busy: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -136,12 +152,14 @@ class Adopt:
 @dataclass(frozen=True)
 class Bounded:
     """A number that others may move while the object is up, between two bounds that are ours: `number`, `low` and
-    `high` are members of the input `input`. See `bounded`."""
+    `high` are members of the input `input`. See `bounded`. `fixed_by`: an input with which the number is the
+    program's."""
 
     input: str
     number: str
     low: str
     high: str
+    fixed_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,6 +194,7 @@ class Row:
     derived: more names for the context, computed from the rest of it.
     bounded: numbers that stay as others have set them, as long as they are within the bounds that the program gives.
     one_way: values that stay where others have taken them further than the program, since there is no way back.
+    updates: those that go on by themselves; a change waits for the end of one that runs, and is then made.
     delete_first: a replacement can't exist beside the old one (names, CIDRs).  computed: outputs not in the
     description's shape.
     hook_operations: the API operations that the row's hooks and functions call by themselves.
@@ -210,6 +229,7 @@ class Row:
     derived: Mapping[str, Param] = field(default_factory=dict)
     bounded: tuple[Bounded, ...] = ()
     one_way: tuple[OneWay, ...] = ()
+    updates: Updates | None = None
     delete_first: bool = True
     computed: tuple[str, ...] = ()
     hook_operations: tuple[str, ...] = ()

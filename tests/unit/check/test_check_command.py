@@ -8,18 +8,23 @@ import re
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from meshctl.cli import opened as opening
 from meshctl.cli.check import check
 from meshctl.cli.context import Context
 from meshctl.cli.schema import schema
 from meshctl.errors import DiagnosticsError, ProtectedDataError, UsageError
 from tests.golden_files import Golden
+from tests.unit.stacks.declared_on_aws import example as example_deployment
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "llm-prod"
 INFEASIBLE = Path(__file__).parent / "infeasible"
@@ -153,3 +158,59 @@ def test_commands_are_light_to_import() -> None:
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     heavy = {"pydantic", "yaml", "boto3", "botocore", "pulumi", "grpc", "rich", "httpx"}
     assert heavy.isdisjoint(done.stdout.split())
+
+
+MESH = """
+apiVersion: meshctl/v1
+kind: Mesh
+name: m
+pools: {serve: {nodes: 2, accelerator: {model: H100, count: 8}}}
+"""
+FRANKFURT = """
+apiVersion: meshctl/v1
+kind: Environments
+environments: {e: {provider: aws, region: eu-central-1, zones: [eu-central-1a, eu-central-1b]}}
+"""
+
+
+def test_a1_what_is_up_is_read_from_a_state_in_a_folder_and_only_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table of offers lacks the machine there: a gap, unless it is up."""
+    (tmp_path / "mesh.yaml").write_text(MESH)
+    (tmp_path / "environments.yaml").write_text(FRANKFURT)
+    monkeypatch.chdir(tmp_path)
+    opened = []
+
+    @contextmanager
+    def project(*_: Any) -> Iterator[Any]:
+        opened.append("project")
+        yield SimpleNamespace(
+            as_it_is_up=lambda resolution: resolution.model_copy(
+                update={"gaps": (), "notes": ("it stays",), "deployment": example_deployment()}
+            )
+        )
+
+    monkeypatch.setattr(opening, "opened", project)
+    assert "not offered in eu-central-1" in run(context(tmp_path), "check", "e", code=65)
+    assert opened == []
+    stacks = tmp_path / ".meshctl/state/.pulumi/stacks/m"
+    stacks.mkdir(parents=True)
+    (stacks / "e.json").write_text("{}")
+    assert "it stays" in run(context(tmp_path, verbose=True), "check", "e")
+    assert opened == ["project"]
+
+
+def test_a1_a_state_that_can_not_be_read_leaves_the_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mesh.yaml").write_text(MESH)
+    (tmp_path / "environments.yaml").write_text(FRANKFURT)
+    monkeypatch.chdir(tmp_path)
+    stacks = tmp_path / ".meshctl/state/.pulumi/stacks/m"
+    stacks.mkdir(parents=True)
+    (stacks / "e.json").write_text("{}")
+
+    def broken(*_: Any) -> Any:
+        raise UsageError("no pulumi")
+
+    monkeypatch.setattr(opening, "opened", broken)
+    assert "not offered in eu-central-1" in run(context(tmp_path), "check", "e", code=65)

@@ -14,7 +14,7 @@ from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy import kubeconfig
 from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.guards import preconditions, running_pods
-from meshctl.deploy.teardown import Teardown
+from meshctl.deploy.runs.teardown import Teardown
 from meshctl.errors import DiagnosticsError, ProtectedDataError, UnreachableError
 from meshctl.model.deployment import Block, Deployment, FileSystem, NfsExport, Price
 from meshctl.model.observed import DeployState, Facts, ObservedClaim

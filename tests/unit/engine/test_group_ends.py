@@ -9,7 +9,7 @@ import pytest
 
 from meshctl.deploy import group_ends, volumes_of_pods
 from meshctl.deploy.guards import preconditions, protection
-from meshctl.deploy.teardown import Teardown
+from meshctl.deploy.runs.teardown import Teardown
 from meshctl.model.stack_state import StackState
 from tests.unit.deployments import deployment
 from tests.unit.render.test_groups import grouped

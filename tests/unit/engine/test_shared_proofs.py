@@ -10,7 +10,7 @@ import pytest
 
 from meshctl.deploy import kubeconfig, volumes_of_pods
 from meshctl.deploy.guards import preconditions, shared_proofs
-from meshctl.deploy.teardown import Teardown
+from meshctl.deploy.runs.teardown import Teardown
 from meshctl.engine.events import Recorder
 from meshctl.model.deployment import Deployment, EndpointCertificate
 from meshctl.model.stack_state import StackState

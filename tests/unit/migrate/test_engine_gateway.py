@@ -31,7 +31,7 @@ class Session:
         self.looked.append(self.refresh)
         if len(self.looked) <= self.silent:
             raise UnreachableError("nobody answers")
-        return SimpleNamespace(addresses={})
+        return SimpleNamespace(addresses={}, starts={})
 
 
 def project(session: Any) -> Project:

@@ -12,7 +12,7 @@ import botocore.session
 import pytest
 
 from meshctl.catalog import load_catalog
-from meshctl.errors import UsageError
+from meshctl.errors import InfeasibleError, UsageError
 from meshctl.load import load
 from meshctl.model.deployment import Deployment, Endpoint, EndpointCertificate
 from meshctl.model.questions import InPlace, PolicyScope
@@ -21,6 +21,8 @@ from meshctl.policies import least_policy
 from meshctl.resolve import resolve
 from providers.aws.rows import ALL
 from providers.aws.rows_engine.operations import operations
+from tests.unit.resolve.test_offerings import H100
+from tests.unit.resolve.test_running import mesh_and_files
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples" / "llm-prod"
@@ -110,7 +112,9 @@ def test_every_question_is_allowed_and_names_an_operation_of_the_api() -> None:
     for question in asked:
         operation = iam_actions.operation_of(question.operation)
         assert operation in session.get_service_model(question.service).operation_names
-        assert iam_actions.actions(question.service, [operation]) <= allowed(wanted), question
+        needed = iam_actions.actions(question.service, [operation]) - {"sts:GetCallerIdentity"}  # needs no permission
+        assert needed <= allowed(wanted), question
+    assert {"iam:GetRole", "iam:SimulatePrincipalPolicy"} <= allowed(wanted)  # the questions that follow
 
 
 def test_every_action_is_one_of_its_service_and_none_is_a_wildcard() -> None:
@@ -172,7 +176,7 @@ def test_a_bucket_of_somebody_else_is_used_and_never_changed() -> None:
 
 def test_a_service_makes_its_own_role_where_it_is_used() -> None:
     spot = tuple(pool.model_copy(update={"market": "spot"}) for pool in deployment().pools)
-    services = statements(deployment(pools=spot))["ServiceRoles"]["Condition"]["StringEquals"]["iam:AWSServiceName"]
+    services = statements(deployment(pools=spot))["Linked"]["Condition"]["StringEquals"]["iam:AWSServiceName"]
     assert services == ["eks.amazonaws.com", "eks-nodegroup.amazonaws.com", "fsx.amazonaws.com", "spot.amazonaws.com"]
 
 
@@ -188,3 +192,13 @@ def test_a_platform_without_iam_says_so() -> None:
     other = next(name for name, each in environments.environments.items() if each.provider != "aws")
     with pytest.raises(UsageError, match="has no IAM policies"):
         least_policy(mesh, environments, other)
+
+
+def test_a1_rights_are_the_same_where_the_table_of_offers_lacks_the_machine() -> None:
+    """An environment that is up there wants its policy, too."""
+    mesh, environments = mesh_and_files(H100)
+    assert resolve(mesh, environments, "e", load_catalog(), None).gaps != ()
+    assert least_policy(mesh, environments, "e").document["Statement"]
+    too_much = {**H100, "cpu": {"cores": 9999}}
+    with pytest.raises(InfeasibleError):
+        least_policy(*mesh_and_files(too_much), "e")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import Deployment, Pool
 from meshctl.model.questions import ApiAnswer
 from tests.unit.preflight.asking import (
     H100,
@@ -66,7 +66,7 @@ def test_a8_a_block_that_runs_is_told_with_its_end() -> None:
 
 def test_a8_a_pool_that_is_up_and_grows_asks_for_what_is_still_free() -> None:
     wanted, before = in_block(4), up_as(in_block(2))
-    assert asked(wanted, before) == {RESERVATION: "describe_capacity_reservations", "subnets": "describe_subnets"}
+    assert asked(wanted, before).keys() == {RESERVATION, "subnets", "caller"}
     assert findings(wanted, {RESERVATION: reservation(AvailableInstanceCount=2)}, before).gaps == ()
     [gap] = findings(wanted, {RESERVATION: reservation(AvailableInstanceCount=1)}, before).gaps
     assert (gap.wanted, gap.best) == ("2 more x p5.48xlarge for pool serve", "1 of its 4 is free")
@@ -78,7 +78,9 @@ def test_a8_a_pool_that_is_up_stays_where_it_is() -> None:
 
 
 def test_a8_a_pool_that_shrinks_asks_nothing() -> None:
-    assert asked(in_block(1), up_as(in_block(2))) == {}
+    one, two = ({**in_block(count).pool("serve").model_dump(), "market": "reserved"} for count in (1, 2))
+    wanted, before = (in_block(1).model_copy(update={"pools": (Pool(**pool),)}) for pool in (one, two))
+    assert asked(wanted, up_as(before)) == {}
 
 
 def test_a8_two_pools_of_one_reservation_are_counted_together() -> None:
@@ -89,3 +91,11 @@ def test_a8_two_pools_of_one_reservation_are_counted_together() -> None:
     wanted = wanted.model_copy(update={"pools": (*wanted.pools, twin)})
     [gap] = findings(wanted, {RESERVATION: reservation()}, NOTHING).gaps
     assert gap.wanted == "6 x p5.48xlarge for pools serve, train"
+
+
+@pytest.mark.parametrize("platform", ["Linux with SQL Server Standard", "Red Hat Enterprise Linux", "Windows"])
+def test_a8_a_reservation_for_another_platform_takes_no_node(platform: str) -> None:
+    """A reservation is used by instances of its platform alone, and nodes are `Linux/UNIX`."""
+    [gap] = findings(in_block(2), {RESERVATION: reservation(InstancePlatform=platform)}).gaps
+    assert gap.best == f"it is for {platform}"
+    assert findings(in_block(2), {RESERVATION: reservation(InstancePlatform="Linux/UNIX")}).gaps == ()

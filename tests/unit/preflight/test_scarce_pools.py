@@ -91,6 +91,19 @@ def test_what_time_does_not_mend_stays_the_error_that_it_is(error: ResourcesFail
     assert scarce_pools.explained(mesh(), error) is error
 
 
+def test_a8_a_block_that_ends_while_up_runs_is_named_and_all_else_is_up() -> None:
+    text = TEXT.replace(
+        TEXT[TEXT.index("Insufficient") : TEXT.index(" [code")],
+        "InvalidCapacityReservationState - The capacity reservation 'cr-1' is expired.",
+    )
+    error = failed("pool/serve", text=text)
+    [pool] = scarce_pools.scarce(mesh(), error)
+    ended = scarce_pools.no_capacity(mesh(), [pool], error, {})
+    assert ended.exit_code == 3
+    assert "all else is up" in ended.what
+    assert "The capacity reservation 'cr-1' is expired" in ended.why
+
+
 def test_other_zones_and_machines_are_worth_a_try() -> None:
     """finding A7: from the offerings and the machines that fit, too"""
     answers = offerings(p5_48xlarge="abc", p5e_48xlarge="b")
@@ -99,7 +112,7 @@ def test_other_zones_and_machines_are_worth_a_try() -> None:
     assert machines == "another machine that fits: p5e.48xlarge in us-east-1b"
     assert places(offerings(p5_48xlarge="a"), alternatives=(), zones=("us-east-1a",)) == ()
     assert places({"elsewhere": ApiAnswer(code="UnauthorizedOperation")}) == ()
-    assert places(answers, reservation="cr-1") == ()
+    assert places(answers, reservation="cr-1") == ("another reservation in `capacity` of e: cr-1 has none for it now",)
 
 
 @dataclass

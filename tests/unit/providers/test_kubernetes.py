@@ -10,8 +10,9 @@ from typing import Any, cast
 import pytest
 
 from meshwire.kubernetes import errors
-from providers.kubernetes import apply, checking, config, diffing, kubeconfig, objects, readiness, waiting
+from providers.kubernetes import apply, checking, config, diffing, kubeconfig, objects
 from providers.kubernetes.connection import ApiError
+from providers.kubernetes.waits import readiness, waiting
 from providers.plugin.provider import Kind, ProviderError
 from providers.plugin.values import UNKNOWN, Secret
 

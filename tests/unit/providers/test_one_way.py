@@ -15,7 +15,8 @@ from botocore.exceptions import ClientError
 from meshctl.lab.aws.credentials import Credentials
 from meshctl.lab.aws.ec2 import Ec2
 from meshctl.lab.aws.eks import Eks
-from meshctl.lab.aws.eks.state import Addon, Cluster, Nodegroup
+from meshctl.lab.aws.eks.nodegroup_state import Nodegroup
+from meshctl.lab.aws.eks.state import Addon, Cluster
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import Faults
 from meshctl.lab.aws.fsx import Fsx

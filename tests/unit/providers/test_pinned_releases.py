@@ -29,5 +29,7 @@ def test_c2_a_new_launch_template_brings_no_new_image(
 
 def test_c2_what_runs_is_asked_just_before_the_update() -> None:
     [setting] = [each for each in NODEGROUP.settings if "launchTemplate" in each.inputs]
-    assert [call.operation for call in setting.puts] == ["DescribeNodegroup", "UpdateNodegroupVersion"]
-    assert setting.puts[1].params["releaseVersion"] is pinned_release
+    operations = [call.operation for call in setting.puts]
+    update = operations.index("UpdateNodegroupVersion")
+    assert operations[update - 1] == "DescribeNodegroup"
+    assert setting.puts[update].params["releaseVersion"] is pinned_release

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from meshctl.lab.aws import instance_types, rules
-from meshctl.lab.aws.capacity_blocks import BLOCK
+from meshctl.lab.aws import instance_types, reservations, rules
 from meshctl.lab.aws.errors import ApiError
+from meshctl.lab.aws.reservations import BLOCK
 from meshctl.lab.aws.rules import Rule
 
 Template = Mapping[str, Any]
@@ -57,8 +58,7 @@ class Launch:
 
     @property
     def reservation_id(self) -> str:
-        target = (self.template.get("CapacityReservationSpecification") or {}).get("CapacityReservationTarget") or {}
-        return str(target.get("CapacityReservationId", ""))
+        return reservations.target_of(self.template)
 
 
 def refuse(launch: Launch) -> None:
@@ -155,7 +155,8 @@ def launch_issue(
             " for new nodes",
             rules.FREE_ADDRESSES,
         )
-    if launch.reservation_id:
+    # a group of no nodes may wait for its block ("Capacity Blocks for ML", EKS user guide)
+    if launch.reservation_id and launch.nodes:
         return _reservation_issue(launch, reservations.get(launch.reservation_id))
     if launch.spot and not has_spot_role:
         return could_not_launch(
@@ -223,17 +224,20 @@ def _reservation_issue(launch: Launch, reservation: Mapping[str, Any] | None) ->
             f" the request is {'' if launch.is_of_block else 'not '}{BLOCK}.",
             rules.RESERVATION,
         )
-    if reservation["State"] == "scheduled" and not launch.nodes:
-        return None  # a group of no nodes may wait for its block ("Capacity Blocks for ML", EKS user guide)
     if reservation["State"] != "active":
-        return could_not_launch(
-            f"InvalidCapacityReservationState - {name} is {reservation['State']}.", rules.RESERVATION
-        )
+        return _not_active(reservation, rules.RESERVATION)
     if reservation["InstanceType"] != launch.types[0] or reservation["AvailabilityZone"] not in launch.zones:
         return could_not_launch(
             f"InvalidParameterValue - {name} is for {reservation['InstanceType']} in"
             f" {reservation['AvailabilityZone']}, which does not match the request.",
             rules.RESERVATION,
+        )
+    group = str(reservation.get("PlacementGroupArn", "")).rpartition("/")[2]
+    if group and group != (launch.template.get("Placement") or {}).get("GroupName"):
+        return could_not_launch(
+            f"InvalidParameterValue - {name} was created in the placement group '{group}', which the request does not"
+            " name.",
+            rules.RESERVATION_GROUP,
         )
     if reservation["AvailableInstanceCount"] < launch.nodes:
         return could_not_launch(
@@ -242,6 +246,19 @@ def _reservation_issue(launch: Launch, reservation: Mapping[str, Any] | None) ->
             rules.RESERVATION,
         )
     return None
+
+
+def taken_back(reservation: Mapping[str, Any], now: datetime) -> Issue | None:
+    """Why a node group has no instances in its block at the moment; None where it can have them."""
+    if reservations.has_machines(reservation, now):
+        return None
+    state = reservations.state_at(reservation, now)
+    return _not_active({**reservation, "State": state}, rules.BLOCK_END)
+
+
+def _not_active(reservation: Mapping[str, Any], rule: Rule) -> Issue:
+    name, state = reservation["CapacityReservationId"], reservation["State"]
+    return could_not_launch(f"InvalidCapacityReservationState - The capacity reservation '{name}' is {state}.", rule)
 
 
 def _groups_of(template: Template) -> set[str]:

@@ -11,12 +11,14 @@ from meshctl.lab.aws.ec2 import backend_of
 from meshctl.lab.aws.eks import launch_rules, newer, rollout
 from meshctl.lab.aws.eks.clusters import require_role, subnets_of
 from meshctl.lab.aws.eks.launch_rules import Issue, Launch
-from meshctl.lab.aws.eks.state import Base, Cluster, Nodegroup, arn, log_later, now, soon
+from meshctl.lab.aws.eks.nodegroup_state import Nodegroup
+from meshctl.lab.aws.eks.state import Base, Cluster, arn, log_later, now, soon
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import NO_CAPACITY
 from meshctl.lab.aws.service_roles import has_spot_role
 from meshctl.lab.state import read_json
 
+_NO_ROOM = "Couldn't proceed with upgrade process as new nodes are not joining node group"
 DEFAULT_SCALING = {"minSize": 1, "maxSize": 2, "desiredSize": 2}
 
 
@@ -128,7 +130,10 @@ class Nodegroups(Base):
             {**params, "MaxSize": str(scaling["maxSize"])},
             operation="UpdateNodegroupConfig",
             owner=f"nodegroup/{name}",
-            done=lambda: self.ready_nodes().get(f"{given['clusterName']}/{name}", 0) == scaling["desiredSize"],
+            done=lambda: (
+                nodegroup.lost is not None
+                or self.ready_nodes().get(f"{given['clusterName']}/{name}", 0) == scaling["desiredSize"]
+            ),
         )
         if cluster.updates[update["id"]].failed is None:
             changed = {"scalingConfig": scaling, "labels": labels, "taints": taints, "modifiedAt": now()}
@@ -155,6 +160,9 @@ class Nodegroups(Base):
             owner=f"nodegroup/{name}",
             lasts_s=self._replacement_s(nodegroup),
         )
+        if nodegroup.described["capacityType"] == "CAPACITY_BLOCK" and _desired(nodegroup):
+            cluster.updates[update["id"]].failed = {"code": "NodeCreationFailure", "message": _NO_ROOM}
+            log_later(call.operation, rules.BLOCK_UPDATE, _NO_ROOM)
         if cluster.updates[update["id"]].failed is None:
             nodegroup.described |= {"version": version, "modifiedAt": now(), "releaseVersion": release}
             if chosen:
@@ -175,13 +183,13 @@ class Nodegroups(Base):
 
     def _replacement_s(self, nodegroup: Nodegroup) -> float:
         """`account.json` may say how long a batch takes: {"batchS": 60}."""
-        nodes = int(nodegroup.described["scalingConfig"]["desiredSize"])
+        nodes = _desired(nodegroup)
         batch_s = float(read_json(self.root / "account.json").get("batchS", rollout.BATCH_S))
         return batch_s * rollout.batches(nodes, nodegroup.described["updateConfig"])
 
     def _changeable(self, cluster: Cluster, name: str) -> Nodegroup:
         nodegroup = self._nodegroup(cluster, name)
-        if nodegroup.described["status"] not in ("ACTIVE", "DEGRADED"):
+        if nodegroup.described["status"] not in ("ACTIVE", "DEGRADED", "UPDATING"):
             raise ApiError(
                 "ResourceInUseException",
                 f"Nodegroup cannot be updated as it is currently not in Active State: {nodegroup.described['status']}",
@@ -194,6 +202,10 @@ class Nodegroups(Base):
         if nodegroup is None:
             raise ApiError("ResourceNotFoundException", f"No node group found for name: {name}.", nodegroupName=name)
         return nodegroup
+
+
+def _desired(nodegroup: Nodegroup) -> int:
+    return int(nodegroup.described["scalingConfig"]["desiredSize"])
 
 
 def _launch(region: str, described: dict[str, Any], zones: list[str], template: dict[str, Any]) -> Launch:

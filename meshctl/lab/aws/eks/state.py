@@ -32,12 +32,13 @@ from typing import Any, ClassVar
 
 from moto.core import DEFAULT_ACCOUNT_ID
 
-from meshctl.lab.aws import rules
+from meshctl.lab.aws import reservations, rules
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.control_plane import ControlPlane, ControlPlanes
 from meshctl.lab.aws.credentials import Credentials
 from meshctl.lab.aws.ec2 import Ec2
-from meshctl.lab.aws.eks import launch_rules
+from meshctl.lab.aws.eks import nodegroup_state
+from meshctl.lab.aws.eks.nodegroup_state import Nodegroup
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import Faults
 from meshctl.lab.aws.quotas import Quotas
@@ -63,15 +64,6 @@ class Update:
     owner: str  # "", "nodegroup/NAME" or "addon/NAME"
     done: Callable[[], bool]
     failed: dict[str, Any] | None = None
-
-
-@dataclass
-class Nodegroup:
-    described: dict[str, Any]
-    zones: list[str]
-    template: dict[str, Any]
-    issues: list[dict[str, Any]] = field(default_factory=list)  # why its instances do not launch
-    changes_at: float = 0.0
 
 
 @dataclass
@@ -202,7 +194,7 @@ class Base(Service):
     def free_addresses(self, subnet: Any) -> int:
         """Those that moto counts, less one for each node in the subnet: moto has no instances of node groups."""
         groups = [group for cluster in self.clusters.values() for group in cluster.nodegroups.values()]
-        nodes = sum(_nodes_in(group, subnet.id) for group in groups if not group.issues)
+        nodes = sum(nodegroup_state.nodes_in(group, subnet.id) for group in groups if not group.issues)
         return int(subnet.available_ip_address_count) - nodes
 
     # ---- what happens by itself --------------------------------------------------------------------------------------
@@ -217,8 +209,16 @@ class Base(Service):
         ready = self.ready_nodes()
         replicas: dict[str, dict[str, int]] | None = read_json(self.root / "addons.json").get("addons")
         for name, cluster in list(self.clusters.items()):
+            for update in cluster.updates.values():
+                _settle_update(update)
+            updating = {each.owner for each in cluster.updates.values() if each.described["status"] == "InProgress"}
             for nodegroup_name, nodegroup in list(cluster.nodegroups.items()):
-                if _settled_nodegroup(nodegroup, ready.get(f"{name}/{nodegroup_name}", 0)):
+                reservation = (cluster.region, reservations.target_of(nodegroup.template))
+                issue = nodegroup_state.lose_nodes(nodegroup, self.ec2.reservations.get(reservation), now())
+                if issue is not None:
+                    log_later("CreateNodegroup", issue.rule, issue.message)
+                nodes = ready.get(f"{name}/{nodegroup_name}", 0)
+                if nodegroup_state.settle(nodegroup, nodes, updating=f"nodegroup/{nodegroup_name}" in updating):
                     del cluster.nodegroups[nodegroup_name]
             for addon_name, addon in list(cluster.addons.items()):
                 before = addon.described["status"]
@@ -227,8 +227,6 @@ class Base(Service):
                     del cluster.addons[addon_name]
                 if before != "DEGRADED" == addon.described["status"]:
                     log_later("CreateAddon", rules.ADDON_REPLICAS, f"{addon_name}: {_NO_REPLICAS['message']}")
-            for update in cluster.updates.values():
-                _settle_update(update)
             if _settled_cluster(cluster):
                 self.free(cluster)
                 del self.clusters[name]
@@ -255,7 +253,7 @@ class Base(Service):
             "issuer": described["identity"]["oidc"]["issuer"],
             "vpcId": described["resourcesVpcConfig"]["vpcId"],
             "access": [access for entry in _entries(cluster) for access in self._access(entry)],
-            "nodegroups": {name: _nodegroup_entry(nodegroup) for name, nodegroup in cluster.nodegroups.items()},
+            "nodegroups": {name: nodegroup_state.entry(nodegroup) for name, nodegroup in cluster.nodegroups.items()},
             "addons": {name: _addon_entry(addon.described) for name, addon in cluster.addons.items()},
         }
 
@@ -305,27 +303,6 @@ def _settle_creation(cluster: Cluster) -> None:
         cluster.described |= {"endpoint": plane.endpoint, "certificateAuthority": {"data": plane.ca_data}}
 
 
-def _settled_nodegroup(nodegroup: Nodegroup, ready: int) -> bool:
-    described = nodegroup.described
-    if time.monotonic() < nodegroup.changes_at:
-        return False
-    if described["status"] == "CREATING" and nodegroup.issues:
-        described["status"] = "CREATE_FAILED"
-        described["health"] = {"issues": [{**issue, "resourceIds": described["subnets"]} for issue in nodegroup.issues]}
-    elif described["status"] == "CREATING" and ready >= described["scalingConfig"]["desiredSize"]:
-        described["status"] = "ACTIVE"
-    return bool(described["status"] == "DELETING" and ready == 0)
-
-
-def _nodes_in(nodegroup: Nodegroup, subnet_id: str) -> int:
-    """Its nodes in a subnet, spread evenly, the first subnets having one more."""
-    subnets = nodegroup.described["subnets"]
-    if subnet_id not in subnets:
-        return 0
-    each, more = divmod(int(nodegroup.described["scalingConfig"]["desiredSize"]), len(subnets))
-    return each + int(subnets.index(subnet_id) < more)
-
-
 def _untainted(name: str, cluster: Cluster, ready: dict[str, int]) -> int:
     """Ready nodes that take pods without tolerations."""
     groups = cluster.nodegroups.items()
@@ -368,25 +345,3 @@ def _settle_update(update: Update) -> None:
 
 def _addon_entry(described: dict[str, Any]) -> dict[str, str]:
     return {"version": described["addonVersion"], "configuration": described.get("configurationValues", "")}
-
-
-def _nodegroup_entry(nodegroup: Nodegroup) -> dict[str, Any]:
-    described, template = nodegroup.described, nodegroup.template
-    target = (template.get("CapacityReservationSpecification") or {}).get("CapacityReservationTarget") or {}
-    return {
-        # where there is no capacity no node comes, not even for a moment
-        "desiredSize": 0 if nodegroup.issues else described["scalingConfig"]["desiredSize"],
-        "instanceTypes": described["instanceTypes"] or [template.get("InstanceType", "t3.medium")],
-        "zones": nodegroup.zones,
-        "subnets": described["subnets"],
-        "labels": described["labels"],
-        "taints": described["taints"],
-        "capacityType": described["capacityType"],
-        "amiType": described["amiType"],
-        "version": described["version"],
-        "status": described["status"],
-        "efaInterfaces": launch_rules.efa_interfaces(template),
-        "placementGroup": (template.get("Placement") or {}).get("GroupName", ""),
-        "capacityReservation": target.get("CapacityReservationId", ""),
-        "repairs": bool((described.get("nodeRepairConfig") or {}).get("enabled")),
-    }

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from providers.kubernetes.objects import Json, metadata, name_of
-from providers.kubernetes.readiness import LAST_LINE, condition, part
+from providers.kubernetes.waits.readiness import LAST_LINE, condition, part
 
 MOST_RESTARTS: Final = 5  # about five minutes, with the kubelet's pauses of 10 s that double
 MOST_RESTARTS_BESIDE_JOBS: Final = 10  # about half an hour: a job may be writing what the pod needs

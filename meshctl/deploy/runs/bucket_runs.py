@@ -12,8 +12,8 @@ from typing import Protocol
 
 import stacks.buckets
 from meshctl.changes import Plan
-from meshctl.deploy import plans
 from meshctl.deploy.guards import preconditions, protection
+from meshctl.deploy.runs import plans
 from meshctl.engine.run import StackRun
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from providers.kubernetes.objects import Gvk, Json, metadata, name_of
-from providers.kubernetes.readiness import READY, RULES, Rule, Verdict, asked_rule, condition, part, selector_text
+from providers.kubernetes.waits.readiness import READY, RULES, Rule, Verdict, asked_rule, condition, part, selector_text
 
 LEADER_WORKER_SET: Final = "leaderworkerset.x-k8s.io/v1/LeaderWorkerSet"
 SETTLING_S: Final = 3.0

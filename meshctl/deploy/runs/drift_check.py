@@ -1,8 +1,8 @@
 """Checks for drift before a plan and an `up`: resources that are gone, and fields changed outside meshctl. EDGE.
 
-Called by `session` and `preview`. AWS resources are read by their provider, in one refresh of the engine. Kubernetes
-objects come from `ownership`, which has read them with one list call for each kind. Secrets are read by their provider
-as well, so that nothing else sees their values.
+Called by `environment_plan`, `environment_up` and `preview`. AWS resources are read by their provider, in one refresh
+of the engine. Kubernetes objects come from `ownership`, which has read them with one list call for each kind. Secrets
+are read by their provider as well, so that nothing else sees their values.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Makes a `Plan` from the steps of a preview or a run: changes by subject, cost, data at risk and notes. PURE.
 
-Called by `preview`, by `session` after an `up`, and by `bucket_runs`.
+Called by `preview`, by `environment_up`, and by `bucket_runs`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from meshctl.changes import Change, Plan, certificates, changed_groups, endpoint_access, group, roll_outs, storage
+from meshctl.changes import (
+    Change,
+    Plan,
+    block_updates,
+    certificates,
+    changed_groups,
+    endpoint_access,
+    group,
+    roll_outs,
+    storage,
+)
 from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Step, subject_of
 from meshctl.model import object_names
@@ -48,6 +58,7 @@ def plan_of_preview(
     """
     notes = [*more_notes, *_of_adopted_storage(deployment), *storage.notes(steps)]
     notes += roll_outs.notes(deployment, steps)
+    notes += block_updates.notes(before, deployment, steps)
     notes += _of_changed_workloads(deployment, steps)
     notes += endpoint_access.notes(before, deployment)
     notes += changed_groups.notes(before, deployment)

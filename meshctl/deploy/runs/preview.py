@@ -1,6 +1,6 @@
 """Puts together the plan of a preview: the engine's steps, drift, DNS records, data at risk, and notes. EDGE.
 
-Called by `session.plan` once everything has been read. It runs the engine again only when drift changes what an `up`
+Called by `environment_plan` once everything has been read. It runs the engine again only if drift changes what an `up`
 would do.
 """
 
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from meshctl.changes import Plan, endpoint_access
 from meshctl.changes.steps import Step
-from meshctl.deploy import drift_check, plans
-from meshctl.deploy.drift_check import DriftCheck
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.guards import protection
 from meshctl.deploy.jobs import finished_jobs, gone_jobs
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
+from meshctl.deploy.runs import drift_check, plans
+from meshctl.deploy.runs.drift_check import DriftCheck
 from meshctl.dns import records
 from meshctl.engine.run import StackRun
 from meshctl.model.deployment import Deployment

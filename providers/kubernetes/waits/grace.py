@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from providers.kubernetes.objects import Json, metadata
-from providers.kubernetes.readiness import part, timeout_s
+from providers.kubernetes.waits.readiness import part, timeout_s
 
 DEFAULT_GRACE_S: Final = 30.0  # the API server's own, where a pod names none
 MARGIN_S: Final = 120.0  # beyond the grace period: the kubelet's last report, volumes, garbage collection

@@ -1,6 +1,6 @@
 """Writes the kubeconfig context of a new cluster as soon as it exists, while `up` still waits for its nodes. EDGE.
 
-Used by `session` around an `up`, so that kubectl can show why the `up` waits or fails. Nothing depends on the context:
+Used by `environment_up`, so that kubectl can show why the `up` waits or fails. Nothing depends on the context:
 if it can't be written, the run goes on, and `up` writes it again at its end.
 """
 

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from providers.kubernetes import crash_loops, groups, objects, readiness
+from providers.kubernetes import objects
 from providers.kubernetes.api import Api, NoMatchError
 from providers.kubernetes.connection import ApiError
-from providers.kubernetes.crash_loops import CrashLoops
 from providers.kubernetes.objects import Gvk, Json
-from providers.kubernetes.readiness import READY, Verdict
+from providers.kubernetes.waits import crash_loops, groups, readiness
+from providers.kubernetes.waits.crash_loops import CrashLoops
+from providers.kubernetes.waits.readiness import READY, Verdict
 from providers.plugin.provider import ProviderError
 
 FIRST_PAUSE_S: Final = 0.1

@@ -1,6 +1,6 @@
 """The Pulumi program of an environment: what a run declares, once the state and the live objects were read. EDGE.
 
-Called by `session` inside a run of the engine.
+Called by `stack_runs` inside a run of the engine.
 """
 
 from __future__ import annotations

@@ -1,0 +1,80 @@
+"""A capacity block that has not begun, and the next one that has: the pool waits without nodes, then it has them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.faults.small_mesh import ENVIRONMENTS, MESH, small
+from tests.lab_fixture import RunningLab
+
+pytestmark = pytest.mark.lab
+__all__ = ["small"]
+
+POOL = """
+  train: {role: training, nodes: 2, capacity: reserved, accelerator: {model: H100, count: 8}}
+storage:
+"""
+WORKLOADS = """
+  asks:
+    kind: service
+    pool: train
+    replicas: 1
+    image: ghcr.io/acme/site:1.0
+    ports: {http: 8080}
+    resources: {accelerators: 8}
+  learns:
+    kind: training
+    pool: train
+    nodes: 1
+    image: ghcr.io/acme/learn:1.0
+    resources: {accelerators: 8}
+    mounts: {assets: {path: /ckpt}}
+    checkpoint: {storage: assets, grace: 2m}
+"""
+
+
+def bought(small: RunningLab, starts_in_h: float) -> dict[str, Any]:
+    """A block of two machines for a day."""
+    ec2 = small.boto3("ec2")
+    wanted = {"InstanceType": "p5.48xlarge", "InstanceCount": 2, "CapacityDurationHours": 24}
+    start = datetime.now(UTC) + timedelta(hours=starts_in_h)
+    [offered, *_] = ec2.describe_capacity_block_offerings(**wanted, StartDateRange=start)["CapacityBlockOfferings"]
+    made = ec2.purchase_capacity_block(
+        CapacityBlockOfferingId=offered["CapacityBlockOfferingId"], InstancePlatform="Linux/UNIX"
+    )
+    return dict(made["CapacityReservation"])
+
+
+def use(small: RunningLab, block: dict[str, Any]) -> None:
+    zone = block["AvailabilityZone"]
+    other = next(each for each in ("us-east-1a", "us-east-1b") if each != zone)
+    own = f"zones: [{zone}, {other}], capacity: {{blocks: [{block['CapacityReservationId']}]}}"
+    text = ENVIRONMENTS.replace("zones: [us-east-1a, us-east-1b]", own)
+    (small.folder / "environments.yaml").write_text(text)
+
+
+def test_a8_a_pool_waits_for_its_block_and_gets_its_nodes_in_the_next_one(small: RunningLab) -> None:
+    (small.folder / "mesh.yaml").write_text(MESH.replace("\nstorage:\n", POOL) + WORKLOADS)
+    use(small, bought(small, starts_in_h=1))
+    up = small.meshctl("--output", "json", "up", "aws-east", "--yes", timeout_s=500)
+    assert set(json.loads(up.stdout)["waiting"]) == {"asks", "learns"}
+    eks = small.boto3("eks")
+    [cluster] = eks.list_clusters()["clusters"]
+
+    def scaling() -> dict[str, int]:
+        group: dict[str, Any] = eks.describe_nodegroup(clusterName=cluster, nodegroupName="train")["nodegroup"]
+        return dict(group["scalingConfig"])
+
+    assert scaling() == {"minSize": 0, "maxSize": 2, "desiredSize": 0}
+    status = small.json("status", "aws-east")["environments"]["aws-east"]
+    assert status["state"] == "up"
+    assert [pool["starts"] != "" for pool in status["pools"]] == [False, True]
+    use(small, bought(small, starts_in_h=-1))
+    up = small.meshctl("--output", "json", "up", "aws-east", "--yes", timeout_s=500)
+    assert "waiting" not in json.loads(up.stdout)
+    assert scaling() == {"minSize": 2, "maxSize": 2, "desiredSize": 2}
+    assert small.json("plan", "aws-east")["changes"] == []

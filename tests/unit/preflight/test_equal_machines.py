@@ -1,0 +1,120 @@
+"""Machine types of the same shape that a new node group may start too, where EC2 has none of its own type."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from meshctl.catalog import Machine, load_catalog
+from meshctl.deploy.guards import running_machines
+from meshctl.lab.aws.eks import launch_rules
+from meshctl.lab.aws.errors import ApiError
+from meshctl.model.deployment import Deployment, Pool
+from meshctl.model.questions import ApiAnswer, InPlace
+from meshctl.platforms.aws import equal_machines
+from tests.unit.preflight.asking import NOTHING, aws, deployment, findings, up_as
+from tests.unit.stacks.declared_on_aws import declared, example
+
+WEB = {"web": {"nodes": 2, "cpu": {"cores": 4, "memory": "16GiB"}}}
+ZONES = ("us-east-1a", "us-east-1b")
+OWN, OTHER = "m6i.xlarge", "m7i.xlarge"
+
+
+def web() -> Deployment:
+    return deployment(WEB)
+
+
+def offers(**letters: str) -> dict[str, ApiAnswer]:
+    rows = [
+        {"InstanceType": name.replace("_", "."), "Location": f"us-east-1{letter}"}
+        for name, each in letters.items()
+        for letter in each
+    ]
+    return {"offerings": ApiAnswer({"InstanceTypeOfferings": rows})}
+
+
+def machines() -> dict[str, Machine]:
+    return {machine.name: machine for machine in load_catalog().machines["aws"]}
+
+
+def test_finding_a7_a_new_pool_may_have_another_machine_of_its_shape() -> None:
+    wanted = web()
+    assert wanted.pool("web").machine == OWN
+    [question] = [each for each in aws().questions(wanted, NOTHING) if each.name == "offerings"]
+    assert question.arguments["Filters"] == [{"Name": "instance-type", "Values": [OWN, OTHER]}]
+    made = findings(wanted, offers(m6i_xlarge="ab", m7i_xlarge="ab"))
+    assert made.placed(wanted).pool("web").equal_machines == (OTHER,)
+    assert f"pool web: where EC2 has no {OWN}, its nodes are {OTHER}, of the same shape" in made.notes
+
+
+@pytest.mark.parametrize("answers", [offers(m6i_xlarge="ab", m7i_xlarge="a"), {"offerings": ApiAnswer(code="Denied")}])
+def test_finding_a7_not_one_that_a_zone_of_it_lacks_nor_one_that_nobody_knows_of(answers: dict[str, ApiAnswer]) -> None:
+    wanted = web()
+    assert findings(wanted, answers).placed(wanted).pool("web").equal_machines == ()
+
+
+def test_finding_a7_of_the_zones_that_the_pool_goes_to() -> None:
+    wanted = web()
+    made = findings(wanted, offers(m6i_xlarge="a", m7i_xlarge="a")).placed(wanted).pool("web")
+    assert (made.zones, made.equal_machines) == (ZONES[:1], (OTHER,))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"verified": False},
+        {"memory_gib": 32.0},
+        {"cpu_cores": 8},
+        {"arch": "arm64"},
+        {"scratch_gb": 100.0},
+        {"pods": 10},
+        {"quota_code": "L-1"},
+        {"gpu_model": "T4", "gpu_count": 1},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_finding_a7_another_shape_is_none_of_its_machines(changes: dict[str, Any]) -> None:
+    wanted, catalog = web(), machines()
+    assert equal_machines.candidates(wanted.pool("web"), (), catalog) == (OTHER,)
+    catalog[OTHER] = replace(catalog[OTHER], **changes)
+    assert equal_machines.candidates(wanted.pool("web"), (), catalog) == ()
+
+
+def test_finding_a7_nodes_that_depend_on_their_type_have_one() -> None:
+    pool, catalog = web().pool("web"), machines()
+    assert equal_machines.candidates(pool.model_copy(update={"reservation": "cr-1"}), (), catalog) == ()
+    picky = [
+        each.model_copy(update={"pool": "web", "pod": {"nodeSelector": {"a": "b"}}}) for each in example().workloads
+    ]
+    assert equal_machines.candidates(pool, picky[:1], catalog) == ()
+    efa = example().pool("train").fabric
+    assert efa is not None
+    assert efa.kind == "efa"
+    assert equal_machines.candidates(pool.model_copy(update={"fabric": efa}), (), catalog) == ()
+
+
+def test_finding_a7_a_group_that_is_up_keeps_its_types() -> None:
+    wanted = web()
+    new = findings(wanted, offers(m6i_xlarge="ab", m7i_xlarge="ab")).placed(wanted)
+    older = up_as(wanted)  # as a version before made it
+    assert running_machines.with_running_machines(new, older).pool("web").equal_machines == ()
+    assert running_machines.with_running_machines(wanted, up_as(new)).pool("web").equal_machines == (OTHER,)
+    assert running_machines.with_running_machines(new, InPlace()) is new
+
+
+def test_finding_a7_the_group_names_all_of_them_its_own_first() -> None:
+    wanted = example()
+    web = wanted.pool("web").model_copy(update={"equal_machines": (OTHER,)})
+    wanted = wanted.model_copy(update={"pools": tuple(web if each.name == "web" else each for each in wanted.pools)})
+    groups = declared(wanted).inputs
+    assert groups["pool/web:nodegroup"]["instanceTypes"] == [web.machine, OTHER]
+    assert groups["pool/train:nodegroup"]["instanceTypes"] == ["p5.48xlarge"]
+
+
+def test_a_mix_of_architectures_is_refused_by_the_lab_as_by_eks() -> None:
+    pool: Pool = web().pool("web")
+    launch = launch_rules.Launch("us-east-1", (OWN, "m7g.xlarge"), ZONES[:1], 1, {}, pool.ami_type)
+    with pytest.raises(ApiError, match="not valid for AMI type"):
+        launch_rules.refuse(launch)
