@@ -118,7 +118,7 @@ def test_what_has_a_name_is_named() -> None:
     ]
     assert of["PassRoles"]["Resource"] == "arn:aws:iam::123456789012:role/llm-prod-aws-east-*"
     assert "eks.amazonaws.com" in of["PassRoles"]["Condition"]["StringEquals"]["iam:PassedToService"]
-    assert of["RolePolicies"]["Condition"] == {"ArnLike": {"iam:PolicyARN": "arn:aws:iam::aws:policy/*"}}
+    assert of["Attach"]["Condition"] == {"ArnLike": {"iam:PolicyARN": "arn:aws:iam::aws:policy/*"}}
     assert of["Logs"]["Resource"][0].endswith(":log-group:/aws/eks/llm-prod-aws-east/cluster")
     assert of["Names"]["Resource"] == ["arn:aws:route53:::change/*", "arn:aws:route53:::hostedzone/Z1"]
     assert of["StateObjects"]["Resource"] == "arn:aws:s3:::team-state/*"
@@ -158,7 +158,7 @@ def test_a_bucket_of_somebody_else_is_used_and_never_changed() -> None:
 
 def test_a_service_makes_its_own_role_where_it_is_used() -> None:
     spot = tuple(pool.model_copy(update={"market": "spot"}) for pool in deployment().pools)
-    services = statements(deployment(pools=spot))["ServiceRoles"]["Condition"]["StringEquals"]["iam:AWSServiceName"]
+    services = statements(deployment(pools=spot))["Linked"]["Condition"]["StringEquals"]["iam:AWSServiceName"]
     assert services == ["eks.amazonaws.com", "eks-nodegroup.amazonaws.com", "fsx.amazonaws.com", "spot.amazonaws.com"]
 
 
