@@ -104,10 +104,11 @@ class Project:
         return resolve(self.mesh, self.environments, resolution.environment, self.catalog, facts, served=served, up=up)
 
     def _served_apis(self, environment: str) -> tuple[str, ...]:
-        """What an existing cluster serves in which nodes are made; it is asked only if the mesh has groups of pods or
-        metrics."""
+        """What an existing cluster serves in which nodes are made; it is asked only if the mesh has groups of pods,
+        metrics, or replicas that follow load."""
         uses_some = any(
-            workloads.nodes_per_replica(each) > 1 or each.metrics is not None for each in self.mesh.workloads.values()
+            workloads.nodes_per_replica(each) > 1 or each.metrics is not None or each.scale is not None
+            for each in self.mesh.workloads.values()
         )
         access = self.access(environment) if uses_some else None
         return clusters.served(access) if access is not None else ()
@@ -145,7 +146,7 @@ class Project:
         if registry.platform(resolution.deployment.provider).preflight is None:
             return resolution
         in_place = pools_in_place.in_place(self.session.state(environment))
-        findings = preflight.ask(resolution.deployment, in_place)
+        findings = preflight.ask(resolution.deployment, in_place).of_a_plan()
         placed = findings.placed(resolution.deployment)
         return resolution.model_copy(
             update={

@@ -204,7 +204,10 @@ def _put(inputs: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     inner = inputs
     for key in path[:-1]:
         inner = inner[key]
-    inner[path[-1]] = value
+    if value is None:  # it belongs to another program
+        inner.pop(path[-1], None)
+    else:
+        inner[path[-1]] = value
 
 
 def _filled(value: Any, late: Mapping[str, pulumi.Input[Any]]) -> Any:

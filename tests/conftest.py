@@ -12,11 +12,12 @@ from collections.abc import Iterator
 import pytest
 
 from meshctl import secret_variables
-from tests.folders import in_a_lab, in_memory
+from tests.folders import in_a_lab
 
 pytest_plugins = [
     "tests.time_limits",
     "tests.left_behind",
+    "tests.left_open",
     "tests.order",
     "tests.shards",
     "tests.golden_files",
@@ -27,17 +28,12 @@ pytest_plugins = [
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Warnings are errors (pyproject.toml) where a test fails in seconds. A warning of the Pulumi or AWS SDK, on some
-    interpreter to come, does not end a test that takes minutes: it is listed.
-
-    What is only noticed when it is thrown away, as an open socket, is an error where tests in memory run alone
-    (`nox -s unit`): in a process that has worked with an engine before, it may be another test's.
+    interpreter to come, does not end a test that takes minutes: it is listed. What was left open is a failure of the
+    whole run there (`tests.left_open`).
     """
-    alone = all(in_memory(item.path) for item in items)
     for item in items:
         if in_a_lab(item.path):
             item.add_marker(pytest.mark.filterwarnings("default"))
-        elif alone:
-            item.add_marker(pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning"))
 
 
 @pytest.fixture(autouse=True)

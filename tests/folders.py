@@ -11,8 +11,3 @@ _WITH_A_LAB = (TESTS / "integration", TESTS / "faults")
 def in_a_lab(test_file: Path) -> bool:
     """Whether the file's tests run against the lab, and take minutes."""
     return any(test_file.is_relative_to(folder) for folder in _WITH_A_LAB)
-
-
-def in_memory(test_file: Path) -> bool:
-    """Whether the file's tests start no engine and no server of others."""
-    return test_file.is_relative_to(TESTS / "unit")

@@ -50,10 +50,10 @@ class Twin:
         return f"http://127.0.0.1:{self.ports['store_cw']}"
 
     def start(self, name: str, *command: str) -> None:
-        log = (self.root / "logs" / f"{name}.log").open("ab")
-        self.processes[name] = subprocess.Popen(
-            [sys.executable, "-m", *command], stdout=log, stderr=log, stdin=subprocess.DEVNULL
-        )
+        with (self.root / "logs" / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", *command], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
 
     def start_part(self, name: str) -> None:
         self.start(name, f"meshctl.lab.{name}", "--lab", str(self.root))
@@ -181,7 +181,7 @@ def up(twin: Twin) -> None:
     for part in ("stores", "pods", "network"):
         twin.start_part(part)
     twin.start("aws", "moto.server", "-H", "127.0.0.1", "-p", str(ports["aws"]))
-    clusters.start(lab, PLANE, ports)
+    twin.processes["supervisor"] = clusters.start(lab, PLANE, ports)
     wait_until(lambda: stores.healthy(ports["store_cw"]))
     wait_until(lambda: all(listens(ports[name]) for name in ("aws", "dns")))
     prepare(twin)

@@ -32,8 +32,10 @@ _BY_ID = {
     "fsx:FileSystem": "aws_fsx_lustre_file_system",
     "efs:FileSystem": "aws_efs_file_system",
     "efs:MountTarget": "aws_efs_mount_target",
+    "acm:Certificate": "aws_acm_certificate",
     "route53:HealthCheck": "aws_route53_health_check",
 }
+WAITS = ("acm:IssuedCertificate",)  # for another resource: nothing of AWS
 # For those whose id of ours has several parts: how the provider joins them
 _JOINED = {
     "ec2:Route": ("aws_route", "_"),
@@ -79,6 +81,8 @@ def _imports(resource: Mapping[str, Any]) -> list[Import]:
     type_, id_ = resource["type"].removeprefix("meshaws:"), str(resource["id"])
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", resource["urn"].split("::", 3)[3])
     parts = id_.split("|")
+    if type_ in WAITS:
+        return []
     if type_ in _RULES:  # one resource of ours holds all rules of a direction
         rules = parts[1:]
         return [Import(_RULES[type_], f"{name}-{number}", rule) for number, rule in enumerate(rules)]

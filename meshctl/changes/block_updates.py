@@ -1,6 +1,6 @@
 """What a plan says of pools in capacity blocks whose nodes it replaces: all of them go first. PURE.
 
-Called by `meshctl.deploy.plans`. A block has no room for new nodes beside those that are up.
+Called by `meshctl.deploy.runs.plans`. A block has no room for new nodes beside those that are up.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a plan says of endpoints that get another load balancer: of other access, or of another workload. PURE.
 
-Called by `meshctl.deploy.plans`, and by `meshctl.deploy.preview` for their addresses. A load
+Called by `meshctl.deploy.runs.plans`, and by `meshctl.deploy.runs.preview` for their addresses. A load
 balancer that is reached from outside can't become one that is not, so the endpoint gets another one.
 """
 

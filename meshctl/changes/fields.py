@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from meshctl.changes import group_words, leader_worker_sets, probe_words, security
+from meshctl.changes import group_words, leader_worker_sets, probe_words, scale_words, security
 from meshctl.changes.field_change import EPHEMERAL, FILES_ROLL_OUT, LATER, ORDER, ROLL_OUT, FieldChange
 from meshctl.changes.steps import PropertyChange, Step
 from meshctl.model import job_order, pod_files, pod_groups, pod_networks
@@ -40,6 +40,7 @@ _TERMS = {
     ("kubernetes:batch/v1:Job", "spec.completions"): "nodes",
     ("kubernetes:apps/v1:", "spec.replicas"): "replicas",
     (leader_worker_sets.LEADER_WORKER_SET, "spec.replicas"): "replicas",
+    **scale_words.TERMS,
     (leader_worker_sets.LEADER_WORKER_SET, leader_worker_sets.SIZE): "nodes",
     ("kubernetes:apps/v1:Deployment", "spec.strategy.rollingUpdate.maxSurge"): ORDER,
     ("kubernetes:core/v1:Service", f'spec.selector["{pod_groups.ROLE_LABEL}"]'): "pods that get requests",
@@ -122,6 +123,9 @@ _NAMED: tuple[tuple[str, str, str, Callable[[Mapping[str, Any]], Any]], ...] = (
 
 def fields(step: Step) -> list[FieldChange]:
     """What the step changes, each thing once, in the order of its properties."""
+    of_scaler = scale_words.of_scaler(step)
+    if of_scaler is not None:
+        return [FieldChange(*change) for change in of_scaler]
     changes: list[FieldChange] = []
     for view in leader_worker_sets.views(step):
         for change in view.properties:
@@ -139,7 +143,7 @@ def _parts(step: Step, change: PropertyChange) -> list[PropertyChange]:
 
 
 def _of(step: Step, change: PropertyChange) -> list[FieldChange]:
-    if _HIDDEN.search(change.path):
+    if _HIDDEN.search(change.path) or scale_words.is_said_elsewhere(step, change.path):
         return []
     for path, term, key, value in _NAMED:
         if change.path == path or change.path.startswith((f"{path}[", f"{path}.")):
@@ -180,6 +184,7 @@ def _of_container(step: Step, change: PropertyChange) -> list[FieldChange] | Non
 def _in_own_words(step: Step, change: PropertyChange) -> list[FieldChange] | None:
     """Of a property that is said in words of its own; None for others."""
     size = group_words.size(change.path, *(value_at(inputs, "spec") for inputs in (step.old, step.new)))
+    size = size or scale_words.replicas(change.path, step.old, step.new)
     if size is not None:
         return [FieldChange(*size)]
     for path, (term, in_words) in _IN_WORDS.items():

@@ -129,7 +129,7 @@ def group(
     return Plan(
         environment=environment,
         digest=digest,
-        changes=tuple(sorted([*changes, *extra], key=lambda change: _order(change.subject))),
+        changes=tuple(sorted(_joined([*extra, *changes]), key=lambda change: _order(change.subject))),
         counts=counts,
         hourly_usd_before=hourly_usd_before,
         hourly_usd_after=hourly_usd_after,
@@ -137,6 +137,22 @@ def group(
         notes=notes,
         outside=_outside(drift),
     )
+
+
+def _joined(changes: Iterable[Change]) -> list[Change]:
+    """One change for each subject: the name of an endpoint and its certificate are in two stacks."""
+    by_subject: dict[str, Change] = {}
+    for change in changes:
+        first = by_subject.get(change.subject)
+        by_subject[change.subject] = change if first is None else _both(first, change)
+    return list(by_subject.values())
+
+
+def _both(first: Change, second: Change) -> Change:
+    action: Action = first.action if first.action == second.action else "update"
+    fields_ = (*first.fields, *second.fields)
+    summary = f"{first.summary}, {second.summary}"
+    return Change(first.subject, action, summary, fields_, (*first.resources, *second.resources))
 
 
 def _outside(drift: Iterable[Step]) -> tuple[Change, ...]:

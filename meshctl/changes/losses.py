@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from meshctl.changes.steps import Step
+from meshctl.model import scaling
 from meshctl.model.deployment import Deployment
 from meshctl.model.resource_types import BUCKET, NAMESPACE
 from meshctl.model.stack_state import Resource, StackState
@@ -232,7 +233,9 @@ def _claims_of_state(own: Mapping[str, Resource], sets: Iterable[Resource]) -> I
         inputs = stateful_set.inputs
         for claim in inputs["spec"].get("volumeClaimTemplates") or ():
             first = int((inputs["spec"].get("ordinals") or {}).get("start") or 0)
-            for pod in range(first, first + int(inputs["spec"].get("replicas") or 1)):
+            # load may have brought more pods than declared, whose claims stay when they go
+            most = scaling.most_of(inputs["metadata"].get("annotations"))
+            for pod in range(first, first + max(int(inputs["spec"].get("replicas") or 1), most)):
                 name = f"{claim['metadata']['name']}-{inputs['metadata']['name']}-{pod}"
                 yield Volume(name, size=str(claim["spec"]["resources"]["requests"]["storage"]))
 

@@ -1,6 +1,6 @@
 """What a plan says of roll-outs: which workload is left without a pod meanwhile. PURE.
 
-Called by `meshctl.deploy.plans`. Only of workloads whose pods the plan replaces, or whose way of replacing them it
+Called by `meshctl.deploy.runs.plans`. Only of workloads whose pods the plan replaces, or whose way of replacing them it
 changes; `meshctl check -v` says it of all.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from meshctl.changes import scale_words
 from meshctl.changes.leader_worker_sets import GROUPS, LEADER_WORKER_SET
 from meshctl.changes.steps import Step, subject_of
 from meshctl.model import roll_outs
@@ -27,5 +28,7 @@ def notes(deployment: Deployment, steps: Iterable[Step]) -> list[str]:
 
 def _is_concerned(step: Step) -> bool:
     changes = any(change.path.startswith(_CONCERNED) for change in step.properties)
+    if scale_words.of_scaler(step) is not None:  # its pod gets no requests
+        return False
     # groups are made anew, what else serves is changed in place
     return step.type in _SERVERS and step.action in ("update", "replace") and changes

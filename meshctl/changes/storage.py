@@ -1,6 +1,6 @@
 """What a plan says of storage beside its resources: what becomes ephemeral or lasting, what pods leave behind. PURE.
 
-Called by `meshctl.deploy.plans` for `group`.
+Called by `meshctl.deploy.runs.plans` for `group`.
 """
 
 from __future__ import annotations

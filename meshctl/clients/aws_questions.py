@@ -42,57 +42,79 @@ def ask(
         return {}
     request = AwsRequest("AWS", profile, "`aws sts get-caller-identity` must work", failure=CredentialsError)
     with aws_errors.translate_errors(request):
-        session = aws_session(profile, region)
+        asking = _Asking(aws_session(profile, region), timeout_s)
+        asking.ask(all_questions)
+        if error := asking.error():
+            raise error
+        return asking.answers
+
+
+class _Asking:
+    """Questions that are being asked, and their answers so far. Used by one thread, which starts those that ask."""
+
+    def __init__(self, session: Any, timeout_s: float) -> None:
+        self.answers: dict[str, ApiAnswer] = {}
+        self._session = session
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._deadline = time.monotonic() + timeout_s
+        self._waiting: SimpleQueue[_Question] = SimpleQueue()
+        self._answered: SimpleQueue[tuple[ApiQuestion, ApiAnswer, Exception | None]] = SimpleQueue()
+        # of questions that could as well be a fault of the keys or the network
+        self._errors: dict[str, Exception] = {}
+
+    def ask(self, questions: tuple[ApiQuestion, ...]) -> None:
+        unanswered = self._start(questions)
+        while unanswered:
+            try:
+                question, answer, error = self._answered.get(timeout=max(self._deadline - time.monotonic(), 0))
+            except Empty:
+                return
+            unanswered -= 1
+            self.answers[question.name] = answer
+            if error is not None:
+                self._errors[question.name] = error
+            elif question.then is not None:
+                unanswered += self._start(question.then(answer))
+
+    def error(self) -> Exception | None:
+        """Where AWS answered nothing at all: what it says of the keys, or else why."""
+        answers = (answer for name, answer in self.answers.items() if name not in self._errors)
+        if any(answer.code != NO_ANSWER for answer in answers):
+            return None
+        errors = sorted(self._errors.values(), key=lambda each: isinstance(each, _UNANSWERED))
+        return next(iter(errors), None)
+
+    def _start(self, questions: tuple[ApiQuestion, ...]) -> int:
         # made one after the other: a session is not for several threads, its clients are
-        places = {(each.service, each.region) for each in all_questions}
-        clients: dict[tuple[str, str], Any] = {
-            (service, place): session.create_client(service, region_name=place or None, config=_CONFIG)
-            for service, place in sorted(places)
-        }
-        asking = [(each, clients[each.service, each.region]) for each in all_questions]
-        answers, errors = _answers(asking, timeout_s)
-        if errors and len(errors) == len(answers):
-            raise next(iter(errors.values()))
-        return answers
+        for place in sorted({(each.service, each.region) for each in questions} - self._clients.keys()):
+            service, region = place
+            self._clients[place] = self._session.create_client(service, region_name=region or None, config=_CONFIG)
+        for question in questions:
+            self.answers[question.name] = ApiAnswer(code=NO_ANSWER)
+            self._waiting.put((question, self._clients[question.service, question.region]))
+        for _ in range(min(_AT_ONCE, len(questions))):
+            # daemons: a call that hangs does not hold up the end of the program
+            threading.Thread(target=_work, args=(self._waiting, self._answered), daemon=True).start()
+        return len(questions)
 
 
-def _answers(asking: list[_Question], timeout_s: float) -> tuple[dict[str, ApiAnswer], dict[str, Exception]]:
-    """All answers, and the errors of those questions that could as well be a fault of the keys or the network."""
-    waiting: SimpleQueue[_Question] = SimpleQueue()
-    answered: SimpleQueue[tuple[str, ApiAnswer, Exception | None]] = SimpleQueue()
-    for each in asking:
-        waiting.put(each)
-    for _ in range(min(_AT_ONCE, len(asking))):  # daemons: a call that hangs does not hold up the end of the program
-        threading.Thread(target=_work, args=(waiting, answered), daemon=True).start()
-    answers = {question.name: ApiAnswer(code=NO_ANSWER) for question, _ in asking}
-    errors: dict[str, Exception] = {}
-    deadline = time.monotonic() + timeout_s
-    for _ in asking:
-        try:
-            name, answer, error = answered.get(timeout=max(deadline - time.monotonic(), 0))
-        except Empty:
-            break
-        answers[name] = answer
-        if error is not None:
-            errors[name] = error
-    return answers, errors
-
-
-def _work(waiting: SimpleQueue[_Question], answered: SimpleQueue[tuple[str, ApiAnswer, Exception | None]]) -> None:
+def _work(
+    waiting: SimpleQueue[_Question], answered: SimpleQueue[tuple[ApiQuestion, ApiAnswer, Exception | None]]
+) -> None:
     while True:
         try:
             question, client = waiting.get_nowait()
         except Empty:
             return
         try:
-            answered.put((question.name, _answer(client, question), None))
+            answered.put((question, _answer(client, question), None))
         except _UNANSWERED as error:
-            answered.put((question.name, ApiAnswer(code=NO_ANSWER, message=str(error)), error))
+            answered.put((question, ApiAnswer(code=NO_ANSWER, message=str(error)), error))
         except botocore.exceptions.ClientError as error:  # of the keys, which a region that is not enabled says, too
             code = error.response["Error"]["Code"]
-            answered.put((question.name, ApiAnswer(code=code, message=str(error)), error))
+            answered.put((question, ApiAnswer(code=code, message=str(error)), error))
         except Exception as error:
-            answered.put((question.name, ApiAnswer(code=type(error).__name__, message=str(error)), error))
+            answered.put((question, ApiAnswer(code=type(error).__name__, message=str(error)), error))
 
 
 def _answer(client: Any, question: ApiQuestion) -> ApiAnswer:

@@ -23,6 +23,8 @@ def questions(deployment: Deployment, endpoint: Endpoint) -> Iterator[Question]:
     if health.protocol in ("grpc", "tcp"):
         yield Question(health.protocol)
         return
-    yield Question(health.protocol, health.path, below=_REDIRECTS_END)
+    # a load balancer that ends TLS is asked by HTTPS, whatever the pods behind it speak
+    protocol = "https" if endpoint.certificate is not None else health.protocol
+    yield Question(protocol, health.path, below=_REDIRECTS_END)
     for path in endpoint.paths or ("/",):
-        yield Question(health.protocol, path)
+        yield Question(protocol, path)

@@ -5,7 +5,7 @@ Called by `project` for the facts that `resolve` is given.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
 from meshctl.clients.cluster_access import ClusterAccess
@@ -37,10 +37,8 @@ def added(facts: Facts, cluster: ClusterAccess, namespace: str, names: Collectio
         if claims is None:
             return facts.model_copy(update={"notes": (*facts.notes, _NOT_SEEN.format(namespace=namespace))})
         wanted = [claim for claim in claims if claim.get("metadata", {}).get("name") in names]
-        late_classes = _late_classes(client) if any(_phase(claim) == "Pending" for claim in wanted) else frozenset()
-    observed = sorted(
-        (_observed(claim, late_classes) for claim in wanted), key=lambda each: (each.namespace, each.name)
-    )
+        classes = _classes(client) if any(_phase(claim) == "Pending" for claim in wanted) else {}
+    observed = sorted((_observed(claim, classes) for claim in wanted), key=lambda each: (each.namespace, each.name))
     return facts.model_copy(update={"claims": tuple(observed), "claims_are_seen": True})
 
 
@@ -54,20 +52,36 @@ def _list_or_none(client: Client, namespace: str) -> list[objects.Claim] | None:
         return None
 
 
-def _late_classes(client: Client) -> frozenset[str]:
-    """The storage classes that give a claim its volume when the first pod comes."""
-    return frozenset(
-        item.get("metadata", {}).get("name", "")
-        for item in client.list_objects(STORAGE_CLASSES)
-        if item.get("volumeBindingMode") == "WaitForFirstConsumer"
-    )
+def _classes(client: Client) -> dict[str, objects.StorageClass]:
+    return {item.get("metadata", {}).get("name", ""): item for item in client.list_objects(STORAGE_CLASSES)}
+
+
+def _binds_late(claim: objects.Claim, classes: Mapping[str, objects.StorageClass]) -> bool:
+    """Whether it gets its volume when the first pod comes. One that names its volume waits for that, and not for a
+    pod."""
+    spec = claim.get("spec", {})
+    storage_class = classes.get(spec.get("storageClassName") or "", {})
+    return storage_class.get("volumeBindingMode") == "WaitForFirstConsumer" and not spec.get("volumeName")
+
+
+def _waits_for(claim: objects.Claim, classes: Mapping[str, objects.StorageClass]) -> str:
+    """Of a claim that is unbound, whatever pods come."""
+    spec = claim.get("spec", {})
+    name = spec.get("storageClassName") or ""
+    if spec.get("volumeName"):
+        return f"the volume {spec['volumeName']}, which it names"
+    if not name:
+        return "a volume that somebody makes for it, as it names no storage class"
+    if name not in classes:
+        return f"its storage class {name}, which does not exist"
+    return f"the provisioner {classes[name].get('provisioner', '')} of its storage class {name} to make a volume"
 
 
 def _phase(claim: objects.Claim) -> str:
     return claim.get("status", {}).get("phase") or "Pending"
 
 
-def _observed(claim: objects.Claim, late_classes: frozenset[str]) -> ObservedClaim:
+def _observed(claim: objects.Claim, classes: Mapping[str, objects.StorageClass]) -> ObservedClaim:
     metadata, spec, status = claim.get("metadata", {}), claim.get("spec", {}), claim.get("status", {})
     size = (status.get("capacity") or {}).get("storage") or requested_size(claim) or "0"
     return ObservedClaim(
@@ -77,8 +91,8 @@ def _observed(claim: objects.Claim, late_classes: frozenset[str]) -> ObservedCla
         access_modes=tuple(status.get("accessModes") or spec.get("accessModes") or ()),
         size_gib=quantity(size) / _GIB,
         volume_mode=spec.get("volumeMode") or "Filesystem",
-        # one that names its volume waits for that, and not for a pod
-        binds_late=spec.get("storageClassName") in late_classes and not spec.get("volumeName"),
+        binds_late=_binds_late(claim, classes),
+        waits_for="" if _phase(claim) != "Pending" or _binds_late(claim, classes) else _waits_for(claim, classes),
         is_leaving=bool(metadata.get("deletionTimestamp")),
         is_made_by_meshctl=(metadata.get("labels") or {}).get("app.kubernetes.io/managed-by") == "meshctl",
     )

@@ -1,6 +1,6 @@
 """Asks the endpoints whose load balancers a run has made or changed, so that an `up` that is done can be used. EDGE.
 
-Called by `session` after an `up`. A load balancer has its address before it takes connections: on AWS by minutes. What
+Called by `runs` after an `up`. A load balancer has its address before it takes connections: on AWS by minutes. What
 this machine may not reach, an internal endpoint or one for other networks, is asked for a moment only.
 """
 

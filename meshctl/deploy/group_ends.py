@@ -1,13 +1,16 @@
-"""Has the groups of a workload end at the same time when an environment is taken down. PURE.
+"""Has the groups of a workload end at the same time when an environment is taken down, or has fewer of them. PURE.
 
-Called by `teardown`. A roll-out takes one group after the other, and the state then says that each depends on the one
-before (`PlatformObject.after`). A destroy would follow that order backwards and wait for each end.
+Called by `teardown`, and by `session` before an `up`. A roll-out takes one group after the other, and the state then
+says that each depends on the one before (`PlatformObject.after`). The engine would follow that order backwards and wait
+for each end.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from meshctl import render
+from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import Resource, StackState
 
 STATEFUL_SET: Final = "kubernetes:apps/v1:StatefulSet"
@@ -17,11 +20,26 @@ _LISTS_BY_INPUT: Final = "propertyDependencies"
 
 def in_no_order(state: StackState) -> StackState:
     """The state in which no StatefulSet depends on another one of its workload; the same value where none does."""
+    return _without_order(state, frozenset(each.urn for each in state.of_type(STATEFUL_SET)))
+
+
+def going_in_no_order(state: StackState, deployment: Deployment) -> StackState:
+    """As `in_no_order`, of the sets alone that an `up` of the deployment deletes: the others keep their order."""
+    sets = state.of_type(STATEFUL_SET)
+    if len(sets) < 2:
+        return state
+    declared = {item.name for item in render.platform_objects(deployment)}
+    return _without_order(state, frozenset(each.urn for each in sets if each.name not in declared))
+
+
+def _without_order(state: StackState, urns: frozenset[str]) -> StackState:
     sets = state.of_type(STATEFUL_SET)
     by_subject: dict[str, set[str]] = {}
     for each in sets:
         by_subject.setdefault(each.subject, set()).add(each.urn)
-    ordered = frozenset(each.urn for each in sets if _dependencies(each) & by_subject[each.subject])
+    ordered = frozenset(
+        each.urn for each in sets if each.urn in urns and _dependencies(each) & by_subject[each.subject]
+    )
     return state.with_changed(ordered, lambda each: _without(each, by_subject[each.subject])) if ordered else state
 
 

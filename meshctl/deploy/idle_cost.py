@@ -1,6 +1,6 @@
 """What an `up` that failed leaves running, what that costs, and the command that releases it. PURE.
 
-Called by `session`. Nothing that was made is taken back: the next `up` goes on from it. Until then it is paid for,
+Called by `runs`. Nothing that was made is taken back: the next `up` goes on from it. Until then it is paid for,
 which the error has to say.
 """
 

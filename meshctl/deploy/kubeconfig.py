@@ -1,6 +1,6 @@
 """`.meshctl/kubeconfig`: one context for each environment whose cluster meshctl made. EDGE.
 
-Written by `session` after an `up`; `destroy` removes the environment's context. It holds no secret, as tokens come from
+Written by `runs` after an `up`; `destroy` removes the environment's context. It holds no secret, as tokens come from
 `meshctl eks-token`. Existing clusters have kubeconfigs of their own and are not listed in it.
 """
 

@@ -1,6 +1,6 @@
 """Asks the platform what of an environment runs on it now, and whether there are newer releases. EDGE (reads only).
 
-Called by `session` before a preview and an `up`, and by `operate.status`. What is asked, and what the answers mean, is
+Called by `runs` before a preview and an `up`, and by `operate.status`. What is asked, and what the answers mean, is
 the platform's own (`meshctl.platforms.interface.Releases`).
 """
 

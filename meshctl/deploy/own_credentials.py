@@ -1,6 +1,6 @@
 """Tokens of kubeconfigs that meshctl wrote, made in this process instead of by a run of `meshctl eks-token`. EDGE.
 
-Called by `session`. A run of the program loads Python and an SDK again, half a second of CPU time for each command.
+Called by `runs`. A run of the program loads Python and an SDK again, half a second of CPU time for each command.
 """
 
 from __future__ import annotations

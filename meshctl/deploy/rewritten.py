@@ -1,6 +1,6 @@
 """Servers whose pods are rolled since this version writes their texts down in another way than an older one. PURE.
 
-Called by `session` for the notes of a plan. Without a change of the mesh nothing that is up is to be rolled; texts that
+Called by `runs` for the notes of a plan. Without a change of the mesh nothing that is up is to be rolled; texts that
 did not reach the container as mesh.yaml has them are the exception, and the plan gives the reason.
 """
 

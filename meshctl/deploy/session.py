@@ -14,16 +14,16 @@ from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Step
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy.bucket_runs import BucketRuns
 from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.guards import cluster_identity
 from meshctl.deploy.jobs import job_reruns
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.runs import environment_plan, environment_up
+from meshctl.deploy.runs.bucket_runs import BucketRuns
 from meshctl.deploy.runs.environment_up import UpResult
 from meshctl.deploy.runs.stack_runs import StackRuns
+from meshctl.deploy.runs.teardown import Teardown
 from meshctl.deploy.secrets import secret_revisions
-from meshctl.deploy.teardown import Teardown
 from meshctl.deploy.unmanaged_stacks import UnmanagedStack, unmanaged_stacks
 from meshctl.dns import records
 from meshctl.engine.events import Recorder, deletions
@@ -128,6 +128,7 @@ class Session(StackRuns):
             make_run=lambda environment: self.stack_run(environment, None),
             drop_dns_records=lambda environment: self.dns_records.drop(environment),
             bring_up_buckets=self.up_object_storage,
+            other_states=self.other_states,
         )
 
     def outputs(self, environment: str) -> StackOutputs:

@@ -77,6 +77,9 @@ HINTS = {
     "`kubectl describe service` shows what it says. On nodes of your own install a load balancer controller, such as "
     "MetalLB with a pool of addresses (https://metallb.io), and run the command again; or take the endpoint out of the "
     "mesh and use `kubectl port-forward`",
+    "CertificateNotIssued": "`kubectl describe certificates,certificaterequests,orders,challenges` in the mesh's "
+    "namespace shows what cert-manager waits for. The ClusterIssuer must be ready and prove the host by DNS (`dns01`), "
+    "as the name does not lead there yet",
     "Unanswered": "run the command again: first of all it looks for what the interrupted run has made",
     "Throttling": "AWS kept throttling for longer than the retries last: run the command again",
     "RequestLimitExceeded": "AWS kept throttling for longer than the retries last: run the command again",
@@ -115,6 +118,7 @@ _CODES_BY_TEXT = (
     # as the stand-in and the official plugin say it
     ("NoAddress", re.compile(r"no address has been assigned yet|Service was not allocated an IP address")),
     ("HealthCheck", re.compile(r"\[code=HealthCheck\]")),
+    ("CertificateNotIssued", re.compile(r"^(resource )?Certificate \S+.*\bReady\b", re.DOTALL)),
 )
 # The official kubernetes plugin refers to a page about annotations, which a mesh does not have.
 _PLUGIN_ADVICE = re.compile(r"\s*See https://www\.pulumi\.com/\S+ for troubleshooting help\.?")

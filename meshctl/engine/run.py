@@ -190,6 +190,12 @@ class StackRun:
 
         self.rewrite(change)
 
+    def leave(self, urns: frozenset[str]) -> None:
+        """Mark resources in the state so that the real ones stay when they are removed. `up` removes the mark from one
+        that is declared."""
+        if urns:
+            self.rewrite(lambda state: state.with_changed(urns, lambda each: each.with_fields(retainOnDelete=True)))
+
     def empty_on_delete(self, urns: frozenset[str]) -> None:
         """Mark buckets in the state so that they are emptied when they are deleted, after everything that writes to
         them. `up` removes the mark from a bucket that stays."""

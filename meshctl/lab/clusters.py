@@ -71,8 +71,11 @@ def kubeconfig_of(lab: Lab, plane: Plane) -> Path:
     return folder_of(lab, plane.name) / "kubeconfig"
 
 
-def start(lab: Lab, plane: Plane, ports: dict[str, int]) -> None:
-    """Start one control plane and wait until its API server answers. Raises: LabError, ToolError."""
+def start(lab: Lab, plane: Plane, ports: dict[str, int]) -> subprocess.Popen[bytes]:
+    """Start one control plane and wait until its API server answers. Returns its supervisor.
+
+    Raises: LabError, ToolError.
+    """
     folder = folder_of(lab, plane.name)
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "kwokctl.yaml"
@@ -81,6 +84,7 @@ def start(lab: Lab, plane: Plane, ports: dict[str, int]) -> None:
     command += ["--kubeconfig", str(kubeconfig_of(lab, plane)), "--wait", f"{START_TIMEOUT_S}s"]
     process = _supervise(lab, plane.name, command)
     _wait_ready(lab, plane.name, process)
+    return process
 
 
 def revive(lab: Lab, name: str) -> None:

@@ -121,7 +121,8 @@ def healthy(port: int) -> bool:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2):
             return True
     except HTTPError as error:
-        return error.code < 500
+        with error:
+            return error.code < 500
     except (URLError, OSError):
         return False
 

@@ -22,6 +22,7 @@ import socket
 import ssl
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -160,8 +161,9 @@ def answers(component: dict[str, Any]) -> bool:
             return True
         context = ssl._create_unverified_context()  # noqa: S323 (this machine's own, and nothing is told to it)
         connection = http.client.HTTPSConnection("127.0.0.1", ports["https"], timeout=ANSWER_TIMEOUT_S, context=context)
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status in {200, 401, 403}  # who may not ask has been answered, too
+        with closing(connection):
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status in {200, 401, 403}  # who may not ask has been answered, too
     except (OSError, http.client.HTTPException, KeyError):
         return False
 

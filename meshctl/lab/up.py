@@ -207,7 +207,8 @@ def _answers(port: int, *, http: bool) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/moto-api/", timeout=5):
             return True
-    except HTTPError:
+    except HTTPError as error:
+        error.close()
         return True
     except (URLError, OSError):
         return False

@@ -24,7 +24,7 @@ _BUCKET: Final = r"[A-Za-z0-9][-A-Za-z0-9_.]{1,220}"
 _BUCKETS: Final = ("s3", "gs", "azblob")
 _CLOUD: Final = ("https", "http")
 _KEY_SERVICES: Final = ("awskms", "azurekeyvault", "gcpkms", "hashivault")
-# What `pulumi` takes itself (pkg/secrets: `default` and `passphrase` beside the key services)
+# The names of secrets providers that `pulumi` knows (pkg/secrets: `default` and `passphrase` beside the key services)
 _SECRETS_PROVIDER: Final = rf"^(default|passphrase|({'|'.join(_KEY_SERVICES)})://[^\s#]+)$"
 
 
@@ -90,7 +90,7 @@ def _backend(text: str) -> str:
 
 
 def _check_options(options: dict[str, str]) -> None:
-    """Those of a bucket's URL that become a host name. Raises: ValueError."""
+    """Check the options of a bucket's URL that become a host name. Raises: ValueError."""
     endpoint = options.get("endpoint", "")
     parts = _parts(endpoint if "://" in endpoint else f"https://{endpoint}")
     if parts is not None and "@" in parts.netloc:
@@ -108,7 +108,8 @@ def _secrets_provider(text: str) -> str:
 
 
 def _parts(text: str) -> SplitResult | None:
-    """None for what is no URL at all. `urlsplit` drops some control characters: with those it is none."""
+    """The parts of the URL; None if the text is no URL at all. `urlsplit` drops some control characters: a text with
+    one of them counts as no URL."""
     if re.search(r"[\s\x00-\x1f\x7f\\]", text):
         return None
     try:

@@ -43,9 +43,9 @@ class ExistingFileSystem(Value):
     """A file system of a cloud that somebody else made: by its id, and by what a volume for it is mounted with."""
 
     id: str
-    dns_name: str = ""  # Lustre
-    mount_name: str = ""  # Lustre
-    zone: str = added_later("")  # EFS of one zone: only there it can have a mount target
+    dns_name: str = ""  # of FSx for Lustre
+    mount_name: str = ""  # of FSx for Lustre
+    zone: str = added_later("")  # of an EFS file system of one zone: the only zone where it can have a mount target
 
 
 class FileSystem(Value):
@@ -54,15 +54,17 @@ class FileSystem(Value):
     name: str
     service: Literal["fsx-lustre", "efs", "storage-class", "claim", "nfs"]
     size_gib: int  # rounded up to what the service sells
-    throughput_mbps: float = 0  # MB/s wanted
+    throughput_mbps: float = 0  # MB/s that the mesh asks for
     per_unit_throughput: int = 0  # FSx: MB/s per TiB
     deployment_type: str = ""  # FSx: PERSISTENT_2, ...
     zone: str = ""
     storage_class: str = ""
     ephemeral: bool = False
-    existing_claim: str = added_later("")  # "claim": one of somebody else; never created, resized or deleted by meshctl
-    nfs: NfsExport | None = added_later(None)  # "nfs"
-    existing: ExistingFileSystem | None = added_later(None)  # one that the service has already
+    # of the service "claim": a claim of somebody else, which meshctl never creates, resizes or deletes
+    existing_claim: str = added_later("")
+    nfs: NfsExport | None = added_later(None)  # of the service "nfs"
+    # a file system that exists already; None where meshctl makes it
+    existing: ExistingFileSystem | None = added_later(None)
     price: Price
 
     @property
@@ -83,7 +85,7 @@ class Block(Value):
     size_gib: int
     storage_class: str
     ephemeral: bool = False
-    existing_claim: str = added_later("")  # of somebody else; never created, resized or deleted by meshctl
+    existing_claim: str = added_later("")  # a claim of somebody else, which meshctl never creates or deletes
     price: Price
 
     @property

@@ -68,14 +68,25 @@ class Checkpoint(Value):
     grace_s: int = 120
 
 
+class Scale(Value):
+    """Which load moves the number of replicas: see `meshctl.model.scaling`."""
+
+    metric: str
+    target: float
+    cooldown_s: int
+
+
 class Workload(Value):
     """What runs. `replicas` counts what can stand in for each other: pods of a service, groups of pods where
-    `nodes_per_replica` is more than 1. For training it counts the nodes of the gang."""
+    `nodes_per_replica` is more than 1. For training it counts the nodes of the gang. Where load moves the number, it is
+    the least, and `most_replicas` the most."""
 
     name: str
     kind: WorkloadKind
     pool: str
     replicas: int
+    most_replicas: int = added_later(0)  # 0 = `replicas` is a number, not a range
+    scale: Scale | None = added_later(None)  # None with a range = a program that meshctl does not make moves the number
     nodes_per_replica: int = added_later(1)  # more than 1: each replica is a group of so many pods, whose rank 0 serves
     image: str
     image_pull_secrets: tuple[str, ...] = ()  # secrets whose values are Docker configuration files
@@ -108,12 +119,14 @@ class Workload(Value):
     checkpoint: Checkpoint | None = None
     certificate: Certificate | None = added_later(None)  # of an endpoint's gateway, where the platform makes it
     forwards_to: tuple[str, ...] = added_later(())  # of an endpoint's gateway: the workloads that its routes lead to
+    # where load moves the replicas: as many as the other side of a migration had, the least until names lead here
+    least_while_moving: int = added_later(0)
     paused: bool = False  # declared, but at zero pods (a migration's target before start, its source after quiesce)
     # a job that ran to its end in that environment: declared here, and not run again until asked
     finished_in: str = added_later("")
     # what a roll-out does first, where that differs from what `model.roll_outs` takes without it: start one more pod,
-    # or end one
-    roll_out: Literal["", "new-first", "old-first"] = added_later("")
+    # or end one; "new-first-unless-full": start one more, unless load has brought as many as there may be
+    roll_out: Literal["", "new-first", "old-first", "new-first-unless-full"] = added_later("")
 
     @property
     def is_job(self) -> bool:
@@ -126,9 +139,29 @@ class Workload(Value):
         return self.nodes_per_replica > 1
 
     @property
+    def has_range(self) -> bool:
+        """Whether the number of its replicas is moved by others, between `replicas` and `most_replicas`."""
+        return self.most_replicas > self.replicas
+
+    @property
+    def at_most(self) -> int:
+        """The most replicas that it can have."""
+        return max(self.replicas, self.most_replicas)
+
+    @property
+    def at_least(self) -> int:
+        """The least replicas that it has now."""
+        return min(max(self.replicas, self.least_while_moving), self.at_most)
+
+    @property
     def pods(self) -> int:
-        """All of its pods."""
-        return self.replicas * self.nodes_per_replica
+        """All of its pods; the least of them, where load moves their number."""
+        return self.at_least * self.nodes_per_replica
+
+    @property
+    def most_pods(self) -> int:
+        """All of its pods, where load has brought as many as it can."""
+        return self.at_most * self.nodes_per_replica
 
     @property
     def has_adopted_claim(self) -> bool:

@@ -36,6 +36,7 @@ from meshctl.model.deployed_workloads import (
     Health,
     Metrics,
     Mount,
+    Scale,
     Workload,
     WorkloadKind,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "Cluster",
     "Deployment",
     "Endpoint",
+    "EndpointCertificate",
     "ExistingFileSystem",
     "Fabric",
     "FabricKind",
@@ -74,6 +76,7 @@ __all__ = [
     "Rejected",
     "ReservedCapacity",
     "Resolution",
+    "Scale",
     "Subnet",
     "Taint",
     "Toleration",
@@ -84,6 +87,14 @@ __all__ = [
 
 Provider = str  # the name of a platform: see meshctl.platforms
 Access = Literal["", "public", "internal"]
+
+
+class EndpointCertificate(Value):
+    """A certificate that the platform makes for an endpoint's host, for its load balancer. A record in a DNS zone
+    proves the host; `zone` and `profile`: as environments.yaml has them under `dns`."""
+
+    zone: str
+    profile: str = ""
 
 
 class Endpoint(Value):
@@ -100,6 +111,10 @@ class Endpoint(Value):
     cidrs: tuple[str, ...] = added_later(())
     listens: int = added_later(0)  # 0 = on the number of the workload's port
     paths: tuple[str, ...] = added_later(())
+    # the port of its gateway that sends clients from HTTP to HTTPS; "" = port 80 of the load balancer is closed
+    redirect: str = added_later("")
+    # of the load balancer, which then ends TLS; None = it passes on what it gets
+    certificate: EndpointCertificate | None = added_later(None)
     # whether its load balancer asks only nodes that run its pods; decided by `deploy.guards.endpoint_nodes`
     own_nodes_only: bool = added_later(False)
 
@@ -129,6 +144,7 @@ class Cluster(Value):
     version_asked: bool = False  # by environments.yaml; if not, a cluster that is up keeps its own
     public_access_cidrs: tuple[str, ...] = ("0.0.0.0/0",)  # EKS: who reaches the API server from outside the VPC
     admins: tuple[str, ...] = added_later(())  # EKS: ARNs of IAM principals that administer it, beside its maker
+    maker: str = added_later("")  # EKS: ARN of its maker, who has an access entry; "" = EKS itself lets the maker in
     tags: dict[str, str] = added_later({})  # AWS: on everything that is made for the environment
     permissions_boundary: str = added_later("")  # AWS: ARN of the policy that bounds each role
     role_path: str = added_later("")  # AWS: path of each role
@@ -202,8 +218,10 @@ class Deployment(Value):
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the canonical JSON: what a saved plan is checked against."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        """SHA-256 over the canonical JSON: what a saved plan is checked against. The cluster's maker is left out, since
+        one engineer may plan what another brings up."""
+        document = self.model_dump_json(exclude={"cluster": {"maker"}})
+        return hashlib.sha256(document.encode()).hexdigest()
 
     @property
     def waiting_for_start(self) -> tuple[Workload, ...]:
@@ -224,6 +242,20 @@ class Deployment(Value):
         """The port of the endpoint's load balancer."""
         return endpoint.listens or self.workload(endpoint.workload).ports[endpoint.port]
 
+    def placed_as(self, other: Deployment) -> Deployment:
+        """The same deployment with `other`'s answers of the platform, which a run asks for: the zones of pools and file
+        systems, and the cluster's maker. See `model.questions.Findings.placed`."""
+        pools = {pool.name: pool.zones for pool in other.pools}
+        systems = {system.name: system.zone for system in other.file_systems}
+        update = {
+            "cluster": self.cluster.model_copy(update={"maker": other.cluster.maker}),
+            "pools": tuple(each.model_copy(update={"zones": pools.get(each.name, each.zones)}) for each in self.pools),
+            "file_systems": tuple(
+                each.model_copy(update={"zone": systems.get(each.name, each.zone)}) for each in self.file_systems
+            ),
+        }
+        return self.model_copy(update=update)
+
     def paused(self, names: frozenset[str]) -> Deployment:
         """The same deployment with exactly these workloads paused."""
         workloads = tuple(w.model_copy(update={"paused": w.name in names}) for w in self.workloads)
@@ -232,6 +264,15 @@ class Deployment(Value):
     def finished(self, marks: Mapping[str, str]) -> Deployment:
         """The same deployment with exactly these marks of finished jobs: workload -> the environment it ended in."""
         workloads = tuple(w.model_copy(update={"finished_in": marks.get(w.name, "")}) for w in self.workloads)
+        return self.model_copy(update={"workloads": workloads})
+
+    def with_least(self, replicas: Mapping[str, int]) -> Deployment:
+        """The same deployment with exactly these numbers as the least of workloads whose replicas follow load, while a
+        migration moves them."""
+        workloads = tuple(
+            w.model_copy(update={"least_while_moving": replicas.get(w.name, 0) if w.has_range else 0})
+            for w in self.workloads
+        )
         return self.model_copy(update={"workloads": workloads})
 
     def shifted(self, nodes: Iterable[str], jobs: Iterable[str]) -> Deployment:
@@ -247,7 +288,7 @@ class Deployment(Value):
     @property
     def bare(self) -> Deployment:
         """What is declared, whatever of it runs at the moment, and on which nodes."""
-        return self.paused(frozenset()).finished({}).shifted((), ())
+        return self.paused(frozenset()).finished({}).with_least({}).shifted((), ())
 
 
 class Gap(Value):
@@ -265,6 +306,7 @@ class Resolution(Value):
     mesh: str
     environment: str
     deployment: Deployment | None
+    most_hourly_usd: float | None = None  # where load has brought all replicas; None where it is not known
     gaps: tuple[Gap, ...] = ()
     pools: tuple[Pool, ...] = ()  # those that could be placed, also where something else forbids a deployment
     rejected: dict[str, tuple[Rejected, ...]] = {}  # pool -> every candidate that did not fit

@@ -103,7 +103,8 @@ def _label_value(text: str) -> str:
 
 
 def _matching(pattern: str, complaint: str) -> AfterValidator:
-    """Takes a text that the pattern describes as a whole; of any other, `complaint` says what it is not."""
+    """A validator that accepts a text which the pattern matches as a whole. `complaint`: what is said of any other
+    text."""
 
     def checked(text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -113,7 +114,7 @@ def _matching(pattern: str, complaint: str) -> AfterValidator:
     return AfterValidator(checked)
 
 
-# As Kubernetes checks the name of a LocalQueue, and Kueue that of the label which names it
+# The rule of Kubernetes for the name of a LocalQueue, and that of Kueue for the label with this name
 _Queue = Annotated[
     str,
     _matching(
@@ -209,21 +210,21 @@ class PlatformEnvironment(Section, EnvironmentSection):
 
     @property
     def offered_types(self) -> tuple[str, ...]:
-        """Machine types that the region has although the catalog's dated table says that it has not."""
+        """Machine types that the region has by now, although the catalog's dated table does not list it for them."""
         return ()
 
     @classmethod
     def problems(
         cls, section: Mapping[str, Any], pools: Collection[str] | None
     ) -> list[tuple[tuple[str | int, ...], str]]:
-        """What is wrong between the keys of a section as it is written: (path, message) pairs. For what validation of
-        the single keys can't see. `pools`: the names of the mesh's pools, None where they can't be read."""
+        """Problems between the keys of a section, as (path, message) pairs, that validation of the single keys can't
+        find. `section`: as it is written. `pools`: the names of the mesh's pools, None where they can't be read."""
         del section, pools  # for the platforms that look at them
         return []
 
     @property
     def pod_tolerations(self) -> tuple[Toleration, ...]:
-        """What all pods tolerate beside what meshctl has them tolerate."""
+        """What all pods tolerate, in addition to what meshctl has them tolerate."""
         return ()
 
     @property
@@ -232,7 +233,7 @@ class PlatformEnvironment(Section, EnvironmentSection):
         return None
 
     def overrides_of(self, workload: str) -> list[WorkloadOverrides]:
-        """What is said of all workloads, and then of this one, which wins."""
+        """The overrides for a workload: those for all workloads, and then its own, which win."""
         return [self.workloads[name] for name in (ALL, workload) if name in self.workloads]
 
     def pod_fields(self, workload: str) -> dict[str, Any]:
@@ -241,9 +242,9 @@ class PlatformEnvironment(Section, EnvironmentSection):
 
     @classmethod
     def own_registry(cls, image: str) -> str:
-        """Of an image in a private registry of the platform, which its own nodes pull without `imagePullSecrets`: what
-        is to be known where other nodes pull it, as a sentence without its first capital and its full stop. Empty for
-        every other image."""
+        """What to know when nodes of another platform pull this image, if it is in a private registry of this platform,
+        which its own nodes use without `imagePullSecrets`. A sentence without its first capital and its full stop; ""
+        for every other image."""
         del image  # for the platforms that have a registry
         return ""
 

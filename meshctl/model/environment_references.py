@@ -32,7 +32,7 @@ def check_environments(data: object, pools: list[str] | None) -> list[Problem]:
 
 
 def _own_problems(environment: dict[str, Any], pools: list[str] | None) -> list[Problem]:
-    """What its platform finds between the keys of its section, and in its references to pools."""
+    """The platform's own problems: between the keys of its section, and in its references to pools."""
     platform = registry.installed().platforms.get(str(environment.get("provider")))
     return platform.environment.problems(environment, pools) if platform is not None else []
 
@@ -91,7 +91,7 @@ def check_existing_storage(mesh: object, environments: object) -> list[Problem]:
     return problems
 
 
-# by the key of environments.yaml that names what exists: what that is, and the kinds of storage that it can be
+# Key of environments.yaml that names what exists -> its name in messages, and the kinds of storage that it can be.
 _EXISTING = {
     "bucket": ("a bucket", ("object",)),
     "claim": ("a claim", ("filesystem", "block")),
@@ -101,7 +101,7 @@ _EXISTING = {
 
 
 def _existing_problems(existing: dict[str, Any], kind: object) -> Iterator[str]:
-    """Of one entry. `kind`: of the mesh's storage; None where it has no such storage, or no kind."""
+    """Problems of one entry. `kind`: of the mesh's storage; None if the mesh has no such storage, or names no kind."""
     keys = [key for key in _EXISTING if key in existing]
     if len(keys) != 1:
         yield f"needs one of {', '.join(_EXISTING)}{', and not more' if keys else ''}"

@@ -24,12 +24,13 @@ _PLACED_BY_POOL = "a workload's pods run on the nodes of its `pool`, and tolerat
 
 
 def _in_environment(entry: str) -> str:
-    """Where an entry is written that holds in one environment only."""
+    """A hint for what holds in one environment only: where in environments.yaml the entry is written."""
     return f"in environments.yaml under the environment's name: `workloads: {{NAME: {{{entry}}}}}`"
 
 
 _ANNOTATIONS = f"write them {_in_environment('annotations: {KEY: TEXT}')}"
-_SCALING = f"{_NOT_YET}: `replicas` is a number"
+_SCALING = "write `replicas: {min: 1, max: 4}` and `scale: {metric: queue-depth, target: 5}`"
+_SCALE = "write `scale: {metric: queue-depth, target: 5, cooldown: 5m}`"
 _INIT = "write `before: [{image: acme/prepare:1, command: [prepare]}]`; its steps share mounts and variables"
 _SIDECAR = (
     "run the second program as a workload of its own, or add a container for one environment, "
@@ -128,7 +129,6 @@ _OF_WORKLOAD = {
     "restartPolicy": _RETRIES,
     "run": 'write `command: [sh, -c, "…"]`',
     "runtimeClassName": f"write it {_in_environment('pod: {runtimeClassName: CLASS}')}",
-    "scale": _SCALING,
     "schedule": f"{_NOT_YET}: a batch job runs once; start it by `meshctl restart NAME` from a scheduler of yours",
     "securityContext": _USER,
     "serviceAccount": _ACCOUNT,
@@ -213,6 +213,18 @@ _KEYS: Mapping[Path, Mapping[str, str]] = {
         "storageClassName": _CLASS,
     },
     ("workloads", "*"): _OF_WORKLOAD,
+    ("workloads", "*", "scale"): {
+        "cooldownPeriod": "write `cooldown: 5m`",
+        "max": "write `replicas: {min: 1, max: 4}` beside `scale`",
+        "maxReplicas": "write `replicas: {min: 1, max: 4}` beside `scale`",
+        "min": "write `replicas: {min: 1, max: 4}` beside `scale`",
+        "minReplicas": "write `replicas: {min: 1, max: 4}` beside `scale`",
+        "stabilizationWindowSeconds": "write `cooldown: 5m`",
+        "threshold": "write `target: 5`",
+        "trigger": _SCALE,
+        "triggers": _SCALE,
+        "type": "write `metric: queue-depth`",
+    },
     ("workloads", "*", "resources"): {
         "gpu": _GPUS,
         "gpus": _GPUS,
@@ -244,7 +256,6 @@ _KEYS: Mapping[Path, Mapping[str, str]] = {
 }
 
 _VALUES: Mapping[Path, Mapping[str, str]] = {
-    ("workloads", "*", "replicas"): {"0": "leave the workload out where it is to have no pods"},
     ("storage", "*", "kind"): {
         "bucket": "object",
         "disk": "block",
@@ -273,6 +284,12 @@ _VALUES: Mapping[Path, Mapping[str, str]] = {
     },
 }
 
+# Sections whose keys only mean something together: what to write where one of them is missing.
+_MISSING: Mapping[Path, str] = {
+    ("workloads", "*", "replicas"): "write a number, or `{min: 1, max: 4}`",
+    ("workloads", "*", "scale"): _SCALE,
+}
+
 # What a section or list looks like, for a value of another form.
 _FORMS: Mapping[Path, str] = {
     ("pools", "*", "accelerator"): "{model: H100, count: 8}",
@@ -288,12 +305,8 @@ _FORMS: Mapping[Path, str] = {
     ("workloads", "*", "mounts", "*"): "{path: /models}",
     ("workloads", "*", "ports"): "{http: 8000}",
     ("workloads", "*", "resources"): "{accelerators: 1, cpu: 8, memory: 64GiB}",
+    ("workloads", "*", "scale"): "{metric: queue-depth, target: 5, cooldown: 5m}",
     ("workloads", "*", "secrets"): "{HF_TOKEN: hf-token}",
-}
-
-# A section where a plain value belongs: what users mean by it.
-_MEANT: Mapping[Path, str] = {
-    ("workloads", "*", "replicas"): f"replicas that follow load are {_NOT_YET}",
 }
 
 
@@ -311,14 +324,14 @@ def value_advice(path: Path, value: object) -> str:
     return _VALUES.get(_pattern(path), {}).get(value.lower(), "") if isinstance(value, str) else ""
 
 
+def missing_advice(path: Path) -> str:
+    """What to write where the key at the end of the path is missing; empty where its name says it."""
+    return _MISSING.get(_pattern(path[:-1]), "")
+
+
 def form_of(path: Path) -> str:
     """An example of what stands at the path, for a value of another form; empty where there is none."""
     return _FORMS.get(_pattern(path), "")
-
-
-def meaning_of_section(path: Path) -> str:
-    """What a mapping at the path would mean, where a plain value is expected; empty where it means nothing."""
-    return _MEANT.get(_pattern(path), "")
 
 
 def _pattern(path: Path) -> Path:

@@ -14,10 +14,9 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-Path = tuple[str | int, ...]
-Problem = tuple[Path, str]
+from meshctl.model.file_problems import Problem
 
-OWN_PATHS: Final = "/.meshctl/"  # below it the gateway itself answers
+OWN_PATHS: Final = "/.meshctl/"  # the gateway answers paths below this one by itself
 _SEGMENT: Final = r"[A-Za-z0-9._~@:+-]+"
 _ROUTE: Final = rf"^/({_SEGMENT}(/{_SEGMENT})*/?)?$"
 _TARGET: Final = r"^[a-z]([-a-z0-9]*[a-z0-9])?/[a-z]([-a-z0-9]*[a-z0-9])?$"
@@ -25,7 +24,7 @@ _JOBS: Final = ("training", "batch")
 
 
 def name_of(endpoint: str) -> str:
-    """The gateway of the endpoint, as a workload and as Kubernetes objects."""
+    """The name of the endpoint's gateway, as a workload and in Kubernetes."""
     return f"{endpoint}-gateway"
 
 
@@ -35,7 +34,7 @@ def needs_gateway(endpoint: Mapping[str, Any]) -> bool:
 
 
 def normal(path: str) -> str:
-    """`/a` and `/a/` are one route."""
+    """The path without a slash at its end: `/a` and `/a/` are one route."""
     return path.rstrip("/") or "/"
 
 
@@ -46,7 +45,7 @@ def split(target: str) -> tuple[str, str]:
 
 
 def targets(routes: object) -> list[tuple[str, str]]:
-    """The routes of the file that have the form of routes: path and target."""
+    """The routes of the file, as (path, target) pairs. What does not have the form of a route is left out."""
     entries = routes.items() if isinstance(routes, dict) else ()
     return [(str(path), target) for path, target in entries if isinstance(target, str) and "/" in target]
 
@@ -135,6 +134,6 @@ _NO_GRPC: Final = (
 
 
 def _speaks_grpc(workload: dict[str, Any], port: str) -> bool:
-    """As far as the mesh says: of the port that is asked for health."""
+    """Whether the port speaks gRPC. The mesh says so only of the port that is asked for health."""
     health = workload.get("health")
     return isinstance(health, dict) and health.get("protocol") == "grpc" and health.get("port") == port

@@ -15,14 +15,15 @@ from meshctl.model import units
 
 Protocol = Literal["http", "https", "grpc", "tcp"]
 
-STARTUP_S: Final = 1800  # what a start may take, unless the mesh says otherwise
+STARTUP_S: Final = 1800  # how long a start may take, unless the mesh says otherwise
 _LONGEST_STARTUP_S: Final = 24 * 3600
 _EXAMPLES: Final = "2h or 90m"
 _HTTP: Final = ("http", "https")  # the protocols that have paths
 
 
 def protocol_of(protocol: Protocol | None, path: str | None) -> Protocol:
-    """The protocol that is spoken: without a path there is nothing to ask by HTTP, so a connection counts."""
+    """The protocol by which a workload is asked. Without a path there is nothing to ask by HTTP, so that an accepted
+    connection counts."""
     if path:
         return protocol or "http"
     return "grpc" if protocol == "grpc" else "tcp"
@@ -31,7 +32,7 @@ def protocol_of(protocol: Protocol | None, path: str | None) -> Protocol:
 def _startup_s(value: object) -> int:
     """`2h` -> 7200, at most a day."""
     if not isinstance(value, str):
-        units.parse(value, {}, _EXAMPLES)  # raises, with examples that fit
+        units.parse(value, {}, _EXAMPLES)  # raises the error, with examples that fit
     try:
         seconds = units.seconds(value)
     except ValueError as error:
@@ -58,7 +59,7 @@ UrlPath = Annotated[str, AfterValidator(_path), WithJsonSchema({"type": "string"
 
 
 def _port_of(value: object) -> str:
-    """The port that a Kubernetes probe or a word names, to be shown in an example."""
+    """The port that a Kubernetes probe names, for an example in a message."""
     port = value.get("port") if isinstance(value, dict) else value
     return port if isinstance(port, str) and port.isprintable() and port else "NAME"
 

@@ -12,7 +12,7 @@ from typing import Final
 
 _DEFAULT_REGISTRY: Final = "docker.io"
 _OLD_REGISTRY: Final = "index.docker.io"
-_PART: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"  # github.com/distribution/reference, regexp.go
+_PART: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"  # Source: github.com/distribution/reference, regexp.go
 _HOST: Final = r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[0-9]{1,5})?"
 _NAME: Final = re.compile(rf"(?:{_HOST}|{_PART})(?:/{_PART})*")
 
@@ -69,7 +69,7 @@ def beginning_of(image: str, mirrors: Iterable[str]) -> str | None:
 
 
 def _matching(name: str, beginning: str) -> str:
-    """The part of the full name that the beginning stands for; "" where the name begins with another one."""
+    """The part of the full name that the beginning stands for; "" if the name does not begin with it."""
     full = _full_beginnings(beginning)
     return next((each for each in full if re.match(rf"{re.escape(each)}(?:[/:@]|$)", name)), "")
 
@@ -81,7 +81,8 @@ def _full_image(image: str) -> str:
 
 
 def _full_beginnings(beginning: str) -> tuple[str, ...]:
-    """On Docker Hub, `acme` may be an image (`library/acme`) as well as a folder of images."""
+    """The full names that a beginning may stand for. On Docker Hub, `acme` may be an image (`library/acme`) as well as
+    a folder of images."""
     first, _, rest = beginning.partition("/")
     registry, path = (_registry(first), rest) if _is_registry(first) else (_DEFAULT_REGISTRY, beginning)
     if not path:

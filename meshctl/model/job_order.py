@@ -13,15 +13,15 @@ from typing import Any, Final
 from meshctl.model.deployment import Deployment, Workload
 
 JOB_KINDS: Final = ("training", "batch")  # kinds of workloads that run to an end of their own
-ANNOTATION: Final = "meshctl.dev/after"  # on a Job that is held: what it comes after
+ANNOTATION: Final = "meshctl.dev/after"  # the annotation of a held Job with the names of the jobs before it
 QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
 
 Problem = tuple[tuple[str | int, ...], str]
 
 
 def unfinished(deployment: Deployment, workload: Workload) -> tuple[str, ...]:
-    """The jobs that must end well before the workload starts. Those that have ended in another environment, or whose
-    Job is gone since it ended, are not waited for: no Job here says that they have ended."""
+    """The jobs that must end well before the workload starts. A job that has ended in another environment, or whose Job
+    is gone since it ended, is not waited for: no Job here says that it has ended."""
     others = {other.name: other for other in deployment.workloads}
     return tuple(name for name in workload.after if name in others and not others[name].finished_in)
 
@@ -39,8 +39,8 @@ def has_release(deployment: Deployment, workload: Workload) -> bool:
 def at_the_same_time(
     members: Iterable[Workload], all_workloads: Iterable[Workload], *, most: int | None = None
 ) -> list[list[Workload]]:
-    """All largest groups of the members that may run at the same time: no one of a group comes after another one, and
-    no further member could be added. There may be exponentially many: `most` ends the search after so many."""
+    """All largest groups of the members that may run at the same time: no member of a group comes after another one,
+    and no further member could be added. There may be exponentially many, so the search ends after `most` of them."""
     listed = list(members)
     beside = _beside(listed, all_workloads)
     groups = itertools.islice(_largest_groups(frozenset(), frozenset(beside), frozenset(), beside), most)
@@ -64,19 +64,19 @@ def chains(members: Iterable[Workload], all_workloads: Iterable[Workload]) -> li
     """The members in chains, each of which has at most one that runs at any time: each comes after the one before."""
     after = _after_of(all_workloads)
     listed = sorted(members, key=lambda workload: len(_all_before(workload.name, after)))
-    made: list[list[Workload]] = []
+    all_chains: list[list[Workload]] = []
     for workload in listed:
         before = _all_before(workload.name, after)
-        chain = next((chain for chain in made if chain[-1].name in before), None)
+        chain = next((chain for chain in all_chains if chain[-1].name in before), None)
         if chain is None:
-            made.append([workload])
+            all_chains.append([workload])
         else:
             chain.append(workload)
-    return made
+    return all_chains
 
 
 def _beside(listed: list[Workload], all_workloads: Iterable[Workload]) -> dict[str, frozenset[str]]:
-    """Which of the members each of them may run beside."""
+    """For each member, the other members that may run at the same time."""
     after = _after_of(all_workloads)
     before = {workload.name: _all_before(workload.name, after) for workload in listed}
     return {
@@ -88,9 +88,9 @@ def _beside(listed: list[Workload], all_workloads: Iterable[Workload]) -> dict[s
 def _largest_groups(
     group: frozenset[str], candidates: frozenset[str], done: frozenset[str], beside: Mapping[str, frozenset[str]]
 ) -> Iterator[frozenset[str]]:
-    """The groups of jobs that are all beside each other, to which none can be added: the algorithm of Bron and Kerbosch
-    with a pivot. `group` has jobs that are in each of them, `candidates` those that may join, and `done` those whose
-    groups have been given already."""
+    """The largest groups of jobs that may all run at the same time, by the algorithm of Bron and Kerbosch with a pivot.
+    `group`: the jobs that all groups have; `candidates`: those that may join; `done`: those whose groups have been
+    given already."""
     if not candidates:
         if group and not done:
             yield group

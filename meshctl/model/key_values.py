@@ -25,7 +25,7 @@ _IMAGE = (
     r"(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@[a-z0-9]+:[0-9a-f]{32,})?$"
 )
 _PATH = r"^/[^:]+$"
-# where a mount can't be used, and why
+# paths at which nothing can be mounted, and why
 _TAKEN_PATHS = {
     "/proc": "the kernel's own",
     "/sys": "the kernel's own",
@@ -33,8 +33,8 @@ _TAKEN_PATHS = {
     "/dev/hugepages": "huge pages are mounted there",
     "/etc/meshctl": "settings of the object storage are mounted there",
 }
-MAKERS = frozenset({"NVIDIA", "TESLA", "AMD", "INSTINCT"})  # words of an accelerator's name that every one of them has
-_MOST_USERS = 2**31 - 1  # Kubernetes takes no higher number of a user
+MAKERS = frozenset({"NVIDIA", "TESLA", "AMD", "INSTINCT"})  # words that the names of all accelerators have
+_MOST_USERS = 2**31 - 1  # the highest user id that Kubernetes accepts
 _LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 
 
@@ -168,7 +168,8 @@ def node_range(value: object) -> object:
 
 
 def _model_name(text: str) -> str:
-    """What `resolve.machines` compares is words; the maker's and the memory's alone would fit any accelerator."""
+    """Check that the name has a word that tells models apart. `resolve.machines` compares words, and the maker's name
+    or the memory alone would fit any accelerator."""
     words = re.findall(r"[A-Z0-9]+", text.upper())
     if not [word for word in words if word not in MAKERS and not re.fullmatch(r"[0-9]+GI?B?", word)]:
         raise ValueError(f'"{text}" names no model; write it like H100')

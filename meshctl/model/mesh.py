@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from meshctl.errors import Diagnostic
-from meshctl.model import mig_profiles
+from meshctl.model import mig_profiles, scaling
 from meshctl.model.gateways import RoutePath, RouteTarget, TlsForm
 from meshctl.model.health import HealthForm, Protocol, Startup
 from meshctl.model.key_values import (
@@ -76,6 +76,32 @@ Nodes = Annotated[
                 {
                     "type": "object",
                     "properties": {"min": {"type": "integer", "minimum": 0}, "max": {"type": "integer", "minimum": 1}},
+                    "required": ["min", "max"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
+
+
+class ReplicaRange(Section):
+    """Of what serves: load moves the number between both."""
+
+    min: Annotated[int, Field(strict=True, ge=0)]  # 0 is refused with its reason by `scaling.problems`
+    max: Count
+
+
+Replicas = Annotated[
+    ReplicaRange,
+    BeforeValidator(scaling.replica_range),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {
+                    "type": "object",
+                    "properties": {"min": {"type": "integer", "minimum": 1}, "max": {"type": "integer", "minimum": 1}},
                     "required": ["min", "max"],
                     "additionalProperties": False,
                 },
@@ -216,6 +242,15 @@ class Checkpoint(Section):
     grace_s: Seconds = Field(120, alias="grace")
 
 
+class Scale(Section):
+    """Which load moves `replicas`: `target` is that of one replica, for cpu in percent of what a pod asks for.
+    `cooldown_s`: how long fewer replicas must have been enough before some go."""
+
+    metric: scaling.Metric
+    target: scaling.Target
+    cooldown_s: scaling.Cooldown = Field(scaling.COOLDOWN_S, alias="cooldown")
+
+
 class Workload(Section):
     """`secrets`: by variable, or by path of a file in the pod. `files`: path in the pod -> file beside mesh.yaml, whose
     text `Mesh.text` has. `after`: jobs that must have ended well before this one starts.
@@ -225,7 +260,8 @@ class Workload(Section):
 
     kind: Literal["inference", "training", "service", "batch"]
     pool: Text
-    replicas: Count | None = None
+    replicas: Replicas | None = None
+    scale: Scale | None = None
     nodes: Count | None = None
     image: Image
     image_pull_secrets: tuple[DnsLabel, ...] = ()

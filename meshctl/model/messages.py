@@ -46,7 +46,8 @@ def message_of(detail: ErrorDetails, model: type[BaseModel]) -> tuple[Path, str,
     if kind == "extra_forbidden":
         return path, _unknown_key(path, _keys(model, detail["loc"][:-1])), True
     if kind == "missing":
-        return path[:-1], f'missing key "{path[-1]}"', True
+        advice = foreign_keys.missing_advice(path)
+        return path[:-1], f'missing key "{path[-1]}"' + (f"; {advice}" if advice else ""), True
     if kind == "union_tag_invalid":
         value = detail["input"]["provider"]
         return (*path, "provider"), _one_of(value, str(detail["ctx"]["expected_tags"])), False
@@ -54,20 +55,21 @@ def message_of(detail: ErrorDetails, model: type[BaseModel]) -> tuple[Path, str,
 
 
 def _unknown_key(path: Path, keys: list[str]) -> str:
-    """`keys`: those that may stand there."""
+    """The message for a key that the section does not have. `keys`: those that it may have."""
     advice = foreign_keys.key_advice(path)
     return f'unknown key "{path[-1]}"' + (f"; {advice}" if advice else suggestion(path[-1], keys))
 
 
 def unusable_platform(name: str) -> str:
-    """Of an entry that names a platform that can't be used: why, or which ones there are."""
+    """The message for an entry whose platform can't be used: why that is, or which platforms there are."""
     broken = registry.unusable(name)
     names = ", ".join(f"'{platform.name}'" for platform in registry.platforms())
     return str(broken) if broken is not None else _one_of(name, names)
 
 
 def _about_secret(kind: str, path: Path, model: type[BaseModel], *, at_key: bool) -> str | None:
-    """The message where a secret is named, without what stands there; None for every other place."""
+    """The message at a place where a secret is named, which does not repeat what the file holds there; None at every
+    other place."""
     if path[:1] == ("secrets",) and model is not Environments:  # mesh.yaml has no such key
         return None
     if kind == "extra_forbidden":
@@ -86,7 +88,7 @@ def _message(detail: ErrorDetails, path: Path) -> str:
     kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "value_error":
         return str(context["error"])
-    if kind == "model_type" and detail["loc"][-1:] == ("nodes",):
+    if kind == "model_type" and detail["loc"][-1:] in (("nodes",), ("replicas",)):
         return f"expected a whole number or {{min, max}}, got {_shown(value)}"
     if kind in _EXPECTED:
         return _wrong_type(kind, value, path)
@@ -112,8 +114,7 @@ def _message(detail: ErrorDetails, path: Path) -> str:
 def _wrong_type(kind: str, value: object, path: Path) -> str:
     form = foreign_keys.form_of(path)
     wanted = f"{_EXPECTED[kind]} like {form}" if form else _EXPECTED[kind]
-    meaning = foreign_keys.meaning_of_section(path) if isinstance(value, dict) else ""
-    hint = f"; {meaning}" if meaning else ""
+    hint = ""
     if kind == "string_type" and isinstance(value, int | float):
         hint = f'; quote it: "{_plain(value)}"'
     return f"expected {wanted}, got {_shown(value)}{hint}"

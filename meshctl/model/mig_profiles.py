@@ -57,7 +57,7 @@ def _sizes(row: frozenset[str]) -> frozenset[str]:
 
 
 def checked(share: str, model: str) -> None:
-    """Raises: ValueError where the accelerator can't have the slice. One that is not in the table can have any."""
+    """Check that the accelerator can have the slice; one that is not in the table can have any. Raises: ValueError."""
     shares = shares_of(model)
     plain = share.removesuffix(".me")
     has_engines = plain == share or plain.startswith(_WITH_MEDIA_ENGINES)

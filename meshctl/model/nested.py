@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-# Lists whose entries are told apart by another key than their name: a volume may be mounted at several paths
+# Lists whose entries are identified by another key than their name: a volume may be mounted at several paths.
 _IDENTITIES: Final = {"volumeMounts": "mountPath"}
-# Lists whose entries belong to no other one: each allows something more
+# Lists that are appended to each other: each of their entries allows something more.
 _APPENDED: Final = ("tolerations",)
 
 
@@ -30,10 +30,10 @@ def _merged_lists(base: list[Any], overrides: list[Any], field: str) -> list[Any
         return [*base, *(entry for entry in overrides if entry not in base)]
     if not is_named:
         return overrides
-    new = {entry[identity]: entry for entry in overrides}
-    names = {entry[identity] for entry in base}
-    return [merged(entry, new.get(entry[identity], {})) for entry in base] + [
-        entry for name, entry in new.items() if name not in names
+    overrides_by_name = {entry[identity]: entry for entry in overrides}
+    base_names = {entry[identity] for entry in base}
+    return [merged(entry, overrides_by_name.get(entry[identity], {})) for entry in base] + [
+        entry for name, entry in overrides_by_name.items() if name not in base_names
     ]
 
 

@@ -12,11 +12,11 @@ from typing import Final
 
 from meshctl.model.deployment import Pool, Workload
 
-DOMAIN_LABEL: Final = "nvidia.com/gpu.clique"  # of nodes: which of them share NVLink
+DOMAIN_LABEL: Final = "nvidia.com/gpu.clique"  # the label of nodes by which those that share NVLink are known
 
 
 def is_gang(workload: Workload) -> bool:
-    """Whether its pods work as one on accelerators of several nodes."""
+    """Whether the workload's pods work as one on accelerators of several nodes."""
     return workload.kind == "training" and workload.replicas > 1 and workload.accelerators > 0
 
 
@@ -25,5 +25,5 @@ def is_asked_for(pool: Pool) -> bool:
 
 
 def compute_domain_name(workload: Workload) -> str:
-    """With its size, as a ComputeDomain can't be changed: one of another size is another one."""
+    """The name of a workload's ComputeDomain. It contains the size, since a ComputeDomain can't be changed."""
     return f"{workload.name}-nvlink-{workload.replicas}"

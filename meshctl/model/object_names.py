@@ -83,6 +83,11 @@ def block_end(workload: str) -> str:
     return f"{workload}-block-end"
 
 
+def scaler(workload: str) -> str:
+    """What moves the workload's replicas by a load that its pods report, its account, rights and files."""
+    return f"{workload}-scaler"
+
+
 def job_claim(workload: str, block: str) -> str:
     return f"{workload}-{block}"
 
@@ -141,6 +146,8 @@ def _of_workload(name: str, workload: dict[str, Any], lasting: set[str]) -> Iter
     yield Named(at, "ServiceAccount", name)
     if workload.get("after"):
         yield Named((*at, "after"), "ServiceAccount", release(name))
+    if workload.get("scale"):
+        yield Named((*at, "scale"), "ServiceAccount", scaler(name))
     serves = workload.get("kind") in ("inference", "service")
     lasting_mounts = [mount for mount in _mappings(workload.get("mounts")) if mount in lasting]
     if workload.get("secrets"):
@@ -162,6 +169,7 @@ def _of_workload(name: str, workload: dict[str, Any], lasting: set[str]) -> Iter
 def _of_groups(name: str, workload: dict[str, Any], lasting_mounts: list[str]) -> Iterator[Named]:
     at = ("workloads", name)
     replicas = workload.get("replicas", 1)
+    replicas = replicas.get("max") if isinstance(replicas, dict) else replicas
     for group in range(min(replicas, _MOST_GROUPS) if isinstance(replicas, int) else 1):
         leader, workers = pod_groups.leader_set(name, group), pod_groups.worker_set(name, group)
         yield Named(at, "StatefulSet", leader)

@@ -18,13 +18,14 @@ from meshctl.model.value import Value
 
 
 class Requests(Value):
-    """What pods of others take of a node, as the scheduler counts it."""
+    """What the pods of others request on a node, as the scheduler counts it."""
 
     cpu: float = 0
     memory_gib: float = 0
     gpus: int = 0
-    gpu_parts: dict[str, int] = Field(default_factory=dict)  # by the resource of parts of accelerators
-    rdma: dict[str, int] = Field(default_factory=dict)  # by the resource of RDMA devices
+    # how many parts of accelerators, by their extended resource
+    gpu_parts: dict[str, int] = Field(default_factory=dict)
+    rdma: dict[str, int] = Field(default_factory=dict)  # how many RDMA devices, by their extended resource
     pods: int = 0
 
 
@@ -37,7 +38,7 @@ class ObservedNode(Value):
     ready: bool = True
     gpu_model: str = ""
     gpu_count: int = 0
-    gpu_capacity: int = 0  # with those that are not healthy; 0 where that is not told
+    gpu_capacity: int = 0  # unhealthy ones as well; 0 where the node does not say it
     gpu_memory_gib: float = 0
     gpu_resource: str = "nvidia.com/gpu"  # the extended resource of its accelerators
     # the resources by which it offers parts of accelerators, and how many
@@ -51,7 +52,7 @@ class ObservedNode(Value):
     rdma_resource: str = ""
     rdma_count: int = 0
     rdma: dict[str, int] = Field(default_factory=dict)  # all resources of its RDMA devices, with their counts
-    huge_pages_mib: int = 0  # of 2 MiB, for pods
+    huge_pages_mib: int = 0  # allocatable pages of 2 MiB
     arch: Literal["amd64", "arm64"] = "amd64"
     taints: tuple[Taint, ...] = ()
     taken: Requests = Requests()
@@ -94,7 +95,8 @@ class StorageClass(Value):
 
 class ObservedClaim(Value):
     """A PersistentVolumeClaim. `size_gib`: of its volume, or what it asks for while it has none. `binds_late`: its
-    class gives it a volume when the first pod comes."""
+    class gives it a volume when the first pod comes. `waits_for`: what an unbound one has not got yet, in words; "" for
+    one that is bound or binds late."""
 
     name: str
     namespace: str
@@ -103,8 +105,9 @@ class ObservedClaim(Value):
     size_gib: float = 0
     volume_mode: str = "Filesystem"
     binds_late: bool = False
+    waits_for: str = ""
     is_leaving: bool = False
-    is_made_by_meshctl: bool = False  # for an environment, with which it is deleted
+    is_made_by_meshctl: bool = False  # and so deleted with its environment
 
 
 class ObservedFileSystem(Value):
@@ -159,9 +162,9 @@ class PodState:
     restarts: int
     reason: str = ""
     stopping: bool = False
-    grace_s: int = 0  # how long it may take to end; 0: not known
-    short_of: tuple[str, ...] = ()  # the resources for which it finds no node
-    killed_at: float = 0  # when its grace is over, in seconds since 1970; 0: it is not to end
+    grace_s: int = 0  # how many seconds it may take to end; 0: not known
+    short_of: tuple[str, ...] = ()  # of a pod that fits no node: the resources that nodes have too little of
+    killed_at: float = 0  # of a pod that is ending: when its grace is over, in seconds since 1970; 0 of any other
     uid: str = ""
     group: int | None = None  # of a replica of several pods: the number of the replica, and the pod's rank in it
     rank: int | None = None

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from meshctl.model import block_ends, image_names, job_order
-from meshctl.model.deployment import Deployment, Mount
+from meshctl.model import block_ends, image_names, job_order, scaling
+from meshctl.model.deployment import Deployment, Mount, Workload
 from meshctl.platforms import registry
 
 STAGING: Final = "rclone/rclone:1.75"
 # the Kubernetes project's own image: nothing but kubectl, which is its entry point; without a shell
 RELEASE: Final = "registry.k8s.io/kubectl:v1.33.5"
+# Docker's official image of Python, from a registry that limits no anonymous pulls (gallery.ecr.aws/docker/library)
+SCALER: Final = "public.ecr.aws/docker/library/python:3.13.9-alpine3.22"
 GPU_PLUGIN: Final = "nvcr.io/nvidia/k8s-device-plugin:v0.17.0"
 # The chart's own default: this registry serves all regions of the commercial partition. Nodes of GovCloud and China
 # have no credentials for it, and get the image from the registry of their region ("View Amazon container image
@@ -55,11 +57,17 @@ def of(deployment: Deployment) -> tuple[str, ...]:
     needed = {
         STAGING: is_staging,
         RELEASE: runs_kubectl,
+        SCALER: any(has_scaler(workload) for workload in deployment.workloads),
         GPU_PLUGIN: has_gpus and not has_plugins,
         DCGM_EXPORTER: bool(measured_pools(deployment)),
         efa_plugin(deployment.region, deployment.images): has_efa and not has_plugins,
     }
     return tuple(image for image, is_needed in needed.items() if is_needed)
+
+
+def has_scaler(workload: Workload) -> bool:
+    """Whether a program of ours moves its replicas."""
+    return workload.has_range and workload.scale is not None and scaling.is_read_from_pods(workload.scale.metric)
 
 
 def measured_pools(deployment: Deployment) -> tuple[str, ...]:

@@ -20,10 +20,10 @@ SET_INDEX_LABEL: Final = "apps.kubernetes.io/pod-index"  # on pods of StatefulSe
 # by the controller of LeaderWorkerSets (sigs.k8s.io/lws, api/leaderworkerset/v1)
 LWS_GROUP: Final = "leaderworkerset.sigs.k8s.io/group-index"
 LWS_RANK: Final = "leaderworkerset.sigs.k8s.io/worker-index"
-LWS_GROUP_KEY: Final = "leaderworkerset.sigs.k8s.io/group-key"  # another one for each group
+LWS_GROUP_KEY: Final = "leaderworkerset.sigs.k8s.io/group-key"  # a label whose value is different for each group
 LEADER: Final = "leader"
 WORKER: Final = "worker"
-KINDS: Final = ("inference", "service")  # of workloads that can have groups
+KINDS: Final = ("inference", "service")  # the kinds of workloads that can have groups
 
 
 def is_grouped(workload: Mapping[str, Any]) -> bool:
@@ -33,7 +33,7 @@ def is_grouped(workload: Mapping[str, Any]) -> bool:
 
 
 def place_of(labels: Mapping[str, str]) -> tuple[int | None, int | None]:
-    """The group and the rank of a pod with these labels; None for what is in no group."""
+    """(group, rank) of a pod with these labels; None for a pod that is in no group."""
     group = labels.get(GROUP_LABEL, labels.get(LWS_GROUP, ""))
     rank = "0" if labels.get(ROLE_LABEL) == LEADER else labels.get(LWS_RANK, labels.get(SET_INDEX_LABEL, ""))
     if not group.isdecimal():

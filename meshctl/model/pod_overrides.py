@@ -33,7 +33,7 @@ _NAMED_LISTS: Final = ("containers", "initContainers", "volumes")
 
 
 def checked(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields. Raises ValueError with what is wrong with the first that can't be set."""
+    """The fields, if all of them can be set. Raises: ValueError with what is wrong with the first that can't."""
     for field in fields:
         if field in _OWN_FIELDS:
             raise ValueError(f'"{field}" is set by meshctl; {_OWN_FIELDS[field]}')
@@ -51,7 +51,7 @@ def checked(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_value(value: Any, place: str = "") -> Iterator[str]:
-    """The places of null: merged into what meshctl sets, it would take that away."""
+    """The places of null. Merged into what meshctl sets, a null would remove it."""
     if value is None:
         yield place
     elif isinstance(value, Mapping):
@@ -86,7 +86,7 @@ def _is_list_of_mappings(value: Any) -> bool:
 
 
 def _check_entries(place: str, entries: Any, key: str) -> None:
-    """That the entries can be told apart by the key, which they are merged by."""
+    """Check that the entries differ in the key by which they are merged."""
     are_mappings = _is_list_of_mappings(entries)
     if not are_mappings or not all(isinstance(entry.get(key), str) and entry[key] for entry in entries):
         raise ValueError(f'"{place}" must be a list of mappings, each with a `{key}` that is a text')
@@ -119,7 +119,7 @@ def _check_main(fields: Mapping[str, Any]) -> None:
 
 
 def _asks_for_claims_alone(resources: Any) -> bool:
-    """Claims of dynamic resource allocation, which a mesh has no words for."""
+    """Whether the field only adds claims of dynamic resource allocation, for which a mesh has no words."""
     return isinstance(resources, Mapping) and resources.keys() == {"claims"} and isinstance(resources["claims"], list)
 
 
@@ -132,7 +132,8 @@ def _check_node_selector(fields: Mapping[str, Any]) -> None:
 
 
 def _check_user(fields: Mapping[str, Any], whose: str) -> None:
-    """The user decides about more than the security context: capabilities, HOME, the users of shared files."""
+    """Refuse the user here: it decides about more than the security context, namely capabilities, HOME and the users of
+    shared files."""
     for field in _USER_FIELDS:
         if field in fields.get("securityContext", {}):
             raise ValueError(

@@ -12,10 +12,10 @@ from typing import Final
 
 from meshctl.model.deployment import Deployment, Pool, Workload
 
-DEFAULT_ID: Final = 1000  # of user and group, where the mesh names no user
+DEFAULT_ID: Final = 1000  # the id of user and group if the mesh names no user
 _LOCKING_KINDS: Final = ("infiniband", "roce")
 _LOCK_MEMORY: Final = "IPC_LOCK"
-# what root has on an ordinary machine, and needs for files that another user has left on a shared file system
+# capabilities that root has on an ordinary machine, and needs for files of other users on a shared file system
 _FILE_CAPABILITIES: Final = ("CHOWN", "DAC_OVERRIDE", "FOWNER")
 # of a pod's spec: the Pod Security Standards have rules for these
 _RESTRICTED_FIELDS: Final = (
@@ -79,7 +79,7 @@ def pins_memory(workload: Workload, pool: Pool) -> bool:
 
 
 def words(workload: Workload, pool: Pool) -> str:
-    """For a person: `root`, `user 1000`, `the image's user`."""
+    """The user for a person: `root`, `user 1000` or `the image's user`."""
     uid = of(workload, pool).uid
     if uid is None:
         return "the image's user"
@@ -111,18 +111,20 @@ def as_it_is_up(deployment: Deployment, deployed: Deployment | None) -> Deployme
     """
     if deployed is None:
         return deployment
-    rooted = {workload.name: workload for workload in deployed.workloads if workload.root_for_files}
-    wanted = {workload.name for workload in deployment.workloads if workload.root_for_files}
+    up_with_root = {workload.name: workload for workload in deployed.workloads if workload.root_for_files}
+    with_root = {workload.name for workload in deployment.workloads if workload.root_for_files}
     for group in sharing(deployment):
-        if any(each.name in rooted and _file_systems(each) & _file_systems(rooted[each.name]) for each in group):
-            wanted |= {workload.name for workload in _unsaid(group)}
-    same = _unchanged_jobs(deployment, deployed)
-    return _with_root(deployment, (wanted - _left_apart(deployed) - same) | (same & rooted.keys()))
+        if any(
+            each.name in up_with_root and _file_systems(each) & _file_systems(up_with_root[each.name]) for each in group
+        ):
+            with_root |= {workload.name for workload in _unsaid(group)}
+    unchanged = _unchanged_jobs(deployment, deployed)
+    return _with_root(deployment, (with_root - _left_apart(deployed) - unchanged) | (unchanged & up_with_root.keys()))
 
 
 def _left_apart(deployed: Deployment) -> set[str]:
-    """The workloads that are up with the user of an older version: today's rule, applied to what was declared then,
-    gives them another one."""
+    """The workloads that are up with the user of an older version: those to which today's rule, applied to what was
+    declared then, would give another user."""
     pairs = zip(deployed.workloads, with_one_user(deployed).workloads, strict=True)
     return {before.name for before, now in pairs if now.root_for_files and not before.root_for_files}
 
@@ -148,12 +150,12 @@ def _with_root(deployment: Deployment, names: set[str]) -> Deployment:
 
 
 def _unsaid(workloads: tuple[Workload, ...]) -> list[Workload]:
-    """Those for which the mesh names no user."""
+    """The workloads for which the mesh names no user."""
     return [workload for workload in workloads if workload.user is None]
 
 
 def sharing(deployment: Deployment) -> tuple[tuple[Workload, ...], ...]:
-    """The groups of workloads that share file systems, directly or by way of others, each in the mesh's order."""
+    """The groups of workloads that share file systems, also by way of third ones; each group in the mesh's order."""
     groups: list[tuple[set[str], list[Workload]]] = []
     for workload in deployment.workloads:
         systems = _file_systems(workload)
@@ -194,9 +196,9 @@ def notes(deployment: Deployment) -> tuple[str, ...]:
 
 
 def _level_notes(deployment: Deployment) -> Iterator[str]:
-    named = [workload.name for workload in deployment.workloads if has_runtime_capabilities(workload)]
+    with_capabilities = [workload.name for workload in deployment.workloads if has_runtime_capabilities(workload)]
     overridden = words_of_overridden_fields(deployment)
-    causes = [f"`user` of {', '.join(named)}"] if named else []
+    causes = [f"`user` of {', '.join(with_capabilities)}"] if with_capabilities else []
     causes += [f"`pod` of {', '.join(overridden)} in environments.yaml"] if overridden else []
     if causes:
         yield (

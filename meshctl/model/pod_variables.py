@@ -52,7 +52,7 @@ def names(kind: str, object_stores: Iterable[str], *, is_grouped: bool = False) 
 
 
 def where_named(kind: str, *, is_grouped: bool = False) -> frozenset[str]:
-    """Those that only the pods of a workload have whose texts name them."""
+    """The variables that only those pods have whose workload's texts name them."""
     if is_grouped:
         return _WHERE_NAMED - OF_GROUPS
     return _WHERE_NAMED | _WHERE_NAMED_IN_BATCH if kind == "batch" else _WHERE_NAMED

@@ -6,8 +6,8 @@ the answers into findings. Called through `meshctl.deploy.guards.preflight`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from meshctl.model.deployment import Deployment, Gap, Pool, ReservedCapacity, Subnet
@@ -20,7 +20,8 @@ class ApiQuestion:
     """One call that changes nothing. `name`: what the answer is kept under. `service`, `operation`, `arguments`: as
     boto3 has them ("ec2", "describe_vpcs"). `about`: what is asked, for people ("which zones have which machines").
     `region`: where it is asked, "" for the deployment's own. `telling_codes`: beginnings of the codes of errors that
-    are an answer ("there is no such role"), and no refusal to give one."""
+    are an answer ("there is no such role"), and no refusal to give one. `then`: further questions that only its answer
+    makes possible; they are asked at once."""
 
     name: str
     service: str
@@ -29,6 +30,7 @@ class ApiQuestion:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     region: str = ""
     telling_codes: tuple[str, ...] = ()
+    then: Callable[[ApiAnswer], tuple[ApiQuestion, ...]] | None = None
 
     def is_unanswered(self, answer: ApiAnswer) -> bool:
         return answer.is_refused and not answer.code.startswith(self.telling_codes or ("\0",))
@@ -57,11 +59,13 @@ class ApiAnswer:
 class InPlace:
     """What of an environment is there already. `pools`: those whose nodes came up. `counts`: of the resources in the
     state, by their Pulumi type; they count also where the run that made them was interrupted. `subnets`: of a network
-    that meshctl made."""
+    that meshctl made. `maker` and `admins`: the principals that the environment let into its cluster so far."""
 
     pools: tuple[Pool, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     subnets: tuple[Subnet, ...] = ()
+    maker: str = ""
+    admins: tuple[str, ...] = ()
 
     def pool(self, name: str) -> Pool | None:
         return next((pool for pool in self.pools if pool.name == name), None)
@@ -82,7 +86,9 @@ class Findings:
     """`zones`: where pools go that are not up yet, by pool; those that are missing stay as they were resolved.
     `file_systems`: the zones of those that go with a pool. `reserved`: what is known of the reservations of pools, by
     pool. `equal_machines`: machine types that new pools may have beside their own. `gaps`: what keeps the environment
-    from coming up. `notes`: what a user should know, and what could not be asked."""
+    from coming up. `notes`: what a user should know, and what could not be asked. `maker`: the principal whose
+    credentials these are, which is let into a cluster that the run makes; "" where that is not known. `caller_gaps`:
+    what keeps this principal from bringing it up; another one may."""
 
     zones: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     file_systems: Mapping[str, str] = field(default_factory=dict)
@@ -90,6 +96,8 @@ class Findings:
     notes: tuple[str, ...] = ()
     reserved: Mapping[str, ReservedCapacity] = field(default_factory=dict)
     equal_machines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    maker: str = ""
+    caller_gaps: tuple[Gap, ...] = ()
 
     def __or__(self, other: Findings) -> Findings:
         """Both, one after the other; of a pool or file system in both, the zones of `other`."""
@@ -100,11 +108,21 @@ class Findings:
             (*self.notes, *other.notes),
             {**self.reserved, **other.reserved},
             {**self.equal_machines, **other.equal_machines},
+            other.maker or self.maker,
+            (*self.caller_gaps, *other.caller_gaps),
         )
 
+    def of_a_plan(self) -> Findings:
+        """The findings for a command that brings nothing up: whoever runs it may be another than whoever does."""
+        notes = tuple(f"{gap.wanted}, which `up` needs: {gap.best}; {gap.hint}" for gap in self.caller_gaps)
+        return replace(self, caller_gaps=(), notes=(*self.notes, *notes))
+
     def placed(self, deployment: Deployment) -> Deployment:
-        """The deployment with its pools in these zones, and with what is known of their reservations
-        and machines."""
+        """The deployment with its pools in these zones, with what is known of their reservations and machines, and
+        with the maker of its cluster."""
+        if self.maker:
+            cluster = deployment.cluster.model_copy(update={"maker": self.maker})
+            deployment = deployment.model_copy(update={"cluster": cluster})
         if not (self.zones or self.reserved or self.equal_machines):
             return deployment
         pools = (self._placed_pool(pool) for pool in deployment.pools)

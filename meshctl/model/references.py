@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from meshctl.model import gateways, job_order, object_names, pod_users
+from meshctl.model import gateways, job_order, object_names, pod_users, scaling
 from meshctl.model import health as health_words
 from meshctl.model.file_problems import Path, Problem, items, mapping, missing
 
@@ -107,8 +107,9 @@ def _size(workload: dict[str, Any], at: Path) -> Iterator[Problem]:
     training = workload.get("kind") == "training"
     if training and "replicas" in workload:
         yield (*at, "replicas"), 'a training workload has "nodes" (a gang: all or none), not "replicas"'
+    yield from (((*at, *path), message) for path, message in scaling.problems(workload))
     if workload.get("kind") == "batch" and "nodes" in workload:
-        message = 'a batch job has "replicas", which know nothing of each other, not "nodes"'
+        message = 'a batch job has "replicas", whose pods work each for itself, not "nodes"'
         yield (*at, "nodes"), f"{message}; for one job on several nodes write `kind: training`"
     if not training and "checkpoint" in workload and "kind" in workload:
         yield (*at, "checkpoint"), "only a training workload has a checkpoint"
@@ -131,7 +132,7 @@ def _mounts(mesh: dict[str, Any], workload: dict[str, Any], at: Path) -> Iterato
         if name in local and mapping(mount).get("readOnly") is True:
             yield (
                 (*at, "mounts", name, "readOnly"),
-                "local storage is empty when a pod starts, and this one can't fill it",
+                "local storage is empty when a pod starts, and with `readOnly` nothing can be written into it",
             )
     paths = {name: _normal(mapping(mount).get("path")) for name, mount in mounts.items()}
     yield from _twice(paths, (*at, "mounts"), "path")
@@ -141,7 +142,10 @@ def _mounts(mesh: dict[str, Any], workload: dict[str, Any], at: Path) -> Iterato
     if isinstance(storage, str) and storage in stores and storage not in mounts:
         yield where, f'"{storage}" is not mounted by this workload; add it to its mounts'
     if isinstance(storage, str) and storage in local:
-        yield where, "local storage goes with its pod, and checkpoints with it; use an object store or a file system"
+        yield (
+            where,
+            "local storage is deleted with its pod, and the checkpoints with it; use an object store or a file system",
+        )
 
 
 def _closed_to_user(workload: dict[str, Any], at: Path) -> Iterator[Problem]:
@@ -168,13 +172,13 @@ def _closed_to_user(workload: dict[str, Any], at: Path) -> Iterator[Problem]:
 
 def files(data: object) -> list[tuple[Path, str]]:
     """The files beside mesh.yaml that workloads name: where, and their names."""
-    named: list[tuple[Path, str]] = []
+    file_names: list[tuple[Path, str]] = []
     for name, workload in items(mapping(data), "workloads"):
         entries = mapping(workload.get("files")).items()
-        named += [
+        file_names += [
             (("workloads", name, "files", path), file) for path, file in entries if isinstance(file, str) and file
         ]
-    return named
+    return file_names
 
 
 def _paths_of_files(workload: dict[str, Any], at: Path) -> list[tuple[Path, str]]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-BUCKET: Final = "meshaws:s3:Bucket"  # in any S3-compatible store
-RECORD_SET: Final = "meshaws:route53:RecordSet"  # an endpoint's name
+BUCKET: Final = "meshaws:s3:Bucket"  # a bucket, in any S3-compatible store
+RECORD_SET: Final = "meshaws:route53:RecordSet"  # the DNS record of an endpoint
 NAMESPACE: Final = "kubernetes:core/v1:Namespace"
 NAMESPACE_PATCH: Final = "kubernetes:core/v1:NamespacePatch"  # a label of one that somebody else made
 AWS_PACKAGE: Final = "meshaws"  # the Pulumi package that speaks the AWS APIs, S3's among them

@@ -5,6 +5,8 @@ Decided by `meshctl.resolve.roll_outs`; read by `meshctl.render`, and by `meshct
 
 from __future__ import annotations
 
+import math
+
 from meshctl.model.deployment import Deployment, Pool, Workload
 
 
@@ -15,7 +17,14 @@ def older_rule(workload: Workload, pool: Pool) -> bool:
 
 def starts_new_first(workload: Workload, pool: Pool) -> bool:
     """Whether a new pod is started before an old one ends."""
-    return workload.roll_out == "new-first" if workload.roll_out else older_rule(workload, pool)
+    return workload.roll_out.startswith("new-first") if workload.roll_out else older_rule(workload, pool)
+
+
+def unavailable_share(workload: Workload) -> str:
+    """The share of its pods that a roll-out may end before their successors are ready, where a new pod has room as long
+    as load has not brought all replicas: one pod when all are there, and none when they are fewer. Kubernetes rounds
+    the share down (DeploymentStrategy, `maxUnavailable`). "" for any other workload."""
+    return f"{math.ceil(100 / workload.at_most)}%" if workload.roll_out == "new-first-unless-full" else ""
 
 
 def keeps_volumes(workload: Workload) -> bool:

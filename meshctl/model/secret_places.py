@@ -80,7 +80,7 @@ def unknown_key_message(path: Path) -> str | None:
 
 
 def shown_path(path: Path) -> Path:
-    """`path` up to the first part that may be a secret's value."""
+    """The path up to the first part that may be a secret's value, which is left out with all after it."""
     for length in range(1, len(path) + 1):
         start = path[:length]
         form = next((form for pattern, form in _SHOWN_KEYS if _fits(start, pattern)), None)

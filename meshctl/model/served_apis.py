@@ -15,5 +15,7 @@ CERTIFICATE: Final = "cert-manager.io/v1/Certificate"
 COMPUTE_DOMAIN: Final = "resource.nvidia.com/v1beta1/ComputeDomain"
 # its controller keeps groups of pods
 LEADER_WORKER_SET: Final = "leaderworkerset.x-k8s.io/v1/LeaderWorkerSet"
+# metrics-server, or what stands in for it: how much CPU pods use, which replicas may follow
+POD_METRICS: Final = "metrics.k8s.io/v1beta1/PodMetrics"
 
-ASKED_FOR: Final = (POD_MONITOR, CERTIFICATE, COMPUTE_DOMAIN, LEADER_WORKER_SET)
+ASKED_FOR: Final = (POD_MONITOR, CERTIFICATE, COMPUTE_DOMAIN, LEADER_WORKER_SET, POD_METRICS)

@@ -208,10 +208,11 @@ class StackState:
         """The provider resource that manages a resource."""
         return self._by_reference.get(resource.provider)
 
-    def used_providers(self, kind: str) -> Iterator[Resource]:
-        """The provider resources of a type that manage a resource, or one that a pending operation is about."""
+    def used_providers(self, kind: str, *, besides: Collection[str] = ()) -> Iterator[Resource]:
+        """The provider resources of a type that manage a resource, or one that a pending operation is about. `besides`:
+        types of resources that do not count."""
         pending = (operation.resource for operation in self.pending_operations)
-        used = {resource.provider for resource in (*self.resources, *pending)}
+        used = {resource.provider for resource in (*self.resources, *pending) if resource.type not in besides}
         return (resource for resource in self.resources if resource.type == kind and resource.reference in used)
 
     def of_type(self, *kinds: str) -> tuple[Resource, ...]:
@@ -222,9 +223,9 @@ class StackState:
 
     def with_resources(self, resources: Iterable[Resource]) -> StackState:
         """A copy with these resources. It has no outputs if the stack's own resource, which holds them, is missing."""
-        given = tuple(resources)
-        outputs = self.outputs if any(resource.type == STACK_TYPE for resource in given) else NO_OUTPUTS
-        return StackState(given, self.pending_operations, outputs, self.record)
+        new_resources = tuple(resources)
+        outputs = self.outputs if any(resource.type == STACK_TYPE for resource in new_resources) else NO_OUTPUTS
+        return StackState(new_resources, self.pending_operations, outputs, self.record)
 
     def with_changed(self, urns: Collection[str], change: Callable[[Resource], Resource]) -> StackState:
         """A copy in which `change` is applied to the resources with these URNs."""

@@ -30,17 +30,17 @@ def of_pods(
     comes and goes with other pools of the mesh, and an existing cluster's operator may have set it; neither is to
     change a pod that runs.
     """
-    own = [
+    of_mesh = [
         {"key": taint.key, "operator": "Equal", "value": taint.value, "effect": taint.effect}
         for taint in taints
         if taint.key != (gpu_resource or _GPU)
     ]
-    platforms: list[Rendered] = []
+    of_platform: list[Rendered] = []
     if gpu_resource:
-        platforms = [{"key": gpu_resource, "operator": "Exists", "effect": "NoSchedule"}]
-        platforms += map(dict, registry.platform(provider).nodes.gpu_tolerations)
-    made = [*platforms, *own]
-    return [*made, *(each for each in map(_rendered, declared) if each not in made)]
+        of_platform = [{"key": gpu_resource, "operator": "Exists", "effect": "NoSchedule"}]
+        of_platform += map(dict, registry.platform(provider).nodes.gpu_tolerations)
+    own = [*of_platform, *of_mesh]
+    return [*own, *(each for each in map(_rendered, declared) if each not in own)]
 
 
 def _rendered(toleration: Toleration) -> Rendered:
@@ -57,8 +57,8 @@ def of_all_overrides(pods: Iterable[Mapping[str, Any]]) -> list[Rendered]:
 
 def _full(toleration: Mapping[str, Any]) -> Rendered:
     """With the operator that Kubernetes takes without one; an effect that is empty is any."""
-    given = {"operator": "Equal", **{key: str(value) for key, value in toleration.items()}}
-    return {key: value for key, value in given.items() if value or key == "value"}
+    with_operator = {"operator": "Equal", **{key: str(value) for key, value in toleration.items()}}
+    return {key: value for key, value in with_operator.items() if value or key == "value"}
 
 
 def keeping_out(taints: Iterable[Taint], tolerations: Iterable[Rendered]) -> tuple[Taint, ...]:

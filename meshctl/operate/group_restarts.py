@@ -26,11 +26,14 @@ def restart(
     cluster: ClusterAccess, namespace: str, workload: Workload, *, timeout_s: float, say: Callable[[str], None]
 ) -> None:
     """`timeout_s`: for each group. Raises: NotReadyError, and as `clusters.pods` does."""
-    for group in range(workload.replicas):
-        old = [pod for pod in clusters.pods(cluster, namespace, workload.name) if pod.group == group]
-        _delete(cluster, namespace, old)
-        say(f"group {group} starts again ({group + 1} of {workload.replicas})")
-        _wait(cluster, namespace, workload, group, frozenset(pod.uid for pod in old), timeout_s)
+    count = workload.replicas
+    if workload.has_range:  # as many as load has brought
+        count = len({pod.group for pod in clusters.pods(cluster, namespace, workload.name)})
+    for group in range(count):
+        old_pods = [pod for pod in clusters.pods(cluster, namespace, workload.name) if pod.group == group]
+        _delete(cluster, namespace, old_pods)
+        say(f"group {group} starts again ({group + 1} of {count})")
+        _wait(cluster, namespace, workload, group, frozenset(pod.uid for pod in old_pods), timeout_s)
 
 
 def _delete(cluster: ClusterAccess, namespace: str, pods: Iterable[PodState]) -> None:
@@ -49,11 +52,11 @@ def _delete(cluster: ClusterAccess, namespace: str, pods: Iterable[PodState]) ->
 
 
 def _wait(
-    cluster: ClusterAccess, namespace: str, workload: Workload, group: int, old: frozenset[str], timeout_s: float
+    cluster: ClusterAccess, namespace: str, workload: Workload, group: int, old_uids: frozenset[str], timeout_s: float
 ) -> None:
     deadline = time.monotonic() + timeout_s
     while True:
-        missing, error = _missing(cluster, namespace, workload, group, old)
+        missing, error = _missing(cluster, namespace, workload, group, old_uids)
         if not missing:
             return
         if time.monotonic() >= deadline:
@@ -66,7 +69,7 @@ def _wait(
 
 
 def _missing(
-    cluster: ClusterAccess, namespace: str, workload: Workload, group: int, old: frozenset[str]
+    cluster: ClusterAccess, namespace: str, workload: Workload, group: int, old_uids: frozenset[str]
 ) -> tuple[str, MeshError | None]:
     """What the group still lacks, in words, and the transient error if the cluster did not answer."""
     try:
@@ -75,14 +78,14 @@ def _missing(
         if not passing.may_pass(error):
             raise
         return passing.reason(error), error
-    return not_back(workload, group, pods, old), None
+    return not_back(workload, group, pods, old_uids), None
 
 
-def not_back(workload: Workload, group: int, pods: Iterable[PodState], old: frozenset[str]) -> str:
+def not_back(workload: Workload, group: int, pods: Iterable[PodState], old_uids: frozenset[str]) -> str:
     """What the group still lacks, in words; "" when all of its pods are new and ready. PURE."""
-    new = {pod.rank: pod for pod in pods if pod.group == group and pod.uid not in old}
+    new_pods = {pod.rank: pod for pod in pods if pod.group == group and pod.uid not in old_uids}
     for rank in range(workload.nodes_per_replica):
-        pod = new.get(rank)
+        pod = new_pods.get(rank)
         if pod is None:
             return f"rank {rank} has no new pod yet"
         if not pod.ready:

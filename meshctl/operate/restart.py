@@ -65,10 +65,10 @@ def unapplied_changes(deployed: Deployment, wanted: Callable[[], Deployment], na
     """
     environment = deployed.environment
     try:
-        now = wanted()
-        if all(workload.name != name for workload in now.workloads):
+        resolved = wanted()
+        if all(workload.name != name for workload in resolved.workloads):
             return f"mesh.yaml no longer has {name}: `meshctl up {environment}` removes it"
-        before, after = _objects(deployed, name), _objects(now, name)
+        before, after = _objects(deployed, name), _objects(resolved, name)
     except MeshError:
         return ""
     if before == after:

@@ -74,7 +74,7 @@ def _wait(
         if time.monotonic() >= deadline:
             why = "" if error is not None else _why_of_pods(cluster, namespace, workload)
             raise NotReadyError(
-                f"{cluster.name}: {workload} is not rolled after {timeout_s:g} s",
+                f"{cluster.name}: {workload} is not rolled out after {timeout_s:g} s",
                 why=f"{missing}{why}",
                 hint=f"`meshctl status {cluster.name}` shows its pods, and why they are not ready",
             ) from error
@@ -116,13 +116,13 @@ def not_rolled(workload: Server) -> str:
     Source of the rules: kubectl rollout status.
     """
     status = workload.get("status", {})
-    wanted = workload.get("spec", {}).get("replicas", 1)
+    replicas = workload.get("spec", {}).get("replicas", 1)
     if not status or status.get("observedGeneration", 0) < workload.get("metadata", {}).get("generation", 0):
         return "waiting for the controller"
-    new, all_pods = status.get("updatedReplicas", 0), status.get("replicas", 0)
+    new_pods, all_pods = status.get("updatedReplicas", 0), status.get("replicas", 0)
     ready = status.get("availableReplicas", 0)
-    if new < wanted:
-        return f"{new} of {wanted} pods are new"
-    if all_pods > new:
-        return f"{pluralize(all_pods - new, 'old pod')} still there"
-    return "" if ready >= wanted else f"{ready} of {wanted} pods are ready"
+    if new_pods < replicas:
+        return f"{new_pods} of {replicas} pods are new"
+    if all_pods > new_pods:
+        return f"{pluralize(all_pods - new_pods, 'old pod')} still there"
+    return "" if ready >= replicas else f"{ready} of {replicas} pods are ready"

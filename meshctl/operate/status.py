@@ -19,8 +19,8 @@ from meshctl.deploy.jobs import held_jobs, job_states
 from meshctl.deploy.session import Session
 from meshctl.engine.stack_locks import Holder
 from meshctl.errors import MeshError, NewerVersionError, UnreadableError
-from meshctl.model import observed
-from meshctl.model.deployment import Deployment
+from meshctl.model import observed, scaling
+from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.observed import DeployState, JobState
 from meshctl.model.stack_state import StackOutputs, StackState
 from meshctl.operate import group_status, pool_status
@@ -34,7 +34,8 @@ from meshctl.printable import one_line
 class WorkloadStatus:
     """`done` counts a job's pods that have succeeded; `reason` says why a job failed or has not started, or why a pod
     isn't ready. `job`: complete | failed | waiting | finished in ENV | "" while it may still run. `groups`: how many
-    there should be of a workload whose replicas are groups of pods; 0 of any other."""
+    there should be of a workload whose replicas are groups of pods; 0 of any other. `least` and `most`: the range of
+    replicas that follow load, of which `wanted` are there now; 0 of a number of replicas."""
 
     name: str
     kind: str
@@ -46,6 +47,15 @@ class WorkloadStatus:
     job: str = ""
     groups: int = 0
     groups_ready: int = 0
+    least: int = 0
+    most: int = 0
+
+    @property
+    def is_short(self) -> bool:
+        """Whether pods are missing, beyond those that load has just asked for."""
+        if self.most and self.wanted:
+            return (self.groups_ready if self.groups else self.ready) < self.least
+        return self.ready + self.done < self.wanted and self.job != "waiting"
 
 
 @dataclass(frozen=True)
@@ -132,7 +142,7 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
     short = (
         bool(unfinished)
         or any(p.ready < p.wanted for p in pools)
-        or any((w.ready + w.done < w.wanted and w.job != "waiting") or w.job == "failed" for w in workloads)
+        or any(w.is_short or w.job == "failed" for w in workloads)
     )
     return EnvironmentStatus(
         environment,
@@ -203,7 +213,7 @@ def workload_status(
 ) -> WorkloadStatus:
     """The status of one workload, from the pods of its environment and, if it is a job, the state of the job.
     `waits_for`: as `held_jobs.waiting_jobs` says of a job that nothing has started yet."""
-    workload = deployment.workload(name)
+    workload = _as_scaled(deployment.workload(name), pods)
     wanted = workload.pods if workload.runs else 0
     ended: str = job.ended if job is not None and workload.runs else ""
     own_pods = [pod for pod in pods if pod.workload == name]
@@ -229,9 +239,19 @@ def workload_status(
         restarts=sum(pod.restarts for pod in own_pods),
         reason=next(iter(reasons), ""),
         job=f"finished in {workload.finished_in}" if workload.finished_in else ended,
-        groups=workload.replicas if is_grouped else 0,
+        groups=workload.at_least if is_grouped else 0,
         groups_ready=group_status.ready_groups(workload, own_pods) if is_grouped else 0,
+        least=deployment.workload(name).replicas if workload.has_range else 0,
+        most=workload.most_replicas if workload.has_range else 0,
     )
+
+
+def _as_scaled(workload: Workload, pods: Iterable[observed.PodState]) -> Workload:
+    """A workload whose replicas follow load, with as many as there are now."""
+    if not workload.has_range:
+        return workload
+    pod_count = sum(pod.workload == workload.name and not pod.stopping for pod in pods)
+    return workload.model_copy(update={"least_while_moving": pod_count // workload.nodes_per_replica})
 
 
 def _endpoints(session: Session, deployment: Deployment, outputs: StackOutputs) -> tuple[EndpointStatus, ...]:
@@ -272,19 +292,20 @@ def status_text(status: EnvironmentStatus) -> str:
 
 
 def _readiness(workload: WorkloadStatus) -> str:
+    within = f" ({scaling.words(workload.least, workload.most)})" if workload.most else ""
     if not workload.groups:
-        return f"{workload.ready}/{workload.wanted} ready"
-    return f"{workload.groups_ready}/{workload.groups} groups ready, {workload.ready}/{workload.wanted} pods"
+        return f"{workload.ready}/{workload.wanted} ready{within}"
+    return f"{workload.groups_ready}/{workload.groups} groups ready{within}, {workload.ready}/{workload.wanted} pods"
 
 
 def _where(environment: str, endpoint: EndpointStatus) -> str:
     """Where the DNS record points, and this environment's own address if that differs."""
-    own = endpoint.address or "no address"
+    own_address = endpoint.address or "no address"
     if endpoint.shares:
-        return f"-> {'; '.join(share.text for share in endpoint.shares)}  ({own} here)"
+        return f"-> {'; '.join(share.text for share in endpoint.shares)}  ({own_address} here)"
     if not endpoint.points_at:
-        return f"(no DNS record)  {own} here"
+        return f"(no DNS record)  {own_address} here"
     pointing = f"-> {endpoint.points_at}  {endpoint.name_address}"
     if endpoint.points_at == environment and endpoint.name_address == endpoint.address:
         return pointing
-    return f"{pointing}  ({own} here)"
+    return f"{pointing}  ({own_address} here)"

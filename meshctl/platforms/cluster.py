@@ -97,7 +97,7 @@ KUBERNETES: Final = Platform(
             "kubernetes.io/arch": machine.arch,
         },
         gpu_tolerations=(),
-        has_device_plugins=True,  # its operator's business
+        has_device_plugins=True,  # the cluster's operator installs them
         objects=_node_labels,
         moved_by_others=frozenset(),
     ),
@@ -123,7 +123,7 @@ KUBERNETES: Final = Platform(
         hosts={},
         endpoint_hint="",
     ),
-    load_balancers=LoadBalancers(public={}, internal={}, through_nodes=False, answers_within_s=10),
+    load_balancers=LoadBalancers(public={}, internal={}, through_nodes=False, answers_within_s=10, tls=None),
     egress=Egress(usd_per_gb=None, source="unknown: depends on the site's connection"),
     words=_WORDS,
     preflight=None,

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 _NAME: Final = "coreweave"
 _ROWS: Final = resources.files("meshctl.catalog")
-_SHARED_CLASS: Final = "shared-vast"  # there is none for block storage
+_SHARED_CLASS: Final = "shared-vast"  # for file systems; CoreWeave has no storage class for block storage
 _NODE_POOL: Final = "kubernetes:compute.coreweave.com/v1alpha1:NodePool"
 _NODE_POOL_KIND: Final = {"NodePool": ("compute.coreweave.com/v1alpha1", "spec")}
 # node labels with these prefixes are CoreWeave's own and refused (products/cks/reference/node-pool)
 _RESERVED_LABELS: Final = ("coreweave.com", "coreweave.cloud")
-# racks of 18 nodes: the platform refuses autoscaling (products/cks/nodes/autoscaling)
+# machines that come in racks of 18 nodes, for which the platform refuses autoscaling (products/cks/nodes/autoscaling)
 _RACK_MACHINES: Final = ("gb200-", "gb300-", "verarubin-")
 
 
@@ -164,6 +164,7 @@ PLATFORM: Final = Platform(
         internal={},
         through_nodes=False,
         answers_within_s=60,
+        tls=None,
     ),
     egress=Egress(usd_per_gb=None, source="unknown: depends on the contract"),
     words=Words(

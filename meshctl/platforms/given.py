@@ -19,8 +19,10 @@ OnPlace = Callable[[Place, str, mesh_model.Storage], Stored | Gap]
 
 
 def _describe(_mesh: mesh_model.Mesh, name: str, environment: GivenClusterEnvironment) -> DeployedCluster:
-    given = environment.kubernetes or Kubeconfig()
-    return DeployedCluster(name=given.context or name, kubeconfig=given.kubeconfig or "", context=given.context or "")
+    kubeconfig = environment.kubernetes or Kubeconfig()
+    return DeployedCluster(
+        name=kubeconfig.context or name, kubeconfig=kubeconfig.kubeconfig or "", context=kubeconfig.context or ""
+    )
 
 
 def _kubeconfig(environment: GivenClusterEnvironment) -> Kubeconfig | None:
@@ -36,8 +38,8 @@ def _file_system(default: str, place: Place, name: str, storage: mesh_model.Stor
 
 
 def file_systems(default: str) -> OnPlace:
-    """File systems as claims on the class that the environment names, else on `default`; "" for one that the cluster
-    is seen to have."""
+    """A function for `Storage.file_system`: file systems are claims on the class that the environment names, else on
+    the class `default`; "" = a class that the cluster is seen to have."""
     return partial(_file_system, default)
 
 
@@ -46,7 +48,7 @@ def _block(default: str, place: Place, name: str, storage: mesh_model.Storage) -
 
 
 def blocks(default: str) -> OnPlace:
-    """Block storage in the same way; "" for the cluster's default class."""
+    """A function for `Storage.block`: as `file_systems`; "" = the cluster's default class."""
     return partial(_block, default)
 
 
@@ -56,7 +58,7 @@ def store(place: Place, name: str, storage: mesh_model.Storage) -> Stored | Gap:
 
 
 def store_of_region(place: Place, name: str, storage: mesh_model.Storage) -> Stored | Gap:
-    """The same where the store is the platform's own, and in the environment's region."""
+    """As `store`, for a store of the platform's own, which is in the environment's region."""
     return given_store(place, name, storage, _environment(place).object_storage, place.region or "us-east-1")
 
 

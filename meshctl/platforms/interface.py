@@ -12,7 +12,7 @@ Functions of a part that get an `environment` get an object of the platform's ow
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # types of the layers above, which the values below are made 
     from meshctl.model.environment import FabricOptions, Kubeconfig, PlatformEnvironment
     from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings, InPlace, PolicyScope
     from meshctl.model.releases import LivePlatform
+    from meshctl.model.stack_state import Resource
     from meshctl.render.objects import PlatformObject
     from meshctl.resolve.capacity import Assigned
     from meshctl.resolve.storage import Place, Stored
@@ -106,7 +107,9 @@ class MadeCluster(Part):
     `product`: what the platform calls it. `resource_type`: its Pulumi type; the resource has the outputs `name` and
     `version`. `account`: the AWS account that environments.yaml names, "" for none. `profile`: the AWS profile of the
     operator's machine that makes it, "" for none. `network`: the address plan, None where the platform has none to
-    make. `kubeconfig`: content made from the cluster's outputs, "" while they don't say enough.
+    make. `kubeconfig`: content made from the cluster's outputs, "" while they don't say enough. `maker`: of the
+    resources of a state, the principal that was let into the cluster as its maker; "" where the platform did that by
+    itself, and None while there is no cluster, or nobody was.
     """
 
     product: str
@@ -115,6 +118,7 @@ class MadeCluster(Part):
     profile: Callable[[Any], str]
     network: Callable[[Any], model.AwsNetwork | None]
     kubeconfig: Callable[[model.Deployment, Mapping[str, Any]], str]
+    maker: Callable[[Iterable[Resource]], str | None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -249,17 +253,32 @@ class ObjectStores(Part):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class BalancerTls(Part):
+    """Annotations by which a load balancer ends TLS with a certificate that the platform makes. `certificate`: the
+    name of the one whose value is the certificate, which `declare` gives as a late value
+    (`render.certificate_name`). `ports`: the name of the one whose value is the ports of the Service that speak TLS.
+    `settings`: further ones. `longest_host`: for how long a host a certificate can be made."""
+
+    certificate: str
+    ports: str
+    settings: Mapping[str, str]
+    longest_host: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class LoadBalancers(Part):
     """Annotations of the Services of endpoints. `public`: of one that is reached from outside; `internal`: of one that
     only what is inside the network reaches. Both empty: whatever gives addresses in the cluster decides who does.
     `through_nodes`: whether every node of the cluster would be a target of every load balancer. Those of new endpoints
     then ask only nodes with ready pods of the workload (`externalTrafficPolicy: Local`). `answers_within_s`: how long a
-    new one may take until it takes connections, after its Service has got the address."""
+    new one may take until it takes connections, after its Service has got the address. `tls`: None where they end no
+    TLS with certificates of the platform."""
 
     public: Mapping[str, str]
     internal: Mapping[str, str]
     through_nodes: bool
     answers_within_s: int
+    tls: BalancerTls | None
 
     @property
     def tell_access(self) -> bool:

@@ -205,7 +205,7 @@ def installed() -> Installed:
 
 
 def platforms() -> tuple[Platform, ...]:
-    """All that can be used, in a fixed order.
+    """All platforms that can be used, in a fixed order.
 
     Raises: PlatformError when meshctl's own are not among them: then something is wrong with the installation.
     """
@@ -223,7 +223,7 @@ def not_installed() -> PlatformError:
 
 
 def platform(name: str) -> Platform:
-    """Raises: PlatformError when it isn't installed, or can't be used."""
+    """The platform with this name. Raises: PlatformError when it isn't installed, or can't be used."""
     available = installed()
     if name in available.platforms:
         return available.platforms[name]
@@ -256,7 +256,7 @@ def file_system_types() -> tuple[str, ...]:
 
 
 def merged(part: Callable[[Platform], Mapping[_K, _V]]) -> dict[_K, _V]:
-    """One table of all platforms' entries; the first platform that has a key decides."""
+    """The entries of all platforms in one table. If two have the same key, the first platform's entry counts."""
     entries: dict[_K, _V] = {}
     for each in platforms():
         entries = {**part(each), **entries}

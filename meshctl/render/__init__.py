@@ -15,6 +15,7 @@ Values that are known only while deploying stand in a manifest as `LateValue(nam
     object_storage.endpoint            where a store's endpoint is only known to its AWS profile; AWS's own when absent
     secret.<secret name>                                                     what `secrets` of a workload names (secret)
     held <logical name> <path>                   the live value of a field that another program owns, and that stays
+    certificate of <endpoint>                    what a load balancer that ends TLS names, as its platform calls it
     uid of <logical name>                        the UID of another object of the same deployment
     up <logical name>                      set where the object is up already, for `PlatformObject.after`
     revision.<name of a Secret>            counts the values it has had; a new one rolls out the pods that read it
@@ -25,11 +26,13 @@ from __future__ import annotations
 from meshctl.render.objects import (
     LateValue,
     PlatformObject,
+    certificate_name,
     kept_value_name,
     kept_value_paths,
     late_names,
     up_name,
     whose_uid,
+    zone_id_name,
 )
 from meshctl.render.platform import (
     ENDPOINT,
@@ -46,6 +49,7 @@ __all__ = [
     "REVISION",
     "LateValue",
     "PlatformObject",
+    "certificate_name",
     "kept_value_name",
     "kept_value_paths",
     "late_names",
@@ -56,4 +60,5 @@ __all__ = [
     "up_name",
     "whose_uid",
     "workload_manifests",
+    "zone_id_name",
 ]

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from meshctl.model import block_ends, object_names, own_images
 from meshctl.model.deployment import MESH_LABEL, Deployment, Workload
-from meshctl.render import job_release, overrides, pods
+from meshctl.render import overrides, pods
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
@@ -45,7 +45,7 @@ def _values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "schedule": schedule(block_ends.saves_at(deployment, workload)),
         "priority_class": pods.priority_class(deployment, workload),
         "node_selector": {MESH_LABEL: deployment.mesh},
-        "tolerations": job_release.tolerations(deployment),
+        "tolerations": pods.tolerations_of_all(deployment),
         "image": overrides.image_here(deployment, own_images.RELEASE),
         "args": [
             "patch",

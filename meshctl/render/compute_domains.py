@@ -21,7 +21,7 @@ _CLAIM: Final = "nvlink"
 
 
 def compute_domains(deployment: Deployment, workload: Workload, needs: str) -> list[PlatformObject]:
-    """`needs`: the logical name of the namespace."""
+    """One ComputeDomain for each gang whose nodes share NVLink. `needs`: the logical name of the namespace."""
     if not _uses_nvlink(deployment, workload):
         return []
     name = nvlink.compute_domain_name(workload)

@@ -24,7 +24,7 @@ def device_plugin_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     efa = [pool.name for pool in deployment.pools if pool.fabric is not None and pool.fabric.kind == "efa"]
     plugins = []
     if gpu:
-        # a node whose GPU is broken must not take the plugin down on the others' schedule
+        # the plugin keeps running on a node whose GPU is broken, instead of failing again and again
         env = [{"name": "FAIL_ON_INIT_ERROR", "value": "false"}]
         plugins.append(_plugin(deployment, "gpu", own_images.GPU_PLUGIN, gpu, [_KUBELET_SOCKETS], env))
     if efa:

@@ -16,8 +16,8 @@ from meshctl.model import object_names, pod_files
 from meshctl.model.deployment import Workload
 
 REVISION: Final = "meshctl.dev/files-revision"
-_SECRET_MODE: Final = 0o440  # root's, and the group's that the pod's user is in
-_MODE_WITHOUT_FS_GROUP: Final = 0o444  # the group is root's then; only the pod's own containers mount the files
+_SECRET_MODE: Final = 0o440  # files belong to root and to the pod's `fsGroup`, which its user is in
+_MODE_WITHOUT_FS_GROUP: Final = 0o444  # the group is root's then; no other pod mounts the files
 
 
 def secret_entries(workload: Workload) -> dict[str, str]:
@@ -28,10 +28,10 @@ def secret_entries(workload: Workload) -> dict[str, str]:
 
 
 def volumes(workload: Workload) -> list[dict[str, Any]]:
-    needed: list[dict[str, Any]] = []
+    file_volumes: list[dict[str, Any]] = []
     mode = _MODE_WITHOUT_FS_GROUP if workload.has_adopted_claim else _SECRET_MODE
     if workload.files:
-        needed.append(
+        file_volumes.append(
             {"name": pod_files.FILES_VOLUME, "configMap": {"name": object_names.workload_files(workload.name)}}
         )
     if workload.secret_files:
@@ -39,13 +39,13 @@ def volumes(workload: Workload) -> list[dict[str, Any]]:
         secret = {
             "secretName": object_names.workload_secret(workload.name),
             "defaultMode": mode,
-            "items": [{"key": key, "path": key} for key in keys],  # not the variables, which stand in the same Secret
+            "items": [{"key": key, "path": key} for key in keys],  # the Secret holds the variables as well
         }
-        needed.append({"name": pod_files.SECRETS_VOLUME, "secret": secret})
+        file_volumes.append({"name": pod_files.SECRETS_VOLUME, "secret": secret})
     if workload.certificate is not None:
-        issued = {"secretName": object_names.certificate(workload.name), "defaultMode": mode}
-        needed.append({"name": pod_files.CERTIFICATE_VOLUME, "secret": issued})
-    return needed
+        certificate = {"secretName": object_names.certificate(workload.name), "defaultMode": mode}
+        file_volumes.append({"name": pod_files.CERTIFICATE_VOLUME, "secret": certificate})
+    return file_volumes
 
 
 def volume_mounts(workload: Workload) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ def claim(system: FileSystem) -> str:
 
 
 def objects(deployment: Deployment, system: FileSystem, *, needs: str) -> list[PlatformObject]:
-    """`needs`: the logical name of the namespace."""
+    """The volume of a file system outside the cluster, and its claim. `needs`: the logical name of the namespace."""
     if system.existing_claim:
         return []
     static = system.service != "storage-class"
@@ -35,14 +35,18 @@ def objects(deployment: Deployment, system: FileSystem, *, needs: str) -> list[P
     }
     kinds = ("PersistentVolume", "PersistentVolumeClaim") if static else ("PersistentVolumeClaim",)
     *volumes, manifest = render("platform/filesystem.yaml.j2", kinds, values)
-    # volumes made before had neither, and can't be given them: the API server allows no change
+    # the volumes of earlier versions have neither of them, and the API server allows no change
     never_changed = ("spec.accessModes", "spec.csi.fsType") if system.nfs is None else ()
-    made = [PlatformObject(f"storage/{system.name}:volume", each, ignore_changes=never_changed) for each in volumes]
-    # where a class binds only when the first pod comes, the provider does not wait for it
-    # the file system itself grows: a claim on a volume that no class made can't, and its size means nothing
-    fixed = ("spec.resources.requests.storage",) if static else ()
-    depends_on = (needs, *(item.name for item in made))
-    return [*made, PlatformObject(claim(system), manifest, wait=True, depends_on=depends_on, ignore_changes=fixed)]
+    volume_objects = [
+        PlatformObject(f"storage/{system.name}:volume", each, ignore_changes=never_changed) for each in volumes
+    ]
+    # a claim on a volume that no class made can't grow and its size means nothing: the file system itself grows
+    not_changed = ("spec.resources.requests.storage",) if static else ()
+    depends_on = (needs, *(item.name for item in volume_objects))
+    return [
+        *volume_objects,
+        PlatformObject(claim(system), manifest, wait=True, depends_on=depends_on, ignore_changes=not_changed),
+    ]
 
 
 def _nfs(export: NfsExport | None) -> dict[str, Any]:

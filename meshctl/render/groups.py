@@ -23,7 +23,7 @@ from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
 _RANK_OF_SET: Final = f"metadata.labels['{pod_groups.SET_INDEX_LABEL}']"
-_END_S: Final = 30  # for a worker to end after its leader has ended
+_END_S: Final = 30  # the time that a worker has to end after its leader has ended
 
 
 def group_objects(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
@@ -72,22 +72,23 @@ def _set(deployment: Deployment, workload: Workload, group: int, *, is_leader: b
         ],
         "restart_policy": "",
         "subdomain": "",
-        "zones": [],  # a group that lies in several zones is slow
+        "bounds": [],  # a set for each group has no number that load could move: see `resolve.scaling`
+        "zones": [],  # no spreading over zones: a group that lies in several is slow
     }
     of_group = {pod_groups.GROUP_LABEL: str(group)}
     of_set = {**of_group, pod_groups.ROLE_LABEL: role}
     for key in ("labels", "pod_labels"):
         values[key] = {**values[key], **of_set}
     values["set_labels"] = {**values["selector"], **of_set}
-    values["selector"] = {**values["selector"], **of_group}  # the pods that are to be spread over nodes
+    values["selector"] = {**values["selector"], **of_group}  # those of one group are spread over nodes
     (manifest,) = render("platform/statefulset.yaml.j2", ("StatefulSet",), values)
-    both = (pod_groups.LEADER, pod_groups.WORKER)
+    roles = (pod_groups.LEADER, pod_groups.WORKER)
     return PlatformObject(
         _logical_name(workload, group, role),
         overrides.applied(manifest, workload),
         wait=not workload.paused,
         replace_on=("spec.template",),
-        after=tuple(_logical_name(workload, group - 1, each) for each in both) if group else (),
+        after=tuple(_logical_name(workload, group - 1, each) for each in roles) if group else (),
     )
 
 

@@ -14,7 +14,7 @@ from meshctl.render import overrides, pods
 from meshctl.render.objects import PlatformObject, uid_name
 from meshctl.render.templates import render
 
-MANAGER = "meshctl-release"  # under which name the release sets a job's fields
+MANAGER = "meshctl-release"  # the field manager under which the release changes a job
 _REQUESTS = {"requests": {"cpu": "10m", "memory": "64Mi"}}
 _DETAILS = ("release-account", "release-role", "release-binding", "release")
 
@@ -26,8 +26,8 @@ def order_annotations(deployment: Deployment, workload: Workload) -> dict[str, s
 
 
 def queue_labels(deployment: Deployment, workload: Workload) -> dict[str, str]:
-    """The label that hands a Job to Kueue. A job that waits for others gets it from its release, and one that a
-    migration has paused has none: Kueue would start it again."""
+    """The label that hands a Job to Kueue. It is left out for a job that waits for others, as its release sets it, and
+    for one that a migration has paused, as Kueue would start it again."""
     is_queued = workload.queue and workload.runs and not job_order.has_release(deployment, workload)
     return {job_order.QUEUE_LABEL: workload.queue} if is_queued else {}
 
@@ -43,12 +43,12 @@ def objects(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
     *rights, job = [PlatformObject(name, manifest) for name, manifest in zip(names, manifests, strict=True)]
     return [
         *(PlatformObject(each.name, each.manifest, depends_on=("platform:namespace",)) for each in rights),
-        # behind the jobs: it must not see one of them as it was before this run
+        # declared after the jobs: the release must not see one of them as it was before this run
         PlatformObject(
             job.name,
             job.manifest,
             depends_on=(*(each.name for each in rights), *jobs),
-            # Kueue refuses another queue for a Job that has started
+            # Kueue refuses a change of the queue of a Job that has started
             replace_on=(f'metadata.labels["{job_order.QUEUE_LABEL}"]',),
         ),
     ]
@@ -66,13 +66,13 @@ def _values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
         "release": release,
         "before": before,
         "labels": labels,
-        # Kueue may be set up to suspend every job that has no queue
+        # with a queue, since Kueue may be set up to suspend every job that has none
         "job_labels": {**labels, **({job_order.QUEUE_LABEL: workload.queue} if workload.queue else {})},
         "fixed_labels": {**pods.fixed_labels(deployment, workload), "app.kubernetes.io/name": release},
         "priority_class": pods.priority_class(deployment, workload),
         "node_selector": {MESH_LABEL: deployment.mesh},
-        "tolerations": tolerations(deployment),
-        # the quota of a queue may have no CPU at all, or none left until the jobs that it waits for have ended
+        "tolerations": pods.tolerations_of_all(deployment),
+        # none in a queue: its quota may have no CPU at all, or none left until the earlier jobs have ended
         "resources": {} if workload.queue else _REQUESTS,
         "image": overrides.image_here(deployment, own_images.RELEASE),
         "wait_args": [
@@ -97,11 +97,3 @@ def _patch(workload: Workload) -> str:
     if workload.queue:
         return json.dumps({"metadata": {**metadata, "labels": {job_order.QUEUE_LABEL: workload.queue}}})
     return json.dumps({"metadata": metadata, "spec": {"suspend": False}})
-
-
-def tolerations(deployment: Deployment) -> list[dict[str, str]]:
-    """The tolerations of all pools: what meshctl itself has run may run on any node of the mesh."""
-    listed: list[dict[str, str]] = []
-    for pool in deployment.pools:
-        listed += [each for each in pods.tolerations(deployment, pool) if each not in listed]
-    return listed

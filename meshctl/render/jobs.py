@@ -30,15 +30,15 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
         "is_suspended": not workload.runs or job_order.is_held(deployment, workload) or is_without_nodes,
         "job_annotations": job_release.order_annotations(deployment, workload),
         "labels": {**pods.labels(deployment, workload), **job_release.queue_labels(deployment, workload)},
-        # one lost node fails the whole gang at once: three such losses
+        # a lost node fails all pods of a gang at once, so this allows for three lost nodes
         "backoff_limit": 3 * workload.replicas,
         "signal_exit_codes": sorted(128 + number for number in signals),
         "restart_policy": "Never",
         "subdomain": workload.name if workload.kind == "training" else "",
     }
-    # not waited for: a job is done when its work is
+    # `up` does not wait for the job: it may run for days
     (manifest,) = render("platform/job.yaml.j2", ("Job",), values)
-    made = overrides.applied(compute_domains.with_channel(manifest, deployment, workload), workload)
-    left = (SUSPEND,) if job_order.is_held(deployment, workload) or is_without_nodes else ()
+    with_overrides = overrides.applied(compute_domains.with_channel(manifest, deployment, workload), workload)
+    left_to_others = (SUSPEND,) if job_order.is_held(deployment, workload) or is_without_nodes else ()
     added_to = (TOLERATIONS,) if workload.queue else ()
-    return PlatformObject(f"workload/{workload.name}:job", made, left=left, added_to=added_to)
+    return PlatformObject(f"workload/{workload.name}:job", with_overrides, left=left_to_others, added_to=added_to)

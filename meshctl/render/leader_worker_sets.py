@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from meshctl.model import pod_groups, pod_variables
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.render import overrides, pods, probes
+from meshctl.render import overrides, pods, probes, replica_counts
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
@@ -36,7 +36,8 @@ def leader_worker_set(deployment: Deployment, workload: Workload) -> PlatformObj
     worker = pods.pod_values(deployment, pods.without_requests(workload), _group_env(workload))
     values |= {
         "namespace": deployment.namespace,
-        "replicas": 0 if workload.paused else workload.replicas,
+        "replicas": replica_counts.declared_replicas(workload),
+        "bounds": list(replica_counts.bounds_annotation(workload).items()),
         "size": workload.nodes_per_replica,
         "rollout_s": str(probes.rollout_s(workload)),
         "restart_policy": "",
@@ -52,7 +53,12 @@ def leader_worker_set(deployment: Deployment, workload: Workload) -> PlatformObj
     }
     (manifest,) = render("platform/leader-worker-set.yaml.j2", ("LeaderWorkerSet",), values)
     name = f"workload/{workload.name}:leader-worker-set"
-    return PlatformObject(name, _with_overrides(manifest, workload), wait=not workload.paused)
+    return PlatformObject(
+        name,
+        _with_overrides(manifest, workload),
+        wait=not workload.paused,
+        replica_range=replica_counts.replica_range(workload),
+    )
 
 
 def _group_env(workload: Workload) -> dict[str, dict[str, Any]]:

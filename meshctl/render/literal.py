@@ -19,11 +19,11 @@ from typing import Any
 
 from meshctl.model import pod_variables
 
-# `$` with what the kubelet reads together with it
+# `$` and what follows it, as far as the kubelet reads it as one expression
 _READ_TOGETHER = re.compile(r"\$(?:(?P<dollar>\$)|\((?P<name>[^)]*)\)|(?P<other>.))", re.DOTALL)
 _DOLLARS = re.compile(rf"{pod_variables.EXPRESSION.pattern}|\$")
-# Variables that a container has and its manifest does not name: the kubelet's own of the API server, and those that
-# EKS Pod Identity adds.
+# Variables that a container has although its manifest does not name them: the address of the API server, which the
+# kubelet sets, and what EKS Pod Identity adds.
 _SET_BY_CLUSTER = re.compile(r"(KUBERNETES|AWS)_[A-Z0-9_]+")
 
 
@@ -49,12 +49,14 @@ def escaped(text: str, references: Collection[str]) -> str:
 
 
 def read(text: str) -> str:
-    """A text of a manifest as Kubernetes reads it, but for references: as the mesh has it, if this version wrote it."""
+    """The text that Kubernetes reads from a manifest, with references left as they are. If this version wrote the
+    manifest, it is the mesh's own text."""
     return _READ_TOGETHER.sub(lambda match: "$" if match["dollar"] else match.group(0), text)
 
 
 def _arrives(text: str, defined: Collection[str]) -> str:
-    """What the container gets, with `NUL name NUL` for the value of a variable: no text has a NUL of its own."""
+    """The text that the container gets. `NUL name NUL` stands for the value of a variable, as no text can hold a
+    NUL."""
 
     def read(match: re.Match[str]) -> str:
         if match["dollar"]:

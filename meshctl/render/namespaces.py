@@ -13,8 +13,8 @@ from meshctl.render.templates import render
 
 
 def namespace(deployment: Deployment, name: str, manifest: dict[str, Any]) -> PlatformObject:
-    """`name`: the logical one; `manifest`: of a namespace of meshctl's own. One that holds adopted claims stays. Of one
-    that somebody else made, only a label is ours."""
+    """The mesh's namespace. If it holds adopted claims, it outlives the mesh; if somebody else made it, meshctl only
+    sets a label. `name`: the logical name; `manifest`: what meshctl makes where the namespace is its own."""
     if deployment.namespace_is_given:
         values = {"name": deployment.namespace, "environment": deployment.environment}
         (label,) = render("platform/namespace-label.yaml.j2", ("Namespace",), values)

@@ -16,7 +16,7 @@ SECRET = object_names.OBJECT_STORAGE_SECRET
 CONFIG = "object-storage"  # the name of a ConfigMap
 CONFIG_FILE = "aws-config"
 _CONFIG_FOLDER = "/etc/meshctl"
-_CONFIG_VOLUME = "0-aws-config"  # storage in a mesh is named with a letter first
+_CONFIG_VOLUME = "0-aws-config"  # with a digit first, unlike any name of a storage in a mesh
 
 # A store that holds nothing yet fails the pod, to be tried again: a container that was started on an empty folder would
 # never see what is uploaded later, for only a new pod copies again. No `$(…)`, which Kubernetes takes for a variable.
@@ -78,7 +78,7 @@ def variables(deployment: Deployment, workload: Workload) -> list[dict[str, Any]
     stores = mounted_stores(deployment, workload)
     if not stores:
         return []
-    store = stores[0]  # there is one set of variables, and one endpoint per environment
+    store = stores[0]  # any of them: an environment has one endpoint for all of its stores
     entries: list[dict[str, Any]] = [{"name": "AWS_REGION", "value": store.region}]
     endpoint = _endpoint(deployment, store)
     if endpoint:
@@ -93,7 +93,7 @@ def variables(deployment: Deployment, workload: Workload) -> list[dict[str, Any]
 
 
 def endpoint_is_late(deployment: Deployment, store: ObjectStore) -> bool:
-    """Whether only the store's AWS profile, on the operator's machine, says where it is."""
+    """Whether the endpoint is known only from the store's AWS profile, on the operator's machine."""
     return _has_keys(deployment) and not (store.pod_endpoint or store.endpoint)
 
 

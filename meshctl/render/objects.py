@@ -26,8 +26,9 @@ class PlatformObject:
     of one that exists keep their live values until it is replaced. `added_to`: property paths of lists to which another
     program adds where the object exists: no difference of the live ones counts. `replace_on`: property paths whose
     change has it made anew; `after`: logical names of objects whose roll-out ends before its own begins, where it is
-    up. `retain`: whether the object outlives its declaration, so that a `destroy` leaves it. `aliases`:
-    logical names that earlier versions gave it.
+    up. `replica_range`: the bounds between which the live `spec.replicas` stays as others set it. `retain`: whether the
+    object outlives its declaration, so that a `destroy` leaves it. `aliases`: logical names that earlier versions gave
+    it.
     """
 
     name: str
@@ -40,6 +41,7 @@ class PlatformObject:
     added_to: tuple[str, ...] = ()
     replace_on: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    replica_range: tuple[int, int] | None = None
     retain: bool = False
     aliases: tuple[str, ...] = ()
 
@@ -62,6 +64,16 @@ def kept_value_paths(item: PlatformObject, late: Iterable[str]) -> list[tuple[st
     """The late values that keep live values of an object's fields: their names and the fields' paths."""
     begin = kept_value_name(item.name, "")
     return [(name, tuple(name.removeprefix(begin).split("."))) for name in late if name.startswith(begin)]
+
+
+def certificate_name(endpoint: str) -> str:
+    """The late value that is the certificate of the endpoint's load balancer, as its platform names it."""
+    return f"certificate of {endpoint}"
+
+
+def zone_id_name(zone: str) -> str:
+    """The late value that is the id of a DNS zone, which environments.yaml may call by its name."""
+    return f"id of the zone {zone}"
 
 
 def uid_name(name: str) -> str:

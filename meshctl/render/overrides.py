@@ -19,14 +19,14 @@ def applied(manifest: dict[str, Any], workload: Workload) -> dict[str, Any]:
     if not (workload.labels or workload.annotations or workload.pod):
         return manifest
     template = manifest["spec"]["template"]
-    own = {"metadata": {"labels": manifest["metadata"]["labels"]}}
-    own_in_template = {"metadata": {"labels": template["metadata"]["labels"]}}
+    own_labels = {"metadata": {"labels": manifest["metadata"]["labels"]}}
+    own_labels_in_template = {"metadata": {"labels": template["metadata"]["labels"]}}
     labels: dict[str, Any] = {"metadata": {"labels": dict(workload.labels)}} if workload.labels else {}
     annotations = _annotations(template, workload)
     changed_template = merged(
-        merged(merged(merged(template, labels), annotations), {"spec": _pod(workload)}), own_in_template
+        merged(merged(merged(template, labels), annotations), {"spec": _pod(workload)}), own_labels_in_template
     )
-    changed = merged(merged(manifest, labels), own)
+    changed = merged(merged(manifest, labels), own_labels)
     return {**changed, "spec": {**manifest["spec"], "template": changed_template}}
 
 

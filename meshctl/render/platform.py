@@ -14,6 +14,7 @@ from meshctl.model import object_names, pod_files, pod_users, roll_outs
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.platforms import registry
 from meshctl.render import (
+    autoscalers,
     block_end,
     certificates,
     compute_domains,
@@ -29,11 +30,12 @@ from meshctl.render import (
     pods,
     probes,
     registries,
+    replica_counts,
 )
 from meshctl.render.block_claims import block_claims
 from meshctl.render.device_plugins import device_plugin_objects
 from meshctl.render.gpu_metrics import gpu_metrics_objects
-from meshctl.render.objects import PlatformObject
+from meshctl.render.objects import PlatformObject, certificate_name
 from meshctl.render.pod_monitors import pod_monitors
 from meshctl.render.templates import render
 
@@ -42,6 +44,7 @@ REVISION = "meshctl.dev/revision"  # on a Secret: which of its values these are,
 ENDPOINT = "object_storage.endpoint"
 OBJECT_STORAGE_CONFIG = "platform:object-storage-config"
 
+_HTTP = 80  # of a load balancer whose other port speaks TLS
 # importance: what serves users goes before what can be repeated; training never pushes others out
 _PRIORITIES = {"inference": 100_000, "service": 90_000, "training": 50_000, "batch": 10_000}
 
@@ -173,14 +176,14 @@ def _secret(deployment: Deployment, logical: str, name: str) -> PlatformObject:
 
 def _storage_classes(deployment: Deployment) -> list[PlatformObject]:
     """The storage classes of blocks, where the cluster is made by meshctl; an existing cluster has its own."""
-    made = registry.platform(deployment.provider).storage.made_classes
-    if made is None:
+    classes = registry.platform(deployment.provider).storage.made_classes
+    if classes is None:
         return []
     names = sorted({block.storage_class for block in deployment.blocks if not block.is_adopted})
     common = {
         "labels": pods.common_labels(deployment),
-        "provisioner": made.provisioner,
-        "parameters": dict(made.parameters),
+        "provisioner": classes.provisioner,
+        "parameters": dict(classes.parameters),
     }
     manifests = {name: _one("storage-class", "StorageClass", {"name": name, **common}) for name in names}
     return [PlatformObject(f"platform:storage-class-{name}", manifest) for name, manifest in manifests.items()]
@@ -203,7 +206,7 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
             if not system.existing_claim and any(mount.storage == system.name for mount in workload.mounts)
         ),
     ]
-    # nginx does not start without the names of its targets in the cluster's DNS; it does start without their pods
+    # nginx starts only if the cluster's DNS has the names of its targets, whether or not these have pods
     needs += [f"workload/{target}:service" for target in workload.forwards_to]
     platform = registry.platform(deployment.provider)
     if platform.objects.has_keys and object_storage.mounted_stores(deployment, workload):
@@ -216,7 +219,8 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
     running = [replace(item, depends_on=tuple(needs)) for item in _running(deployment, workload)]
     services = _services(deployment, workload, running)
     monitors = pod_monitors(deployment, workload, NAMESPACE)
-    return [*objects, *running, *services, *_budget(deployment, workload), *monitors]
+    scalers = autoscalers.objects(deployment, workload, running[0], NAMESPACE)
+    return [*objects, *running, *services, *_budget(deployment, workload), *monitors, *scalers]
 
 
 def _running(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
@@ -266,8 +270,9 @@ def server(deployment: Deployment, workload: Workload) -> PlatformObject:
     values = {
         **pods.pod_values(deployment, workload),
         "namespace": deployment.namespace,
-        "replicas": 0 if workload.paused else workload.replicas,
-        "max_unavailable": 0 if new_first else 1,
+        "replicas": replica_counts.declared_replicas(workload),
+        "bounds": list(replica_counts.bounds_annotation(workload).items()),
+        "max_unavailable": roll_outs.unavailable_share(workload) or (0 if new_first else 1),
         "max_surge": 1 if new_first else 0,
         "ready_s": probes.ready_s(workload),
         "rollout_s": str(probes.rollout_s(workload)),
@@ -282,7 +287,12 @@ def server(deployment: Deployment, workload: Workload) -> PlatformObject:
     }
     template, kind = ("statefulset", "StatefulSet") if stateful else ("deployment", "Deployment")
     manifest = overrides.applied(_one(template, kind, values), workload)
-    return PlatformObject(f"workload/{workload.name}:{kind.lower()}", manifest, wait=not workload.paused)
+    return PlatformObject(
+        f"workload/{workload.name}:{kind.lower()}",
+        manifest,
+        wait=not workload.paused,
+        replica_range=replica_counts.replica_range(workload),
+    )
 
 
 def _services(deployment: Deployment, workload: Workload, running: list[PlatformObject]) -> list[PlatformObject]:
@@ -294,7 +304,8 @@ def _services(deployment: Deployment, workload: Workload, running: list[Platform
         objects.append(_service(deployment, workload, "service", name, "internal", workload.ports, ()))
     if any(item.kind == "StatefulSet" for item in running):
         pods_name = object_names.pods_service(name)
-        ports = {} if workload.is_grouped else workload.ports  # workers have none, and names need none
+        # this Service only gives pods their names, for which it needs no ports; the workers of a group have none
+        ports = {} if workload.is_grouped else workload.ports
         objects.append(_service(deployment, workload, "pods", pods_name, "headless", ports, ()))
     return [*objects, *_load_balancers(deployment, workload, _serving(workload, running))]
 
@@ -310,7 +321,13 @@ def _load_balancers(deployment: Deployment, workload: Workload, needs: tuple[str
         if not endpoints:
             continue
         ports = {endpoint.port: deployment.listening_port(endpoint) for endpoint in endpoints}
-        annotations = balancers.internal if is_internal else balancers.public
+        ports |= {endpoint.redirect: _HTTP for endpoint in endpoints if endpoint.redirect}
+        annotations = {**(balancers.internal if is_internal else balancers.public)}
+        late_annotations = {}
+        sealed = next((endpoint for endpoint in endpoints if endpoint.certificate is not None), None)
+        if sealed is not None and balancers.tls is not None:  # it leads to a gateway, which is one endpoint's alone
+            annotations |= {**balancers.tls.settings, balancers.tls.ports: str(deployment.listening_port(sealed))}
+            late_annotations = {balancers.tls.certificate: certificate_name(sealed.name)}
         yield _service(
             deployment,
             workload,
@@ -319,7 +336,8 @@ def _load_balancers(deployment: Deployment, workload: Workload, needs: tuple[str
             "load-balancer",
             ports,
             needs,  # after the pods: its wait ends when it has an address and somebody to send requests to
-            annotations=dict(annotations),
+            annotations=annotations,
+            late_annotations=late_annotations,
             cidrs=endpoints[0].cidrs,  # all of them have the same: see `model.references`
             own_nodes_only=any(endpoint.own_nodes_only for endpoint in endpoints),
         )
@@ -344,6 +362,7 @@ def _service(
     needs: tuple[str, ...],
     *,
     annotations: dict[str, str] | None = None,
+    late_annotations: dict[str, str] | None = None,
     cidrs: tuple[str, ...] = (),
     own_nodes_only: bool = False,
 ) -> PlatformObject:
@@ -354,18 +373,19 @@ def _service(
         "selector": (pods.selector if form == "headless" else groups.selector_of_requests)(deployment, workload),
         "form": form,
         "annotations": annotations or {},
+        "late_annotations": late_annotations or {},
         "cidrs": list(cidrs),
         "own_nodes_only": own_nodes_only,
         "ports": [{"name": pods.port_name(port), "port": number} for port, number in sorted(ports.items())],
     }
     manifest = _one("service", "Service", values)
-    # only the address is worth waiting for; a paused workload has no pods that a wait could end with
+    # a load balancer is waited for because of its address; that of a paused workload would wait for pods in vain
     wait = form == "load-balancer" and not workload.paused
     return PlatformObject(f"workload/{workload.name}:{detail}", manifest, wait=wait, depends_on=(NAMESPACE, *needs))
 
 
 def _budget(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
-    if workload.replicas < 2 or workload.kind not in ("inference", "service"):
+    if workload.at_most < 2 or workload.kind not in ("inference", "service"):
         return []
     values = {
         "name": workload.name,

@@ -17,14 +17,15 @@ _KIND: Final = {"PodMonitor": ("monitoring.coreos.com/v1", "spec")}
 
 
 def pod_monitors(deployment: Deployment, workload: Workload, needs: str) -> list[PlatformObject]:
-    """`needs`: the logical name of the namespace."""
+    """The PodMonitor of a workload, if it has `metrics` and the cluster has the operator. `needs`: the logical name of
+    the namespace."""
     metrics = workload.metrics
     if metrics is None or not metrics.pod_monitor:
         return []
     values = {
         "name": workload.name,
         "namespace": deployment.namespace,
-        # an operator may look for labels: those of environments.yaml are here as well as on the pods
+        # those of environments.yaml as well, as a Prometheus operator may select monitors by them
         "labels": {**workload.labels, **pods.labels(deployment, workload)},
         "selector": pods.selector(deployment, workload),
         "port": pods.port_name(metrics.port),

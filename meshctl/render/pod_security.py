@@ -35,8 +35,8 @@ def of_pod(user: PodUser, *, has_adopted_claim: bool = False) -> dict[str, Any]:
 
 
 def of_container(user: PodUser) -> dict[str, Any]:
-    """The container's `securityContext`. With the runtime's own capabilities also programs with the setuid bit work
-    (sudo), as in the image's own world."""
+    """The container's `securityContext`. If the container runtime's own capabilities are kept, programs with the setuid
+    bit (sudo) work as well."""
     added = {"add": list(user.capabilities)} if user.capabilities else {}
     if user.has_runtime_capabilities:
         return {"capabilities": added} if added else {}
@@ -45,20 +45,20 @@ def of_container(user: PodUser) -> dict[str, Any]:
 
 def of_staging(user: PodUser) -> dict[str, Any]:
     """The `securityContext` of init containers, whose image has a user of its own, which is not the workload's."""
-    own = {"runAsUser": pod_users.DEFAULT_ID, "runAsGroup": pod_users.DEFAULT_ID} if user.uid is None else {}
-    return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, **own}
+    user_fields = {"runAsUser": pod_users.DEFAULT_ID, "runAsGroup": pod_users.DEFAULT_ID} if user.uid is None else {}
+    return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, **user_fields}
 
 
 def reason(deployment: Deployment) -> str:
     """Why the namespace can't enforce `restricted`; empty where it does."""
     locking = [w.name for w in deployment.workloads if pod_users.locks_memory(w, deployment.pool(w.pool))]
-    named = [_named(w) for w in deployment.workloads if pod_users.has_runtime_capabilities(w)]
+    with_named_user = [_named(w) for w in deployment.workloads if pod_users.has_runtime_capabilities(w)]
     overridden = pod_users.words_of_overridden_fields(deployment)
     parts = []
     if locking:
         parts.append(f"RDMA pins memory, for which these run as root with IPC_LOCK: {', '.join(locking)}")
-    if named:
-        parts.append(f"the mesh says whom these run as: {', '.join(named)}")
+    if with_named_user:
+        parts.append(f"the mesh says whom these run as: {', '.join(with_named_user)}")
     if overridden:
         parts.append(f"environments.yaml sets fields of these pods that the levels restrict: {', '.join(overridden)}")
     return "; ".join(parts)

@@ -25,9 +25,9 @@ from meshctl.render import (
 )
 
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
-# how long requests keep coming to a pod that leaves: until every load balancer has heard of it
+# how long a pod that is ending still gets requests: until every load balancer knows that it ends
 LEAVING_S: Final = 10
-# storage in a mesh is named with a letter first, so these can't meet one of its names
+# with a digit first, unlike any name of a storage in a mesh
 _MEMORY = {"0-shm": "/dev/shm", "0-hugepages": "/dev/hugepages"}  # noqa: S108
 
 
@@ -58,7 +58,7 @@ def pod_values(
         "container_fields": container_fields.values(workload, [entry["name"] for entry in env]),
         "priority_class": priority_class(deployment, workload),
         "node_selector": deployment.node_labels(pool.name),
-        "spread_by": [],  # labels: only pods with the same values of them are spread over nodes
+        "spread_by": [],  # further labels whose values pods must share to be spread over nodes
         "tolerations": tolerations(deployment, pool),
         "zones": list(pool.zones),
         "env": env,
@@ -182,6 +182,14 @@ def tolerations(deployment: Deployment, pool: Pool) -> list[dict[str, str]]:
     return tolerations_of_pods.of_pods(deployment.provider, pool.taints, pool.tolerations, gpu_resource=gpu_resource)
 
 
+def tolerations_of_all(deployment: Deployment) -> list[dict[str, str]]:
+    """Those of all pools, for a small pod that may run on any node of the mesh."""
+    of_all: list[dict[str, str]] = []
+    for pool in deployment.pools:
+        of_all += [each for each in tolerations(deployment, pool) if each not in of_all]
+    return of_all
+
+
 def fabric_count(workload: Workload, pool: Pool) -> int:
     return pool.fabric_devices(workload.accelerators)
 
@@ -209,7 +217,7 @@ def resources(workload: Workload, pool: Pool) -> dict[str, dict[str, str]]:
     cpu = {"cpu": _cpu(workload.cpu)} if workload.cpu else {}
     if hugepages and not cpu and not memory:
         cpu = {"cpu": "1"}  # the API refuses huge pages without a request for CPU or memory
-    # no limit: a store may hold more than the mesh says, and a pod over its limit is evicted
+    # no limit, for a pod over its limit is evicted, and a store may hold more than the mesh says
     disk = {"ephemeral-storage": _bytes(workload.staged_gib)} if workload.staged_gib else {}
     by_kind = {"requests": {**cpu, **memory, **disk, **devices}, "limits": {**memory, **devices}}
     return {key: amounts for key, amounts in by_kind.items() if amounts}
@@ -230,9 +238,9 @@ def environment(
 ) -> list[dict[str, Any]]:
     """The container's variables, each name once: the contract's win, then the user's, then what the platform sets."""
     fabric_env = _fabric_env(workload, pool)
-    own = pod_security.variables(pod_users.of(workload, pool))
+    user_variables = pod_security.variables(pod_users.of(workload, pool))
     own_secret = object_names.workload_secret(workload.name)
-    entries: dict[str, dict[str, Any]] = {name: {"value": value} for name, value in own.items()}
+    entries: dict[str, dict[str, Any]] = {name: {"value": value} for name, value in user_variables.items()}
     entries |= {name: {"value": value} for name, value in fabric_env.items()}
     entries |= {entry["name"]: entry for entry in object_storage.variables(deployment, workload)}
     entries |= {name: {"value": value} for name, value in object_storage.config_variables(deployment, workload).items()}
@@ -342,7 +350,7 @@ def _block_volume(deployment: Deployment, workload: Workload, mount: Mount) -> l
     block = block_of(deployment, mount.storage)
     if block.is_adopted:
         return [{"name": mount.storage, "persistentVolumeClaim": {"claimName": block.existing_claim}}]
-    if block.ephemeral:  # lives and dies with its pod
+    if block.ephemeral:  # made and deleted with its pod
         claim = {"metadata": {"labels": fixed_labels(deployment, workload)}, "spec": claim_spec(block)}
         return [{"name": mount.storage, "ephemeral": {"volumeClaimTemplate": claim}}]
     if is_stateful(deployment, workload):

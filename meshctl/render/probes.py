@@ -54,14 +54,14 @@ def startup_s(workload: Workload) -> int:
 
 
 def ready_s(workload: Workload) -> int:
-    """How long one pod may take to get ready. A short `startup` shortens no wait: images take their time too. What is
-    staged is copied before the start."""
+    """How many seconds one pod may take to get ready: a start, the copying of what is staged before it, and a margin. A
+    short `startup` does not shorten the wait, since images take their time, too."""
     return max(STARTUP_S, startup_s(workload)) + _MARGIN_S + workload.staging_s
 
 
 def rollout_s(workload: Workload) -> int:
-    """How long it may take until all pods are new and ready. They go one after another, so a start that takes longer
-    than by default is waited for once for each of them, and so is a long staging."""
+    """How many seconds it may take until all pods are new and ready. Pods are replaced one after another. If something
+    is staged for long, or a start may take longer than the default, that time counts once for each of them."""
     is_long = startup_s(workload) > STARTUP_S or workload.staging_s
     each_s = startup_s(workload) + workload.staging_s
-    return max(workload.replicas * each_s + _MARGIN_S, ready_s(workload)) if is_long else ready_s(workload)
+    return max(workload.at_most * each_s + _MARGIN_S, ready_s(workload)) if is_long else ready_s(workload)

@@ -14,7 +14,7 @@ from meshctl.model import pod_variables
 from meshctl.render import container_fields, literal
 
 MAIN: Final = "main"  # the name of the container that runs the workload's image
-Spec = Mapping[str, Any]  # of a Job, a Deployment or a StatefulSet
+Spec = Mapping[str, Any]  # the `spec` of a Job, a Deployment or a StatefulSet
 _FIRST_SET_WHERE_NAMED = pod_variables.where_named("training") | pod_variables.where_named("batch")
 
 
@@ -56,10 +56,12 @@ def _env(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Any] | None:
     if old_entries is None or entries is None:
         return None
     references, by_name = _references(now), {entry["name"]: entry for entry in entries}
-    made = [_entry(entry, by_name.get(entry["name"]), references) for entry in old_entries]
+    rewritten_entries = [_entry(entry, by_name.get(entry["name"]), references) for entry in old_entries]
     added = {name for name in by_name if name not in {entry["name"] for entry in old_entries}}
-    same = all(by_name.get(entry["name"]) == entry for entry in made) and added <= _FIRST_SET_WHERE_NAMED
-    return list(entries) if same else made
+    is_same = (
+        all(by_name.get(entry["name"]) == entry for entry in rewritten_entries) and added <= _FIRST_SET_WHERE_NAMED
+    )
+    return list(entries) if is_same else rewritten_entries
 
 
 def _entry(old: Mapping[str, Any], new: Mapping[str, Any] | None, references: Collection[str]) -> Mapping[str, Any]:

@@ -86,10 +86,10 @@ def _same_images(before: Workload, after: Workload) -> dict[str, str]:
 def _with_image_of(
     new_containers: Iterable[Mapping[str, Any]], container: Mapping[str, Any], same_images: Mapping[str, str]
 ) -> Mapping[str, Any]:
-    """A mirror replaces the beginning of a name and leaves at least its last part, with the tag or digest. That part
-    is compared as well: after a run that failed, the state has the new mesh beside the old job. More can't be
-    compared, since a job that was left unchanged may have its image from a mirror that no deployment names any more.
-    """
+    """The old image with the new one's mirror, if only the mirror differs. A mirror replaces the beginning of a name
+    and leaves at least its last part, with the tag or digest, which is what can be compared: a job that was left
+    unchanged may have its image from a mirror that no deployment names any more, and after a run that failed the state
+    has the new mesh beside the old job."""
     image = same_images.get(container["name"])
     new_image = next((each.get("image") for each in new_containers if each["name"] == container["name"]), None)
     if image is None or new_image is None or _last_part(image) != _last_part(container.get("image", "")):
@@ -109,15 +109,15 @@ def _variables(before: Workload | None, after: Workload | None) -> set[str]:
     as it then is, would see another value, too.
     """
     workloads = [workload for workload in (before, after) if workload is not None]
-    own = {name for workload in workloads for name in (*workload.env, *workload.secrets)}
+    all_names = {name for workload in workloads for name in (*workload.env, *workload.secrets)}
     set_before, set_now = (set(each.override_env) if each is not None else set() for each in (before, after))
     mesh_names = after.env.keys() if after is not None else set()
-    return own - set_now - (set_before - mesh_names)
+    return all_names - set_now - (set_before - mesh_names)
 
 
 def _work(spec: Spec, before: Workload | None, after: Workload | None) -> dict[str, Any]:
     main = rewriting.main_container(spec)
-    own = _variables(before, after)
+    mesh_variables = _variables(before, after)
     env = {entry["name"]: entry for entry in main.get("env") or ()}
     mounts = [mount for mount in main.get("volumeMounts") or () if not mount["name"].startswith(_ADDED_BY_MESHCTL)]
     return {
@@ -125,9 +125,9 @@ def _work(spec: Spec, before: Workload | None, after: Workload | None) -> dict[s
         "image": main.get("image"),
         "before": _steps_before(spec, before, after),
         **container_fields.work(main),
-        "env": {name: env[name] for name in sorted(own) if name in env},
+        "env": {name: env[name] for name in sorted(mesh_variables) if name in env},
         # a store that is written has no mount, only its URL, which differs from environment to environment
-        "stores": sorted(name for name in env if _STORE_URL.match(name) and name not in own),
+        "stores": sorted(name for name in env if _STORE_URL.match(name) and name not in mesh_variables),
         **file_mounts.work(spec["template"], main),
         "mounts": sorted((mount["name"], mount["mountPath"], bool(mount.get("readOnly"))) for mount in mounts),
     }
@@ -144,13 +144,13 @@ def _steps_before(spec: Spec, before: Workload | None, after: Workload | None) -
         for each in spec["template"]["spec"].get("initContainers") or ()
         if each["name"].startswith(object_names.BEFORE)
     ]
-    own = [_variables_of_step(number, before, after) for number in range(len(steps))]
+    names_by_step = [_variables_of_step(number, before, after) for number in range(len(steps))]
     return [
         (
             *(step.get("image"), step.get("command"), step.get("args")),
             [entry for entry in step.get("env") or () if entry["name"] in names],
         )
-        for step, names in zip(steps, own, strict=True)
+        for step, names in zip(steps, names_by_step, strict=True)
     ]
 
 

@@ -12,7 +12,7 @@ from meshctl.catalog import Catalog
 from meshctl.errors import DiagnosticsError, UsageError
 from meshctl.model import pod_users, served_apis
 from meshctl.model import roll_outs as model_roll_outs
-from meshctl.model.deployment import Deployment, Gap, Resolution, Workload
+from meshctl.model.deployment import Deployment, Endpoint, Gap, Resolution, Workload
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.file_problems import suggestion
 from meshctl.model.mesh import Mesh
@@ -21,6 +21,7 @@ from meshctl.platforms import registry
 from meshctl.resolve import (
     addresses,
     allocatable,
+    claims,
     docker_hub,
     endpoint_notes,
     existing_file_systems,
@@ -36,6 +37,7 @@ from meshctl.resolve import (
     racks,
     roll_outs,
     running,
+    scaling,
     storage,
     whole_nodes,
     workload_notes,
@@ -71,9 +73,11 @@ def resolve(
     carried = whole_nodes.with_all_accelerators(workloads.resolve(mesh, environment), mesh, made.made)
     carried = monitors.with_monitors(carried, facts, served)
     carried = (*carried, *gateways.workloads(mesh, environment))
+    endpoints = gateways.endpoints(mesh, environment, environments.dns)
     zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "")
     zone = zone or _first_zone(environment)
-    place = storage.Place(mesh, name, environment, catalog, facts, zone, workloads.claims(mesh))
+    counts = (claims.least(mesh), claims.most(mesh))
+    place = storage.Place(mesh, name, environment, catalog, facts, zone, *counts)
     stored = storage.resolve(place)
     carried = existing_storage.mounted(carried, stored.file_systems, stored.blocks, facts, mesh.name)
     network = platform.cluster.made.network(environment) if platform.cluster.made else None
@@ -87,6 +91,8 @@ def resolve(
         *existing_file_systems.zone_gaps(stored.file_systems, carried, made.made),
         *workloads.gaps(carried, made.made, usable, running.unchanged(carried, up)),
         *queues.gaps(carried, facts),
+        *scaling.gaps(carried, facts, served, nodes_are_made=platform.nodes.made_of is not None),
+        *scaling.shortages(carried, made.made, usable),
         *racks.gaps(carried, made.made, platform.name, catalog, facts),
     ]
     carried = carried if gaps else roll_outs.decided(carried, made.made, usable)
@@ -94,14 +100,19 @@ def resolve(
     is_kept = groups in served or (facts is not None and facts.serves(groups) is True)
     has_groups = is_kept and any(each.is_grouped for each in carried)
     deployment = (
-        None if gaps else _deployment(mesh, name, environment, made, stored, carried, has_group_controller=has_groups)
+        None
+        if gaps
+        else _deployment(mesh, name, environment, made, stored, carried, endpoints, has_group_controller=has_groups)
     )
     over = _over_limit(mesh, deployment)
+    mounts = {storage: (count, counts[1][storage]) for storage, count in counts[0].items()}
+    most_usd = scaling.most_usd(deployment, usable, mounts) if deployment is not None else None
     # Not validated again: that would copy each pool's list of rejected machines, which is one shared value.
     return Resolution.model_construct(
         mesh=mesh.name,
         environment=name,
         deployment=None if over else deployment,
+        most_hourly_usd=most_usd,
         gaps=(*gaps, *over),
         pools=tuple(made.made),
         rejected=made.rejected,
@@ -110,7 +121,7 @@ def resolve(
         notes=(
             *made.notes,
             *stored.notes,
-            *_notes(mesh, deployment),
+            *_notes(mesh, deployment, most_usd),
             *racks.notes(carried, made.made, platform.name, catalog, facts),
             *offerings.notes(made.made, environment, network, catalog),
             *offerings.running_notes(pools_up, environment, offerings.in_environment(listed, environment)),
@@ -119,12 +130,20 @@ def resolve(
             *(
                 note
                 for each in carried
-                for note in workload_notes.notes(platform.name, each, gateways.endpoints(mesh), environment.images)
+                for note in workload_notes.notes(platform.name, each, endpoints, environment.images)
             ),
-            *endpoint_notes.notes_of_mesh(platform.name, gateways.endpoints(mesh)),
+            *endpoint_notes.notes_of_mesh(platform.name, endpoints),
             *workloads.notes(carried),
             *(() if gaps else workloads.uncounted(carried, made.made, usable)),
             *queues.notes(carried, is_made=platform.cluster.made is not None),
+            *scaling.notes(
+                carried,
+                made.made,
+                usable,
+                served,
+                nodes_are_made=platform.nodes.made_of is not None,
+                cluster_is_made=platform.cluster.made is not None,
+            ),
             *platform.words.notes(environment),
         ),
     )
@@ -137,6 +156,7 @@ def _deployment(
     made: pools.Pools,
     stored: storage.Storages,
     carried: tuple[Workload, ...],
+    endpoints: tuple[Endpoint, ...],
     *,
     has_group_controller: bool,
 ) -> Deployment:
@@ -155,7 +175,7 @@ def _deployment(
         file_systems=tuple(stored.file_systems),
         blocks=tuple(stored.blocks),
         workloads=carried,
-        endpoints=gateways.endpoints(mesh),
+        endpoints=endpoints,
         has_group_controller=has_group_controller,
         images=environment.images,
     )
@@ -214,10 +234,15 @@ def _over_limit(mesh: Mesh, deployment: Deployment | None) -> tuple[Gap, ...]:
     return (Gap(subject="limits/hourly", wanted=f"at most {limit:g} USD/h", best=f"{cost:.2f} USD/h", hint=hint),)
 
 
-def _notes(mesh: Mesh, deployment: Deployment | None) -> tuple[str, ...]:
+def _notes(mesh: Mesh, deployment: Deployment | None, most_usd: float | None) -> tuple[str, ...]:
     if deployment is None:
         return ()
     notes = []
+    if mesh.limits.hourly_usd is not None and most_usd is not None and most_usd > mesh.limits.hourly_usd:
+        notes.append(
+            f"limits.hourly holds for what is started: with all replicas that load may bring it costs {most_usd:.2f}"
+            " USD/h"
+        )
     if mesh.limits.hourly_usd is not None and deployment.hourly_usd is None:
         notes.append("limits.hourly can't be checked: the cost is unknown")
     left_out = prices.not_in_cost(deployment) if mesh.limits.hourly_usd is not None else ()

@@ -1,7 +1,8 @@
-"""Who reaches an endpoint, where that is more than the mesh says or less than it seems. PURE.
+"""Who reaches an endpoint, where that is more than the mesh says or less than it seems, and who makes its certificate.
+PURE.
 
-Called by `meshctl.resolve` for the notes of `check`, which does not know what is up, and by `meshctl.deploy.plans` for
-those of a plan.
+Called by `meshctl.resolve` for the notes of `check`, which does not know what is up, and by `meshctl.deploy.runs.plans`
+for those of a plan.
 """
 
 from __future__ import annotations
@@ -18,6 +19,12 @@ _OPEN = "nothing in front of it asks for credentials"
 def notes_of_mesh(provider: str, endpoints: Iterable[Endpoint]) -> Iterator[str]:
     """Of endpoints as the mesh has them: without `access`, it depends on what is up."""
     for endpoint in endpoints:
+        if endpoint.certificate is not None:
+            yield (
+                f"endpoint/{endpoint.name}: {provider} makes the certificate of {endpoint.host} and renews it; `up`"
+                f" writes the record that proves the host into the zone {endpoint.certificate.zone}, and the load"
+                " balancer ends TLS"
+            )
         if endpoint.access:
             yield from notes(provider, (endpoint,))
         else:

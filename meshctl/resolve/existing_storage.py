@@ -112,7 +112,8 @@ def _unusable(claim: ObservedClaim) -> Iterator[tuple[str, str]]:
             f"{describe}; make a claim that gets a volume",
         )
     if claim.phase == "Pending" and not claim.binds_late:
-        yield "it is Pending: no volume is bound to it", f"{describe}; it must be Bound before pods can mount it"
+        waits_for = f"it waits for {claim.waits_for}" if claim.waits_for else "no volume is bound to it"
+        yield f"it is Pending: {waits_for}", f"{describe}; it must be Bound before pods can mount it"
 
 
 def _unfit(claim: ObservedClaim, size_gib: int) -> Iterator[tuple[str, str]]:

@@ -18,14 +18,20 @@ HEALTH_PATH: Final = f"{gateways.OWN_PATHS}health"
 READ_S: Final = 3600  # between two pieces of an answer; a request as a whole may take as long as it likes
 
 
+# Who ends TLS: nobody; nginx, with a certificate that stays as long as the pod, or with one that may be renewed at any
+# time; or the load balancer before it
+Tls = Literal["", "fixed", "renewed", "before"]
+
+
 @dataclass(frozen=True)
 class Settings:
-    """`routes`: the beginning of a path -> the URL of a Service. `tls`: none; a certificate that stays as long as the
-    pod; or one that may be renewed at any time."""
+    """`routes`: the beginning of a path -> the URL of a Service. `redirect_port`: where requests by HTTP are sent to
+    HTTPS; 0 for nowhere."""
 
     port: int
     routes: Mapping[str, str]
-    tls: Literal["", "fixed", "renewed"] = ""
+    tls: Tls = ""
+    redirect_port: int = 0
 
 
 # Two processes, as `auto` would start one for each of a node's many cores. What it writes goes to /tmp, and its log to
@@ -83,11 +89,26 @@ def config(settings: Settings) -> str:
         for match in _matches(path):
             lines += _location(match, f"proxy_pass {url};")
     before = _BEFORE + (_RENEWED if settings.tls == "renewed" else "")
-    return f"{before}  server {{\n" + "".join(f"    {line}\n" for line in lines) + "  }\n}\n"
+    if settings.tls == "before":  # a load balancer that passes on TCP adds no header
+        before = before.replace("X-Forwarded-Proto $scheme;", "X-Forwarded-Proto https;")
+    redirect = redirecting(settings.redirect_port) if settings.redirect_port else ""
+    return f"{before}  server {{\n" + "".join(f"    {line}\n" for line in lines) + f"  }}\n{redirect}}}\n"
+
+
+def redirecting(port: int) -> str:
+    """The server that sends clients to HTTPS, with the method and the body that they came with (RFC 9110, 15.4.9)."""
+    return f"""\
+  server {{
+    listen {port};
+    location / {{
+      return 308 https://$host$request_uri;
+    }}
+  }}
+"""
 
 
 def _listening(settings: Settings) -> Iterator[str]:
-    if not settings.tls:
+    if settings.tls in ("", "before"):
         yield f"listen {settings.port};"
         return
     yield f"listen {settings.port} ssl;"

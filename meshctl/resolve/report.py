@@ -50,6 +50,7 @@ class JsonReport:
             },
             "storage": {name: {"as": words} for name, words in resolution.storage_as.items()},
             "hourly_usd": deployment.hourly_usd if deployment else None,
+            "hourly_usd_max": resolution.most_hourly_usd if deployment else None,
             "not_in_cost": list(prices.not_in_cost(deployment)) if deployment else [],
             "price_sources": list(prices.sources(deployment.prices if deployment else ())),
             "notes": list(resolution.notes),
@@ -132,8 +133,10 @@ def _migrate(resolution: Resolution) -> str:
 def _cost(resolution: Resolution) -> str:
     if resolution.deployment is None:
         return "-"
-    usd = resolution.deployment.hourly_usd
-    return "unknown" if usd is None else f"{usd:.2f} USD/h"
+    usd, most = resolution.deployment.hourly_usd, resolution.most_hourly_usd
+    if usd is None:
+        return "unknown"
+    return f"{usd:.2f} USD/h" if most is None or most <= usd else f"{usd:.2f} to {most:.2f} USD/h"
 
 
 def _aligned(rows: list[list[str]]) -> str:

@@ -17,7 +17,7 @@ from meshctl.model.deployment import Pool, Workload
 from meshctl.resolve.allocatable import Usable
 from meshctl.resolve.packing import Nodes, Pods
 from meshctl.resolve.spare_room import has_place
-from meshctl.resolve.workloads import Home, pods_of
+from meshctl.resolve.workloads import Home, most_pods_of, pods_of
 
 # What pods that nobody declared may ask for on a node, beyond what `allocatable` counts for a machine type: add-ons of
 # the cluster, drivers, device plugins, and the kubelet's share for as many pods as a small node may have.
@@ -40,6 +40,9 @@ def _with_rule(workload: Workload, pool: Pool, new_first: set[str]) -> Workload:
     if workload.is_job or workload.is_grouped or roll_outs.keeps_volumes(workload):
         return workload
     is_new_first = workload.name in new_first
+    if workload.has_range and not is_new_first and not _ends_old_first(workload):
+        # one more replica has room as long as there are fewer than the most that there may be
+        return workload.model_copy(update={"roll_out": "new-first-unless-full"})
     if is_new_first == roll_outs.older_rule(workload, pool):
         return workload  # what is up keeps its bytes
     rule: Literal["new-first", "old-first"] = "new-first" if is_new_first else "old-first"
@@ -48,7 +51,7 @@ def _with_rule(workload: Workload, pool: Pool, new_first: set[str]) -> Workload:
 
 def _starting_new_first(members: list[Workload], home: Home) -> set[str]:
     """Those with a single pod choose first: the others still have one while another is replaced."""
-    pods = [pods_of(workload, home.pool) for workload in members]
+    pods = [most_pods_of(workload, home.pool) for workload in members]
     nodes = _certain(home)
     chosen: set[str] = set()
     for workload in sorted(members, key=lambda workload: workload.replicas > 1):

@@ -54,7 +54,8 @@ class Storages:
 
 @dataclass(frozen=True)
 class Place:
-    """Where storage is resolved. `zone` is the one that zonal storage goes to; `claims` counts pods by storage name."""
+    """Where storage is resolved. `zone` is the one that zonal storage goes to; `claims` counts pods by storage name,
+    `most_claims` those that load can bring."""
 
     mesh: mesh_model.Mesh
     name: str
@@ -63,6 +64,7 @@ class Place:
     facts: Facts | None
     zone: str
     claims: dict[str, int]
+    most_claims: dict[str, int]
 
     @property
     def region(self) -> str:
@@ -125,7 +127,7 @@ def _existing(place: Place, name: str, storage: mesh_model.Storage) -> Stored | 
         made = place.platform.cluster.made
         if made is not None:
             return existing_storage.claim_in_made_cluster(place.mesh.name, name, existing.claim, made.product)
-        use = existing_storage.use_of(place.mesh, name, place.claims.get(name, 0))
+        use = existing_storage.use_of(place.mesh, name, place.most_claims.get(name, 0))
         carrier = existing_storage.claimed(place.mesh.name, name, storage, existing.claim, use, place.facts)
         return carrier if isinstance(carrier, Gap) else Stored(carrier, f"adopted: claim {existing.claim}")
     if existing.nfs is not None:

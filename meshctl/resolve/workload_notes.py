@@ -1,6 +1,7 @@
 """What may keep a workload from running here though it fits: its image's registry, its texts, its ports. PURE.
 
-Called by `meshctl.resolve` for the notes of `check`, and by `meshctl.deploy.plans` for those of what a plan changes.
+Called by `meshctl.resolve` for the notes of `check`, and by `meshctl.deploy.runs.plans` for those of what a plan
+changes.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from meshctl.model import health as health_words
 from meshctl.model import mesh as mesh_model
-from meshctl.model.deployment import Before, Checkpoint, Gap, Health, Metrics, Mount, Pool, Workload
+from meshctl.model.deployment import Before, Checkpoint, Gap, Health, Metrics, Mount, Pool, Scale, Workload
 from meshctl.model.environment import PlatformEnvironment
 from meshctl.model.observed import ObservedNode
 from meshctl.model.units import format_in_gib
@@ -63,10 +63,17 @@ def notes(workloads: Iterable[Workload]) -> list[str]:
 
 
 def replicas_of(mesh: mesh_model.Mesh, workload: mesh_model.Workload) -> int:
-    """The gang's nodes for training (by default all of its pool), else replicas (by default one): pods, or groups."""
+    """The gang's nodes for training (by default all of its pool), else replicas (by default one; the least of a range):
+    pods, or groups."""
     if workload.kind == "training":
         return workload.nodes or max(mesh.pools[workload.pool].nodes.min, 1)
-    return workload.replicas or 1
+    return workload.replicas.min if workload.replicas else 1
+
+
+def most_replicas_of(workload: mesh_model.Workload) -> int:
+    """The most that load can bring; 0 for a number of replicas."""
+    bounds = workload.replicas
+    return bounds.max if bounds is not None and bounds.max > bounds.min else 0
 
 
 def nodes_per_replica(workload: mesh_model.Workload) -> int:
@@ -74,19 +81,10 @@ def nodes_per_replica(workload: mesh_model.Workload) -> int:
     return workload.nodes or 1 if workload.kind in ("inference", "service") else 1
 
 
-def claims(mesh: mesh_model.Mesh) -> dict[str, int]:
-    """How many pods mount each storage."""
-    counts: dict[str, int] = {}
-    for workload in mesh.workloads.values():
-        for storage in workload.mounts:
-            counts[storage] = counts.get(storage, 0) + replicas_of(mesh, workload) * nodes_per_replica(workload)
-    return counts
-
-
 # Fields that both models have by the same name, which the deployment takes over as the mesh has them; one that the mesh
 # leaves out keeps the deployment's default. The others are decided below, as are those that hold sections.
 _DECIDED: Final = frozenset(
-    {"name", "replicas", "secrets", "files", "before", "health", "metrics", "mounts", "checkpoint"}
+    {"name", "replicas", "scale", "secrets", "files", "before", "health", "metrics", "mounts", "checkpoint"}
 )
 _COPIED: Final = sorted((mesh_model.Workload.model_fields.keys() & Workload.model_fields.keys()) - _DECIDED)
 
@@ -100,6 +98,8 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
         secret_files={key: secret for key, secret in workload.secrets.items() if key.startswith("/")},
         files={path: mesh.text(file) for path, file in workload.files.items()},
         replicas=replicas_of(mesh, workload),
+        most_replicas=most_replicas_of(workload),
+        scale=Scale(**workload.scale.model_dump()) if workload.scale else None,
         nodes_per_replica=nodes_per_replica(workload),
         accelerators=0 if resources.accelerators == "all" else resources.accelerators,  # see `whole_nodes`
         cpu=resources.cpu or 0,
@@ -293,14 +293,20 @@ def _no_room(workload: Workload, home: Home) -> Gap:
 def pods_of(workload: Workload, pool: Pool) -> packing.Pods:
     devices = pool.fabric_devices(workload.accelerators)
     wants = (workload.accelerators, workload.cpu, workload.memory_gib, workload.staged_gib, devices, 1)
-    return packing.Pods(workload.pods, wants, _most_on_node(workload))
+    return packing.Pods(workload.pods, wants, _most_on_node(workload, workload.replicas))
 
 
-def _most_on_node(workload: Workload) -> int:
+def most_pods_of(workload: Workload, pool: Pool) -> packing.Pods:
+    """As `pods_of`, of all that load can bring."""
+    most = pods_of(workload, pool)
+    return packing.Pods(workload.most_pods, most.wants, _most_on_node(workload, workload.at_most))
+
+
+def _most_on_node(workload: Workload, replicas: int) -> int:
     """Each pod of a gang or of a group has a node of its own."""
     if workload.kind == "training":
         return 1
-    return workload.replicas if workload.is_grouped else 0
+    return replicas if workload.is_grouped else 0
 
 
 def kept_off(workload: Workload, home: Home) -> Gap | None:

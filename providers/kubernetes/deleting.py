@@ -6,11 +6,12 @@ has the same name, and can't be made before it is gone.
 
 from __future__ import annotations
 
-from providers.kubernetes import grace, objects
+from providers.kubernetes import objects
 from providers.kubernetes.connection import ApiError
 from providers.kubernetes.objects import Gvk, Json
 from providers.kubernetes.session import Session
-from providers.kubernetes.waiting import POD, Outcome, Status
+from providers.kubernetes.waits import grace
+from providers.kubernetes.waits.waiting import POD, Outcome, Status
 from providers.plugin.provider import ProviderError
 
 

@@ -15,17 +15,18 @@ import yaml
 
 from meshwire import versions
 from meshwire.marks import FIELD_MANAGER
-from providers.kubernetes import checking, config, diffing, grace, objects, readiness
+from providers.kubernetes import checking, config, diffing, objects
 from providers.kubernetes.config import Settings
 from providers.kubernetes.objects import Gvk, Json
 from providers.kubernetes.redaction import Redaction
 from providers.kubernetes.scopes import Scopes
 from providers.kubernetes.session import UNKNOWN_CLUSTER, Opening, Session, load_libraries
+from providers.kubernetes.waits import grace, readiness
 from providers.plugin.provider import CheckFailure, Created, CreatedNotReady, Diff, Found, Provider, ProviderError
 from providers.plugin.values import Properties, contains_unknown
 
 if TYPE_CHECKING:
-    from providers.kubernetes.waiting import Outcome
+    from providers.kubernetes.waits.waiting import Outcome
 
 UNREACHABLE_HINT: Final = (
     "If the cluster is gone for good, set PULUMI_K8S_DELETE_UNREACHABLE=true to drop its objects from the state"
@@ -257,7 +258,7 @@ class KubernetesProvider(Provider):
         return outputs
 
     def _wait(self, gvk: Gvk, declared: Json, live: Json, *, urn: str, timeout_s: float) -> Outcome:
-        from providers.kubernetes.waiting import Outcome
+        from providers.kubernetes.waits.waiting import Outcome
 
         if objects.is_true(declared, objects.SKIP_AWAIT) and not objects.is_crd(declared):
             return Outcome(live)

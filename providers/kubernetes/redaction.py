@@ -11,7 +11,7 @@ import threading
 from typing import Final
 
 from providers.kubernetes.objects import Json
-from providers.kubernetes.readiness import part
+from providers.kubernetes.waits.readiness import part
 
 HIDDEN: Final = "[secret]"
 SHORTEST: Final = 6  # characters: a shorter value is in many words that tell nothing of it

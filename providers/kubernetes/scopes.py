@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from providers.kubernetes import checking, objects, readiness
+from providers.kubernetes import checking, objects
 from providers.kubernetes.objects import Gvk, Json
 from providers.kubernetes.session import Opening
+from providers.kubernetes.waits import readiness
 from providers.plugin.values import Properties
 
 

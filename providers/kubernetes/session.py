@@ -16,7 +16,7 @@ from providers.plugin.provider import ProviderError
 
 if TYPE_CHECKING:
     from providers.kubernetes.api import Api
-    from providers.kubernetes.waiting import Waiter
+    from providers.kubernetes.waits.waiting import Waiter
 
 UNKNOWN_CLUSTER: Final = (
     "the cluster isn't known yet: its objects are previewed as to be created, unseen by its API server"
@@ -74,7 +74,8 @@ class Opening:
 
 def load_libraries() -> None:
     """Brings in what the first call will need while the engine is still busy with the program."""
-    from providers.kubernetes import apply, connection, waiting
+    from providers.kubernetes import apply, connection
+    from providers.kubernetes.waits import waiting
 
     _ = (apply, connection, waiting)
 
@@ -83,7 +84,7 @@ def open_session(settings: Settings, cancelled: threading.Event) -> Session:
     """Raises ProviderError: the cluster isn't known yet, or the kubeconfig is wrong."""
     from providers.kubernetes.api import Api
     from providers.kubernetes.connection import Connection
-    from providers.kubernetes.waiting import Waiter
+    from providers.kubernetes.waits.waiting import Waiter
 
     if settings.kubeconfig is None:
         raise ProviderError("UnknownCluster", UNKNOWN_CLUSTER)

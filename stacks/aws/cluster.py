@@ -9,7 +9,8 @@ from typing import Any
 
 import pulumi
 
-from meshctl.model.deployment import Deployment
+from meshctl.model import scaling
+from meshctl.model.deployment import Deployment, Workload
 from stacks.aws import arns
 from stacks.aws.network import Network
 from stacks.resources import AwsProvider, AwsResource, aws_tags, part
@@ -112,7 +113,8 @@ def _control_plane(
             # the API's own default mode (CONFIG_MAP) knows no access entries
             "accessConfig": {
                 "authenticationMode": "API_AND_CONFIG_MAP",
-                "bootstrapClusterCreatorAdminPermissions": True,
+                # an access entry lets the maker in, which can be seen and taken away; clusters of older releases stay
+                "bootstrapClusterCreatorAdminPermissions": not deployment.cluster.maker,
             },
             "logging": {"clusterLogging": [{"types": ["api", "audit", "authenticator"], "enabled": True}]},
             # EKS upgrades the cluster at the end of standard support; by its default, EXTENDED, the price rises sixfold
@@ -129,22 +131,43 @@ def _control_plane(
 
 
 def declare_admins(deployment: Deployment, eks: Eks, aws: AwsProvider) -> list[AwsResource]:
-    """Access entries of those who administer the cluster. Whoever made the cluster has one that EKS made."""
-    return [_admin(deployment, eks, principal, aws) for principal in deployment.cluster.admins]
+    """Access entries of those who administer the cluster: its maker, where EKS does not let that one in by itself, and
+    `kubernetes.admins`. A principal has one entry, whichever of them it is."""
+    maker, admins = deployment.cluster.maker, deployment.cluster.admins
+    others = [principal for principal in admins if principal != maker]
+    entries = [_admin(deployment, eks, principal, _admin_names(principal), aws) for principal in others]
+    if not maker:
+        return entries
+    # of a first `up` that was cut off, the entry can be there by its other name
+    before = _admin_names(maker) if maker in admins else ()
+    return [_admin(deployment, eks, maker, ("cluster:maker", "cluster:maker-policy"), aws, before), *entries]
 
 
-def _admin(deployment: Deployment, eks: Eks, principal: str, aws: AwsProvider) -> AwsResource:
+def _admin_names(principal: str) -> tuple[str, str]:
+    """Of the entry, and of the policy that is associated with it."""
     name = f"{principal.rpartition('/')[2]}-{hashlib.sha256(principal.encode()).hexdigest()[:8]}"
+    return f"cluster:admin-{name}", f"cluster:admin-policy-{name}"
+
+
+def _admin(
+    deployment: Deployment,
+    eks: Eks,
+    principal: str,
+    names: tuple[str, str],
+    aws: AwsProvider,
+    names_before: tuple[str, ...] = (),
+) -> AwsResource:
     entry = AwsResource.declare(
         "eks:AccessEntry",
-        f"cluster:admin-{name}",
+        names[0],
         {"clusterName": eks.name, "principalArn": principal},
         outputs=["principalArn"],
         provider=aws,
+        aliases=names_before[:1],
     )
     return AwsResource.declare(
         "eks:AccessPolicyAssociation",
-        f"cluster:admin-policy-{name}",
+        names[1],
         {
             "clusterName": eks.name,
             "principalArn": entry.get("principalArn"),
@@ -152,6 +175,7 @@ def _admin(deployment: Deployment, eks: Eks, principal: str, aws: AwsProvider) -
             "accessScope": {"type": "cluster"},
         },
         provider=aws,
+        aliases=names_before[1:],
     )
 
 
@@ -166,8 +190,8 @@ def endpoint_access(deployment: Deployment) -> dict[str, Any]:
 def declare_addons(
     deployment: Deployment, eks: Eks, node_groups: list[AwsResource], aws: AwsProvider
 ) -> list[AwsResource]:
-    """The add-ons that need a node to run on: DNS, what finds broken GPUs, and the storage drivers that the deployment
-    uses."""
+    """The add-ons that need a node to run on: DNS, what finds broken GPUs, what measures the CPU that replicas follow
+    (docs.aws.amazon.com/eks/latest/userguide/metrics-server.html), and the storage drivers that the deployment uses."""
     names = _addons_on_nodes(deployment)
     addons = [_addon(deployment, name, eks.name, aws, node_groups) for name in names]
     return [*addons, _ebs_driver(deployment, eks, node_groups, aws)] if deployment.blocks else addons
@@ -176,6 +200,7 @@ def declare_addons(
 def _addons_on_nodes(deployment: Deployment) -> list[str]:
     names = ["coredns"]
     names += ["eks-node-monitoring-agent"] if any(pool.gpus_per_node for pool in deployment.pools) else []
+    names += ["metrics-server"] if any(_follows_cpu(each) for each in deployment.workloads) else []
     names += ["aws-fsx-csi-driver"] if any(f.service == "fsx-lustre" for f in deployment.file_systems) else []
     names += ["aws-efs-csi-driver"] if any(f.service == "efs" for f in deployment.file_systems) else []
     return names
@@ -185,6 +210,10 @@ def addon_names(deployment: Deployment) -> tuple[str, ...]:
     """All add-ons that the deployment declares."""
     names = (*_ADDONS_BEFORE_NODES, *_addons_on_nodes(deployment))
     return (*names, _EBS_DRIVER) if deployment.blocks else names
+
+
+def _follows_cpu(workload: Workload) -> bool:
+    return workload.scale is not None and workload.scale.metric == scaling.CPU
 
 
 def _ebs_driver(deployment: Deployment, eks: Eks, node_groups: list[AwsResource], aws: AwsProvider) -> AwsResource:

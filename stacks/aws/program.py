@@ -7,7 +7,7 @@ from typing import Any
 
 from meshctl.model.deployment import Deployment
 from stacks import kubernetes, platform
-from stacks.aws import cluster, network, pools, storage
+from stacks.aws import certificates, cluster, network, pools, storage
 from stacks.buckets import declare_buckets
 from stacks.exports import export
 from stacks.resources import AwsProvider, aws_tags
@@ -39,13 +39,14 @@ def declare(
     system = node_groups[pools.system_pool(deployment).name]
     addons = cluster.declare_addons(deployment, eks, [system], aws)
     file_systems = storage.declare_file_systems(deployment, net, eks, aws)
+    issued = certificates.declare_certificates(deployment, late, aws)
     buckets = declare_buckets(deployment)
     identities = storage.declare_bucket_access(deployment, eks, aws)
     kubernetes_provider = kubernetes.provider(deployment, kubeconfig=eks.kubeconfig)
     addresses = platform.declare(
         deployment,
         provider=kubernetes_provider,
-        late={**late, **file_systems.late},
+        late={**late, **file_systems.late, **issued},
         # a destroy takes the rights of those who run it away last
         depends_on=[system, *addons, *identities, *buckets.values(), *file_systems.ways, *admins],
         pools={name: [group] for name, group in node_groups.items()},

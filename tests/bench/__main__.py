@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tests.bench import commands, cutover, lab_start, plans, scale, sync, table, terraform
+from tests.bench import commands, cutover, lab_start, plans, preflight, scale, sync, table, terraform
 from tests.bench.samples import NotMeasured, Outcome, machine
 from tests.bench.settings import FULL, QUICK, Bench, Sizes, opened
 
@@ -24,6 +24,7 @@ ROWS: dict[str, Callable[[Bench], list[Outcome]]] = {
     "scale": scale.scale,
     "terraform": terraform.terraform,
     "plan": plans.plan,
+    "preflight": preflight.plan,
     "cutover": cutover.cutover,
     "lab": lab_start.lab_start,
 }

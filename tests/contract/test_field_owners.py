@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,12 +15,13 @@ from meshctl.deploy.fields import ownership
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.engine.events import Progress
 from meshctl.errors import OwnedFieldsError
-from meshctl.model.deployment import Cluster, Deployment
+from meshctl.model.deployment import Cluster, Deployment, Metrics, Scale
 from meshctl.model.stack_state import Resource, StackState
 from meshctl.render import PlatformObject
 from providers.kubernetes import objects
 from providers.kubernetes.provider import KubernetesProvider
 from providers.plugin.provider import ProviderError
+from stacks import platform
 from stacks.platform import token
 from tests.contract.kubernetes_recording import control_plane
 from tests.unit.deployments import deployment as small
@@ -183,3 +185,71 @@ def test_an_object_that_changes_meanwhile_is_read_again(environment: Environment
     assert environment.live()["metadata"]["labels"]["touched"] == "yes"
     environment.up(environment.deployment())
     assert environment.live()["spec"]["replicas"] == 2
+
+
+def ranged(environment: Environment, metric: str, **changes: Any) -> Deployment:
+    """`chat` with two to six replicas by load."""
+    deployment = environment.deployment()
+    rule = {
+        "replicas": 2,
+        "most_replicas": 6,
+        "scale": Scale(metric=metric, target=70, cooldown_s=300),
+        "metrics": Metrics(port="http", path="/metrics"),
+        "cpu": 1,
+        **changes,
+    }
+    workloads = tuple(each.model_copy(update=rule) if each.name == "chat" else each for each in deployment.workloads)
+    return deployment.model_copy(update={"workloads": workloads})
+
+
+def as_an_up_declares_it(environment: Environment, deployment: Deployment) -> PlatformObject:
+    """`chat` with the values that an `up` keeps."""
+    chat = next(item for item in environment.objects(deployment) if item.name == SERVERS[0])
+    kept = environment.look(deployment).kept_values(preview=False)
+    late = {**dict.fromkeys(render.late_names([chat]), "1"), **kept}
+    return replace(chat, manifest=platform._inputs(chat, late))
+
+
+def test_replicas_that_follow_load_stay_whatever_changes_and_whenever(environment: Environment) -> None:
+    deployment = ranged(environment, "queue-depth")
+    environment.kubectl("scale", "deployment/chat", "--replicas=4")
+    assert environment.look(deployment).decisions == ()
+    declared = as_an_up_declares_it(environment, deployment)
+    assert "replicas" not in declared.manifest["spec"]
+    environment.kubectl("scale", "deployment/chat", "--replicas=5")  # while the engine runs
+    environment.change(declared)
+    live = environment.live()
+    assert (live["spec"]["replicas"], live["metadata"]["annotations"]["meshctl.dev/replicas"]) == (5, "2 to 6")
+    environment.kubectl("scale", "deployment/chat", "--replicas=9")
+    beyond = environment.look(deployment)
+    assert [(each.conflict.live, each.conflict.wanted) for each in beyond.decisions] == [(9, 6)]
+    declared = as_an_up_declares_it(environment, deployment)
+    beyond.take_over(None)
+    environment.change(declared)
+    assert environment.live()["spec"]["replicas"] == 6
+
+
+def test_a_range_in_place_of_a_number_keeps_the_pods_that_there_are(environment: Environment) -> None:
+    fixed = ranged(environment, "cpu", replicas=4, most_replicas=0, scale=None)
+    environment.change(next(item for item in environment.objects(fixed) if item.name == SERVERS[0]))
+    environment.change(as_an_up_declares_it(environment, ranged(environment, "cpu")))
+    assert environment.live()["spec"]["replicas"] == 4
+
+
+@pytest.mark.parametrize("metric", ["cpu", "queue-depth"])
+def test_what_moves_the_replicas_is_as_the_api_server_wants_it(environment: Environment, metric: str) -> None:
+    paths = {
+        "HorizontalPodAutoscaler": "/apis/autoscaling/v2/namespaces/llm-prod/horizontalpodautoscalers",
+        "ServiceAccount": "/api/v1/namespaces/llm-prod/serviceaccounts",
+        "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/llm-prod/roles",
+        "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/llm-prod/rolebindings",
+        "ConfigMap": "/api/v1/namespaces/llm-prod/configmaps",
+        "Deployment": "/apis/apps/v1/namespaces/llm-prod/deployments",
+    }
+    items = render.platform_objects(ranged(environment, metric))
+    scaling = [item for item in items if item.name.startswith(("workload/chat:scaler", "workload/chat:autoscaler"))]
+    assert len(scaling) == (1 if metric == "cpu" else 5)
+    for item in scaling:
+        body = inputs(item)
+        answer = environment.plane.call("POST", f"{paths[item.kind]}?dryRun=All&fieldValidation=Strict", body)
+        assert answer["metadata"]["name"] == body["metadata"]["name"]

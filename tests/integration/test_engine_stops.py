@@ -260,14 +260,16 @@ def test_a_question_is_no_place_to_hang(tmp_path: Path, number: signal.Signals) 
     (tmp_path / "environments.yaml").write_text(ENVIRONMENTS)
     command = [sys.executable, "-c", ASKS]
     master, terminal = os.openpty()
-    process = subprocess.Popen(command, cwd=tmp_path, stdin=terminal, stderr=subprocess.PIPE, text=True)
     try:
-        assert process.stderr is not None
-        assert process.stderr.read(len("sure? [y/N]")) == "sure? [y/N]"
-        process.send_signal(number)
-        assert process.wait(timeout=20) == 130
+        with subprocess.Popen(command, cwd=tmp_path, stdin=terminal, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stderr is not None
+                assert process.stderr.read(len("sure? [y/N]")) == "sure? [y/N]"
+                process.send_signal(number)
+                assert process.wait(timeout=20) == 130
+            finally:
+                process.kill()
     finally:
-        process.kill()
         os.close(master)
         os.close(terminal)
 

@@ -293,4 +293,5 @@ class TestS3:
     def test_no_credentials(self, aws: Aws) -> None:
         with pytest.raises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(f"http://127.0.0.1:{aws.port}/bucket/key", timeout=60)
-        assert caught.value.code == 403
+        with caught.value as refused:
+            assert refused.code == 403

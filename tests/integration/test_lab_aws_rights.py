@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from meshctl.deploy.guards import preflight
+from meshctl.model.questions import InPlace, PolicyScope
+from meshctl.platforms import registry
 from tests.integration.lab_aws_server import ACCOUNT, KEY, TRUST, Aws
+from tests.unit.preflight.asking import deployment
 
 ENGINEER = "AKIALABENGINEER00001"
 LOOK = {"Effect": "Allow", "Action": ["ec2:DescribeVpcs", "iam:GetRole"], "Resource": "*"}
@@ -99,3 +103,89 @@ def test_a_role_is_passed_only_by_who_may_pass_it(aws: Aws) -> None:
     )
     assert code == "AccessDeniedException"
     assert f"iam:PassRole on resource: {role}" in message
+
+
+def simulation(aws: Aws, source: str, *actions: str, **more: Any) -> dict[str, Any]:
+    arguments = {"PolicySourceArn": source, "ActionNames": list(actions), **more}
+    answer: dict[str, Any] = aws.client("iam").simulate_principal_policy(**arguments)
+    return answer
+
+
+def test_a_simulation_says_what_a_user_may_do_and_whose_policy_decides(aws: Aws) -> None:
+    user = f"arn:aws:iam::{ACCOUNT}:user/engineer"
+    restrict(aws, LOOK, {"Effect": "Deny", "Action": "iam:GetRole", "Resource": "*"})
+    aws.client("sts", ENGINEER).get_caller_identity()
+    actions = ("ec2:CreateVpc", "ec2:DescribeVpcs", "iam:GetRole")
+    results = simulation(aws, user, *actions)["EvaluationResults"]
+    decisions = {each["EvalActionName"]: each["EvalDecision"] for each in results}
+    assert decisions == dict(zip(actions, ("implicitDeny", "allowed", "explicitDeny"), strict=True))
+    by_organization = [each["OrganizationsDecisionDetail"]["AllowedByOrganizations"] for each in results]
+    assert by_organization == [True, True, False]
+    first = simulation(aws, user, *actions, MaxItems=2)
+    assert (len(first["EvaluationResults"]), first["IsTruncated"]) == (2, True)
+    [last] = simulation(aws, user, *actions, MaxItems=2, Marker=first["Marker"])["EvaluationResults"]
+    assert last["EvalActionName"] == "iam:GetRole"
+    admin = simulation(aws, f"arn:aws:iam::{ACCOUNT}:user/default", "ec2:CreateVpc")["EvaluationResults"]
+    assert [each["EvalDecision"] for each in admin] == ["allowed"]
+    with pytest.raises(ClientError, match="cannot be found"):
+        simulation(aws, f"arn:aws:iam::{ACCOUNT}:user/nobody", "ec2:CreateVpc")
+
+
+def test_who_may_not_simulate_is_refused(aws: Aws) -> None:
+    restrict(aws, LOOK)
+    arguments = {"PolicySourceArn": f"arn:aws:iam::{ACCOUNT}:user/engineer", "ActionNames": ["ec2:CreateVpc"]}
+    code, message = refusal(aws.client("iam", ENGINEER).simulate_principal_policy, **arguments)
+    assert code == "AccessDenied"
+    assert "iam:SimulatePrincipalPolicy" in message
+
+
+def test_a_permissions_boundary_refuses_what_it_does_not_allow(aws: Aws) -> None:
+    restrict(aws, {"Effect": "Allow", "Action": "*", "Resource": "*"})
+    file = aws.root / "aws" / "policies.json"
+    policies = json.loads(file.read_text())["engineer"]
+    boundary = {"Id": "permissions-boundary", "Statement": [LOOK]}
+    file.write_text(json.dumps({"engineer": [*policies, boundary]}))
+    assert aws.client("ec2", ENGINEER).describe_vpcs()["Vpcs"]
+    code, message = refusal(aws.client("ec2", ENGINEER).create_vpc, CidrBlock="10.9.0.0/16")
+    assert code == "UnauthorizedOperation"
+    assert message.endswith("because no permissions boundary allows the ec2:CreateVpc action")
+
+
+@pytest.fixture
+def as_engineer(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
+    """The SDK in this process calls the API with the engineer's keys."""
+    variables = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{aws.port}",
+        "AWS_ACCESS_KEY_ID": ENGINEER,
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_CONFIG_FILE": str(aws.root / "no-config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(aws.root / "no-credentials"),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return aws
+
+
+def test_the_preflight_names_what_an_engineer_may_not_do(as_engineer: Aws) -> None:
+    """findings A2, A12: asked over HTTP, as `plan` and `up` ask."""
+    wanted = deployment({"web": {"nodes": 1, "cpu": {"cores": 4}}})
+    part = registry.platform("aws").preflight
+    assert part is not None
+    assert part.policy is not None
+    printed = dict(part.policy(wanted, PolicyScope()))
+    restrict(as_engineer, *printed["Statement"])
+    made = preflight.ask(wanted, InPlace())
+    assert made.maker == f"arn:aws:iam::{ACCOUNT}:user/engineer"
+    assert (made.caller_gaps, made.notes) == ((), ())
+
+    restrict(as_engineer, *printed["Statement"], {"Effect": "Deny", "Action": "iam:CreateRole", "Resource": "*"})
+    [gap] = preflight.ask(wanted, InPlace()).caller_gaps
+    assert gap.wanted == "the right to iam:CreateRole"
+    assert "the organization" in gap.best
+
+    no_question = {"Effect": "Deny", "Action": "iam:SimulatePrincipalPolicy", "Resource": "*"}
+    restrict(as_engineer, *printed["Statement"], no_question)
+    made = preflight.ask(wanted, InPlace())
+    [note] = made.notes
+    assert made.caller_gaps == ()
+    assert "AWS did not say (AccessDenied) whether" in note

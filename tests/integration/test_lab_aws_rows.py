@@ -107,6 +107,7 @@ ROWS: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
         },
         {"ResourceRecords": [{"Value": "b.example.net"}]},
     ),
+    ("acm:Certificate", {"DomainName": "chat.example.com", "ValidationMethod": "DNS"}, {"Tags": {"a": "b"}}),
     ("eks:Addon", {"clusterName": "c1", "addonName": "coredns", "resolveConflicts": "OVERWRITE"}, {"Tags": {"a": "b"}}),
     (
         "eks:Nodegroup",
@@ -123,7 +124,7 @@ ROWS: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
     ),
     (
         "eks:AccessEntry",
-        {"clusterName": "c1", "principalArn": f"arn:aws:iam::{ACCOUNT}:role/ops"},
+        {"clusterName": "c1", "principalArn": "$role"},
         {"kubernetesGroups": ["ops"]},
     ),
     (

@@ -8,13 +8,17 @@ import time
 from functools import partial
 from typing import Any
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.integration.lab_aws_server import (
     ACCOUNT,
     ASSIGN,
     CA,
     KEY,
+    REGION,
+    TRUST,
     Aws,
     code_of,
     make_cluster,
@@ -227,6 +231,11 @@ class TestNodegroups:
         assert status_of_update(eks, updates["slow"], nodegroupName="slow") == "InProgress"
 
 
+def make_role(aws: Aws, name: str, path: str) -> str:
+    role = aws.client("iam").create_role(RoleName=name, Path=path, AssumeRolePolicyDocument=json.dumps(TRUST))
+    return str(role["Role"]["Arn"])
+
+
 class TestAccess:
     def test_the_creator_is_an_administrator(self, aws: Aws) -> None:
         make_cluster(aws)
@@ -240,7 +249,7 @@ class TestAccess:
     def test_entries_and_policies(self, aws: Aws) -> None:
         make_cluster(aws)
         eks = aws.client("eks")
-        who = {"clusterName": "c1", "principalArn": f"arn:aws:iam::{ACCOUNT}:role/ops"}
+        who = {"clusterName": "c1", "principalArn": make_role(aws, "ops", "/teams/")}
         eks.create_access_entry(**who, kubernetesGroups=["ops"], tags={"t": "1"})
         assert code_of(eks.create_access_entry, **who) == "ResourceInUseException"
         eks.update_access_entry(**who, kubernetesGroups=["ops", "more"])
@@ -253,6 +262,47 @@ class TestAccess:
         assert eks.list_associated_access_policies(**who)["associatedAccessPolicies"] == []
         eks.delete_access_entry(**who)
         assert code_of(eks.describe_access_entry, **who) == "ResourceNotFoundException"
+
+    def test_a2_without_its_bootstrap_the_creator_gets_in_by_an_entry_like_everybody(self, aws: Aws) -> None:
+        mode = "API_AND_CONFIG_MAP"
+        off = {"authenticationMode": mode, "bootstrapClusterCreatorAdminPermissions": False}
+        make_cluster(aws, accessConfig=off)
+        eks, caller = aws.client("eks"), aws.client("sts").get_caller_identity()["Arn"]
+        assert eks.list_access_entries(clusterName="c1")["accessEntries"] == []
+        assert aws.eks_json()["clusters"]["c1"]["access"] == []
+        eks.create_access_entry(clusterName="c1", principalArn=caller)
+        assert [each["access_key"] for each in aws.eks_json()["clusters"]["c1"]["access"]] == [KEY]
+
+    def test_an_entry_is_for_a_principal_that_is_there_and_for_no_session(self, aws: Aws) -> None:
+        make_cluster(aws)
+        eks, role = aws.client("eks"), make_role(aws, "seen", "/teams/")
+        for principal, words in (
+            (f"arn:aws:sts::{ACCOUNT}:assumed-role/seen/alice", "format is not valid"),
+            (role.replace("/teams/", "/"), "invalid principal"),
+            (f"arn:aws:iam::{ACCOUNT}:user/nobody", "invalid principal"),
+        ):
+            with pytest.raises(ClientError, match=words) as error:
+                eks.create_access_entry(clusterName="c1", principalArn=principal)
+            assert error.value.response["Error"]["Code"] == "InvalidParameterException"
+            assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+        eks.create_access_entry(clusterName="c1", principalArn=role)
+        with pytest.raises(ClientError) as taken:
+            eks.create_access_entry(clusterName="c1", principalArn=role)
+        assert taken.value.response["ResponseMetadata"]["HTTPStatusCode"] == 409
+
+    def test_the_session_of_a_role_acts_as_the_role_with_its_path(self, aws: Aws) -> None:
+        role = make_role(aws, "platform", "/teams/")
+        keys = aws.client("sts").assume_role(RoleArn=role, RoleSessionName="alice")["Credentials"]
+        session = boto3.Session(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], REGION)
+        network = make_network(aws)
+        session.client("eks", endpoint_url=f"http://127.0.0.1:{aws.port}").create_cluster(
+            name="c1",
+            roleArn=network["role"],
+            resourcesVpcConfig={"subnetIds": network["subnets"]},
+            accessConfig={"authenticationMode": "API_AND_CONFIG_MAP"},
+        )
+        wait_until(lambda: aws.client("eks").describe_cluster(name="c1")["cluster"]["status"] == "ACTIVE")
+        assert aws.client("eks").list_access_entries(clusterName="c1")["accessEntries"] == [role]
 
     def test_config_map_clusters_have_no_entries(self, aws: Aws) -> None:
         make_cluster(aws, accessConfig={"authenticationMode": "CONFIG_MAP"})

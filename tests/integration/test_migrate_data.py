@@ -6,7 +6,6 @@ import itertools
 import json
 import math
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -318,23 +317,24 @@ def test_rclone_ends_when_the_copying_process_is_killed(pair: tuple[ObjectAccess
         "sync._OPTIONS += ('--bwlimit=100k',)\n"
         "sync.copy(lambda: a, lambda: b, delete=True, on_copied=lambda *_: print('copying', flush=True))\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(json.dumps([source.__dict__, target.__dict__]))
-    process.stdin.close()
-    assert process.stdout.readline() == "copying\n"
-    children = psutil.Process(process.pid).children(recursive=True)
-    arguments = " ".join(part for child in children for part in child.cmdline())
-    assert children
-    assert source.secret_key not in arguments
-    assert target.secret_key not in arguments
-    process.send_signal(signal.SIGKILL)
-    process.wait(WAIT_S)
-    _, alive = psutil.wait_procs(children, timeout=20)
-    assert not alive
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(json.dumps([source.__dict__, target.__dict__]))
+            process.stdin.close()
+            assert process.stdout.readline() == "copying\n"
+            children = psutil.Process(process.pid).children(recursive=True)
+            arguments = " ".join(part for child in children for part in child.cmdline())
+            assert children
+            assert source.secret_key not in arguments
+            assert target.secret_key not in arguments
+        finally:
+            process.kill()
+        process.wait(WAIT_S)
+        _, alive = psutil.wait_procs(children, timeout=20)
+        assert not alive
 
 
 def test_journal_and_lock_beside_a_state_in_a_bucket(

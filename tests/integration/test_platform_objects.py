@@ -43,7 +43,8 @@ def apply(plane: ControlPlane, item: PlatformObject) -> None:
     try:
         plane.call("PATCH", path(item) + query, filled(item.manifest), "application/apply-patch+yaml")
     except urllib.error.HTTPError as error:
-        pytest.fail(f"{item.name}: {json.loads(error.read())['message']}")
+        with error:
+            pytest.fail(f"{item.name}: {json.loads(error.read())['message']}")
 
 
 def in_namespace(provider: Provider) -> Deployment:

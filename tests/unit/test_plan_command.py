@@ -15,7 +15,7 @@ from meshctl.changes import Plan
 from meshctl.cli import opened as opening
 from meshctl.cli import plan as command
 from meshctl.cli.context import Context
-from meshctl.deploy import plans
+from meshctl.deploy.runs import plans
 from meshctl.errors import (
     CredentialsError,
     Diagnostic,

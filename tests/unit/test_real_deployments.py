@@ -117,7 +117,14 @@ class Rendered:
         assert annotations["prometheus.io/scrape"] == "true"
         return annotations["prometheus.io/port"], annotations["prometheus.io/path"]
 
-    def surge(self, name: str) -> tuple[int, int]:
+    def scaled_by(self, name: str) -> tuple[str, str, int, int]:
+        """The metric, its target, and the bounds of the replicas."""
+        (container,) = self.pod(f"{name}-scaler")["containers"]
+        given = {each["name"]: each["value"] for each in container["env"]}
+        series = [each for each in given["SCALE_SERIES"].split(",") if each.startswith(("vllm:gpu", "num_"))]
+        return series[0], given["SCALE_TARGET"], int(given["SCALE_MIN"]), int(given["SCALE_MAX"])
+
+    def surge(self, name: str) -> tuple[int, int | str]:
         rolling = self.workload(name)["spec"]["strategy"]["rollingUpdate"]
         return rolling["maxSurge"], rolling["maxUnavailable"]
 
@@ -158,6 +165,10 @@ FEATURES: list[tuple[str, tuple[str, ...], str, Check]] = [
     ("vllm-deepseek", ENVIRONMENTS, "a start may take ten hours",
      lambda r: r.starts_within_s("vllm-basic") == 36_000
      and r.workload("vllm-basic")["spec"]["progressDeadlineSeconds"] >= 36_000),
+    ("vllm-deepseek", ENVIRONMENTS, "1 to 10 replicas by the use of vLLM's cache",
+     lambda r: r.scaled_by("vllm-basic") == ("vllm:gpu_cache_usage_perc", "0.8", 1, 10)),
+    ("nim-70b", ENVIRONMENTS, "1 to 4 replicas by requests at a time",
+     lambda r: r.scaled_by("llama-70b") == ("num_requests_running", "10", 1, 4)),
     ("vllm-deepseek", ENVIRONMENTS, "Prometheus finds it", lambda r: r.scraped("vllm-basic") == ("8000", "/metrics")),
     ("vllm-deepseek", ENVIRONMENTS, "1920 GiB and eight GPUs",
      lambda r: r.limits("vllm-basic") == {"memory": "1920Gi", "nvidia.com/gpu": "8"}),
@@ -187,7 +198,8 @@ FEATURES: list[tuple[str, tuple[str, ...], str, Check]] = [
      lambda r: r.named("Service", "sglang-internal")["spec"]["selector"]["meshctl.dev/role"] == "leader"),
     ("sglang", ENVIRONMENTS, "memory shared by its processes",
      lambda r: "/dev/shm" in r.mounted("sglang-0-workers")),  # noqa: S108 (of the container)
-    ("nim-70b", ENVIRONMENTS, "a roll-out on full GPUs ends one pod first", lambda r: r.surge("llama-70b") == (0, 1)),
+    ("nim-70b", ENVIRONMENTS, "a roll-out on full GPUs ends one pod first",
+     lambda r: r.surge("llama-70b") == (1, "25%")),
     ("nim-70b", ENVIRONMENTS, "ready and live are asked apart",
      lambda r: [r.container("llama-70b")[f"{probe}Probe"]["httpGet"]["path"] for probe in ("readiness", "liveness")]
      == ["/v1/health/ready", "/v1/health/live"]),
@@ -325,8 +337,7 @@ def test_storage_that_exists_is_used(
 
 # (mesh, what its source has, where it would stand: the file, the path of its keys, the value)
 WISHES: list[tuple[str, str, str, tuple[str, ...], Any]] = [
-    ("vllm-deepseek", "replicas by load", "mesh", ("workloads", "vllm-basic", "replicas"), {"min": 1, "max": 10}),
-    ("nim-70b", "replicas by load", "mesh", ("workloads", "llama-70b", "replicas"), {"min": 1, "max": 4}),
+    ("llama31-serve", "a readiness check by POST", "mesh", ("workloads", "vllm", "health", "method"), "POST"),
 ]  # fmt: skip
 
 

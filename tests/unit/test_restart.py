@@ -224,7 +224,7 @@ def test_a_look_without_an_answer_does_not_end_the_wait_for_new_pods(monkeypatch
 
 
 def test_a_wait_for_new_pods_without_answers_has_an_end_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(NotReadyError, match="chat is not rolled after 10 s") as caught:
+    with pytest.raises(NotReadyError, match="chat is not rolled out after 10 s") as caught:
         waited(Api(LOST), monkeypatch)
     assert caught.value.why == "cw: the Kubernetes API server does not answer: late"
     assert isinstance(caught.value.__cause__, UnreachableError)

@@ -201,6 +201,32 @@ def test_a_job_that_waits_says_for_what_and_is_not_missing() -> None:
     assert text == f"cw: up\n  workload  pretrain  0/4 ready  ({waits_for})\n"
 
 
+def scaled_chat(*pods: PodState) -> WorkloadStatus:
+    """Two to six replicas that follow load."""
+    plain = deployment()
+    workloads = tuple(w.model_copy(update={"most_replicas": 6}) if w.name == "chat" else w for w in plain.workloads)
+    return workload_status(plain.model_copy(update={"workloads": workloads}), "chat", list(pods))
+
+
+def chat_pod(number: int, *, ready: bool = True, reason: str = "", stopping: bool = False) -> PodState:
+    return PodState(f"chat-{number}", "chat", "Running", ready, "node", 0, reason, stopping=stopping)
+
+
+def test_replicas_that_follow_load_are_as_many_as_there_are_now() -> None:
+    found = scaled_chat(*map(chat_pod, range(4)), chat_pod(4, stopping=True))
+    assert (found.wanted, found.least, found.most, found.is_short) == (4, 2, 6, False)
+    text = status_text(EnvironmentStatus("cw", "up", workloads=(scaled_chat(*map(chat_pod, range(4))),)))
+    assert text == "cw: up\n  workload  chat  4/4 ready (2 to 6)\n"
+
+
+def test_one_more_that_is_not_ready_yet_is_shown_and_no_trouble_and_too_few_are() -> None:
+    coming = scaled_chat(chat_pod(0), chat_pod(1), chat_pod(2, ready=False, reason="no node has room"))
+    assert (coming.ready, coming.wanted, coming.reason) == (2, 3, "chat-2: no node has room")
+    assert not coming.is_short
+    lacking = scaled_chat(chat_pod(0))
+    assert (lacking.ready, lacking.wanted, lacking.is_short) == (1, 2, True)
+
+
 def test_a_shared_host_is_shown_with_its_weights_and_what_its_name_servers_answer() -> None:
     shared = EndpointStatus(
         "chat",

@@ -129,6 +129,7 @@ PLATFORM: Final = Platform(
         internal={"acme.example/load-balancer": "internal"},
         through_nodes=False,
         answers_within_s=10,
+        tls=None,  # they pass on what they get
     ),
     egress=Egress(usd_per_gb=0.02, source="made up: there is no such cloud"),
     words=Words(

@@ -77,6 +77,12 @@ def field_conflicts(resource: str, declared: Mapping[str, Any], live: Mapping[st
     return conflicts
 
 
+def is_owned_by_others(live: Mapping[str, Any], path: Path) -> bool:
+    """Whether another program has set the field."""
+    entries = (entry for entry in _entries(live) if not _manager(entry).is_ours)
+    return any(path in _leaves(entry.get("fieldsV1") or {}) for entry in entries)
+
+
 def without_fields(live: Mapping[str, Any], paths: Sequence[Path]) -> list[Json]:
     """The `managedFields` of a live object in which no other manager owns `paths`. Entries without fields go."""
     entries = []

@@ -37,9 +37,14 @@ class Reference:
 
 
 def reference(item: PlatformObject) -> Reference:
-    metadata = item.manifest["metadata"]
+    return reference_of_inputs(item.manifest)
+
+
+def reference_of_inputs(inputs: Mapping[str, Any]) -> Reference:
+    """Of an object that a state has."""
+    metadata = inputs["metadata"]
     return Reference(
-        str(item.manifest["apiVersion"]), item.kind, str(metadata.get("namespace") or ""), str(metadata["name"])
+        str(inputs["apiVersion"]), str(inputs["kind"]), str(metadata.get("namespace") or ""), str(metadata["name"])
     )
 
 
@@ -84,7 +89,8 @@ def _single(client: Client, ref: Reference) -> Json | None:
 
 
 def autoscalers(client: Client, namespace: str) -> dict[tuple[str, str], str]:
-    """The HorizontalPodAutoscaler's name by kind and name of what it scales; none where these rights show none."""
+    """The name of the HorizontalPodAutoscaler of somebody else by kind and name of what it scales; none where these
+    rights show none. What meshctl's own scale has a range in the mesh, or is about to have a number."""
     scaler_names = {}
     try:
         scalers = _listed(client, "autoscaling/v2", "HorizontalPodAutoscaler", namespace, labels={})
@@ -93,9 +99,20 @@ def autoscalers(client: Client, namespace: str) -> dict[tuple[str, str], str]:
             raise
         return {}
     for ref, item in scalers.items():
+        if (item["metadata"].get("labels") or {}).get("app.kubernetes.io/managed-by") == "meshctl":
+            continue
         target = (item.get("spec") or {}).get("scaleTargetRef") or {}
         scaler_names[str(target.get("kind")), str(target.get("name"))] = ref.name
     return scaler_names
+
+
+def delete(client: Client, ref: Reference) -> None:
+    """Deletes an object that may be gone already. Raises: ApiError."""
+    try:
+        client.delete(_resource(ref.api_version, ref.kind), ref.name, namespace=ref.namespace)
+    except ApiError as error:
+        if error.status != _ABSENT:
+            raise
 
 
 def release(client: Client, ref: Reference, live: Json, paths: Sequence[Path], values: Mapping[Path, Any]) -> None:

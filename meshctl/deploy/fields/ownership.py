@@ -1,6 +1,6 @@
 """Finds the fields of live objects that other programs own before an `up`, and takes them over for it. EDGE.
 
-Called by `session` and `drift_check`. The API server would refuse to change another program's field in the middle of a
+Called by `runs`. The API server would refuse to change another program's field in the middle of a
 run, one object after the other. This module finds all of them before anything is changed. `field_owners` says who owns
 what, and `field_rules` what is done about it.
 """
@@ -16,7 +16,7 @@ from meshctl.changes import fields as changes
 from meshctl.changes.steps import Step, resource_name
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy.fields import live_objects, queued_jobs
+from meshctl.deploy.fields import live_objects, queued_jobs, replica_ranges
 from meshctl.deploy.fields.field_owners import FieldConflict, Json, field_conflicts
 from meshctl.deploy.fields.field_rules import REPLICAS, Decision, Verdict, autoscaled, decide, refuse
 from meshctl.deploy.fields.live_objects import Reference
@@ -43,6 +43,7 @@ class Ownership:
     cluster: ClusterAccess | None = None
     live: Mapping[str, tuple[Reference, Json]] = field(default_factory=dict)  # by the resource's logical name
     expected: tuple[PlatformObject, ...] = ()  # the objects that were read: each is in `live`, or gone
+    retired_scalers: tuple[Reference, ...] = ()  # what moves replicas that the mesh decides from now on
     unreachable: MeshError | None = None  # why the cluster could not be asked; the fields above are empty then
 
     def forecasts(self, drift: Collection[Step]) -> tuple[str, ...]:
@@ -63,8 +64,14 @@ class Ownership:
         (`spec.replicas`).
         """
         left = [d.conflict for d in self.decisions if d.verdict is Verdict.LEAVE and d.conflict.resource == resource]
-        declared = [path for item in self.expected if item.name == resource for path in item.left]
-        return [*map(_property_path, left), *declared]
+        items = [item for item in self.expected if item.name == resource]
+        declared = [path for item in items for path in item.left]
+        scaled = [replica_ranges.REPLICAS_PATH for item in items if self._is_scaled(item)]
+        return [*map(_property_path, left), *declared, *scaled]
+
+    def _is_scaled(self, item: PlatformObject) -> bool:
+        """Whether others have set its replicas, and to a number that the mesh allows."""
+        return item.name in self.live and replica_ranges.is_in_range(item, self.live[item.name][1])
 
     def without_left_fields(self, steps: Iterable[Step]) -> list[Step]:
         """The steps of a run without the fields that keep another program's value.
@@ -93,7 +100,20 @@ class Ownership:
         return {
             **{render.kept_value_name(each.resource, _property_path(each)): each.live for each in conflicts},
             **self._values_of_new_objects_only,
+            **self._scaled_replicas(preview=preview),
         }
+
+    def _scaled_replicas(self, *, preview: bool) -> dict[str, Any]:
+        """The replicas that objects with a range keep: what `expected` declares already, or None to declare none where
+        another program owns the number, and may change it while the engine runs."""
+        values: dict[str, Any] = {}
+        for item in (each for each in self.expected if each.name in self.live):
+            live = self.live[item.name][1]
+            if replica_ranges.live_replicas(item, live):
+                left_out = not preview and replica_ranges.is_set_by_others(item, live)
+                name = render.kept_value_name(item.name, replica_ranges.REPLICAS_PATH)
+                values[name] = None if left_out else item.manifest["spec"]["replicas"]
+        return values
 
     @property
     def _values_of_new_objects_only(self) -> dict[str, Any]:
@@ -114,9 +134,11 @@ class Ownership:
         for decision in self.decisions:
             if decision.verdict in (Verdict.TAKE_OVER, Verdict.SET):
                 by_resource.setdefault(decision.conflict.resource, []).append(decision)
-        if not by_resource or self.cluster is None:
+        if not (by_resource or self.retired_scalers) or self.cluster is None:
             return
         with self.cluster.connected() as client:
+            for scaler in self.retired_scalers:
+                live_objects.delete(client, scaler)
             for resource, decisions in by_resource.items():
                 self._release(client, resource, decisions, on_progress)
 
@@ -143,7 +165,9 @@ def read_ownership(deployment: Deployment, state: StackState, take_over: Collect
     is_unknown = clusters.is_made(deployment) and not state.outputs.written_kubeconfig
     if not ours or is_unknown:
         return Ownership(deployment.environment)
-    return _read_cluster(deployment, clusters.access(deployment, state.outputs), ours, take_over)
+    owned = _read_cluster(deployment, clusters.access(deployment, state.outputs), ours, take_over)
+    retired = replica_ranges.retired(_declared(deployment), state)
+    return replace(owned, retired_scalers=tuple(live_objects.reference_of_inputs(each.inputs) for each in retired))
 
 
 def checked_take_over(take_over: Collection[str], *deployments: Deployment) -> tuple[str, ...]:
@@ -173,6 +197,7 @@ def _read_cluster(
         scalers = live_objects.autoscalers(client, deployment.namespace)
     live = {name: (ref, objects[ref]) for name, ref in references.items() if ref in objects}
     ours = [queued_jobs.as_in_its_queue(item, live[item.name][1]) if item.name in live else item for item in ours]
+    ours = [replica_ranges.as_scaled(item, live[item.name][1]) if item.name in live else item for item in ours]
     # a patch forces its fields, so it has no conflicts
     applied = [item for item in ours if item.name in live and not item.patch]
     conflicts = [conflict for item in applied for conflict in _conflicts(item, live[item.name][1], scalers)]

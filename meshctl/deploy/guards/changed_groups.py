@@ -1,7 +1,7 @@
 """Ends the pods of workloads that turn from single pods to groups of pods, or back, or from one form of groups to the
 other, before a run makes the new ones. EDGE (clusters).
 
-Called by `session` right before the engine runs. The engine makes what is new before it deletes what is old, and waits
+Called by `runs` right before the engine runs. The engine makes what is new before it deletes what is old, and waits
 for it: on full nodes it would wait for room that only the end of the old pods gives. It finds what is deleted here as
 gone.
 """

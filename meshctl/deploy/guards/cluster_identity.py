@@ -1,6 +1,6 @@
 """Checks that an environment is still in the cluster that its state recorded. EDGE (asks API servers for their UID).
 
-Called by `session` before the engine starts, and by commands that only read, such as `status`. Against another cluster
+Called by `runs` before the engine starts, and by commands that only read, such as `status`. Against another cluster
 every object of the state would read as "not found", and a run would take that for "deleted". This concerns clusters
 that the user names in a kubeconfig; for AWS regions and accounts, where the stack makes its own cluster, see
 `location`.

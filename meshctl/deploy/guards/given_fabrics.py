@@ -1,6 +1,6 @@
 """Pods that use RDMA on given nodes and are up keep the devices that they came up with. PURE.
 
-Called by `session` and for migrations. Versions up to 0.1 asked for one RDMA device of a given node, whatever it had,
+Called by `runs` and for migrations. Versions up to 0.1 asked for one RDMA device of a given node, whatever it had,
 and called EFA InfiniBand. A newer meshctl is no reason to replace such pods, nor to run a training job anew: they get
 all devices once environments.yaml asks for them, and until then `plan` and `up` say so.
 """

@@ -1,17 +1,17 @@
 """Asks Route 53, before anything is made, whether the zone of new endpoints is there and is the right one. EDGE.
 
-Called by `session` beside `preflight`. Names are written last, so that a mistake in `dns.zone` would show only once
+Called by `runs` beside `preflight`. Names are written last, so that a mistake in `dns.zone` would show only once
 everything else is up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from meshctl.clients import aws_questions
 from meshctl.errors import MeshError
-from meshctl.model.deployment import Deployment, Gap
+from meshctl.model.deployment import Deployment, Endpoint, Gap
 from meshctl.model.environment import Dns
 from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings
 
@@ -23,10 +23,11 @@ _CORRECT: Final = "create the zone, or correct `dns.zone` in environments.yaml"
 
 
 def ask(deployment: Deployment, up: Deployment | None, dns: Dns | None) -> Findings:
-    """`up`: what the last run declared. Only names that it did not have are asked about."""
-    hosts = {endpoint.host for endpoint in deployment.endpoints}
-    new_hosts = sorted(hosts - {endpoint.host for endpoint in (up.endpoints if up else ())})
-    if dns is None or not new_hosts:
+    """`up`: what the last run declared. Only names and certificates that it did not have are asked about."""
+    before = up.endpoints if up else ()
+    new_hosts = sorted({each.host for each in deployment.endpoints} - {each.host for each in before})
+    unproven = sorted(_proven(deployment.endpoints) - _proven(before))
+    if dns is None or not (new_hosts or unproven):
         return Findings()
     question = question_of(dns.zone)
     try:
@@ -35,7 +36,12 @@ def ask(deployment: Deployment, up: Deployment | None, dns: Dns | None) -> Findi
         return Findings(notes=(f"nobody asked Route 53 about {_ABOUT}: {error.what}",))
     if question.is_unanswered(answer):
         return Findings(notes=(f"Route 53 did not say whether {_ABOUT} is there ({answer.code})",))
-    return Findings(gaps=tuple(gaps(dns.zone, new_hosts, answer)))
+    return Findings(gaps=(*gaps(dns.zone, new_hosts, answer), *_unproven(dns.zone, unproven, answer)))
+
+
+def _proven(endpoints: Iterable[Endpoint]) -> set[str]:
+    """The hosts for which the platform makes a certificate."""
+    return {endpoint.host for endpoint in endpoints if endpoint.certificate is not None}
 
 
 def question_of(zone: str) -> ApiQuestion:
@@ -48,12 +54,28 @@ def question_of(zone: str) -> ApiQuestion:
     return ApiQuestion(_NAME, "route53", "get_hosted_zone", _ABOUT, {"Id": zone_id}, telling_codes=codes)
 
 
-def gaps(zone: str, hosts: list[str], answer: ApiAnswer) -> Iterator[Gap]:
-    zones: list[Mapping[str, Any]] = [
-        each for each in answer.content.get("HostedZones", []) if each["Name"] == _domain(zone)
-    ]
+def _zones(zone: str, answer: ApiAnswer) -> list[Mapping[str, Any]]:
     if "HostedZone" in answer.content:
-        zones = [answer.content["HostedZone"]]
+        return [answer.content["HostedZone"]]
+    return [each for each in answer.content.get("HostedZones", []) if each["Name"] == _domain(zone)]
+
+
+def _unproven(zone: str, hosts: list[str], answer: ApiAnswer) -> Iterator[Gap]:
+    """`hosts`: those that get a certificate of the platform, for which their record must be seen from outside."""
+    zones = _zones(zone, answer)
+    if len(zones) != 1 or not (zones[0].get("Config") or {}).get("PrivateZone"):
+        return
+    for host in hosts:
+        yield Gap(
+            subject="dns",
+            wanted=f"a certificate for {host}, made by the platform",
+            best=f"the zone {zone} is private, and a host is proven in public DNS",
+            hint="name a public zone as `dns.zone`, or write `tls: {secret: NAME}` with a certificate of your own",
+        )
+
+
+def gaps(zone: str, hosts: list[str], answer: ApiAnswer) -> Iterator[Gap]:
+    zones = _zones(zone, answer)
     wanted = f"the DNS zone {zone} in Route 53"
     if not zones:
         yield Gap(subject="dns", wanted=wanted, best="there is none", hint=_CORRECT)

@@ -1,6 +1,6 @@
 """Checks that an environment on AWS is still in the region and account that its state recorded. EDGE (asks STS).
 
-Called by `session` before anything is changed. With credentials of another account, or in another region, every
+Called by `runs` before anything is changed. With credentials of another account, or in another region, every
 resource of the state would read as "not found", and a run would take that for "deleted". So both are refused before
 the engine starts.
 """
@@ -19,7 +19,7 @@ from meshctl.clients.aws_errors import AwsRequest
 from meshctl.clients.aws_session import aws_session
 from meshctl.errors import CredentialsError, UsageError
 from meshctl.model.deployment import Deployment
-from meshctl.model.resource_types import AWS_PACKAGE
+from meshctl.model.resource_types import AWS_PACKAGE, RECORD_SET
 from meshctl.model.stack_state import Resource, StackState
 
 _PROVIDER = f"pulumi:providers:{AWS_PACKAGE}"
@@ -37,7 +37,8 @@ class Location:
 
 def recorded_location(state: StackState) -> Location | None:
     """The region, profile and account in which the resources of a state were made; None when none is on AWS."""
-    for provider in state.used_providers(_PROVIDER):
+    # the zone in which certificates are proven may be another account's
+    for provider in state.used_providers(_PROVIDER, besides=(RECORD_SET,)):
         inputs = provider.inputs
         if not inputs.get("endpointUrl"):
             region, profile = str(inputs.get("region") or ""), str(inputs.get("profile") or "")

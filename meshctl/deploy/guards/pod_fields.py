@@ -1,6 +1,6 @@
 """Asks the cluster for fields of `workloads.NAME.pod` that it does not know, and would drop without a word. EDGE.
 
-Called by `session` before a plan, and before an `up` that a user asks for. The engine's own previews let the API server
+Called by `runs` before a plan, and before an `up` that a user asks for. The engine's own previews let the API server
 warn only: what is up must stay up, also on a cluster that has forgotten a field which meshctl sets. Here is looked at
 what environments.yaml adds to pods, and only where that has changed.
 """

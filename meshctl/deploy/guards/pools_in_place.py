@@ -7,6 +7,7 @@ may go elsewhere.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Final
 
 from meshctl.model.deployment import Subnet
@@ -24,7 +25,10 @@ def in_place(state: StackState) -> InPlace:
     declared = state.deployment.pools if state.deployment else ()
     pools = tuple(pool for pool in declared if _came_up(by_subject.get(f"pool/{pool.name}", [])))
     subnets = tuple(_subnet(resource) for resource in real if resource.inputs.keys() >= _IS_SUBNET)
-    return InPlace(pools, Counter(resource.type for resource in real), subnets)
+    made = InPlace(pools, Counter(resource.type for resource in real), subnets)
+    if state.deployment is None:
+        return made
+    return replace(made, maker=state.deployment.cluster.maker, admins=state.deployment.cluster.admins)
 
 
 def _subnet(resource: Resource) -> Subnet:

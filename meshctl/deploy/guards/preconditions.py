@@ -1,6 +1,6 @@
 """Which checks a command needs before the engine changes an environment, and in which order. EDGE.
 
-Called by `session`, `bucket_runs` and `teardown`. Each check is in a module of its own.
+Called by `runs`. Each check is in a module of its own.
 """
 
 from __future__ import annotations

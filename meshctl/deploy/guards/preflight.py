@@ -1,6 +1,6 @@
 """Asks the platform, before anything is made, whether it has what the run would add. EDGE (asks the platform's API).
 
-Called by `session` before a preview and an `up`, and for `check --online`. What the platform is asked, and what its
+Called by `runs` before a preview and an `up`, and for `check --online`. What the platform is asked, and what its
 answers mean, is the platform's own (`meshctl.platforms.interface.Preflight`). Nothing is asked by a run that adds
 nothing.
 """
@@ -75,8 +75,9 @@ def _unasked(deployment: Deployment, error: MeshError) -> str:
 
 def refuse(deployment: Deployment, findings: Findings, gaps: tuple[Gap, ...] = ()) -> None:
     """`gaps`: those that only the state shows. Raises: InfeasibleError with every gap."""
-    if findings.gaps or gaps:
-        raise infeasible(deployment.environment, (*findings.gaps, *gaps))
+    all_gaps = (*findings.gaps, *findings.caller_gaps, *gaps)
+    if all_gaps:
+        raise infeasible(deployment.environment, all_gaps)
 
 
 def infeasible(environment: str, gaps: tuple[Gap, ...]) -> InfeasibleError:

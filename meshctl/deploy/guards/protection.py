@@ -1,6 +1,6 @@
 """Which data a run would lose. EDGE: reads the buckets and claims about which `changes.losses` decides.
 
-Called by `session`, `bucket_runs` and `teardown` before anything is deleted. It goes by the state, not by the mesh, so
+Called by `runs` before anything is deleted. It goes by the state, not by the mesh, so
 that storage declared by an earlier version of the mesh counts, too. Data is lost only after the user has agreed: the
 session refuses, and the CLI asks.
 """

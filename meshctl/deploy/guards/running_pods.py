@@ -1,13 +1,15 @@
 """Pods that are up keep what a newer meshctl, or what comes beside them, would decide otherwise. PURE.
 
-Called by `session`, `environment_program` and for migrations. A pod that changes is replaced, and a job runs anew; that
+Called by `runs` and for migrations. A pod that changes is replaced, and a job runs anew; that
 needs a change of what the files say about it.
 """
 
 from __future__ import annotations
 
 from meshctl.deploy.guards import (
+    cluster_maker,
     endpoint_nodes,
+    gateway_redirects,
     given_fabrics,
     group_forms,
     namespaces,
@@ -25,8 +27,10 @@ from meshctl.model.stack_state import StackState
 
 def with_running_pods(deployment: Deployment, state: StackState) -> Deployment:
     """The deployment with the fabrics, users and groups of the pods that are up, where the files ask for no others;
-    with the zones, machines, reservations, load balancers, releases and set-up nodes of what is up, and in the
-    namespace as the first `up` found or made it."""
+    with the zones, machines, reservations, gateways, load balancers, releases and set-up nodes of what is up, in the
+    namespace as the first `up` found or made it, and with the maker of the cluster that is up."""
+    deployment = cluster_maker.as_it_is_up(deployment, state)
+    deployment = gateway_redirects.as_it_is_up(deployment, state.deployment)
     deployment = node_setup.with_setup(endpoint_nodes.with_own_nodes(deployment, state), state)
     deployment = namespaces.as_it_is_up(_with_running_zones(deployment, state), state)
     deployment = running_releases.with_running_releases(deployment, state.deployment)

@@ -1,6 +1,6 @@
 """Resizes the volumes of stateful sets, which the engine can't resize, and checks all new sizes. EDGE (clusters).
 
-Called by `session`: `check` before anything runs, `grow` right before the engine runs. The engine resizes the claims
+Called by `runs`: `check` before anything runs, `grow` right before the engine runs. The engine resizes the claims
 that a mesh declares. A stateful set creates its own claims, one for each pod, and its claim template is immutable
 (ADR 0017).
 """

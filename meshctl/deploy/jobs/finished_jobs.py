@@ -1,6 +1,6 @@
 """Keeps a finished job from being run again, unless the user asks for it. PURE.
 
-Called by `session` before each run. A user asks by changing what the job runs, or with `meshctl restart`. Kubernetes
+Called by `runs` before each run. A user asks by changing what the job runs, or with `meshctl restart`. Kubernetes
 can change a Job only by replacing it, which runs it again. So a change that doesn't concern the job's work (its pool
 was renamed, or a newer meshctl declares it in another way) is not applied to a complete Job. See ADR 0023. A Job that
 still runs is left unchanged, too, when only its texts are written in another way.

@@ -1,6 +1,6 @@
 """Keeps a finished job from being run again when its Job object was deleted, by hand or by a TTL. PURE.
 
-Called by `drift_check` before an `up`, and by `session`. Whether a job has finished can be read only while its object
+Called by `drift_check` and `environment_up`. Whether a job has finished can be read only while its object
 exists. So an `up` that sees it Complete records that in the state, as the status among the Job's outputs. A later `up`
 that finds the object gone marks the workload as finished, as a migration does (`finished_in`), and declares its Job
 suspended. A job that no `up` has seen Complete is run again: see ADR 0023.

@@ -1,6 +1,6 @@
 """Reads the jobs of a mesh (training and batch) from their cluster: whether they have ended, and why they failed. EDGE.
 
-Called by `session` after an `up`, by `operate.status` and `operate.restart`, and for migrations. Only reads.
+Called by `runs` after an `up`, by `operate.status` and `operate.restart`, and for migrations. Only reads.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Takes jobs that a migration pauses out of their queues of Kueue, which would start them again. EDGE (clusters).
 
-Called by `session` around a run. A job that comes after others has its queue from its release in the cluster, so an
+Called by `runs` around a run. A job that comes after others has its queue from its release in the cluster, so an
 apply by the engine, which has never set that label, would leave it.
 """
 

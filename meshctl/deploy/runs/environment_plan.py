@@ -11,7 +11,7 @@ from contextlib import suppress
 from meshctl.changes import Plan
 from meshctl.changes.losses import Loss
 from meshctl.clients import clusters
-from meshctl.deploy import drift_check, preview, rewritten
+from meshctl.deploy import rewritten
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.guards import (
     cluster_identity,
@@ -24,7 +24,8 @@ from meshctl.deploy.guards import (
     running_zones,
 )
 from meshctl.deploy.jobs.unchanged_jobs import read_unchanged_jobs
-from meshctl.deploy.preview import PreviewReads
+from meshctl.deploy.runs import drift_check, preview
+from meshctl.deploy.runs.preview import PreviewReads
 from meshctl.deploy.runs.stack_runs import StackRuns
 from meshctl.deploy.secrets import secret_revisions
 from meshctl.errors import CredentialsError, MeshError, UnreachableError

@@ -14,17 +14,7 @@ from dataclasses import dataclass, field
 from meshctl.changes import Plan
 from meshctl.changes.losses import Loss
 from meshctl.clients import clusters
-from meshctl.deploy import (
-    drift_check,
-    early_context,
-    endpoint_answers,
-    idle_cost,
-    plans,
-    rewritten,
-    scarce_pools,
-    scheduled_pools,
-)
-from meshctl.deploy.drift_check import DriftCheck
+from meshctl.deploy import endpoint_answers, group_ends, idle_cost, rewritten, scarce_pools, scheduled_pools
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.guards import (
     changed_groups,
@@ -36,12 +26,14 @@ from meshctl.deploy.guards import (
     protection,
     running_pods,
     running_zones,
+    shared_proofs,
     volume_sizes,
 )
 from meshctl.deploy.jobs import finished_jobs, gone_jobs, held_jobs, job_states, paused_jobs
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.jobs.unchanged_jobs import read_unchanged_jobs
-from meshctl.deploy.runs import environment_plan
+from meshctl.deploy.runs import drift_check, early_context, environment_plan, plans
+from meshctl.deploy.runs.drift_check import DriftCheck
 from meshctl.deploy.runs.stack_runs import StackRuns
 from meshctl.deploy.secrets import secret_revisions
 from meshctl.dns import records
@@ -123,8 +115,11 @@ def up(
     checked = _with_drift(stacks, run, _read_and_check(stacks, run, deployment, cluster))
     lost = _agreed_losses(stacks, checked, previewed, allow_data_loss=allow_data_loss)
     run.empty_on_delete(protection.bucket_urns(lost))
+    _leave_shared_proofs(stacks, run, checked)
     volume_sizes.grow(checked.deployment, checked.state)
     changed_groups.end_old(checked.deployment, checked.state)
+    if group_ends.going_in_no_order(checked.state, checked.deployment) is not checked.state:
+        run.rewrite(lambda current: group_ends.going_in_no_order(current, checked.deployment))
     checked.owned.take_over(stacks.on_progress)
     if keep_marks:
         marked = finished_jobs.with_finished_marks(checked.deployment, checked.state)
@@ -176,6 +171,13 @@ def _agreed_losses(
     if lost and not allow_data_loss:
         raise protection.refused_by_up(checked.deployment.environment, lost)
     return lost
+
+
+def _leave_shared_proofs(stacks: StackRuns, run: StackRun, checked: _Checked) -> None:
+    """Records that the run removes and other environments need stay in their zone."""
+    going = shared_proofs.going(checked.state, checked.deployment)
+    if going:
+        run.leave(shared_proofs.of_others(going, stacks.other_states(checked.deployment.environment)))
 
 
 def _run_engine(stacks: StackRuns, run: StackRun, checked: _Checked, *, set_names: bool) -> Recorder:

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from meshctl import secret_variables
-from meshctl.deploy import early_context, live_platform, own_credentials
-from meshctl.deploy.environment_program import declare_environment
+from meshctl.deploy import live_platform, own_credentials, proof_zones
 from meshctl.deploy.guards import hosted_zone, pools_in_place, preflight
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
+from meshctl.deploy.runs import early_context
+from meshctl.deploy.runs.environment_program import declare_environment
 from meshctl.deploy.secrets import secret_values
 from meshctl.dns import records
 from meshctl.dns.endpoint_records import EndpointRecords
@@ -82,6 +83,10 @@ class StackRuns:
         """The environment's state. Raises: as `StackRun.state`."""
         return self.stack_run(environment, None).state()
 
+    def other_states(self, environment: str) -> list[StackState]:
+        """The states of all other environments of the files."""
+        return [self.state(name) for name in self.environments.environments if name != environment]
+
     def ask_platform(self, deployment: Deployment, state: StackState) -> Findings:
         """What the environment's platform answers about `deployment`, of which `state` is up. It is asked once.
 
@@ -89,7 +94,8 @@ class StackRuns:
         """
         if deployment.digest not in self._findings:
             of_zone = hosted_zone.ask(deployment, state.deployment, self.environments.dns)
-            self._findings[deployment.digest] = preflight.ask(deployment, pools_in_place.in_place(state)) | of_zone
+            findings = preflight.ask(deployment, pools_in_place.in_place(state)) | of_zone
+            self._findings[deployment.digest] = findings.of_a_plan() if self.command == "plan" else findings
         return self._findings[deployment.digest]
 
     def forget_answers(self) -> None:
@@ -144,10 +150,14 @@ class StackRuns:
         def program() -> None:
             if self.check is not None:
                 run.run_check(self.check)
+            zones: dict[str, str] = {}
+            if any(endpoint.certificate for endpoint in placed().endpoints):
+                run.run_check(lambda: zones.update(proof_zones.late_values(placed(), state(), is_preview=quiet)))
             declare_environment(
                 placed(),
                 state(),
                 secrets,
+                zones,
                 kept_values(),
                 unchanged_jobs(),
                 cluster=cluster,

@@ -76,13 +76,16 @@ class Credentials:
 
 
 def principal(access_key: str) -> str:
-    """The IAM ARN that a key acts as; of an assumed role, the role's."""
+    """The IAM ARN that a key acts as; of an assumed role, the role's, with the path that STS leaves out."""
     backend = sts_backends[_account_of(access_key)][PARTITION]
     arn = str(backend.get_caller_identity(access_key, "us-east-1")[1])
     if ":assumed-role/" not in arn:
         return arn
-    account, _, name = arn.partition(":assumed-role/")
-    return f"{account.replace(':sts:', ':iam:')}:role/{name.split('/')[0]}"
+    account, _, rest = arn.partition(":assumed-role/")
+    name = rest.split("/")[0]
+    roles: Any = iam_backends[_account_of(access_key)][PARTITION].roles.values()
+    same_name = (str(role.arn) for role in roles if role.name == name)
+    return next(same_name, f"{account.replace(':sts:', ':iam:')}:role/{name}")
 
 
 def _account_of(access_key: str) -> str:

@@ -19,6 +19,7 @@ from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.state import read_json
 
 _BOUNDED: Final = ("CreateRole", "PutRolePermissionsBoundary")
+OPERATIONS: Final = (*_BOUNDED, "DeleteRolePermissionsBoundary")
 
 
 class GuardRails:
@@ -27,7 +28,7 @@ class GuardRails:
 
     def check(self, call: Call) -> None:
         """Raises: ApiError when a guard rail forbids the call."""
-        if call.service != "iam" or call.operation not in (*_BOUNDED, "DeleteRolePermissionsBoundary"):
+        if call.service != "iam" or call.operation not in OPERATIONS:
             return
         rules = read_json(self.file)
         if rules:

@@ -47,6 +47,7 @@ _OF_S3: Final = {
 }
 # what a resource that is made with tags needs beside its own action
 _TAGGING: Final = {
+    "acm": "acm:AddTagsToCertificate",
     "ec2": "ec2:CreateTags",
     "eks": "eks:TagResource",
     "fsx": "fsx:TagResource",
@@ -71,7 +72,7 @@ def requests(call: Call, given: Mapping[str, Any]) -> Iterator[IamRequest]:
     keys |= {"iam:AWSServiceName": given["AWSServiceName"]} if "AWSServiceName" in given else {}
     resource = _resource(call, given)
     yield IamRequest(_action(call), resource, keys)
-    is_made = call.operation.startswith(("Create", "Allocate", "Authorize"))
+    is_made = call.operation.startswith(("Create", "Allocate", "Authorize", "Request"))
     if is_made and call.service in _TAGGING and any(given.get(name) for name in ("tags", "Tags", "TagSpecifications")):
         yield IamRequest(_TAGGING[call.service], resource, keys)
     if call.service == "eks":

@@ -2,7 +2,8 @@
 
 Called by `server` for every request. The file holds a list of IAM policy documents by profile of the credentials file:
 {"engineer": [{"Version": …, "Statement": […]}]}. A profile that it does not name is an administrator. A statement with
-`Deny` stands for a guard rail of the organization. The file may change while the lab runs.
+`Deny` stands for a guard rail of the organization, a document with the Id `permissions-boundary` for the boundary of
+the user: it gives no right, and what it does not allow is refused. The file may change while the lab runs.
 
 Source: IAM user guide, "Policy evaluation logic"; the texts of the errors: "Troubleshoot access denied error messages".
 """
@@ -23,6 +24,8 @@ from meshctl.lab.state import read_json
 log = logging.getLogger(__name__)
 _ALWAYS: Final = ("GetCallerIdentity",)  # no policy can forbid it (STS API reference)
 _QUERY_AND_XML: Final = ("iam", "s3", "sts", "route53")  # services whose code for this is AccessDenied
+_BOUNDARY: Final = "permissions-boundary"
+BOUNDARY_DENY: Final = "implicitDeny by the boundary"
 _SOURCE: Final = 'IAM user guide, "Policy evaluation logic"'
 
 
@@ -51,12 +54,20 @@ class Rights:
 
 
 def decide(policies: list[dict[str, Any]], request: IamRequest) -> str:
-    """`allowed`, `explicitDeny` or `implicitDeny`, as SimulatePrincipalPolicy calls them."""
-    statements = [statement for policy in policies for statement in _listed(policy["Statement"])]
-    effects = {statement["Effect"] for statement in statements if _applies(statement, request)}
+    """`allowed`, `explicitDeny` or `implicitDeny`, as SimulatePrincipalPolicy calls them, or `BOUNDARY_DENY`."""
+    boundaries = [policy for policy in policies if policy.get("Id") == _BOUNDARY]
+    effects = _effects(policies, request)
     if "Deny" in effects:
         return "explicitDeny"
-    return "allowed" if "Allow" in effects else "implicitDeny"
+    if boundaries and "Allow" not in _effects(boundaries, request):
+        return BOUNDARY_DENY
+    own = [policy for policy in policies if policy not in boundaries]
+    return "allowed" if "Allow" in _effects(own, request) else "implicitDeny"
+
+
+def _effects(policies: list[dict[str, Any]], request: IamRequest) -> set[str]:
+    statements = [statement for policy in policies for statement in _listed(policy["Statement"])]
+    return {statement["Effect"] for statement in statements if _applies(statement, request)}
 
 
 def _applies(statement: Mapping[str, Any], request: IamRequest) -> bool:
@@ -82,6 +93,8 @@ def _listed(value: Any) -> list[Any]:
 def _reason(request: IamRequest, verdict: str) -> str:
     if verdict == "explicitDeny":
         return "with an explicit deny in a service control policy"
+    if verdict == BOUNDARY_DENY:
+        return f"because no permissions boundary allows the {request.action} action"
     return f"because no identity-based policy allows the {request.action} action"
 
 

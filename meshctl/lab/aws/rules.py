@@ -168,6 +168,48 @@ ADDON_REPLICAS: Final = Rule(
     "an add-on whose replicas do not run is `DEGRADED`",
     "containers-roadmap issue 1389; EKS API reference, AddonIssue",
 )
+CERTIFICATE_HOST: Final = Rule(
+    "certificate-host",
+    "RequestCertificate",
+    "a first domain name of more than 64 characters",
+    "ACM API reference, RequestCertificate, DomainName",
+)
+CERTIFICATE_CAA: Final = Rule(
+    "certificate-caa",
+    "RequestCertificate, later",
+    "a host whose CAA records let no authority of Amazon issue",
+    "ACM user guide, Certification Authority Authorization problems; ACM API reference, FailureReason",
+)
+CERTIFICATE_IN_USE: Final = Rule(
+    "certificate-in-use",
+    "DeleteCertificate",
+    "a certificate that a load balancer uses",
+    "ACM API reference, DeleteCertificate, ResourceInUseException",
+)
+LISTENER_CERTIFICATE: Final = Rule(
+    "listener-certificate",
+    "CreateListener, by the cluster's controller",
+    "a certificate that is not issued",
+    "terraform-provider-aws issues 26245 and 41789 (UnsupportedCertificate)",
+)
+LISTENER_REGION: Final = Rule(
+    "listener-region",
+    "CreateListener, by the cluster's controller",
+    "a certificate of another region, or one that does not exist",
+    "ELB API reference, CreateListener, CertificateNotFound; terraform-provider-aws issue 11334",
+)
+ENTRY_PRINCIPAL: Final = Rule(
+    "entry-principal",
+    "CreateAccessEntry",
+    "a session of STS, and a role or user that the account does not have: of a role with a path, its ARN without it",
+    "EKS API reference, CreateAccessEntry, principalArn; appmod-blueprints issue 319; terraform-aws-eks issue 2969",
+)
+ENTRY_TAKEN: Final = Rule(
+    "entry-taken",
+    "CreateAccessEntry",
+    "a second entry for one principal",
+    "EKS API reference, CreateAccessEntry; terraform-aws-eks issue 2968",
+)
 CALLER_REFERENCE: Final = Rule(
     "caller-reference",
     "CreateHealthCheck",

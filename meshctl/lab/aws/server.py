@@ -16,6 +16,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.wrappers import Response
 
 from meshctl.lab.aws import errors, rules, service_roles, zone_letters, zones
+from meshctl.lab.aws.acm import Acm
 from meshctl.lab.aws.call import Call, identify
 from meshctl.lab.aws.credentials import Credentials, principal
 from meshctl.lab.aws.ec2 import Ec2
@@ -28,6 +29,7 @@ from meshctl.lab.aws.quotas import Quotas, ServiceQuotas
 from meshctl.lab.aws.rights import Rights
 from meshctl.lab.aws.route53 import Route53
 from meshctl.lab.aws.service import Service, parsed
+from meshctl.lab.aws.simulations import Simulations
 from meshctl.lab.aws.ssm import Ssm
 from meshctl.lab.aws.unseen import Unseen
 
@@ -51,10 +53,13 @@ class LabApi:
         quotas = Quotas(root)
         ec2 = Ec2(quotas)
         self.eks = Eks(root, self.credentials, self.faults, ec2, quotas)
+        self.acm = Acm(root)
         self.services: dict[str, Service] = {
+            "acm": self.acm,
             "ec2": ec2,
             "eks": self.eks,
             "fsx": Fsx(),
+            "iam": Simulations(root, self.rights),
             "route53": Route53(),
             "service-quotas": ServiceQuotas(quotas),
             "ssm": Ssm(root),
@@ -78,10 +83,11 @@ class LabApi:
     def settle(self) -> None:
         """Let time pass for what becomes ready by itself."""
         with self.lock:
-            try:
-                self.eks.settle()
-            except Exception:  # tried again a moment later
-                log.exception("settling EKS")
+            for service in (self.eks, self.acm):
+                try:
+                    service.settle()
+                except Exception:  # tried again a moment later
+                    log.exception("settling %s", service.name)
 
     def _check_rights(self, call: Call) -> None:
         profile = self.credentials.profile_of(call.access_key)

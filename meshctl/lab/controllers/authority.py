@@ -1,13 +1,15 @@
 """The lab's certificate authority: made at its first use, and kept in the lab's folder. EDGE.
 
-Used by `cert_manager`.
+Used by `cert_manager`, and by `meshctl.lab.aws.acm` in another process.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -54,12 +56,25 @@ def issue(folder: Path, hosts: Sequence[str]) -> Issued:
 
 
 def _authority(folder: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
-    if not (folder / CERTIFICATE).exists():
-        _make(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        if not (folder / CERTIFICATE).exists():
+            _make(folder)
     key = serialization.load_pem_private_key((folder / _KEY).read_bytes(), None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise TypeError(f"{folder / _KEY} is another kind of key than the lab makes")
     return key, x509.load_pem_x509_certificate((folder / CERTIFICATE).read_bytes())
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process at a time makes the authority."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _make(folder: Path) -> None:
@@ -68,7 +83,6 @@ def _make(folder: Path) -> None:
     builder = _builder("meshctl lab", name, key)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     certificate = builder.add_extension(_SIGNS, critical=True).sign(key, hashes.SHA256())
-    folder.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(folder / _KEY, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(_pem(key))
     (folder / CERTIFICATE).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))  # last: now it is whole

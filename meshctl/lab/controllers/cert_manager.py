@@ -66,8 +66,8 @@ async def _issue(folder: Path, client: AsyncClient, certificate: Object) -> None
         return
     if _is_ready(certificate):
         return
-    made = await asyncio.to_thread(authority.issue, folder, tuple(spec["dnsNames"]))
-    data = {"tls.crt": made.chain, "tls.key": made.key}
+    issued = await asyncio.to_thread(authority.issue, folder, tuple(spec["dnsNames"]))
+    data = {"tls.crt": issued.chain, "tls.key": issued.key}
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -81,7 +81,7 @@ async def _issue(folder: Path, client: AsyncClient, certificate: Object) -> None
 
 
 def _is_ready(certificate: Object) -> bool:
-    """Of the certificate as it is now: a change of it is issued anew."""
+    """Whether the Certificate, as it is declared now, is issued. After a change it is issued anew."""
     generation = certificate["metadata"].get("generation", 1)
     return any(
         each["type"] == "Ready" and each["status"] == "True" and each.get("observedGeneration") == generation
@@ -90,19 +90,19 @@ def _is_ready(certificate: Object) -> bool:
 
 
 async def _report(client: AsyncClient, certificate: Object, *, ready: bool, reason: str, message: str) -> None:
-    """Write the condition, if it is another one than before: a change would wake this controller again."""
+    """Write the condition, if it differs from the present one: every write wakes this controller again."""
     generation = certificate["metadata"].get("generation", 1)
-    new = {
+    condition = {
         "type": "Ready",
         "status": "True" if ready else "False",
         "reason": reason,
         "message": message,
-        "observedGeneration": generation,  # as CertificateCondition of cert-manager's API has it
+        "observedGeneration": generation,  # a field of CertificateCondition in cert-manager's API
     }
-    (before,) = certificate.get("status", {}).get("conditions", []) or [{}]
-    if {key: before.get(key) for key in new} == new:
+    (present,) = certificate.get("status", {}).get("conditions", []) or [{}]
+    if {key: present.get(key) for key in condition} == condition:
         return
-    new["lastTransitionTime"] = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    condition["lastTransitionTime"] = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     metadata = certificate["metadata"]
     path = f"{_GROUP}/namespaces/{metadata['namespace']}/certificates/{metadata['name']}/status"
-    await api.patch(client, path, {"status": {"conditions": [new]}})
+    await api.patch(client, path, {"status": {"conditions": [condition]}})

@@ -15,7 +15,7 @@ from meshctl.lab.pods import api
 from meshwire.kubernetes.async_client import AsyncClient
 
 FILES_EVERY_S = 0.3
-TOGETHER_S = 0.05  # changes that come together are one
+TOGETHER_S = 0.05  # changes within this time wake a controller once
 
 
 class Changes:
@@ -51,7 +51,8 @@ class Changes:
 async def following(
     client: AsyncClient, objects: Sequence[str], files: Sequence[Path] = (), **query: str
 ) -> AsyncIterator[Changes]:
-    """Changes of the objects at these paths of the API (`query` narrows all of them), and of these files."""
+    """Follows the objects at these paths of the API (`query` narrows all of them) and these files; gives what to wait
+    on."""
     changes = Changes()
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(changes.follow_objects(client, path, query)) for path in objects]
@@ -65,7 +66,8 @@ async def following(
 
 
 def stamp(path: Path) -> tuple[int, int, int]:
-    """Differs once a file was written again; all zeros while there is none."""
+    """Something that changes when the file is written: its time in ns, inode and size in bytes; all zeros while there
+    is no file."""
     try:
         stat = path.stat()
     except OSError:

@@ -34,7 +34,7 @@ POOLS = "/apis/compute.coreweave.com/v1alpha1/nodepools"
 
 @dataclass(frozen=True)
 class Problem:
-    """The condition that is False, and why."""
+    """A condition of a pool that is False, with its reason and message."""
 
     condition: str
     reason: str
@@ -53,8 +53,9 @@ async def play(lab: Lab, cluster: api.Cluster, client: AsyncClient, stands: Call
 
 
 async def _step(lab: Lab, cluster: api.Cluster, client: AsyncClient) -> float | None:
-    """How long to wait for a change at most. A fault that is ordered and taken back at once leaves no trace in its
-    file, so a pool that was refused is looked at again."""
+    """Bring the pools one step nearer to their targets. Returns how many seconds to wait for a change at most: a fault
+    that is ordered and taken back at once leaves no trace in its file, so that a pool that was refused is looked at
+    again."""
     pools = await api.items(client, POOLS)
     problems = {pool["metadata"]["name"]: problem(lab, pool["spec"]) for pool in pools}
     filling = [group_of(pool, cluster.region) for pool in pools if not problems[pool["metadata"]["name"]]]
@@ -147,18 +148,18 @@ async def _report(client: AsyncClient, pool: dict[str, Any], ready: int, trouble
         status, text = "True" if true else "False", f"{ready} of {target} nodes"
         if trouble is not None and name == held_by:
             reason, text = trouble.reason, trouble.message
-        old = before.get(name, {})
-        since = old.get("lastTransitionTime") if old.get("status") == status else None
+        previous = before.get(name, {})
+        since = previous.get("lastTransitionTime") if previous.get("status") == status else None
         stamp = since or datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         conditions.append(
             {"type": name, "status": status, "reason": reason, "message": text, "lastTransitionTime": stamp}
         )
-    now = {
+    status_now = {
         "currentNodes": ready,
         "queuedNodes": target - ready if held_by == "Capacity" else 0,
         "inProgress": max(target - ready, 0) if trouble is None else 0,
         "conditions": conditions,
         "observedGeneration": pool["metadata"].get("generation", 1),
     }
-    if live != now:
-        await api.patch(client, f"{POOLS}/{pool['metadata']['name']}/status", {"status": now})
+    if live != status_now:
+        await api.patch(client, f"{POOLS}/{pool['metadata']['name']}/status", {"status": status_now})

@@ -59,7 +59,8 @@ async def _bind_roles(client: AsyncClient) -> None:
 
 
 def _cluster_on(plane: str, document: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The EKS cluster that runs on a control plane; empty while it waits for one."""
+    """The EKS cluster that runs on a control plane: its name, and its entry of `eks.json`. Both are empty if there is
+    none."""
     clusters: dict[str, dict[str, Any]] = document.get("clusters") or {}
     return next(((name, each) for name, each in clusters.items() if each["control_plane"] == plane), ("", {}))
 
@@ -91,7 +92,7 @@ def groups(cluster: dict[str, Any], region: str) -> list[Group]:
                 name=name,
                 machine=machine,
                 count=0 if nodegroup["status"] == "DELETING" else int(nodegroup["desiredSize"]),
-                # a placement group (cluster) lies in one zone
+                # a placement group of strategy `cluster` lies in one zone
                 zones=zones[:1] if nodegroup["placementGroup"] else zones,
                 region=region,
                 labels=labels,
@@ -105,18 +106,19 @@ def groups(cluster: dict[str, Any], region: str) -> list[Group]:
 
 
 def _efa(machine: Machine, interfaces: int) -> dict[str, str]:
-    """As many EFA devices as the launch template has interfaces of their kind, however many the type could have."""
+    """The EFA devices of a node: as many as the launch template has interfaces of that kind, even if the machine type
+    could have more."""
     has_efa = machine.rdma is not None and machine.rdma.kind == "efa"
     return {EFA: str(interfaces)} if has_efa and interfaces else {}
 
 
 def _absent(ami_type: str, efa_interfaces: int) -> frozenset[str]:
-    """An image without NVIDIA's driver shows no GPU, whatever the machine has ("Use EKS-optimized accelerated AMIs",
-    EKS user guide); what a custom image has is its owner's business."""
+    """Resources that the nodes can't offer. With an image without NVIDIA's driver a node shows no GPU, whatever the
+    machine has ("Use EKS-optimized accelerated AMIs", EKS user guide). A custom image is taken to have the driver."""
     no_driver = ami_type != "CUSTOM" and "NVIDIA" not in ami_type
     return frozenset({GPU} if no_driver else ()) | frozenset(() if efa_interfaces else {EFA})
 
 
 def _taint(taint: dict[str, str]) -> dict[str, str]:
-    made = {"key": taint["key"], "value": taint.get("value", ""), "effect": EFFECTS[taint["effect"]]}
-    return {key: value for key, value in made.items() if value}
+    kubernetes_taint = {"key": taint["key"], "value": taint.get("value", ""), "effect": EFFECTS[taint["effect"]]}
+    return {key: value for key, value in kubernetes_taint.items() if value}

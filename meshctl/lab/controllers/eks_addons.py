@@ -68,10 +68,10 @@ async def play(lab: Lab, cluster: api.Cluster, client: AsyncClient) -> None:
             while True:
                 name, addons = _addons_on(cluster.name, read_json(lab.root / "eks.json"))
                 replicas = await _keep(client, addons, cluster.region)
-                now = {f"{name}/{addon}": count for addon, count in replicas.items()}
-                if now != reported:
-                    _report(lab, reported, now)
-                    reported = now
+                counts = {f"{name}/{addon}": count for addon, count in replicas.items()}
+                if counts != reported:
+                    _report(lab, reported, counts)
+                    reported = counts
                 await changes.wait()
     finally:
         _report(lab, reported, {})
@@ -84,22 +84,22 @@ def _addons_on(plane: str, document: dict[str, Any]) -> tuple[str, dict[str, dic
 
 
 async def _keep(client: AsyncClient, addons: dict[str, dict[str, str]], region: str) -> dict[str, dict[str, int]]:
-    """Make, renew and remove Deployments; how many replicas of each add-on are ready, and how many it wants."""
+    """Make, renew and remove Deployments. Returns for each add-on how many replicas are ready and how many it wants."""
     live = {each["metadata"]["name"]: each for each in await api.items(client, DEPLOYMENTS, labelSelector=ADDON_LABEL)}
-    wanted = {name: manifest(name, each, region) for name, each in addons.items() if name in CONTROLLERS}
-    for name in set(live) - {each["metadata"]["name"] for each in wanted.values()}:
+    manifests = {name: manifest(name, each, region) for name, each in addons.items() if name in CONTROLLERS}
+    for name in set(live) - {each["metadata"]["name"] for each in manifests.values()}:
         await api.delete(client, f"{DEPLOYMENTS}/{name}")
-    for body in wanted.values():
+    for body in manifests.values():
         present = live.get(body["metadata"]["name"])
         if present is None:
             await api.ensure(client, DEPLOYMENTS, body)
         elif _applied(present) != _applied(body):
             await api.patch(client, f"{DEPLOYMENTS}/{body['metadata']['name']}", body, requests.MERGE_PATCH)
-    return {name: _replicas(wanted.get(name), live) for name in addons}
+    return {name: _replicas(manifests.get(name), live) for name in addons}
 
 
 def _replicas(body: dict[str, Any] | None, live: dict[str, dict[str, Any]]) -> dict[str, int]:
-    """Of an add-on without a Deployment, none are wanted."""
+    """How many replicas the add-on wants; 0 of one that has no Deployment."""
     if body is None:
         return {"ready": 0, "wanted": 0}
     status = live.get(body["metadata"]["name"], {}).get("status", {})

@@ -21,14 +21,14 @@ from meshwire.kubernetes.async_client import AsyncClient
 from meshwire.kubernetes.errors import ApiError
 
 NODES = "/api/v1/nodes"
-GROUP_LABEL = "lab.meshctl.dev/group"  # which group a node was made for
-# What the group last gave the node: a label that someone changed since is left alone, as the platforms do
+GROUP_LABEL = "lab.meshctl.dev/group"  # the name of the group that a node was made for
+# The labels that the group last gave the node. One that somebody has changed since is left alone, as platforms do.
 APPLIED_ANNOTATION = "lab.meshctl.dev/applied"
 DRAIN_ANNOTATION = "lab.meshctl.dev/draining-since"
 DRAIN_EVERY_S = 0.3
-DRAIN_S = 60.0  # then a node goes with whatever runs on it
-_REPORTED = 0.977  # of the memory on the label, what the kernel reports: 2000 GiB of a p5.48xlarge
-_REPORTED_COREWEAVE = 1.0  # of the catalog's memory, which is what its nodes report
+DRAIN_S = 60.0  # after this time a node is deleted with whatever still runs on it
+_REPORTED = 0.977  # the share of a machine's memory that its kernel reports: 2000 of 2048 GiB on a p5.48xlarge
+_REPORTED_COREWEAVE = 1.0  # for CoreWeave the catalog has what nodes report
 _PODS = 110
 # Platforms whose kubelets keep a share for themselves; those of a cluster made with kubeadm's defaults do not.
 _RESERVING = ("aws", "coreweave")
@@ -46,7 +46,7 @@ class Group:
     region: str
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Mapping[str, str], ...] = ()
-    extended: Mapping[str, str] = field(default_factory=dict)  # resources that the machine type doesn't tell
+    extended: Mapping[str, str] = field(default_factory=dict)  # resources beside those of the machine type
     absent: frozenset[str] = frozenset()  # resources of the machine type that these nodes can't offer
     repairs: bool = False  # whether a node with a broken accelerator is replaced
 
@@ -82,7 +82,8 @@ def manifest(group: Group, number: int) -> dict[str, Any]:
 
 
 def capacity(machine: Machine) -> dict[str, str]:
-    """Extended resources included: GPUs, and the fabric's devices under the name of their device plugin."""
+    """The node's `status.capacity`, with extended resources: GPUs, and the fabric's devices under the name of their
+    device plugin."""
     resources = {
         "cpu": str(machine.cpu_cores),
         "memory": f"{_reported_mib(machine)}Mi",
@@ -95,7 +96,7 @@ def capacity(machine: Machine) -> dict[str, str]:
     if machine.rdma and machine.rdma.kind == "efa":
         resources["vpc.amazonaws.com/efa"] = str(machine.rdma.resource_count)
     elif machine.rdma:
-        resources[machine.rdma.resource] = "110"  # a mark of the node, not a count of devices: every pod may have one
+        resources[machine.rdma.resource] = "110"  # marks the node for InfiniBand; one for each pod that may run on it
     return resources
 
 
@@ -117,7 +118,8 @@ def _left(machine: Machine) -> dict[str, str]:
 
 
 def _possible_pods(machine: Machine) -> int:
-    """As few as the small types' network interfaces leave room for (eni-max-pods.txt: 29 on g4dn)."""
+    """How many pods a node of the machine type can have. Small types have few network interfaces (eni-max-pods.txt: 29
+    on g4dn)."""
     fewest = _PODS if machine.cpu_cores >= 30 else 29
     return min(machine.pods or fewest, fewest)
 
@@ -144,12 +146,13 @@ class Kept:
 
     @property
     def look_again_s(self) -> float | None:
-        """How long to wait for a change at most."""
+        """How many seconds to wait for a change at most."""
         return DRAIN_EVERY_S if self.draining else None
 
 
 async def keep(client: AsyncClient, groups: Iterable[Group]) -> Kept:
-    """One step towards these groups, and no others, having their sizes: make, renew and remove nodes."""
+    """Bring these groups one step nearer to their sizes: make, renew and remove nodes. Nodes of other groups are
+    removed."""
     nodes = {item["metadata"]["name"]: item for item in await api.items(client, NODES, labelSelector=GROUP_LABEL)}
     ready: dict[str, int] = {}
     wanted: set[str] = set()
@@ -186,9 +189,9 @@ def _differs(node: dict[str, Any], group: Group) -> bool:
 
 
 async def _renew(client: AsyncClient, node: dict[str, Any], group: Group) -> None:
-    """Labels and taints as the group has them now; back in service if it was draining."""
-    old = json.loads(node["metadata"].get("annotations", {}).get(APPLIED_ANNOTATION) or '{"labels": {}}')
-    labels = {**dict.fromkeys(old["labels"]), **group.labels}  # null removes
+    """Give the node the labels and taints that its group has now, and put it back into service if it was draining."""
+    applied = json.loads(node["metadata"].get("annotations", {}).get(APPLIED_ANNOTATION) or '{"labels": {}}')
+    labels = {**dict.fromkeys(applied["labels"]), **group.labels}  # null removes a label
     annotations = {APPLIED_ANNOTATION: _applied(group), DRAIN_ANNOTATION: None}
     conditions = [taint for taint in node["spec"].get("taints", ()) if taint["key"].startswith("node.kubernetes.io/")]
     spec = {"taints": [*conditions, *(dict(taint) for taint in group.taints)], "unschedulable": None}
@@ -197,7 +200,8 @@ async def _renew(client: AsyncClient, node: dict[str, Any], group: Group) -> Non
 
 
 async def _remove(client: AsyncClient, node: dict[str, Any]) -> None:
-    """One step: cordon, evict, and delete once it is empty or its time is up. DaemonSets' pods stay to the end."""
+    """One step towards removing a node: cordon it, evict its pods, and delete it once it is empty or its time is up.
+    Pods of DaemonSets stay to the end."""
     name, now = node["metadata"]["name"], datetime.datetime.now(datetime.UTC)
     since = node["metadata"].get("annotations", {}).get(DRAIN_ANNOTATION)
     path = f"/api/v1/nodes/{name}"
@@ -223,7 +227,8 @@ def _is_in_the_way(pod: dict[str, Any]) -> bool:
 
 
 async def _evict(client: AsyncClient, pod: dict[str, Any]) -> None:
-    """Refused (429) while a PodDisruptionBudget forbids it, as for a pod that is gone: asked again in the next step."""
+    """Ask for the eviction of a pod. It is refused with 429 while a PodDisruptionBudget forbids it, and the next step
+    asks again."""
     metadata = pod["metadata"]
     if metadata.get("deletionTimestamp"):
         return
@@ -234,8 +239,9 @@ async def _evict(client: AsyncClient, pod: dict[str, Any]) -> None:
 
 
 def is_broken(node: dict[str, Any]) -> bool:
-    """As the node monitoring agent marks a node whose GPU or EFA device has failed, or whose driver hangs. EKS replaces
-    it after ten minutes (EKS user guide, "Detect node health issues"), the lab at once."""
+    """Whether the node has the condition that the node monitoring agent sets when a GPU or EFA device has failed, or
+    its driver hangs. EKS replaces such a node after ten minutes (EKS user guide, "Detect node health issues"), the lab
+    at once."""
     conditions = node.get("status", {}).get("conditions", [])
     return any(item["type"] == "AcceleratedHardwareReady" and item["status"] == "False" for item in conditions)
 

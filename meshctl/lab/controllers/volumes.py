@@ -60,7 +60,8 @@ async def play(lab: Lab, cluster: api.Cluster, client: AsyncClient) -> None:
 
 
 async def serve_claims(lab: Lab, client: AsyncClient, provider: str, refused: set[str]) -> bool:
-    """Whether every claim that waits and can be served has its volume now. `refused`: those that can't be."""
+    """Make volumes for claims that wait. Returns whether each of them that can be served has its volume now. `refused`:
+    those that can't be."""
     served = True
     classes = {item["metadata"]["name"]: item for item in await api.items(client, _CLASSES)}
     for claim in await api.items(client, _CLAIMS):
@@ -119,7 +120,7 @@ def _is_released(volume: dict[str, Any]) -> bool:
 
 
 def _source(lab: Lab, provisioner: str, name: str) -> dict[str, Any]:
-    """A CSI volume; a path on the node for the provisioners that are none (their names are no CSI driver's)."""
+    """The source of a volume: CSI, or a path on the node for provisioners whose names are no CSI driver's."""
     if "/" in provisioner:
         return {"hostPath": {"path": str(lab.root / "volumes" / name), "type": "DirectoryOrCreate"}}
     return {"csi": {"driver": provisioner, "volumeHandle": name}}
@@ -151,7 +152,7 @@ async def _provision(lab: Lab, client: AsyncClient, claim: dict[str, Any], chose
     }
     try:
         await api.ensure(client, _VOLUMES, volume)
-    except ApiError as error:  # said again at every try; the other claims go on
+    except ApiError as error:  # logged at every try; the other claims are served
         log.warning("claim %s/%s: %s", metadata["namespace"], metadata["name"], error)
         return False
     return True

@@ -69,6 +69,7 @@ KNOWN: tuple[Image, ...] = (
     Image("nvcr.io/nvidia/pytorch:*", commands=_TORCH),
     Image("pytorch/pytorch:*", commands=_TORCH),
     Image("nginxinc/nginx-unprivileged:*", module="meshctl.lab.images.gateway"),
+    Image("public.ecr.aws/docker/library/python:*", module="meshctl.lab.images.python_script"),
     Image("rclone/rclone:*", program="rclone"),
     Image("registry.k8s.io/kubectl:*", program="kubectl", is_tool=True),
     *(_OF_REDIS if redis_server.find() else ()),

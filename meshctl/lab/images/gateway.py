@@ -17,7 +17,7 @@ import signal
 import ssl
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -78,7 +78,8 @@ def _block(tokens: list[str]) -> tuple[tuple[Directive, ...], list[str]]:
 
 @dataclass(frozen=True)
 class Rules:
-    """What the gateway does: `exact` and `prefixes` are locations by their paths."""
+    """What the gateway does: `exact` and `prefixes` are locations by their paths. `redirect`: those of the port from
+    which clients are sent elsewhere, if there is one."""
 
     port: int
     certificate: str
@@ -86,6 +87,7 @@ class Rules:
     exact: dict[str, Directive]
     prefixes: dict[str, Directive]
     set_headers: dict[str, str]
+    redirect: Rules | None = None
 
     def location(self, path: str) -> Directive | None:
         """As nginx chooses: an exact one, or else the longest beginning."""
@@ -96,8 +98,14 @@ class Rules:
 
 
 def rules(config: Directive) -> Rules:
-    (listen,) = config.all("listen")
-    locations = list(config.all("location"))
+    """Of the file's first server; a second one redirects."""
+    first, *more = config.all("server")
+    return replace(_of_server(config, first), redirect=_of_server(config, more[0]) if more else None)
+
+
+def _of_server(config: Directive, server: Directive) -> Rules:
+    (listen,) = server.all("listen")
+    locations = list(server.all("location"))
     is_tls = "ssl" in listen.words
     return Rules(
         port=int(listen.words[1]),
@@ -141,9 +149,21 @@ class Gateway:
             await _answer(writer, "404 Not Found", "not found\n")
         elif location.value("return"):
             (answer,) = location.all("return")
-            await _answer(writer, f"{answer.words[1]} OK", answer.words[2].replace("\\n", "\n"))
+            await self._return(answer, first, headers, writer)
         else:
             await self._pass(first, self._forwarded(headers, writer), location.value("proxy_pass"), reader, writer)
+
+    async def _return(self, answer: Directive, first: str, headers: Headers, writer: asyncio.StreamWriter) -> None:
+        """A text, or for 3xx the address that the client is sent to."""
+        status, text = answer.words[1], answer.words[2].replace("\\n", "\n")
+        if not status.startswith("3"):
+            await _answer(writer, f"{status} OK", text)
+            return
+        host = next((value for name, value in headers if name.lower() == "host"), "").partition(":")[0]
+        address = text.replace("$host", host).replace("$request_uri", first.split(" ")[1])
+        head = [("Location", address), ("Content-Length", "0"), ("Connection", "close")]
+        writer.write(_text(f"HTTP/1.1 {status} Redirect", head))
+        await writer.drain()
 
     def _forwarded(self, headers: Headers, writer: asyncio.StreamWriter) -> Headers:
         """The request's headers with those that the file sets. The upstream closes after its answer."""
@@ -154,7 +174,8 @@ class Gateway:
             "$scheme": "https" if self.rules.certificate else "http",
             "$proxy_add_x_forwarded_for": ", ".join(filter(None, (given.get("x-forwarded-for"), peer))),
         }
-        ours = {name: values[text] for name, text in self.rules.set_headers.items() if text in values}
+        set_headers = self.rules.set_headers.items()
+        ours = {name: values.get(text, text) for name, text in set_headers if text in values or "$" not in text}
         replaced = {"connection", *(name.lower() for name in ours)}
         return [*((n, v) for n, v in headers if n.lower() not in replaced), *ours.items(), ("Connection", "close")]
 
@@ -232,6 +253,9 @@ async def run(config: Rules, address: str) -> None:
     for number in (signal.SIGTERM, signal.SIGQUIT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server = await asyncio.start_server(gateway.serve, address, config.port, ssl=tls, limit=CHUNK, backlog=256)
+    if config.redirect is not None:
+        redirecting = Gateway(config.redirect)
+        await asyncio.start_server(redirecting.serve, address, config.redirect.port, limit=CHUNK)
     renewing = asyncio.ensure_future(_renew(config, tls)) if tls is not None else None
     await stop.wait()
     if renewing is not None:

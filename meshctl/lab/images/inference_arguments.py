@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+MOST_RUNNING: Final = 256  # requests that are computed at a time: vLLM's default of --max-num-seqs
 LOCAL: Final = ("127.0.0.1", "localhost", "::1")
 
 
@@ -60,6 +61,7 @@ class Arguments:
     is_local: bool
     certificate: str = ""
     key: str = ""
+    most_running: int = MOST_RUNNING
 
 
 def read(server: Server, words: Sequence[str], variables: Mapping[str, str], image: str = "") -> Arguments:
@@ -74,7 +76,8 @@ def read(server: Server, words: Sequence[str], variables: Mapping[str, str], ima
     host = _first([given.get(server.host_option)]) or server.host
     names = tuple(filter(None, named)) or (model,)
     certificate, key = _first([given.get("--ssl-certfile")]), _first([given.get("--ssl-keyfile")])
-    return Arguments(server, model, names, int(port), host in LOCAL, certificate, key)
+    most_running = int(_first([given.get("--max-num-seqs")]) or MOST_RUNNING)
+    return Arguments(server, model, names, int(port), host in LOCAL, certificate, key, most_running)
 
 
 def _options(words: Sequence[str]) -> dict[str, list[str]]:

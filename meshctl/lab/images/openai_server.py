@@ -23,7 +23,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
-from meshctl.lab.images import inference_answers, inference_arguments, language_model
+from meshctl.lab.images import inference_answers, inference_arguments, inference_metrics, language_model
 from meshctl.lab.images.inference_answers import Loaded, Object, RefusedError, StandIn, TextModel, Weights
 from meshctl.lab.images.inference_arguments import Arguments
 
@@ -114,6 +114,7 @@ class Server(ThreadingHTTPServer):
         self.arguments = arguments or inference_arguments.read(inference_arguments.VLLM, [], {})
         self.tls = _tls(self.arguments)
         self.loaded: Loaded | None = None
+        self.requests = inference_metrics.Requests(self.arguments.most_running)
         self.draining = threading.Event()
         self.in_flight = 0  # requests, and connections on which none was answered yet
         self.counter = threading.Lock()
@@ -189,10 +190,17 @@ class Handler(BaseHTTPRequestHandler):
             sys.stdout.write(f"{format % args}\n")
 
     def do_GET(self) -> None:
-        self._answer(b"")
+        server = self.state.arguments.server.name
+        if self.path in inference_metrics.PATHS[server]:
+            self.send_text(self.state.requests.text(server))
+        else:
+            self._answer(b"")
 
     def do_POST(self) -> None:
-        self._answer(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self._count(busy=True)  # while it waits for its turn, too: a server that ends finishes it
+        with self.state.requests.turn():
+            self._answer(body)
 
     def _answer(self, body: bytes) -> None:
         self._count(busy=True)
@@ -216,6 +224,12 @@ class Handler(BaseHTTPRequestHandler):
     def send_json(self, status: int, value: Object) -> None:
         data = json.dumps(value).encode()
         self.send_head(status, "application/json", ("Content-Length", str(len(data))))
+        self.wfile.write(data)
+        self.wfile.flush()
+
+    def send_text(self, text: str) -> None:
+        data = text.encode()
+        self.send_head(200, "text/plain; version=0.0.4", ("Content-Length", str(len(data))))
         self.wfile.write(data)
         self.wfile.flush()
 

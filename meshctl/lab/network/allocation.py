@@ -12,7 +12,7 @@ from pathlib import Path
 
 from meshctl.lab.pods import addresses
 
-FIRST_BLOCK, BLOCKS, PER_BLOCK = 250, 5, 250  # 127.<n>.250-254.x: the pods of this lab have the blocks below
+FIRST_BLOCK, BLOCKS, PER_BLOCK = 250, 5, 250  # 127.<n>.250-254.x; the blocks below 250 are for the pods of this lab
 ELB_DOMAIN = "lab.elb.amazonaws.com"
 
 

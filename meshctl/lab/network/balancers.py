@@ -8,25 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
+import ssl
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from meshctl.lab.network import allocation, targets
+from meshctl.lab.network import allocation, sealed_ports, targets
 from meshctl.lab.network.forwarder import Endpoint, Forwarder
 from meshctl.lab.pods import addresses, api
+from meshctl.lab.state import write_whole
 from meshwire.kubernetes.async_client import AsyncClient
 
 log = logging.getLogger(__name__)
 Object = dict[str, Any]
 SERVICE_LABEL = "kubernetes.io/service-name"
 EKS = {"aws", "eks"}
-# The Service of a new balancer has the name at once (v2toStatus of cloud-provider-aws); until DNS knows it, AWS takes
-# one or two minutes and the lab two seconds.
+# The Service of a new load balancer has the name at once (v2toStatus of cloud-provider-aws). Until DNS has the name it
+# takes one or two minutes on AWS, and two seconds in the lab.
 NAME_LATE_S = 2.0
-_GONE: Object = {"spec": {}}  # a Service that was deleted a moment ago
+SYNC_AGAIN_S = 5.0  # the first pause of the service controller, which then waits for longer and longer
+_GONE: Object = {"spec": {}}  # stands for a Service that was deleted a moment ago
 
 
 def ready_endpoints(slices: list[Object], port_name: str) -> list[Endpoint]:
@@ -41,9 +45,19 @@ def ready_endpoints(slices: list[Object], port_name: str) -> list[Endpoint]:
 
 
 def is_forwarded(service: Object) -> bool:
-    """Whether it has a cluster address and chooses pods: not headless, not external, not the API server's own."""
+    """Whether the Service has a cluster address and selects pods: it is not headless, not external, and not that of the
+    API server."""
     spec = service["spec"]
     return bool(spec.get("selector")) and spec.get("clusterIP") not in {None, "", "None"} and bool(spec.get("ports"))
+
+
+class Port(NamedTuple):
+    """Of a Service, "namespace/name". `certificate`: the ARN of the one with which it ends TLS, or empty."""
+
+    service: str
+    number: int
+    name: str
+    certificate: str
 
 
 @dataclass
@@ -54,8 +68,9 @@ class ClusterState:
     client: AsyncClient
     services: dict[str, Object] = field(default_factory=dict)
     slices: dict[str, dict[str, Object]] = field(default_factory=dict)
-    forwarders: dict[tuple[str, int, str], Forwarder] = field(default_factory=dict)
-    nodes: set[str] = field(default_factory=set)  # of EKS: those that are targets of balancers
+    forwarders: dict[Port, Forwarder] = field(default_factory=dict)
+    nodes: set[str] = field(default_factory=set)  # on EKS: the nodes that are targets of load balancers
+    reconciling: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Balancers:
@@ -67,6 +82,7 @@ class Balancers:
         self.allocation = allocation.Allocation(root)
         self.hostnames: dict[str, str] = {}
         self.clusters: dict[str, ClusterState] = {}
+        self.syncing: asyncio.Future[None] | None = None
         self.pods: dict[str, str] = {}
         self.pods_version = (0, 0)
 
@@ -100,11 +116,11 @@ class Balancers:
                 for each in event.objects:
                     state.slices.setdefault(service_of(each), {})[each["metadata"]["name"]] = each
                 continue
-            own = state.slices.setdefault(service_of(event.object), {})
+            slices_of_service = state.slices.setdefault(service_of(event.object), {})
             if event.kind == "DELETED":
-                own.pop(event.object["metadata"]["name"], None)
+                slices_of_service.pop(event.object["metadata"]["name"], None)
             else:
-                own[event.object["metadata"]["name"]] = event.object
+                slices_of_service[event.object["metadata"]["name"]] = event.object
 
     async def _follow_nodes(self, state: ClusterState) -> None:
         async for event in api.watch(state.client, "/api/v1/nodes"):
@@ -122,36 +138,62 @@ class Balancers:
 
     async def reconcile(self, state: ClusterState) -> None:
         """Forwarders and statuses as the Services want them."""
-        wanted: dict[tuple[str, int, str], str] = {}
+        async with state.reconciling:
+            await self._reconcile(state)
+
+    async def _reconcile(self, state: ClusterState) -> None:
+        wanted: dict[Port, str] = {}
         for name, service in state.services.items():
             if is_forwarded(service) and not service["metadata"].get("deletionTimestamp"):
                 address = self.allocation.address(f"{state.cluster.name}/{name}")
-                for port in service["spec"]["ports"]:
-                    if port.get("protocol", "TCP") == "TCP":
-                        wanted[name, port["port"], port.get("name") or ""] = address
-        for key in set(state.forwarders) - set(wanted):
-            state.forwarders.pop(key).close()
-        for key in set(wanted) - set(state.forwarders):
-            await self._open(state, key, wanted[key])
-        self._forget(state, {name for name, _, _ in wanted})
-        for name in {name for name, _, _ in wanted}:
+                wanted |= dict.fromkeys(_ports(state.cluster, name, service), address)
+        refused = {port.service for port in wanted if self._is_refused(state, port)}
+        for port in set(state.forwarders) - set(wanted):
+            state.forwarders.pop(port).close()
+        for port in set(wanted) - set(state.forwarders):
+            if port.service not in refused:
+                await self._open(state, port, wanted[port])
+        present = {port.service for port in wanted}
+        self._forget(state, present)
+        for name in present - refused:
             await self.publish(state, name)
         self._write_services()
+        if refused:
+            asyncio.get_running_loop().call_later(SYNC_AGAIN_S, self._reconcile_again, state)
 
-    async def _open(self, state: ClusterState, key: tuple[str, int, str], address: str) -> None:
-        name, port, port_name = key
-        turn = count()
-        forwarder = Forwarder(
-            address,
-            port,
-            lambda: self.endpoints(state, name, port_name),
-            admits=lambda peer: targets.admits(state.services.get(name, _GONE), peer),
-            node=lambda: targets.node_between(state.services.get(name, _GONE), sorted(state.nodes), next(turn)),
+    def _reconcile_again(self, state: ClusterState) -> None:
+        if state.cluster.name in self.clusters:
+            self.syncing = asyncio.ensure_future(self.reconcile(state))
+
+    def _is_refused(self, state: ClusterState, port: Port) -> bool:
+        """Whether the load balancer gets no such listener; it has no address before it has all of them."""
+        if not port.certificate or port in state.forwarders:
+            return False
+        refusal = sealed_ports.refusal(self.root, port.certificate, state.cluster.region)
+        if refusal is None:
+            return False
+        rule = refusal.rule
+        log.warning(
+            "refused CreateListener for %s of %s: %s: %s (rule %s, source: %s)",
+            *(port.service, state.cluster.name, refusal.code, refusal.message, rule.id, rule.source),
         )
+        return True
+
+    async def _open(self, state: ClusterState, port: Port, address: str) -> None:
+        name, turn = port.service, count()
         try:
+            tls = sealed_ports.context(self.root, port.certificate) if port.certificate else None
+            forwarder = Forwarder(
+                address,
+                port.number,
+                lambda: self.endpoints(state, name, port.name),
+                admits=lambda peer: targets.admits(state.services.get(name, _GONE), peer),
+                node=lambda: targets.node_between(state.services.get(name, _GONE), sorted(state.nodes), next(turn)),
+                tls=tls,
+            )
             await forwarder.open()
-            state.forwarders[key] = forwarder
-        except OSError as error:
+            state.forwarders[port] = forwarder
+        except (OSError, ssl.SSLError, KeyError) as error:
             log.warning("service %s of %s: %s", name, state.cluster.name, error)
 
     def endpoints(self, state: ClusterState, name: str, port_name: str) -> list[Endpoint]:
@@ -165,9 +207,9 @@ class Balancers:
             stat = (self.root / "pods" / "addresses.json").stat()
         except OSError:
             return self.pods
-        version = (stat.st_mtime_ns, stat.st_ino)  # two writes may fall into one tick of the file system's clock
+        version = (stat.st_mtime_ns, stat.st_ino)  # with the inode, as two writes may have the same time
         if version != self.pods_version:
-            with contextlib.suppress(OSError, ValueError, KeyError):  # what was known stays known until it can be read
+            with contextlib.suppress(OSError, ValueError, KeyError):  # until it can be read, the last table counts
                 self.pods, self.pods_version = addresses.read(self.root), version
         return self.pods
 
@@ -178,7 +220,7 @@ class Balancers:
                 self.hostnames.pop(allocation.hostname(key), None)
 
     async def publish(self, state: ClusterState, name: str) -> None:
-        """The address of a load balancer, in the status of its Service."""
+        """Write the address of a load balancer into the status of its Service."""
         service = state.services[name]
         if service["spec"].get("type") != "LoadBalancer":
             return
@@ -199,16 +241,37 @@ class Balancers:
             path = f"/api/v1/namespaces/{namespace}/services/{short}/status"
             try:
                 await api.patch(state.client, path, {"status": {"loadBalancer": {"ingress": [ingress]}}})
-            except api.TRANSPORT_ERRORS as error:  # with the next change of any Service; connections go on
+            except api.TRANSPORT_ERRORS as error:  # tried again with the next change of any Service; connections go on
                 log.warning("address of service %s: %r", name, error)
 
     def _make_known(self, key: str) -> None:
-        """DNS answers for the load balancer's name, unless that is gone meanwhile."""
+        """From now on DNS answers for the load balancer's name, unless the Service is gone meanwhile."""
         if key in self.allocation.table:
             self.hostnames[allocation.hostname(key)] = self.allocation.address(key)
 
     def _write_services(self) -> None:
         allocation.write(self.root / "network" / "services.json", self.allocation.table)
+        used = [
+            (port.certificate, f"net/{allocation.hostname(f'{state.cluster.name}/{port.service}').partition('.')[0]}")
+            for state in self.clusters.values()
+            for port in state.forwarders
+            if port.certificate
+        ]
+        write_whole(self.root / "network" / "certificates.json", json.dumps(sealed_ports.users(used)))
+
+
+def _ports(cluster: api.Cluster, name: str, service: Object) -> list[Port]:
+    ports = [port for port in service["spec"]["ports"] if port.get("protocol", "TCP") == "TCP"]
+    is_balanced = service["spec"].get("type") == "LoadBalancer" and cluster.provider in EKS
+    return [
+        Port(
+            name,
+            port["port"],
+            port.get("name") or "",
+            sealed_ports.certificate_of(service, port) if is_balanced else "",
+        )
+        for port in ports
+    ]
 
 
 def name_of(service: Object) -> str:

@@ -35,10 +35,11 @@ ACCESS_KEY, SECRET_KEY = "LABDNS00000000000001", "lab"
 
 
 class Route53:
-    """The record sets of every hosted zone, read again after `FRESH_S`. What is answered never grows older."""
+    """The record sets of every hosted zone, read again after `FRESH_S`. An answer of the API never replaces a newer
+    one."""
 
     def __init__(self, endpoint: str) -> None:
-        # a slow answer does no harm, as names lead where they led until it is there; one that is cut off is never there
+        # patient: until the API answers, names lead where they led before, so that a slow answer does no harm
         config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=60)
         self.client: Any = boto3.client(
             "route53",
@@ -54,7 +55,7 @@ class Route53:
         self.reading: asyncio.Task[zones.Zones] | None = None
 
     async def current(self) -> zones.Zones:
-        """Raises BotoCoreError or ClientError when the API can't be asked and never could."""
+        """The zones as the API last gave them. Raises: BotoCoreError, ClientError if it has never answered."""
         if self.zones is not None and time.monotonic() - self.read_at < FRESH_S:
             return self.zones
         if self.reading is None or self.reading.done():

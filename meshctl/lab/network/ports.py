@@ -21,9 +21,9 @@ from typing import Any
 
 from meshctl.tools import table
 
-RANGE = (15000, 32000)  # below Linux's range for outgoing connections, which would take ports at random
+RANGE = (15000, 32000)  # below the range from which Linux takes ports for outgoing connections
 HELD_S = 180.0
-NETWORKS = range(64, 192)  # 127.<n>.0.0/16
+NETWORKS = range(64, 192)  # the n of 127.<n>.0.0/16
 
 
 def free_ports(count: int) -> list[int]:

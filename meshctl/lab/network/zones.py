@@ -19,7 +19,7 @@ Object = dict[str, Any]
 ALIAS_TTL_S = (
     60  # https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/resource-record-sets-choosing-alias-non-alias.html
 )
-BALANCER_TTL_S = 60  # what ELB names are served with
+BALANCER_TTL_S = 60  # the TTL of the names of load balancers (ELB)
 LONGEST_CHAIN = 8
 
 
@@ -57,10 +57,10 @@ def choose(record_sets: list[Object], roll: float, sick: Set[str] = frozenset())
     weighted = [each for each in record_sets if each.get("Weight")]
     if not weighted:
         return record_sets[int(roll * len(record_sets)) if "Weight" in record_sets[0] else 0]
-    rest = roll * sum(each["Weight"] for each in weighted)
+    remaining = roll * sum(each["Weight"] for each in weighted)
     for each in weighted:
-        rest -= each["Weight"]
-        if rest < 0:
+        remaining -= each["Weight"]
+        if remaining < 0:
             return each
     return weighted[-1]
 
@@ -113,8 +113,8 @@ def lookup(
         if "AliasTarget" in record_set:
             target = plain(record_set["AliasTarget"]["DNSName"])
             address, following = lookup(target, kind, zones, balancers, sick)
-            own = address and rrset_of(name, ALIAS_TTL_S, kind, [each.to_text() for each in address])
-            return own, following
+            alias_records = address and rrset_of(name, ALIAS_TTL_S, kind, [each.to_text() for each in address])
+            return alias_records, following
         values = [each["Value"] for each in record_set.get("ResourceRecords", [])]
         following = plain(values[0]) if record_set["Type"] == "CNAME" and kind != "CNAME" else ""
         return rrset_of(name, int(record_set.get("TTL", ALIAS_TTL_S)), record_set["Type"], values), following

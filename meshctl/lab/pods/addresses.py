@@ -19,17 +19,17 @@ class Addresses:
     """The address table of one lab. Labs on one machine use different loopback networks (127.<n>.0.0/16)."""
 
     def __init__(self, root: Path) -> None:
-        self.path = root / "pods" / "addresses.json"
+        self.path = file(root)
         self.network = loopback_network(root)
         self.next = 0
         self.table: dict[str, str] = {}
-        self.owners: dict[str, str] = {}  # pod uid -> its address; kept, as a pod's address can't change
+        self.owners: dict[str, str] = {}  # pod uid -> its address, which can't change
         with contextlib.suppress(OSError, ValueError, KeyError):
             addresses = json.loads(self.path.read_text())
             self.next, self.table, self.owners = addresses["next"], addresses["addresses"], addresses["owners"]
 
     def assign(self, uid: str) -> tuple[str, str]:
-        """(pod address, loopback address) of the pod with this uid."""
+        """(pod address, loopback address) of the pod with this uid, from now on."""
         if uid not in self.owners:
             high, low = divmod(self.next % (PER_BLOCK * PER_BLOCK), PER_BLOCK)
             self.next += 1
@@ -52,7 +52,12 @@ class Addresses:
         fresh.replace(self.path)
 
 
+def file(root: Path) -> Path:
+    """The table of a lab."""
+    return root / "pods" / "addresses.json"
+
+
 def read(root: Path) -> dict[str, str]:
     """Pod address -> loopback address, as the runner last wrote it. Raises: OSError, ValueError, KeyError."""
-    table: dict[str, str] = json.loads((root / "pods" / "addresses.json").read_text())["addresses"]
+    table: dict[str, str] = json.loads(file(root).read_text())["addresses"]
     return table

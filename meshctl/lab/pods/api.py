@@ -92,17 +92,18 @@ async def items(client: AsyncClient, path: str, **query: str) -> list[Object]:
 
 
 async def get(client: AsyncClient, path: str) -> Object | None:
-    """GET; None when there is no such object."""
+    """The object at this path; None when there is none."""
     return await _unless(client, requests.get(path), _GONE)
 
 
 async def patch(client: AsyncClient, path: str, body: Object, kind: str = requests.MERGE_PATCH) -> Object | None:
-    """PATCH; None when the object is gone. Raises: TRANSPORT_ERRORS for other refusals."""
+    """Patch the object at this path; None when it is gone. Raises: TRANSPORT_ERRORS for other refusals."""
     return await _unless(client, requests.patch(path, body, kind), _GONE, _CONFLICT)
 
 
 async def delete(client: AsyncClient, path: str) -> None:
-    """Remove an object, in its own time; one that is gone, or was changed meanwhile, is left for the next look."""
+    """Delete an object with its grace period. If it is gone, or was changed meanwhile, nothing happens, and the caller
+    looks again."""
     await _unless(client, requests.delete(path), _GONE, _CONFLICT)
 
 
@@ -116,7 +117,7 @@ async def post(client: AsyncClient, path: str, body: Object) -> Object:
 
 
 async def ensure(client: AsyncClient, path: str, body: Object) -> Object | None:
-    """POST something that may be there from an earlier start; None when it is. Raises: TRANSPORT_ERRORS for other
+    """Create an object that may exist from an earlier start; None if it does. Raises: TRANSPORT_ERRORS for other
     refusals."""
     return await _unless(client, requests.create(path, body), _CONFLICT)
 
@@ -144,14 +145,16 @@ async def follow_clusters(root: Path, play: Callable[[Cluster], Awaitable[None]]
         leaving = [running.pop(each) for each in list(running) if each not in wanted or running[each].done()]
         for task in leaving:
             task.cancel()
-        await asyncio.gather(*leaving, return_exceptions=True)  # what it holds is free before its successor starts
+        # so that its ports and files are free before its successor starts
+        await asyncio.gather(*leaving, return_exceptions=True)
         for cluster in wanted - set(running):
             running[cluster] = asyncio.ensure_future(_guarded(cluster, play))
         await asyncio.sleep(0.5)
 
 
 async def _guarded(cluster: Cluster, play: Callable[[Cluster], Awaitable[None]]) -> None:
-    """One cluster's trouble (a kubeconfig half written, an API server going away) must not stop the others."""
+    """Run for one cluster so that its trouble (a kubeconfig half written, an API server going away) doesn't stop the
+    others."""
     try:
         await play(cluster)
     except Exception:

@@ -20,14 +20,14 @@ from typing import Any
 from meshctl.lab.pods import launch, lifetime, probes, status
 
 Object = dict[str, Any]
-HEALTHY_S = 60  # a process that lived this long starts its backoff anew
+HEALTHY_S = 60  # a process that has run for so long starts again without delay when it ends
 Report = Callable[[str, str, str], None]  # (event type, reason, message)
 
 
 @dataclass(frozen=True)
 class Program:
-    """What to execute: `mounts` are (source, path inside, read only); `empty` are folders of this start alone,
-    `scratch` those of the machine where nothing that is written stays."""
+    """What to execute. `mounts`: (source, path inside, read only). `empty`: folders that are new at each start.
+    `scratch`: folders of the machine that can be written to, where nothing that is written stays."""
 
     argv: list[str]
     env: dict[str, str]
@@ -39,7 +39,7 @@ class Program:
 
 @dataclass
 class Container:
-    """`spec` is the Kubernetes container, `folder` the pod's here; `changed` is called on every new state."""
+    """`spec`: the Kubernetes container. `folder`: the pod's on this machine. `changed`: called on every new state."""
 
     spec: Object
     program: Program

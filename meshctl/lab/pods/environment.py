@@ -15,7 +15,8 @@ Object = dict[str, Any]
 Data = Mapping[
     tuple[str, str], Mapping[str, bytes] | None
 ]  # ("Secret" | "ConfigMap", name) -> its values; None: missing
-# `$` with what is read together with it (kubernetes: third_party/forked/golang/expansion/expand.go)
+# `$` and what follows it, as far as the kubelet reads it as one expression (kubernetes:
+# third_party/forked/golang/expansion/expand.go)
 VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\((?P<name>[^)]*)\)|(?P<other>.))", re.DOTALL)
 SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 

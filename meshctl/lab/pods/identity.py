@@ -52,6 +52,6 @@ def _variables(root: Path, cluster: api.Cluster, namespace: str, account: str) -
                     "AWS_REGION": cluster.region,
                     "AWS_DEFAULT_REGION": cluster.region,
                 }
-    except ClientError:  # an answer, if only that there are none
+    except ClientError:  # the API has answered: there are no credentials for this pod
         return {}
     return {}

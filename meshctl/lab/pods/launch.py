@@ -53,8 +53,8 @@ def die_with(parent: int) -> None:
 def unshare() -> None:
     """New namespaces; for an ordinary user inside a user namespace that maps only this user."""
     user, group = os.geteuid(), os.getegid()
-    wanted = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS
-    call(LIBC.unshare(wanted if user == 0 else wanted | CLONE_NEWUSER), "unshare")
+    namespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS
+    call(LIBC.unshare(namespaces if user == 0 else namespaces | CLONE_NEWUSER), "unshare")
     if user != 0:
         for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
             with open(f"/proc/self/{name}", "w") as file:
@@ -86,13 +86,14 @@ class View:
         return self.root + path
 
     def open_up(self, path: str) -> None:
-        """Make the folder `path` one of the tmpfs, showing what the machine has in it."""
+        """Make the folder `path` a folder of the tmpfs that shows what the machine has in it, so that other paths can
+        be mounted in it."""
         os.makedirs(self.inside(path), exist_ok=True)
         if path != "/":
             mount("tmpfs", self.inside(path), "tmpfs", MS_NOSUID, "mode=755")
         self.made.add(path)
         if path == "/":
-            os.mkdir(self.inside("/proc"))  # of the PID namespace
+            os.mkdir(self.inside("/proc"))  # for the proc file system of the new PID namespace
         for entry in os.scandir(path) if os.path.isdir(path) else ():
             if entry.path != "/proc":
                 self.show(os.path.join(path, entry.name), entry)
@@ -121,14 +122,15 @@ class View:
             mount("none", self.inside(path), flags=MS_REMOUNT | MS_BIND | MS_RDONLY)
 
     def empty(self, path: str) -> None:
-        """A folder of this start alone, unless something is mounted there."""
+        """Make `path` a folder that is new at each start, unless something is mounted there."""
         path = os.path.realpath(path)
         if path not in self.placed:
             self.make(path, is_folder=True)
             mount("tmpfs", self.inside(path), "tmpfs", MS_NOSUID, "mode=777")
 
     def start_in(self, path: str) -> None:
-        """Make the folder where the program starts, if there is none: in the mount that it lies in, else here alone."""
+        """Make the folder where the program starts, if it is missing: in the mount that it lies in, else for this start
+        alone."""
         path = os.path.realpath(path)
         if any(path.startswith(f"{mounted}/") for mounted in self.placed):
             os.makedirs(self.inside(path), exist_ok=True)
@@ -136,7 +138,7 @@ class View:
             self.make(path, is_folder=True)
 
     def make(self, path: str, *, is_folder: bool) -> None:
-        """An empty folder or file at `path`, with the folders above it, where there is nothing yet."""
+        """Make an empty folder or file at `path`, with the folders above it, if nothing is there yet."""
         parts = path.strip("/").split("/")
         for depth in range(1, len(parts) + 1):
             step, parent = "/" + "/".join(parts[:depth]), "/" + "/".join(parts[: depth - 1])

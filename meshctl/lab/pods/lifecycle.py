@@ -16,8 +16,8 @@ from botocore.exceptions import BotoCoreError
 
 from meshctl import tools
 from meshctl.lab import images
-from meshctl.lab.images import foreign_registries
-from meshctl.lab.pods import api, environment, hardware, identity, status, volumes
+from meshctl.lab.images import foreign_registries, python_script
+from meshctl.lab.pods import addresses, api, environment, hardware, identity, status, volumes
 from meshctl.lab.pods.container import Container, Program
 from meshctl.lab.state import write_whole
 from meshwire.kubernetes import requests
@@ -32,7 +32,7 @@ PATH = os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/us
 
 @dataclass(frozen=True)
 class Place:
-    """Where a pod runs: `address` is the API's, `loopback` the one its processes listen on."""
+    """Where a pod runs. `address`: its address in the API; `loopback`: the address at which its processes listen."""
 
     root: Path
     cluster: api.Cluster
@@ -43,7 +43,8 @@ class Place:
 
 
 def _home_and_path(image: images.Image) -> dict[str, str]:
-    """An image with one program of our tools has no home: what this machine's user has there is not for the pod."""
+    """The variables HOME and PATH. An image with one program of our tools has no home, so that the pod sees nothing of
+    this machine's user."""
     if image.is_tool:
         return {"HOME": "/nonexistent", "PATH": os.pathsep.join([str(tools.find(image.program).parent), PATH])}
     return {"HOME": "/root", "PATH": f"{images.FOLDER}{os.pathsep}{PATH}" if image.commands else PATH}
@@ -126,7 +127,7 @@ class PodRun:
             delay_s = min(30, delay_s * 2)
 
     async def _prepare(self) -> list[Container]:
-        """Volumes and environment; retried until everything that the pod names exists."""
+        """Make the volumes and the environment. Retried until everything that the pod names exists."""
         while True:
             try:
                 return await self._containers()
@@ -180,7 +181,12 @@ class PodRun:
             **environment.of_api_server(self.place.client.target.server),
         }
         given = environment.variables(spec, environment.as_seen_inside(self.pod, self.place.loopback), data)
-        values = own | aws | given | {"POD_ADDRESS": self.place.loopback, "LAB_IMAGE": spec["image"]}
+        of_lab = {
+            "POD_ADDRESS": self.place.loopback,
+            "LAB_IMAGE": spec["image"],
+            python_script.ADDRESSES: str(addresses.file(self.place.root)),
+        }
+        values = own | aws | given | of_lab
         command = [environment.expand(each, given) for each in spec.get("command", [])]
         args = [environment.expand(each, given) for each in spec.get("args", [])]
         mounts = volumes.mounts(spec, folders, values)
@@ -192,7 +198,8 @@ class PodRun:
         return Program(argv, values, folder, mounts, empty, SCRATCH if image.commands else ())
 
     def _commands(self, container: str, image: images.Image) -> list[tuple[str, str, bool]]:
-        """The image's own programs, where a shell finds them."""
+        """The mount of the image's own programs, as (folder, path inside, read only); none if the image has no such
+        programs."""
         scripts = images.scripts(image, sys.executable)
         folder = self.place.folder / "commands" / container
         for name, text in scripts.items():
@@ -230,10 +237,10 @@ class PodRun:
             if not await self.flush():
                 self.dirty.set()
                 await asyncio.sleep(RETRY_S)
-            await asyncio.sleep(0.02)  # changes that come together are one patch
+            await asyncio.sleep(0.02)  # changes within this time are one patch
 
     async def flush(self) -> bool:
-        """Patch the status. False when the API did not take it."""
+        """Patch the status. Returns whether the API accepted it."""
         body = status.pod_status(self.pod, self.inits, self.mains, address=self.place.address)
         body = {"metadata": {"uid": self.pod["metadata"]["uid"]}, "status": body}
         try:
@@ -264,7 +271,7 @@ class PodRun:
                 await asyncio.sleep(delay_s)
 
     async def leave(self) -> None:
-        """Kill the processes without a word to the API: the object is gone, or the next runner plays the pod."""
+        """Kill the processes and tell the API nothing: the object is gone, or the next runner goes on with the pod."""
         await self._cancel(self.publishing, *([self.ending] if self.ending else []))
         await asyncio.gather(*(each.stop(0) for each in self.containers))
         await self._cancel(self.playing)

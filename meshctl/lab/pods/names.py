@@ -63,7 +63,7 @@ def read_services(root: Path) -> dict[str, str]:
 
 
 def write(path: Path, text: str) -> None:
-    """Replace the content, not the file: it is bound into a running pod."""
+    """Replace the content and not the file, since the file is mounted in a running pod."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:

@@ -85,7 +85,7 @@ async def _http(get: Object, container: Object, address: str, timeout_s: float) 
 
 
 async def _tcp(address: str, port: int, timeout_s: float) -> Result:
-    """A connection that is taken counts; the kubelet does not wait for what becomes of it."""
+    """Whether a connection is accepted, which is all that the kubelet asks for."""
     try:
         _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), timeout_s)
     except (OSError, TimeoutError) as error:
@@ -96,7 +96,8 @@ async def _tcp(address: str, port: int, timeout_s: float) -> Result:
 
 
 async def _grpc(question: Object, address: str, timeout_s: float) -> Result:
-    from meshctl.clients import grpc_health  # grpc takes memory and half a second: only where a pod speaks it
+    # only where a pod speaks gRPC, whose library takes memory and half a second
+    from meshctl.clients import grpc_health
 
     target, service = f"{address}:{question['port']}", question.get("service") or ""
     status = await asyncio.to_thread(grpc_health.check, target, timeout_s=timeout_s, service=service)

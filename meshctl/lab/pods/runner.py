@@ -19,7 +19,8 @@ OVER = {"Succeeded", "Failed"}
 
 
 def is_ours(pod: Object, region: str) -> bool:
-    """Bound to a node, and every image is known, or one can't be pulled in the region."""
+    """Whether the runner plays the pod: it is bound to a node, and all of its images are known, or one of them can't be
+    pulled in the region."""
     spec = pod["spec"]
     names = [each["image"] for each in [*spec.get("initContainers", []), *spec["containers"]]]
     is_stuck = any(foreign_registries.is_foreign(name, region) for name in names)
@@ -36,7 +37,8 @@ class Runner:
         self.peers: dict[str, names.Peer] = {}
 
     def end_orphans(self) -> None:
-        """Processes that an earlier runner left: they end with it, but a kill may have come in between."""
+        """End the processes of an earlier runner. They end with it, unless a kill came between the start and the call
+        that ties them to it."""
         for path in (self.root / "pods").glob("*/*.pid.json"):
             lifetime.end_recorded(path)
 
@@ -95,7 +97,7 @@ class Runner:
             log.warning("%s: %r", path, error)
 
     async def forget(self, uid: str) -> None:
-        """The object is gone: kill what still runs."""
+        """Kill what still runs of a pod whose object is gone."""
         run = self.runs.pop(uid, None)
         self.peers.pop(uid, None)
         self.addresses.release(uid)

@@ -15,7 +15,7 @@ def timestamp(at: datetime | None = None) -> str:
 
 @dataclass
 class ContainerState:
-    """`finished`: terminated and not going to be started again. `last`: the previous `terminated` state."""
+    """`finished`: it has ended and is not started again. `last`: the `terminated` state of the start before."""
 
     name: str
     image: str
@@ -68,12 +68,12 @@ def phase(inits: list[ContainerState], mains: list[ContainerState]) -> str:
 
 def pod_status(pod: Object, inits: list[ContainerState], mains: list[ContainerState], *, address: str) -> Object:
     """The `status` to patch; strategic merge merges conditions by type. `address`: the pod's, of the pod range."""
-    now = phase(inits, mains)
+    current_phase = phase(inits, mains)
     initialized = all(each.finished and not each.exit_code for each in inits)
     ready = bool(mains) and all(each.ready for each in mains)
-    over = now in {"Succeeded", "Failed"}
+    over = current_phase in {"Succeeded", "Failed"}
     reason = "PodCompleted" if over else "ContainersNotReady"
-    wanted = {
+    conditions = {
         "PodReadyToStartContainers": (not over, ""),
         "Initialized": (initialized, "" if initialized else "ContainersNotInitialized"),
         "ContainersReady": (ready, "" if ready else reason),
@@ -81,11 +81,11 @@ def pod_status(pod: Object, inits: list[ContainerState], mains: list[ContainerSt
     }
     previous = {each["type"]: each for each in pod.get("status", {}).get("conditions", [])}
     return {
-        "phase": now,
+        "phase": current_phase,
         "podIP": address,
         "podIPs": [{"ip": address}],
         "startTime": pod.get("status", {}).get("startTime") or timestamp(),
-        "conditions": [_condition(kind, value, why, previous.get(kind)) for kind, (value, why) in wanted.items()],
+        "conditions": [_condition(kind, value, why, previous.get(kind)) for kind, (value, why) in conditions.items()],
         "initContainerStatuses": [each.as_status() for each in inits],
         "containerStatuses": [each.as_status() for each in mains],
     }

@@ -23,7 +23,7 @@ class VolumeNotReadyError(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Where volumes of a pod live: `folder` for the pod's own, `root`/volumes for persistent ones."""
+    """Where the volumes of a pod are: `folder` has the pod's own, `root`/volumes those that outlive it."""
 
     root: Path
     folder: Path
@@ -32,21 +32,21 @@ class Place:
 
 async def prepare(pod: Object, place: Place, data: environment.Data) -> dict[str, Path]:
     """Volume name -> folder, all made. Raises VolumeNotReadyError."""
-    result: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     for volume in pod["spec"].get("volumes", []):
-        own = place.folder / "volumes" / volume["name"]
+        own_folder = place.folder / "volumes" / volume["name"]
         if "persistentVolumeClaim" in volume:
             claim = volume["persistentVolumeClaim"]["claimName"]
-            result[volume["name"]] = await _claim(pod, claim, place)
+            folders[volume["name"]] = await _claim(pod, claim, place)
         elif "ephemeral" in volume:
-            result[volume["name"]] = await _claim(pod, f"{pod['metadata']['name']}-{volume['name']}", place)
+            folders[volume["name"]] = await _claim(pod, f"{pod['metadata']['name']}-{volume['name']}", place)
         elif "hostPath" in volume:
             node = place.root / "nodes" / pod["spec"]["nodeName"]
-            result[volume["name"]] = _made(node / volume["hostPath"]["path"].strip("/"))
+            folders[volume["name"]] = _made(node / volume["hostPath"]["path"].strip("/"))
         else:
-            await _fill(pod, volume, own, place, data)
-            result[volume["name"]] = own
-    return result
+            await _fill(pod, volume, own_folder, place, data)
+            folders[volume["name"]] = own_folder
+    return folders
 
 
 async def _claim(pod: Object, claim: str, place: Place) -> Path:
@@ -98,7 +98,7 @@ async def _fill(pod: Object, volume: Object, folder: Path, place: Place, data: e
 def _write(folder: Path, kind: str, name: str, source: Object, data: environment.Data) -> None:
     values = data.get((kind, name))
     if values is None:
-        # the certificate bundle of the service account is published by a controller that the lab need not run
+        # the bundle of certificates for service accounts: the controller that publishes it need not run in the lab
         if source.get("optional") or name == "kube-root-ca.crt":
             return
         raise VolumeNotReadyError(f'{kind.lower()} "{name}" not found')
@@ -119,16 +119,16 @@ def _put(path: Path, data: bytes) -> None:
 async def _token(pod: Object, source: Object, place: Place) -> str:
     account = pod["spec"].get("serviceAccountName", "default")
     path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/serviceaccounts/{account}/token"
-    wanted: Object = {"expirationSeconds": source.get("expirationSeconds", TOKEN_LIFETIME_S)}
+    token_spec: Object = {"expirationSeconds": source.get("expirationSeconds", TOKEN_LIFETIME_S)}
     if source.get("audience"):
-        wanted["audiences"] = [source["audience"]]
-    wanted["boundObjectRef"] = {
+        token_spec["audiences"] = [source["audience"]]
+    token_spec["boundObjectRef"] = {
         "apiVersion": "v1",
         "kind": "Pod",
         "name": pod["metadata"]["name"],
         "uid": pod["metadata"]["uid"],
     }
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": wanted}
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": token_spec}
     return str((await api.post(place.client, path, request))["status"]["token"])
 
 

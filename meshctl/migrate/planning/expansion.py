@@ -174,4 +174,6 @@ def check_of(deployment: Deployment, endpoint: Endpoint) -> HealthCheck | None:
     port = deployment.listening_port(endpoint)
     if health is None or health.port != endpoint.port or health.protocol not in ("http", "https"):
         return HealthCheck("TCP", port)
-    return HealthCheck("HTTPS" if health.protocol == "https" else "HTTP", port, health.path or "/")
+    # a load balancer that ends TLS is asked by HTTPS, whatever the pods behind it speak
+    is_https = health.protocol == "https" or endpoint.certificate is not None
+    return HealthCheck("HTTPS" if is_https else "HTTP", port, health.path or "/")

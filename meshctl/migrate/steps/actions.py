@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from meshctl.migrate.steps import data, dns_records, environment, finish, lost, shares
+from meshctl.migrate.steps import data, dns_records, environment, finish, lost, replicas, shares
 from meshctl.migrate.steps.context import Action, never_done, nothing
 
 ACTIONS: Mapping[str, Action] = {
     "check-running": Action(never_done, environment.check_running, nothing),
     "check-free": Action(never_done, environment.check_free, nothing),
+    "count-replicas": Action(never_done, replicas.count, nothing),
     "up": Action(environment.observe_up, environment.act_up, environment.verify_up),
     "stop": Action(environment.observe_up, environment.act_up, environment.verify_stop),
     "refresh": Action(environment.observe_refresh, environment.act_refresh, nothing),

@@ -19,13 +19,14 @@ from meshctl.migrate.journal.history import History
 from meshctl.migrate.planning.plan import MigrationPlan
 from meshctl.migrate.progress import Event, Report
 from meshctl.migrate.steps import retries
-from meshctl.migrate.steps.step_plan import Step
+from meshctl.migrate.steps.step_plan import COUNTED, Step
 from meshctl.model.deployment import Deployment
 from meshctl.model.observed import PodState
 from meshctl.objects.progress import Stop
 from meshctl.objects.store import ObjectAccess
 
 POLL_S = 2.0
+_STARTING = frozenset({"quiesce/warm", "start/refresh", "start/target", "rollback/readers", "rollback/source"})
 Answer = TypeVar("Answer")
 
 
@@ -69,7 +70,16 @@ class StepContext:
     @property
     def deployment(self) -> Deployment:
         """The environment that the step acts on, as planned, with the workloads paused that the step pauses."""
-        return self.planned_side(self.step.side).paused(self.step.paused)
+        return self.planned_side(self.step.side).paused(self.step.paused).with_least(self.replicas_to_keep)
+
+    @property
+    def replicas_to_keep(self) -> dict[str, int]:
+        """As many replicas of workloads that follow load as the source had, in steps that start them before names lead
+        to their side; none in others."""
+        record = self.history.done.get(COUNTED)
+        if record is None or self.step.name not in _STARTING:
+            return {}
+        return {name: int(count) for name, count in record.data["replicas"].items()}
 
     def planned_side(self, side: str) -> Deployment:
         """The source or target as planned, and with the jobs marked as finished that have ended since."""

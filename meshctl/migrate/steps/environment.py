@@ -82,8 +82,11 @@ def _ready_limit_s(context: StepContext) -> int:
 def _observe_deployed(context: StepContext) -> Observation:
     planned = context.deployment
     deployed = context.gateway.deployed(planned.environment)
-    if deployed is None or deployed == planned:
-        return NOT_DONE if deployed is None else DONE
+    if deployed is None:
+        return NOT_DONE
+    deployed = deployed.placed_as(planned)
+    if deployed == planned:
+        return DONE
     if deployed.bare == planned.bare or context.step.name == "provision/target":
         return NOT_DONE
     return Observation(
@@ -265,7 +268,8 @@ def act_refresh(context: StepContext) -> dict[str, Any]:
     """Stop the warm workloads whose data has changed since they read it. The next step starts them again."""
     stale = _stale_workloads(context)
     current = context.plan.workloads - context.step.workloads
-    context.gateway.up(context.planned_side("target").paused(current | stale), context.say)
+    target = context.planned_side("target").with_least(context.replicas_to_keep)
+    context.gateway.up(target.paused(current | stale), context.say)
     _until_ended(context, stale)
     return {"restarted": sorted(stale)}
 

@@ -13,6 +13,8 @@ from meshctl.migrate.journal.history import LAST_FORWARD, History
 from meshctl.migrate.planning.expansion import unchanging
 from meshctl.migrate.planning.plan import MigrationPlan, written_stores
 
+COUNTED = "quiesce/replicas"  # the step whose record says how many replicas the source had
+
 
 @dataclass(frozen=True)
 class Step:
@@ -139,6 +141,10 @@ def _quiesce(plan: MigrationPlan) -> list[Step]:
     """Start at the target what only reads. Stop at the source what writes, and wait for the last writes."""
     stopped, warm = frozenset(plan.stopped), frozenset(plan.warm)
     steps = []
+    scaled = _following_load(plan)
+    if scaled:
+        title = f"count the replicas of {_names(scaled)} at the source"
+        steps.append(Step(COUNTED, "count-replicas", title, side="source", workloads=scaled))
     if warm:
         title = f"start {_names(warm)} warm at the target"
         steps.append(Step("quiesce/warm", "up", title, side="target", paused=plan.workloads - warm, workloads=warm))
@@ -178,6 +184,7 @@ def _start(plan: MigrationPlan) -> list[Step]:
     ]
     if endpoints:
         steps += _names_steps("cutover", "target", endpoints)
+    steps += _following_steps(plan, "cutover/replicas", "target")
     again = ("start/target",)  # this step also runs a failed job again
     return [
         *steps,
@@ -221,6 +228,8 @@ def rollback(history: History) -> tuple[Step, ...]:
     endpoints = tuple(e.name for e in plan.endpoints)
     if began("cutover/names"):
         steps += _names_steps("rollback", "source", endpoints)
+    if began("quiesce/stop", "start/target", "cutover/names"):
+        steps += _following_steps(plan, "rollback/replicas", "source")
     if history.target_lost:
         return tuple(steps)
     if history.options.get("destroy_target"):
@@ -322,6 +331,21 @@ def _names_steps(phase: str, side: str, endpoints: tuple[str, ...]) -> list[Step
         Step(f"{phase}/dns", "dns", "the zone's name server has the new records", side=side, endpoints=endpoints),
         Step(f"{phase}/ttl", "ttl", "cached old records expire; both sides serve", side=side, endpoints=endpoints),
     ]
+
+
+def _following_load(plan: MigrationPlan) -> frozenset[str]:
+    """The workloads that run and whose replicas follow load, at the source or at the target."""
+    both = (*plan.source.workloads, *plan.target.workloads)
+    return frozenset(each.name for each in both if each.has_range) - plan.idle
+
+
+def _following_steps(plan: MigrationPlan, name: str, side: str) -> list[Step]:
+    """Until names lead to a side, it has as many replicas as the other had: without requests load would take some."""
+    scaled = _following_load(plan)
+    if not scaled:
+        return []
+    title = f"replicas of {_names(scaled)} follow load at the {side}"
+    return [Step(name, "up", title, side=side, paused=plan.idle)]
 
 
 def _written_by(plan: MigrationPlan, workloads: frozenset[str]) -> tuple[str, ...]:

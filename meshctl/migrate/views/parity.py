@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from meshctl.migrate.journal.history import History
-from meshctl.model.deployment import Deployment, Pool
+from meshctl.model import scaling
+from meshctl.model.deployment import Deployment, Pool, Workload
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,12 @@ def _workloads(source: Deployment, target: Deployment) -> list[ParityRow]:
             continue
         new = by_name[old.name]
         rows.append(_row(f"workload/{old.name}", "image", old.image, new.image))
-        rows.append(_row(f"workload/{old.name}", "pods", str(old.pods), str(new.pods)))
+        rows.append(_row(f"workload/{old.name}", "pods", _pods(old), _pods(new)))
     return rows
+
+
+def _pods(workload: Workload) -> str:
+    return scaling.words(workload.replicas * workload.nodes_per_replica, workload.most_pods)
 
 
 def _pools(source: Deployment, target: Deployment) -> list[ParityRow]:

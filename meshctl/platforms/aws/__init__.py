@@ -15,9 +15,21 @@ from meshctl.catalog.offers import OfferTable
 from meshctl.catalog.region_prices import RegionPriceTable
 from meshctl.model.deployment import AWS_ROOT_VOLUME_GIB, Deployment
 from meshctl.model.questions import InPlace, PolicyScope
-from meshctl.platforms.aws import capacity, cluster, elsewhere, fabric, pools, preflight, releases, storage, words
+from meshctl.platforms.aws import (
+    access,
+    capacity,
+    cluster,
+    elsewhere,
+    fabric,
+    pools,
+    preflight,
+    releases,
+    storage,
+    words,
+)
 from meshctl.platforms.aws.environment import AwsEnvironment
 from meshctl.platforms.interface import (
+    BalancerTls,
     Cluster,
     Egress,
     Elsewhere,
@@ -42,6 +54,18 @@ _BALANCER: Final = {
     "service.beta.kubernetes.io/aws-load-balancer-type": "nlb",
     "service.beta.kubernetes.io/aws-load-balancer-cross-zone-load-balancing-enabled": "true",
 }
+# Of a network load balancer that controller makes a TLS listener of each of these ports, and passes on TCP
+# (cloud-provider-aws, pkg/providers/v1/aws.go, EnsureLoadBalancer). It has no annotation for ALPN: clients by HTTPS get
+# HTTP/1.1. `…-alpn-policy` is read by the AWS Load Balancer Controller alone, which is not installed.
+_TLS: Final = BalancerTls(
+    certificate="service.beta.kubernetes.io/aws-load-balancer-ssl-cert",
+    ports="service.beta.kubernetes.io/aws-load-balancer-ssl-ports",
+    # TLS 1.2 and 1.3, as gateways elsewhere; without it, 1.0 is taken, too (ELB user guide, "Security policies")
+    settings={
+        "service.beta.kubernetes.io/aws-load-balancer-ssl-negotiation-policy": "ELBSecurityPolicy-TLS13-1-2-2021-06"
+    },
+    longest_host=64,  # the host is the common name (ACM API, RequestCertificate, DomainName)
+)
 _ROWS: Final = resources.files("meshctl.catalog")
 
 
@@ -100,6 +124,7 @@ PLATFORM: Final = Platform(
             profile=lambda environment: environment.profile or "",
             network=cluster.address_plan,
             kubeconfig=cluster.kubeconfig,
+            maker=access.maker,
         ),
         describe=cluster.describe,
         kubeconfig=lambda _environment: None,
@@ -115,7 +140,7 @@ PLATFORM: Final = Platform(
             image=pools.image,
             gpu_taints=pools.GPU_TAINTS,
             pool_gaps=pools.too_spread,
-            reported_memory=0.977,  # firmware and kernel take the rest of what the label says: a p5 reports 2000 GiB
+            reported_memory=0.977,  # a p5 reports 2000 of its 2048 GiB; firmware and kernel take the rest
             most_pods=250,  # EKS user guide, "Choose an optimal EC2 instance type"
         ),
         labels=_labels,
@@ -149,7 +174,7 @@ PLATFORM: Final = Platform(
     ),
     objects=ObjectStores(
         store=storage.store,
-        has_keys=False,  # EKS Pod Identity gives each workload its own
+        has_keys=False,  # EKS Pod Identity gives each workload an identity of its own
         takes_tags=True,
         bucket_settings=storage.BUCKET_SETTINGS,
         hosts={},
@@ -159,7 +184,8 @@ PLATFORM: Final = Platform(
         public=_BALANCER,
         # `…-scheme` is read by the AWS Load Balancer Controller alone, which is not installed
         internal={**_BALANCER, "service.beta.kubernetes.io/aws-load-balancer-internal": "true"},
-        through_nodes=True,  # findInstancesForELB of cloud-provider-aws: all nodes, those of trainers, too
+        through_nodes=True,  # all nodes, also those of training pools (findInstancesForELB of cloud-provider-aws)
+        tls=_TLS,
         answers_within_s=300,  # the address is there at once (v2toStatus), the balancer some minutes later
     ),
     egress=Egress(

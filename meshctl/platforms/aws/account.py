@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from meshctl.model.deployment import Gap, ObjectStore
 from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings
+from meshctl.platforms.aws import bucket_names
 from meshctl.platforms.aws.change import Change
 from meshctl.platforms.aws.words import PRIVATE_HINT
 
 _BUCKET: Final = "meshaws:s3:Bucket"
-_BUCKET_CODES: Final = ("404", "NoSuchBucket", "301")
 # Enabled in every account; any other region is asked about ("Specify which AWS Regions your account can use", AWS
 # Account Management reference).
 _ALWAYS_ENABLED: Final = (
@@ -23,13 +23,14 @@ _ALWAYS_ENABLED: Final = (
     *("eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3", "ap-south-1"),
     *("ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-southeast-1", "ap-southeast-2"),
 )
-# Of partitions whose regions need no enabling.
+# How the regions of other partitions begin, which need no enabling.
 _OTHER_PARTITIONS: Final = ("cn-", "us-gov-", "us-iso", "eu-isoe", "eusc-")
-# A control plane has no interface there ("Subnet requirements for clusters", EKS user guide).
+# Zones, by id, in which a control plane can have no interface ("Subnet requirements for clusters", EKS user guide).
 _NO_CONTROL_PLANE: Final = frozenset({"use1-az3", "usw1-az2", "cac1-az3"})
 _CONTROL_PLANE_ZONES: Final = 2
 _SPOT_ROLE: Final = "AWSServiceRoleForEC2Spot"
-# How file systems are reached privately in a zone: the nearest that AWS says about where it has a service.
+# AWS does not say in which zones it has a file service. It does say in which it has a private endpoint of one, by these
+# names.
 _FILE_SERVICES: Final = {"fsx-lustre": ("fsx", "FSx"), "efs": ("elasticfilesystem", "EFS")}
 _FILE_TYPES: Final = {"fsx-lustre": "meshaws:fsx:FileSystem", "efs": "meshaws:efs:FileSystem"}
 
@@ -49,8 +50,7 @@ def questions(change: Change) -> Iterator[ApiQuestion]:
         yield ApiQuestion("cluster", "eks", "describe_cluster", about, {"name": name}, telling_codes=codes)
     for store in _new_buckets(change):
         about = "whether the buckets' names are free"
-        arguments = {"Bucket": store.bucket}
-        yield ApiQuestion(_bucket(store), "s3", "head_bucket", about, arguments, telling_codes=_BUCKET_CODES)
+        yield bucket_names.question(store.bucket, about)
     if any(pool.market == "spot" for pool in change.growing_pools):
         arguments = {"RoleName": _SPOT_ROLE}
         about = "the role of EC2 for spot instances"
@@ -75,7 +75,7 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
         *_region_gaps(change, answered.get("region")),
         *_zone_gaps(change, answered.get("zones")),
         *_cluster_gaps(change, answered.get("cluster")),
-        *_bucket_gaps(change, answered),
+        *_bucket_gaps(change, answers),
         *_spot_gaps(answered.get("spot-role")),
         *_subnet_gaps(change, answered.get("subnets")),
     )
@@ -142,38 +142,21 @@ def _cluster_gaps(change: Change, answer: ApiAnswer | None) -> Iterator[Gap]:
 
 
 def _is_ours(change: Change, tags: Mapping[str, str]) -> bool:
-    """Whether an interrupted run of this environment made it."""
+    """Whether the tags are those that an interrupted run of this environment has set."""
     wanted = {"meshctl.dev/mesh": change.wanted.mesh, "meshctl.dev/environment": change.wanted.environment}
     return wanted.items() <= tags.items()
 
 
 def _bucket_gaps(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[Gap]:
     for store in _new_buckets(change):
-        answer = answers.get(_bucket(store))
-        if answer is not None and _is_taken(answer):
-            yield Gap(
-                subject=f"storage/{store.name}",
-                wanted=f"the bucket {store.bucket}",
-                best="the name is taken, by another account or in another region",
-                hint="give the mesh or the environment another name, or set the environment's `account`, which makes"
-                " the names of its buckets differ from those of other accounts",
-            )
-
-
-def _is_taken(answer: ApiAnswer) -> bool:
-    """A refusal names the region of a bucket that exists; that of a right which is missing names none ("HeadBucket",
-    S3 API reference)."""
-    headers = answer.content.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    return answer.code == "301" or (answer.code == "403" and "x-amz-bucket-region" in headers)
+        gap = bucket_names.gap(store.name, store.bucket, answers)
+        if gap is not None:
+            yield gap
 
 
 def _new_buckets(change: Change) -> tuple[ObjectStore, ...]:
     own = tuple(store for store in change.wanted.object_stores if not store.is_adopted and not store.endpoint)
     return own if change.missing(_BUCKET, len(own)) else ()
-
-
-def _bucket(store: ObjectStore) -> str:
-    return f"bucket {store.bucket}"
 
 
 def _spot_gaps(answer: ApiAnswer | None) -> Iterator[Gap]:
@@ -192,7 +175,8 @@ def _new_file_services(change: Change) -> list[str]:
 
 
 def _file_notes(change: Change, service: str, answers: Mapping[str, ApiAnswer]) -> Iterator[str]:
-    """No gap: what AWS says is where the service has an endpoint, which is nearly, not surely, where it can be used."""
+    """A note where the service may be missing in a zone. It is no gap, for AWS lists the endpoints of the service, and
+    that is not quite the same."""
     answer = answers.get(service)
     details = answer.content.get("ServiceDetails", []) if answer else []
     offered = {zone for each in details for zone in each.get("AvailabilityZones", ())}
@@ -209,7 +193,8 @@ def _grows_in_place(change: Change) -> bool:
 
 
 def _subnet_gaps(change: Change, answer: ApiAnswer | None) -> Iterator[Gap]:
-    """Each node takes an address for itself and one for each of its first pods, at the least."""
+    """Gaps where a private subnet has too few addresses for the new nodes. Each node takes one for itself and one for
+    each of its first pods, at least."""
     subnets = answer.content.get("Subnets", []) if answer else []
     network = change.wanted.network
     private = {each.cidr: each.zone for each in network.subnets if not each.public} if network else {}
@@ -231,7 +216,7 @@ def _subnet_gaps(change: Change, answer: ApiAnswer | None) -> Iterator[Gap]:
 
 
 def _least_addresses(change: Change, pool: str) -> int:
-    """Of a node: its own, and those of the pods that run on it."""
+    """How many addresses a node of the pool takes at least: its own, and those of the pods that run on it."""
     nodes = max(change.wanted.pool(pool).nodes, 1)
-    pods = sum(each.replicas * each.nodes_per_replica for each in change.wanted.workloads if each.pool == pool)
+    pods = sum(each.pods for each in change.wanted.workloads if each.pool == pool)
     return 1 + max(math.ceil(pods / nodes), 1)

@@ -13,30 +13,30 @@ from meshctl.resolve.capacity import Assigned, Reserved
 
 
 def assign(mesh: Mesh, environment: AwsEnvironment) -> Assigned:
-    """Those that name a pool go to it; the rest go to reserved pools in the mesh's order.
+    """Reservations that name a pool go to it; the others go to the reserved pools in the mesh's order.
 
-    One that names a pool which can't have it contradicts the mesh: a gap. One that no pool is left for may wait for
-    another mesh: a note.
+    A reservation that names a pool which can't have it contradicts the mesh: a gap. One that is left over may be meant
+    for another mesh: a note.
     """
-    made = Assigned()
+    assigned = Assigned()
     capacity = environment.capacity
     entries: list[tuple[Reservation, Market]] = [(item, "reserved") for item in capacity.reservations]
     entries += [(item, "capacity-block") for item in capacity.blocks]
     reserved = [name for name, pool in mesh.pools.items() if pool.capacity == "reserved"]
     for item, market in entries:
-        if item.pool in reserved and item.pool not in made.pools:
-            made.pools[item.pool] = Reserved(item.id, market, item.zone or "")
+        if item.pool in reserved and item.pool not in assigned.pools:
+            assigned.pools[item.pool] = Reserved(item.id, market, item.zone or "")
         elif item.pool is not None:
-            made.gaps.append(_refused(mesh, item, item.pool, made.pools.get(item.pool)))
-    free = [(item, market) for item, market in entries if item.pool is None]
-    open_pools = [name for name in reserved if name not in made.pools]
-    for name, (item, market) in zip(open_pools, free, strict=False):
-        made.pools[name] = Reserved(item.id, market, item.zone or "")
-    made.notes = [
+            assigned.gaps.append(_refused(mesh, item, item.pool, assigned.pools.get(item.pool)))
+    without_pool = [(item, market) for item, market in entries if item.pool is None]
+    open_pools = [name for name in reserved if name not in assigned.pools]
+    for name, (item, market) in zip(open_pools, without_pool, strict=False):
+        assigned.pools[name] = Reserved(item.id, market, item.zone or "")
+    assigned.notes = [
         f"capacity {item.id} is not used: no pool with `capacity: reserved` is left for it"
-        for item, _ in free[len(open_pools) :]
+        for item, _ in without_pool[len(open_pools) :]
     ]
-    return made
+    return assigned
 
 
 def _refused(mesh: Mesh, item: Reservation, pool: str, holder: Reserved | None) -> Gap:

@@ -15,8 +15,8 @@ from meshctl.catalog import Machine
 from meshctl.model.deployment import Deployment, Pool
 from meshctl.model.questions import InPlace
 
-# Quotas of spot instances by the beginnings of machine types ("Spot Instance quotas", EC2 user guide). That of p6 is
-# not known here, and so is not looked at.
+# Quotas of spot instances by the beginnings of machine types ("Spot Instance quotas", EC2 user guide). The quota of p6
+# is not published there, so that it isn't checked.
 _SPOT: Final = {
     "p5": "L-C4BD4855",
     **dict.fromkeys(("p2", "p3", "p4"), "L-7212CCBC"),
@@ -26,7 +26,7 @@ _SPOT: Final = {
 _ADDRESS: Final = "meshaws:ec2:Address"
 _VPC: Final = "meshaws:ec2:Vpc"
 _CLUSTER: Final = "meshaws:eks:Cluster"
-_STANDARD: Final = "L-1216C47A"  # of types whose row names no quota: A, C, D, H, I, M, R, T, Z
+_STANDARD: Final = "L-1216C47A"  # the quota of types A, C, D, H, I, M, R, T and Z, whose rows in the catalog name none
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Change:
 
     @cached_property
     def new_pools(self) -> tuple[Pool, ...]:
-        """Pools that are not up, or that get other machines."""
+        """Pools that are not up, or that get other machines or another reservation."""
         return tuple(pool for pool in self.wanted.pools if not self._is_up(pool))
 
     def _is_up(self, pool: Pool) -> bool:
@@ -48,7 +48,7 @@ class Change:
 
     @cached_property
     def growing_pools(self) -> tuple[Pool, ...]:
-        """Pools that a run would give more nodes than they have: new ones among them."""
+        """Pools that a run would give more nodes than they have, new pools among them."""
         return tuple(pool for pool in self.wanted.pools if self.more_nodes(pool) > 0)
 
     def more_nodes(self, pool: Pool) -> int:
@@ -56,12 +56,12 @@ class Change:
         return pool.nodes - (before.nodes_now if before is not None and self._is_up(pool) else 0)
 
     def missing(self, resource_type: str, wanted: int) -> int:
-        """How many of a type a run would make. An interrupted run has left some."""
+        """How many resources of a type a run would make. Those that an interrupted run has left are counted as made."""
         return max(wanted - self.in_place.counts.get(resource_type, 0), 0)
 
     @property
     def zones(self) -> tuple[str, ...]:
-        """Those that have subnets, in the order of environments.yaml."""
+        """The zones that have subnets, in the order of environments.yaml."""
         network = self.wanted.network
         return tuple(dict.fromkeys(subnet.zone for subnet in network.subnets)) if network else ()
 
@@ -90,12 +90,12 @@ class Change:
 
     @cached_property
     def growing_quotas(self) -> tuple[str, ...]:
-        """Quotas of which the mesh would use more than it does."""
+        """The codes of the quotas of which the mesh would use more than it does now."""
         now, before = self.vcpus(self.wanted.pools), self.vcpus(self.in_place.pools)
         return tuple(sorted(code for code in now if now[code] > before[code]))
 
     def vcpus(self, pools: Iterable[Pool], *, at_most: bool = False) -> Counter[str]:
-        """vCPUs by quota: of the nodes that are asked for now, or of as many as the mesh allows."""
+        """vCPUs by quota. `at_most`: count as many nodes as the mesh allows, instead of those that it asks for now."""
         total: Counter[str] = Counter()
         for pool in pools:
             nodes = pool.nodes_max if at_most else pool.nodes_now

@@ -38,7 +38,7 @@ def _public_cidr(text: str) -> str:
         network = ipaddress.IPv4Network(text)
     except ValueError as error:
         raise ValueError(f'"{text}" is not an IPv4 network like 203.0.113.0/24 ({error})') from None
-    if any(network.subnet_of(private) for private in _PRIVATE):  # which EKS refuses
+    if any(network.subnet_of(private) for private in _PRIVATE):  # EKS refuses private networks here
         raise ValueError(f'"{text}" is a private network: from there the API server is reached inside the VPC')
     return str(network)
 
@@ -166,7 +166,8 @@ class AwsEnvironment(PlatformEnvironment):
     def problems(
         cls, section: Mapping[str, Any], pools: Collection[str] | None
     ) -> list[tuple[tuple[str | int, ...], str]]:
-        """Zones outside of the region, zones that appear twice, and reservations for pools that the mesh has not."""
+        """Problems of a section: zones outside of the region, zones that appear twice, and reservations for pools that
+        the mesh does not have."""
         return [*_zones(section), *_reservations(section, pools)]
 
     @classmethod

@@ -26,13 +26,17 @@ _EFS: Final = ("meshaws:efs:FileSystem", "meshaws:efs:MountTarget")
 _LUSTRE: Final = ("meshaws:fsx:FileSystem",)
 _BUCKETS: Final = ("meshaws:s3:Bucket",)
 _NAMES: Final = ("meshaws:route53:RecordSet",)
+_CERTIFICATES: Final = ("meshaws:acm:Certificate", "meshaws:acm:IssuedCertificate")
 # Of `expand` alone (docs/expand.md): with them the policy would be longer than one managed policy may be.
 _EXPANSIONS: Final = ("meshaws:route53:HealthCheck",)
-_SOMETIMES: Final = frozenset((*_EFS, *_LUSTRE, *_BUCKETS, *_NAMES, *_EXPANSIONS))
+_SOMETIMES: Final = frozenset((*_EFS, *_LUSTRE, *_BUCKETS, *_NAMES, *_CERTIFICATES, *_EXPANSIONS))
 
 # What meshctl's own clients call: `deploy.guards.location`, `deploy.live_platform`, `dns.endpoint_records`, `objects`
 # with rclone.
-_OWN_CALLS: Final[dict[str, tuple[str, ...]]] = {"sts": ("GetCallerIdentity",), "ssm": ("GetParameter",)}
+_OWN_CALLS: Final[dict[str, tuple[str, ...]]] = {
+    "iam": ("GetRole", "SimulatePrincipalPolicy"),  # of the caller: `caller`, `rights`
+    "ssm": ("GetParameter",),
+}
 _OF_NAMES: Final = ("GetHostedZone", "ListHostedZonesByName")
 _ON_BUCKETS: Final = (
     *("s3:GetBucketLocation", "s3:GetBucketTagging", "s3:ListBucket", "s3:ListBucketMultipartUploads"),
@@ -47,18 +51,19 @@ _ON_STATE: Final = ("s3:DeleteObject", "s3:GetObject", "s3:PutObject")
 # Actions without a resource that could be named (Service Authorization Reference).
 _UNNAMED: Final = frozenset(
     (
-        # of all regions, which is asked in one of them, and not in the environment's
+        # asks about all regions, and is sent to one that need not be the environment's
         "ec2:DescribeRegions",
-        "iam:GetRole",  # also of roles that services have made for themselves: spot's, that of node groups
+        "iam:SimulatePrincipalPolicy",  # of the caller, whose name the policy does not know
+        "iam:GetRole",  # reads the service-linked roles of spot instances and node groups as well
         *("eks:DescribeAddonVersions", "iam:ListOpenIDConnectProviders", "logs:DescribeLogGroups"),
         *("s3:ListAllMyBuckets", "route53:ListHostedZonesByName", "servicequotas:GetServiceQuota"),
-        *("sts:GetCallerIdentity",),
     )
 )
+_ALWAYS_ALLOWED: Final = "sts:GetCallerIdentity"  # it needs no permission (STS API reference)
 # Services whose objects get their names from AWS: narrowed to the region instead.
-_REGIONAL: Final = ("ec2", "elasticfilesystem", "fsx")
+_REGIONAL: Final = ("acm", "ec2", "elasticfilesystem", "fsx")
 _PASSED_TO: Final = ("ec2.amazonaws.com", "eks.amazonaws.com", "pods.eks.amazonaws.com")
-_ROLE_NAME_START: Final = 54  # of a role's name that is too long, and so is shortened (`stacks.aws.cluster.role_name`)
+_ROLE_NAME_START: Final = 54  # how much of a name that is too long a role keeps (`stacks.aws.cluster.role_name`)
 
 
 @dataclass(frozen=True)
@@ -78,18 +83,29 @@ class Statement:
 
 def policy(deployment: Deployment, scope: PolicyScope, machines: Mapping[str, Machine]) -> dict[str, Any]:
     """The document. `machines`: the catalog by the names of the types."""
-    statements = _statements(deployment, scope, needed_actions(deployment, scope, machines))
-    return {"Version": "2012-10-17", "Statement": [each.document() for each in statements if each.actions]}
+    documents = [each.document() for each in statements(deployment, scope, machines)]
+    return {"Version": "2012-10-17", "Statement": documents}
+
+
+def statements(deployment: Deployment, scope: PolicyScope, machines: Mapping[str, Machine]) -> tuple[Statement, ...]:
+    """Those of the document, which `rights` has IAM simulate."""
+    all_statements = _statements(deployment, scope, needed_actions(deployment, scope, machines))
+    return tuple(each for each in all_statements if each.actions)
 
 
 def needed_actions(deployment: Deployment, scope: PolicyScope, machines: Mapping[str, Machine]) -> frozenset[str]:
     """All actions but those on the content of buckets, which are not of rows."""
-    actions: set[str] = set()
-    for row in rows(deployment, scope):
-        actions |= iam_actions.actions(row.service, operations(row))
+    actions = set(actions_of(row.token for row in rows(deployment, scope)))
     for service, names in {**_OWN_CALLS, "route53": _OF_NAMES if scope.dns_zone else ()}.items():
         actions |= iam_actions.actions(service, names)
-    return frozenset(actions | asked_actions(deployment, machines))
+    return frozenset(actions | asked_actions(deployment, machines)) - {_ALWAYS_ALLOWED}
+
+
+def actions_of(types: Iterable[str]) -> frozenset[str]:
+    """Of the rows with these Pulumi types."""
+    wanted = frozenset(types)
+    own = (iam_actions.actions(row.service, operations(row)) for row in ALL if row.token in wanted)
+    return frozenset().union(*own)
 
 
 def rows(deployment: Deployment, scope: PolicyScope) -> tuple[Row, ...]:
@@ -100,6 +116,7 @@ def rows(deployment: Deployment, scope: PolicyScope) -> tuple[Row, ...]:
         *(_LUSTRE if "fsx-lustre" in services else ()),
         *(_BUCKETS if any(not store.is_adopted for store in deployment.object_stores) else ()),
         *(_NAMES if scope.dns_zone else ()),
+        *(_CERTIFICATES if any(endpoint.certificate for endpoint in deployment.endpoints) else ()),
     }
     return tuple(row for row in ALL if row.token not in _SOMETIMES or row.token in wanted)
 
@@ -202,7 +219,7 @@ def _buckets(deployment: Deployment, scope: PolicyScope, actions: frozenset[str]
 def _names(deployment: Deployment, scope: PolicyScope, actions: frozenset[str]) -> Iterator[Statement]:
     if not scope.dns_zone:
         return
-    # a zone's name says nothing of its id
+    # environments.yaml may name the zone by its domain, and then the id is unknown
     zone = "*" if "." in scope.dns_zone else scope.dns_zone.removeprefix("/hostedzone/")
     start = f"arn:{arns.partition(deployment.region)}:route53:::"
     yield Statement("Names", actions, (f"{start}change/*", f"{start}hostedzone/{zone}"))

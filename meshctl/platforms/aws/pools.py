@@ -12,9 +12,9 @@ from meshctl.model.deployment import Gap, Pool, Taint
 from meshctl.platforms.aws.environment import AwsEnvironment
 from meshctl.words import pluralize
 
-# Running instances of one group in one zone. Source: EC2 user guide, placement strategies, spread.
+# At most so many running instances of one group in one zone. Source: EC2 user guide, placement strategies, spread.
 _SPREAD_PER_ZONE: Final = 7
-# Without a pool of plain nodes the cluster's own add-ons need the GPU nodes too, which then carry no taint.
+# Only where the mesh has nodes without GPUs, too: otherwise the cluster's add-ons must run on the GPU nodes.
 GPU_TAINTS: Final = (Taint(key="nvidia.com/gpu", value="present", effect="NoSchedule"),)
 
 
@@ -29,7 +29,8 @@ def image(machine: Machine) -> str:
 
 
 def too_spread(pool: Pool) -> tuple[Gap, ...]:
-    """A pool in a reservation has no placement group here: the reservation was made in a placement of its own."""
+    """A gap if a spread placement group can't take so many nodes. A pool in a reservation has no placement group, for
+    the reservation has a placement of its own."""
     zones = len(pool.zones)
     most = _SPREAD_PER_ZONE * zones
     spread = pool.fabric is not None and pool.fabric.placement == "spread" and not pool.reservation

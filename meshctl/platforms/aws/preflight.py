@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from meshctl.model.deployment import Gap, Pool
 from meshctl.model.questions import NO_ANSWER, ApiAnswer, ApiQuestion, Findings
-from meshctl.platforms.aws import account, equal_machines, reservations
+from meshctl.platforms.aws import access, account, caller, equal_machines, reservations, rights
 from meshctl.platforms.aws.change import Change
 from meshctl.platforms.aws.pools import too_spread
 
@@ -24,7 +25,10 @@ _VPCS: Final = "L-F678F1CE"
 
 
 def questions(change: Change) -> tuple[ApiQuestion, ...]:
-    return tuple(_questions(change))
+    about_resources = tuple(_questions(change))
+    if about_resources:
+        return (caller.question(partial(rights.questions, change)), *about_resources)
+    return (caller.question(),) if access.needs_caller(change) else ()
 
 
 def _questions(change: Change) -> Iterator[ApiQuestion]:
@@ -93,6 +97,8 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
     made = (
         reserved
         | account.findings(change, answers)
+        | access.findings(change, answers)
+        | rights.findings(change, caller.of_answers(answers), answers)
         | Findings(zones, _with_their_pools(change, zones), tuple(gaps), tuple(notes))
         | _equal_machines(change, zones, answers.get("offerings"))
     )

@@ -32,7 +32,7 @@ _LINUX: Final = "Linux/UNIX"
 
 @dataclass(frozen=True)
 class _Use:
-    """The pools of one reservation: `nodes` of one `machine` are to be started, `more` beside those that are up."""
+    """How pools use one reservation: `nodes` of one machine type are to run in it, of which `more` are not up yet."""
 
     reservation: str
     pools: tuple[Pool, ...]
@@ -63,7 +63,7 @@ def questions(change: Change) -> Iterator[ApiQuestion]:
 
 
 def is_answered(pool: Pool, answers: Mapping[str, ApiAnswer]) -> bool:
-    """Whether the pool goes where its reservation is."""
+    """Whether AWS has said where the pool's reservation is, or that there is none."""
     answer = answers.get(pool.reservation) if pool.reservation else None
     return answer is not None and (not answer.is_refused or answer.code.startswith(_UNKNOWN))
 
@@ -119,11 +119,11 @@ def _reserved(change: Change, pool: Pool, described: Mapping[str, Any], answer: 
 
 
 def _unfit(use: _Use, described: Mapping[str, Any], answer: ApiAnswer) -> str:
-    """Why the pools can't have the reservation; "" where they can."""
+    """Why the pools can't use the reservation; "" if they can."""
     state, end = described["State"], described.get("EndDate")
     if described["InstanceType"] != use.pools[0].machine:
         return f"it is for {described['InstanceType']}"
-    if not described.get("InstancePlatform", _LINUX).startswith("Linux"):
+    if described.get("InstancePlatform", _LINUX) != _LINUX:  # such as "Linux with SQL Server Web"
         return f"it is for {described['InstancePlatform']}"
     if state not in ("active", "scheduled"):
         return f"it is {state}"
@@ -179,7 +179,7 @@ def _notes(change: Change, use: _Use, described: Mapping[str, Any], answer: ApiA
 
 
 def _time(moment: Any) -> str:
-    """Of a date as EC2 gives it, which is in UTC."""
+    """The moment in words. EC2 gives times in UTC."""
     return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 

@@ -33,7 +33,7 @@ def _table() -> dict[str, Any]:
 
 
 def row(service: str, region: str) -> ServicePrice | None:
-    """None where the table does not have the region."""
+    """The price of a load balancer, gateway and so on; None if the table does not have the region."""
     rows = (each for each in _table()["services"] if each["service"] == service and each["region"] in ("", region))
     first = next(rows, None)
     if first is None:
@@ -42,7 +42,7 @@ def row(service: str, region: str) -> ServicePrice | None:
 
 
 def end_of_standard_support(kubernetes: str) -> str:
-    """The date, "" where the table does not have the version."""
+    """The date; "" if the table does not have the version of Kubernetes."""
     return str(_table()["standard_support_ends"].get(kubernetes, ""))
 
 

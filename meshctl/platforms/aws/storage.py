@@ -52,7 +52,7 @@ BUCKET_SETTINGS: Final[dict[str, Any]] = {
 def store(place: Place, name: str, storage: mesh_model.Storage) -> Stored | Gap:
     environment: Any = place.environment
     bucket = salted_bucket_name(place, name, environment.account)
-    made = ObjectStore(
+    bucket_store = ObjectStore(
         name=name,
         bucket=bucket,
         size_gib=storage.size_gib,
@@ -61,7 +61,7 @@ def store(place: Place, name: str, storage: mesh_model.Storage) -> Stored | Gap:
         ephemeral=storage.ephemeral,
         price=place.price(name, storage.size_gib, "object"),
     )
-    return Stored(made, f"S3 bucket {bucket}")
+    return Stored(bucket_store, f"S3 bucket {bucket}")
 
 
 def fsx_size(size_gib: float, throughput_mbps: float) -> tuple[int, int]:
@@ -80,10 +80,10 @@ def file_system(place: Place, name: str, storage: mesh_model.Storage) -> Stored 
     if not storage.throughput_mbps:
         size = math.ceil(storage.size_gib)
         price = place.price(name, size, "efs")
-        made = FileSystem(name=name, ephemeral=storage.ephemeral, service="efs", size_gib=size, price=price)
-        return Stored(made, "EFS, elastic throughput")
+        system = FileSystem(name=name, ephemeral=storage.ephemeral, service="efs", size_gib=size, price=price)
+        return Stored(system, "EFS, elastic throughput")
     size, unit = fsx_size(storage.size_gib, storage.throughput_mbps)
-    made = FileSystem(
+    system = FileSystem(
         name=name,
         throughput_mbps=storage.throughput_mbps,
         ephemeral=storage.ephemeral,
@@ -94,7 +94,7 @@ def file_system(place: Place, name: str, storage: mesh_model.Storage) -> Stored 
         zone=place.zone,
         price=_lustre_price(place, name, size, unit),
     )
-    return Stored(made, f"FSx for Lustre, {format_gib(size)} at {unit} MB/s per TiB, in {place.zone}")
+    return Stored(system, f"FSx for Lustre, {format_gib(size)} at {unit} MB/s per TiB, in {place.zone}")
 
 
 def _lustre_price(place: Place, name: str, size_gib: int, unit: int) -> Price:

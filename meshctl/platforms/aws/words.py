@@ -35,6 +35,14 @@ _RIGHTS: Final = (
     " they need; where the message names an explicit deny or a boundary, only who keeps that guard rail can help"
 )
 _SUBNET: Final = "somebody deleted a subnet of the environment: run `up` again, which makes it anew"
+_NOT_PROVEN: Final = (
+    "the record that the message names is written, but ACM does not see it: the zone of `dns` must be the one that the"
+    " internet asks (`dig NS` of its name shows the servers of Route 53); then run `up` again"
+)
+_NEVER_ISSUED: Final = (
+    "ACM will not issue it: the domain must be public, and its CAA records must let amazon.com issue; then run `up`"
+    " again, which asks anew, or write `tls: {secret: NAME}` with a certificate of your own"
+)
 CREDENTIALS_HINT: Final = "only for environments on AWS and object stores: aws configure, aws sso login, or AWS_PROFILE"
 PRIVATE_HINT: Final = (
     "name the network that `up` runs in: `kubernetes: {publicAccessCidrs: [203.0.113.7/32]}`; once the VPC is there and"
@@ -59,6 +67,10 @@ FAILURE_HINTS: Final = {
     "InvalidCapacityReservationId.NotFound": _RESERVATION,
     "InvalidCapacityReservationState": _RESERVATION,
     "ReservationCapacityExceeded": _RESERVATION,
+    "CertificateNotIssued": _NOT_PROVEN,
+    # FailureReason and Status of a certificate (ACM API, CertificateDetail)
+    **dict.fromkeys(("CAA_ERROR", "DOMAIN_NOT_ALLOWED", "INVALID_PUBLIC_DOMAIN"), _NEVER_ISSUED),
+    **dict.fromkeys(("FAILED", "VALIDATION_TIMED_OUT", "DOMAIN_VALIDATION_DENIED"), _NEVER_ISSUED),
     **dict.fromkeys(("AccessDenied", "AccessDeniedException", "UnauthorizedOperation"), _RIGHTS),
     "Unauthorized": "if `aws sts get-caller-identity` works, its principal has no access entry in the cluster: somebody"
     " who has one adds it to `kubernetes.admins` of the environment and runs `up`; if not, renew the credentials",

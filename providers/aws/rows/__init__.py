@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from providers.aws.rows import ec2, ec2_compute, efs, eks, eks_access, fsx, iam, logs, route53, s3, security_group_rules
+from providers.aws.rows import (
+    acm,
+    ec2,
+    ec2_compute,
+    efs,
+    eks,
+    eks_access,
+    fsx,
+    iam,
+    logs,
+    route53,
+    s3,
+    security_group_rules,
+)
 from providers.aws.rows_engine.row import Row
 
 ALL: tuple[Row, ...] = (
@@ -17,4 +30,5 @@ ALL: tuple[Row, ...] = (
     *fsx.ROWS,
     *efs.ROWS,
     *route53.ROWS,
+    *acm.ROWS,
 )

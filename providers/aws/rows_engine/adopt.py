@@ -7,6 +7,7 @@ from typing import Any
 from meshwire.marks import OWNER_TAG
 from providers.aws.rows_engine.calls import CALL_ERRORS, call_error, matches, search
 from providers.aws.rows_engine.compare import same
+from providers.aws.rows_engine.diffs import is_broken
 from providers.aws.rows_engine.live import Live, find
 from providers.aws.rows_engine.row import SEPARATOR
 from providers.plugin.provider import ProviderError
@@ -37,7 +38,7 @@ def ours(live: Live, context: dict[str, Any], other_ids: frozenset[str] = frozen
     """
     adopt = live.row.adopt
     for candidate in _candidates(live, context):
-        if candidate is None or live.is_gone(candidate):
+        if candidate is None or live.is_gone(candidate) or _is_replaced(live, candidate):
             continue
         id = str(find(adopt.id, {**context, **candidate}) if adopt.id else id_of(live, context))  # noqa: A001
         if id in other_ids:
@@ -46,6 +47,11 @@ def ours(live: Live, context: dict[str, Any], other_ids: frozenset[str] = frozen
         if _owned(live, candidate_context, candidate):
             return id
     return None
+
+
+def _is_replaced(live: Live, candidate: Any) -> bool:
+    """Whether it can't be used any more and is still there only because its successor is made first."""
+    return not live.row.delete_first and isinstance(candidate, dict) and is_broken(live.row, candidate)
 
 
 def _candidates(live: Live, context: dict[str, Any]) -> list[Any]:

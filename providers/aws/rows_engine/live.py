@@ -186,7 +186,8 @@ class Live:
         """Waits for a state of `poll.ok` and returns the description; with `gone`, "not found" is the aim.
 
         Raises:
-            ProviderError: a state of `poll.fail` (with the API's own code and reason), Timeout, Interrupted, NotFound.
+            ProviderError: a state of `poll.fail` (with the API's own code and reason), `poll.late_code`, Interrupted,
+                NotFound.
         """
         started = time.monotonic()
         limit = self.deadline or started + poll.timeout_s
@@ -201,7 +202,9 @@ class Live:
             if description is None and waited_s > SEEN_AFTER_S:
                 raise ProviderError("NotFound", f"{what} isn't there")
             if time.monotonic() > limit:
-                raise ProviderError("Timeout", f"{what} is still {state or 'there'} after {waited_s:.0f} s")
+                missing = poll.missing(description) if poll.missing is not None and description else ""
+                end = f"; {missing}" if missing else ""
+                raise ProviderError(poll.late_code, f"{what} is still {state or 'there'} after {waited_s:.0f} s{end}")
             self.say(f"waiting for {what}: {state or '…'} ({waited_s:.0f} s)")
             self.caller.pause(min(every_s, max(limit - time.monotonic(), 0.1)), what)
             every_s = min(every_s * 1.5, poll.every_s)
@@ -210,7 +213,7 @@ class Live:
         if description is None:
             return gone
         if state.lower() in {ok.lower() for ok in poll.ok}:
-            return True
+            return all(find(path, description) for path in poll.has)
         if state.lower() in {fail.lower() for fail in poll.fail}:
             code = find(poll.code, description) or state
             reason = find(poll.reason, description) or f"its state is {state}"

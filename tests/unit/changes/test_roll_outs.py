@@ -8,7 +8,7 @@ import pytest
 
 from meshctl.changes import PropertyChange, Step
 from meshctl.changes.fields import fields
-from meshctl.deploy import plans
+from meshctl.deploy.runs import plans
 from meshctl.model.deployment import Deployment
 from tests.unit.deployments import deployment
 

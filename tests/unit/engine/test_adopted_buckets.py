@@ -11,8 +11,8 @@ from moto.server import ThreadedMotoServer
 
 import stacks.buckets
 from meshctl.catalog import load_catalog
-from meshctl.deploy.bucket_runs import BucketRuns
 from meshctl.deploy.guards import adopted_buckets, protection
+from meshctl.deploy.runs.bucket_runs import BucketRuns
 from meshctl.errors import DiagnosticsError, UsageError
 from meshctl.load import load
 from meshctl.model.deployment import Deployment, Resolution

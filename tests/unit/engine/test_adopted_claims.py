@@ -14,7 +14,7 @@ from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy import kubeconfig
 from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.guards import preconditions, running_pods
-from meshctl.deploy.teardown import Teardown
+from meshctl.deploy.runs.teardown import Teardown
 from meshctl.errors import DiagnosticsError, ProtectedDataError, UnreachableError
 from meshctl.model.deployment import Block, Deployment, FileSystem, NfsExport, Price
 from meshctl.model.observed import DeployState, Facts, ObservedClaim
@@ -231,7 +231,8 @@ def claim(name: str, namespace_: str = "m", **more: Any) -> dict[str, Any]:
 
 def observed(monkeypatch: pytest.MonkeyPatch, *claims: dict[str, Any], **refused: int) -> Facts:
     late = {"metadata": {"name": "late"}, "volumeBindingMode": "WaitForFirstConsumer"}
-    client = FakeClient({"persistentvolumeclaims": list(claims), "storageclasses": [late]}, refused)
+    fast = {"metadata": {"name": "fast"}, "provisioner": "csi.example.com", "volumeBindingMode": "Immediate"}
+    client = FakeClient({"persistentvolumeclaims": list(claims), "storageclasses": [late, fast]}, refused)
     monkeypatch.setattr(ClusterAccess, "client", client_of(client))
     return existing_claims.added(Facts(), ClusterAccess("dc"), "m", {"acme"})
 
@@ -252,18 +253,22 @@ def test_claims_are_seen_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "late"),
+    ("spec", "late", "waits_for"),
     [
-        ({"storageClassName": "late"}, True),
-        ({"storageClassName": "late", "volumeName": "pv-1"}, False),
-        ({"storageClassName": "fast"}, False),
+        ({"storageClassName": "late"}, True, ""),
+        ({"storageClassName": "late", "volumeName": "pv-1"}, False, "the volume pv-1, which it names"),
+        ({"storageClassName": "fast"}, False, "the provisioner csi.example.com of its storage class fast"),
+        ({"storageClassName": "gone"}, False, "its storage class gone, which does not exist"),
+        ({}, False, "a volume that somebody makes for it, as it names no storage class"),
     ],
 )
-def test_a_pending_claim_may_wait_for_its_first_pod(
-    monkeypatch: pytest.MonkeyPatch, spec: dict[str, str], *, late: bool
+def test_a_pending_claim_may_wait_for_its_first_pod_or_for_what_is_named(
+    monkeypatch: pytest.MonkeyPatch, spec: dict[str, str], waits_for: str, *, late: bool
 ) -> None:
     (pending,) = observed(monkeypatch, claim("acme", spec=spec, status={"phase": "Pending", "capacity": {}})).claims
     assert (pending.phase, pending.binds_late, pending.size_gib) == ("Pending", late, 10)
+    assert pending.waits_for.startswith(waits_for)
+    assert bool(pending.waits_for) is not late
 
 
 def test_rights_that_show_no_claims_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from meshctl.changes import PropertyChange, Step, done_text, group, plan_text
-from meshctl.deploy import drift_check
 from meshctl.deploy.fields import live_objects, ownership
 from meshctl.deploy.fields.ownership import Ownership
+from meshctl.deploy.runs import drift_check
 from meshctl.engine import drift
 from meshctl.engine.run import StackRun
 from meshctl.errors import CredentialsError, UnreachableError

@@ -10,7 +10,8 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from meshctl.deploy import early_context, kubeconfig
+from meshctl.deploy import kubeconfig
+from meshctl.deploy.runs import early_context
 from meshctl.engine.events import Progress, Recorder
 from meshctl.errors import MeshError
 from meshctl.model.stack_state import StackOutputs

@@ -47,6 +47,37 @@ def test_a_zone_without_the_machine_has_a_hint() -> None:
     assert "differs from account to account" in failure.hint
 
 
+@pytest.mark.parametrize(
+    ("message", "platform", "hint"),
+    [
+        (
+            "IssuedCertificate arn:aws:acm:us-east-1:1:certificate/a is still PENDING_VALIDATION after 1800 s; ACM has"
+            " not seen the CNAME _a.api.example.com -> _b.acm-validations.aws in public DNS"
+            " [code=CertificateNotIssued]",
+            "aws",
+            "`dig NS`",
+        ),
+        (
+            "Certificate m/api-gateway-certificate is not ready after 900 s: condition Ready is not True: Secret does"
+            " not exist; Issuing: The certificate request has failed [code=Timeout]",
+            "coreweave",
+            "kubectl describe certificates,certificaterequests,orders,challenges",
+        ),
+    ],
+)
+def test_a_certificate_that_is_not_issued_in_time_has_a_code_and_a_hint(message: str, platform: str, hint: str) -> None:
+    failure = failure_of(URN, message, platform)
+    assert failure.code == "CertificateNotIssued"
+    assert hint in failure.hint
+    assert failure.message == message.partition(" [code=")[0]
+
+
+def test_a_certificate_that_is_never_issued_has_the_reason_of_acm() -> None:
+    failure = failure_of(URN, "IssuedCertificate FAILED: its state is FAILED [code=CAA_ERROR]", "aws")
+    assert failure.code == "CAA_ERROR"
+    assert "amazon.com" in failure.hint
+
+
 def test_a_401_of_an_eks_cluster_may_be_a_missing_access_entry() -> None:
     """finding A2"""
     assert "`kubernetes.admins`" in failure_of(URN, "Unauthorized [code=Unauthorized]", "aws").hint

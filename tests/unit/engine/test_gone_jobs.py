@@ -11,11 +11,11 @@ import pytest
 from meshctl import render
 from meshctl.changes import group
 from meshctl.changes.steps import Step
-from meshctl.deploy import drift_check
 from meshctl.deploy.fields import live_objects
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.jobs import gone_jobs
 from meshctl.deploy.jobs.finished_jobs import with_finished_marks
+from meshctl.deploy.runs import drift_check
 from meshctl.engine.run import StackRun
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import StackState

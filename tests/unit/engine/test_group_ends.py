@@ -9,9 +9,10 @@ import pytest
 
 from meshctl.deploy import group_ends, volumes_of_pods
 from meshctl.deploy.guards import preconditions, protection
-from meshctl.deploy.teardown import Teardown
+from meshctl.deploy.runs.teardown import Teardown
 from meshctl.model.stack_state import StackState
 from tests.unit.deployments import deployment
+from tests.unit.render.test_groups import grouped
 from tests.unit.states import state
 
 KIND = "kubernetes:apps/v1:StatefulSet"
@@ -85,3 +86,18 @@ def test_groups_that_were_rolled_out_in_order_end_at_once(
 def test_a_state_without_such_an_order_is_not_written_anew() -> None:
     before = state(*ROLLED_OUT[::2])
     assert group_ends.in_no_order(before) is before
+
+
+def test_groups_of_which_there_are_to_be_fewer_end_at_once_and_the_others_keep_their_order() -> None:
+    deployed = grouped("coreweave", replicas=2)
+    of_four = state(
+        stateful_set("chat:group-0-leader"),
+        *(stateful_set(f"chat:group-{group}-leader", f"chat:group-{group - 1}-leader") for group in (1, 2, 3)),
+    )
+    after = {
+        each.name: each.record["dependencies"] for each in group_ends.going_in_no_order(of_four, deployed).resources
+    }
+    assert after["workload/chat:group-1-leader"] == [SERVICE, urn("chat:group-0-leader")]
+    assert after["workload/chat:group-2-leader"] == after["workload/chat:group-3-leader"] == [SERVICE]
+    of_two = state(*(dict(each.record) for each in of_four.resources[:2]))
+    assert group_ends.going_in_no_order(of_two, deployed) is of_two

@@ -61,3 +61,20 @@ def test_another_account_is_refused_and_an_unknown_one_is_not() -> None:
         == "aws-east is in the AWS account 111111111111, but the credentials are of the account 222222222222"
     )
     assert '"test"' in caught.value.why
+
+
+def test_the_dns_zone_in_which_certificates_are_proven_is_another_place() -> None:
+    """It may be in another account, and Route 53 is called in one region alone."""
+    provider = "urn:pulumi:aws-east::llm-prod::pulumi:providers:meshaws::dns"
+    inputs = {"region": "us-east-1", "profile": "names"}
+    proof = {
+        "urn": "urn:pulumi:aws-east::llm-prod::meshaws:route53:RecordSet::endpoint/api:proof",
+        "type": "meshaws:route53:RecordSet",
+        "provider": f"{provider}::2",
+    }
+    of_zone = {"urn": provider, "id": "2", "type": "pulumi:providers:meshaws", "inputs": inputs}
+    written = state(region="eu-west-1", profile="prod").written()
+    resources = written["resources"]
+    both = states.read({**written, "resources": [of_zone, proof, *resources]})
+    assert location.recorded_location(both) == location.Location("eu-west-1", "prod", "111111111111")
+    assert location.recorded_location(states.state(of_zone, proof)) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshctl.changes import Step, plan_text
-from meshctl.deploy import plans
+from meshctl.deploy.runs import plans
 from meshctl.model.deployment import Deployment, Price
 from tests.unit.migrate.fake_gateway import deployment
 

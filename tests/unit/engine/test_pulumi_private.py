@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from pulumi import automation
+from pulumi.automation import _stack
+from pulumi.automation._server import LanguageServer
 
 from meshctl.engine import pulumi_private
 from meshctl.engine.command import PulumiProgram
@@ -28,6 +30,9 @@ def test_the_names_are_there() -> None:
     assert parameters(automation.Stack._run_pulumi_cmd_sync) == ["self", "args", "on_output", "on_error"]
     assert parameters(automation.Stack.__init__) == ["self", "name", "workspace", "mode"]
     assert pulumi_private.SELECT.name == "SELECT"
+    assert parameters(LanguageServer.__init__) == ["self", "program"]
+    assert parameters(LanguageServer.Run) == ["self", "request", "context"]
+    assert issubclass(vars(_stack)["LanguageServer"], LanguageServer)  # the name by which stacks make it
     error = pulumi_private.command_error(automation.CommandResult("", "error: no stack named 'x' found", 255))
     assert isinstance(error, automation.StackNotFoundError)
 

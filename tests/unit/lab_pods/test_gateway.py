@@ -105,6 +105,43 @@ def test_tls_with_the_certificate_and_the_key_of_one_file(tmp_path: Path) -> Non
     assert asyncio.run(asyncio.wait_for(story(), 20)).startswith(b"HTTP/1.1 200 ")
 
 
+def test_clients_by_http_are_sent_to_https_with_their_path_and_method() -> None:
+    settings = nginx.Settings(8443, {"/": "http://127.0.0.1:1"}, "before", redirect_port=8081)
+    made = gateway.rules(gateway.parse(nginx.config(settings)))
+    assert made.redirect is not None
+    redirect = made.redirect
+    assert (made.port, redirect.port) == (8443, 8081)
+
+    async def story() -> bytes:
+        proxy, own_port = await serving(gateway.Gateway(redirect).serve)
+        async with proxy:
+            return await answer(own_port, "/v1/models?a=b")
+
+    text = asyncio.run(asyncio.wait_for(story(), 20))
+    assert text.startswith(b"HTTP/1.1 308 ")
+    assert f"Location: https://{HOST}/v1/models?a=b\r\n".encode() in text
+
+
+def test_behind_a_load_balancer_that_ends_tls_the_backend_sees_https() -> None:
+    seen: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+
+    async def story() -> None:
+        backend, port = await serving(serve)
+        settings = nginx.Settings(1, {"/": f"http://127.0.0.1:{port}"}, "before")
+        made = gateway.rules(gateway.parse(nginx.config(settings)))
+        proxy, own_port = await serving(gateway.Gateway(made).serve)
+        async with backend, proxy:
+            await answer(own_port, "/")
+
+    asyncio.run(asyncio.wait_for(story(), 20))
+    assert b"X-Forwarded-Proto: https\r\n" in seen[0]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -200,3 +200,29 @@ def test_a_hubs_model_is_played_by_the_one_that_is_installed() -> None:
     assert file is not None
     assert weights.size_bytes == file.stat().st_size
     assert isinstance(openai_server.open_model(weights), language_model.LanguageModel)
+
+
+def metric(client: Client, path: str, name: str) -> float:
+    status, text = client.ask(path)
+    assert status == 200
+    (line,) = [line for line in text.splitlines() if line.startswith(name)]
+    return float(line.split()[-1])
+
+
+def test_what_waits_runs_and_has_ended_is_counted_by_the_names_of_the_server(clients: list[Client]) -> None:
+    vllm, nim = Client("--max-num-seqs", "1").load(), Client("--lab-server", "nim").load()
+    clients += [vllm, nim]
+    asking = [
+        threading.Thread(target=vllm.ask, args=("/v1/completions", {"prompt": "a", "lab_seconds": 0.5}))
+        for _ in range(3)
+    ]
+    for each in asking:
+        each.start()
+    while metric(vllm, "/metrics", "vllm:num_requests_waiting") < 2:
+        pass
+    assert metric(vllm, "/metrics", "vllm:num_requests_running") == 1
+    for each in asking:
+        each.join()
+    assert metric(vllm, "/metrics", "vllm:request_success_total") == 3
+    nim.ask("/v1/completions", {"prompt": "a"})
+    assert metric(nim, "/v1/metrics", "request_success_total") == 1

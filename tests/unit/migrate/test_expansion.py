@@ -16,7 +16,7 @@ from meshctl.migrate.planning.expansion import check_of
 from meshctl.migrate.planning.inputs import Options, Share, share_text, weight_of
 from meshctl.migrate.views import detail_text, run_text
 from meshctl.migrate.views.expansion import expansion_document, expansion_text
-from meshctl.model.deployment import Health, Mount
+from meshctl.model.deployment import EndpointCertificate, Health, Mount
 from meshctl.model.dns_splits import HealthCheck, Side
 from tests.golden_files import Golden
 from tests.unit.migrate.fake_gateway import FakeGateway, Killed, MortalStore
@@ -172,6 +172,12 @@ def test_a_protocol_that_checkers_do_not_know_is_asked_for_a_connection() -> Non
     grpc = whole.workload("chat").model_copy(update={"health": Health(port="http", protocol="grpc")})
     whole = whole.model_copy(update={"workloads": (grpc,)})
     assert check_of(whole, whole.endpoints[0]) == HealthCheck("TCP", 8000)
+
+
+def test_a_load_balancer_that_ends_tls_is_asked_by_https() -> None:
+    whole = FakeGateway().declared["west"]
+    certified = whole.endpoints[0].model_copy(update={"certificate": EndpointCertificate(zone="example.com")})
+    assert check_of(whole, certified) == HealthCheck("HTTPS", 8000, "/health")
 
 
 def test_the_plan_says_what_is_shared_and_how_long_a_sick_side_is_asked(golden: Golden) -> None:

@@ -29,6 +29,7 @@ ALWAYS_WRITTEN: dict[str, str] = {
     "Deployment": "blocks cluster endpoints environment file_systems labels mesh network object_stores pools profile"
     " provider region workloads",
     "Endpoint": "host name port workload",
+    "EndpointCertificate": "profile zone",
     "ExistingFileSystem": "dns_name id mount_name",
     "Fabric": "bandwidth_gbps env interfaces kind name placement resource resource_count",
     "FileSystem": "deployment_type ephemeral name per_unit_throughput price service size_gib storage_class"
@@ -46,6 +47,7 @@ ALWAYS_WRITTEN: dict[str, str] = {
     " scratch_gb taints zones",
     "Price": "date source subject usd_per_hour",
     "Rejected": "machine reason",
+    "Scale": "cooldown_s metric target",
     "Share": "weight workload",
     "StoreMove": "egress_source egress_usd foreign_objects minutes minutes_source objects read_bytes source_url store"
     " target_objects target_url total_bytes",

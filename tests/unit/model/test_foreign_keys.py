@@ -59,8 +59,8 @@ def workload(keys: str) -> str:
         (workload("ports: [8000]"), "workloads.w.ports: expected a mapping like {http: 8000}, got a list"),
         (workload("env: [{name: A}]"), "workloads.w.env: expected a mapping like {LOG_LEVEL: info}, got a list"),
         (
-            workload("replicas: {min: 1, max: 4}"),
-            "workloads.w.replicas: expected a whole number, got a mapping; replicas that follow load are not in this",
+            workload("replicas: {min: 1}"),
+            'workloads.w.replicas: missing key "max"; write a number, or `{min: 1, max: 4}`',
         ),
         (
             "pools: {gpu: {nodes: 1, accelerator: 'H100:8'}}\n",

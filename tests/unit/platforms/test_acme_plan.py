@@ -13,7 +13,7 @@ import pytest
 from meshctl import render
 from meshctl.catalog import load_catalog
 from meshctl.changes import Plan, PropertyChange, Step, plan_text
-from meshctl.deploy import plans
+from meshctl.deploy.runs import plans
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh

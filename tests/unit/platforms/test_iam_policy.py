@@ -14,7 +14,7 @@ import pytest
 from meshctl.catalog import load_catalog
 from meshctl.errors import InfeasibleError, UsageError
 from meshctl.load import load
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import Deployment, Endpoint, EndpointCertificate
 from meshctl.model.questions import InPlace, PolicyScope
 from meshctl.platforms.aws import PLATFORM, iam_actions, iam_policy
 from meshctl.policies import least_policy
@@ -58,7 +58,12 @@ def allowed(wanted: Deployment, scope: PolicyScope = SCOPE) -> set[str]:
 
 def with_all_services() -> Deployment:
     lustre = deployment().file_systems[0]
-    return deployment(file_systems=(lustre, lustre.model_copy(update={"name": "home", "service": "efs"})))
+    services = (lustre, lustre.model_copy(update={"name": "home", "service": "efs"}))
+    return deployment(file_systems=services, endpoints=(with_certificate(),))
+
+
+def with_certificate() -> Endpoint:
+    return example().endpoints[0].model_copy(update={"certificate": EndpointCertificate(zone="Z1")})
 
 
 def test_every_operation_of_every_row_is_allowed_where_the_row_is_declared() -> None:
@@ -70,6 +75,17 @@ def test_every_operation_of_every_row_is_allowed_where_the_row_is_declared() -> 
     for row in rows:
         assert operations(row) <= set(session.get_service_model(row.service).operation_names), row.token
         assert iam_actions.actions(row.service, operations(row)) <= actions, row.token
+
+
+def test_certificates_are_asked_for_in_the_region_and_only_where_an_endpoint_has_one() -> None:
+    assert not [action for action in allowed(deployment()) if action.startswith("acm:")]
+    (statement,) = (
+        each
+        for each in statements(deployment(endpoints=(with_certificate(),))).values()
+        if "acm:RequestCertificate" in each["Action"]
+    )
+    assert {"acm:DescribeCertificate", "acm:DeleteCertificate", "acm:ListCertificates"} <= set(statement["Action"])
+    assert statement["Condition"] == {"StringEquals": {"aws:RequestedRegion": "us-east-1"}}
 
 
 def test_every_call_in_the_code_of_a_hook_is_among_the_operations_of_some_row() -> None:
@@ -96,7 +112,9 @@ def test_every_question_is_allowed_and_names_an_operation_of_the_api() -> None:
     for question in asked:
         operation = iam_actions.operation_of(question.operation)
         assert operation in session.get_service_model(question.service).operation_names
-        assert iam_actions.actions(question.service, [operation]) <= allowed(wanted), question
+        needed = iam_actions.actions(question.service, [operation]) - {"sts:GetCallerIdentity"}  # needs no permission
+        assert needed <= allowed(wanted), question
+    assert {"iam:GetRole", "iam:SimulatePrincipalPolicy"} <= allowed(wanted)  # the questions that follow
 
 
 def test_every_action_is_one_of_its_service_and_none_is_a_wildcard() -> None:

@@ -74,6 +74,7 @@ def test_every_part_of_the_interface_is_given_by_acme() -> None:
     made = {name for name, _, _ in PARTS}
     assert {
         "Elsewhere",
+        "BalancerTls",
         "MadeCluster",
         "MadeClasses",
         "GrowOnly",

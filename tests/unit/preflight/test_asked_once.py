@@ -48,3 +48,18 @@ def test_a6_a_quota_that_is_raised_meanwhile_counts_in_the_next_run(
 
 def _refuse(findings: Any) -> None:
     preflight.refuse(WANTED, findings)
+
+
+def test_a_plan_says_what_keeps_its_caller_from_an_up_and_an_up_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan is often made by a role that may only read."""
+    root = ApiAnswer({"Arn": "arn:aws:iam::123456789012:root"})
+    monkeypatch.setattr(aws_questions, "ask", lambda *_, **__: {"caller": root})
+    monkeypatch.setattr(session_credentials, "remaining_life", lambda _profile: RemainingLife())
+    planned = Session(tmp_path, "m", ENVIRONMENTS, command="plan").ask_platform(WANTED, states.state())
+    _refuse(planned)
+    [note] = [each for each in planned.notes if "access entry" in each]
+    assert note.startswith("an access entry for the account's root user, which `up` needs: ")
+    with pytest.raises(InfeasibleError, match="root user"):
+        _refuse(Session(tmp_path, "m", ENVIRONMENTS, command="up").ask_platform(WANTED, states.state()))

@@ -129,6 +129,40 @@ def test_a_file_system_whose_service_a_zone_may_not_have(storage: dict[str, Any]
     assert findings(wanted, {service: both}).notes == ()
 
 
+def head_bucket(code: str, owner: ApiAnswer | None) -> Findings:
+    """What S3 says of the bucket, and of the account's own buckets."""
+    wanted = deployment(SERVE, DATA)
+    [question] = [each for each in aws().questions(wanted, NOTHING) if each.operation == "head_bucket"]
+    answer = ApiAnswer({"ResponseMetadata": {"HTTPHeaders": IN_A_REGION}}, code=code)
+    further = question.then(answer) if question.then else ()
+    assert [each.operation for each in further] == ["list_buckets"] * (code == "403")
+    owners = {each.name: owner for each in further if owner is not None}
+    return findings(wanted, {question.name: answer, **owners})
+
+
+def test_a_bucket_of_the_own_account_that_refuses_is_a_missing_right() -> None:
+    """HeadBucket says 403 of somebody else's bucket, and of one's own without s3:ListBucket."""
+    bucket = deployment(SERVE, DATA).object_stores[0].bucket
+    subject, best, hint = only_gap(head_bucket("403", ApiAnswer({"Buckets": [{"Name": bucket}]})))
+    assert subject == "storage/data"
+    assert best == "the account has it already, and refuses s3:ListBucket on it"
+    assert "allow s3:ListBucket" in hint
+    _, best, _ = only_gap(head_bucket("403", ApiAnswer({"Buckets": [{"Name": f"{bucket}-2"}]})))
+    assert best == "the name is taken, by another account or in another region"
+
+
+@pytest.mark.parametrize("owner", [None, ApiAnswer(code="AccessDenied")])
+def test_where_nobody_says_whose_the_bucket_is_both_are_said(owner: ApiAnswer | None) -> None:
+    _, best, hint = only_gap(head_bucket("403", owner))
+    assert best == "it is another account's, or the account's own without the right to s3:ListBucket"
+    assert "another name" in hint
+    assert "allow s3:ListBucket" in hint
+
+
+def test_a_bucket_in_another_region_is_taken_whosever_it_is() -> None:
+    assert only_gap(head_bucket("301", None))[1] == "the name is taken, by another account or in another region"
+
+
 def subnets(wanted: Deployment, free: int) -> ApiAnswer:
     assert wanted.network is not None
     described = [

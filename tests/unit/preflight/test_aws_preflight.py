@@ -84,6 +84,7 @@ def test_a_new_environment_asks_about_all_that_it_takes() -> None:
         VPCS: "get_service_quota",
         "zones": "describe_availability_zones",
         "cluster": "describe_cluster",
+        "caller": "get_caller_identity",
     }
 
 
@@ -98,6 +99,7 @@ def test_a_pool_that_grows_asks_about_its_quota_and_its_subnets() -> None:
     assert questions(deployment(more), up_as(deployment(SERVE))) == {
         P_QUOTA: "get_service_quota",
         "subnets": "describe_subnets",
+        "caller": "get_caller_identity",
     }
 
 
@@ -186,7 +188,7 @@ def test_a6_addresses_and_vpcs_are_counted() -> None:
 def test_what_an_interrupted_run_has_made_is_not_counted_twice() -> None:
     """Its outputs were never written: only the resources say that it began."""
     begun = InPlace(counts={"meshaws:ec2:Vpc": 1, "meshaws:ec2:Address": 2})
-    assert questions(deployment(WEB), begun).keys() == {"offerings", STANDARD, "zones", "cluster", "subnets"}
+    assert questions(deployment(WEB), begun).keys() == {"offerings", STANDARD, "zones", "cluster", "subnets", "caller"}
     used = ApiAnswer({"Addresses": [{}] * 5})
     half = InPlace(counts={"meshaws:ec2:Vpc": 1, "meshaws:ec2:Address": 1})
     [gap] = findings(deployment(WEB), half, addresses=used, L_0263D0A3=quota(5)).gaps

@@ -66,7 +66,7 @@ def test_a8_a_block_that_runs_is_told_with_its_end() -> None:
 
 def test_a8_a_pool_that_is_up_and_grows_asks_for_what_is_still_free() -> None:
     wanted, before = in_block(4), up_as(in_block(2))
-    assert asked(wanted, before) == {RESERVATION: "describe_capacity_reservations", "subnets": "describe_subnets"}
+    assert asked(wanted, before).keys() == {RESERVATION, "subnets", "caller"}
     assert findings(wanted, {RESERVATION: reservation(AvailableInstanceCount=2)}, before).gaps == ()
     [gap] = findings(wanted, {RESERVATION: reservation(AvailableInstanceCount=1)}, before).gaps
     assert (gap.wanted, gap.best) == ("2 more x p5.48xlarge for pool serve", "1 of its 4 is free")
@@ -91,3 +91,11 @@ def test_a8_two_pools_of_one_reservation_are_counted_together() -> None:
     wanted = wanted.model_copy(update={"pools": (*wanted.pools, twin)})
     [gap] = findings(wanted, {RESERVATION: reservation()}, NOTHING).gaps
     assert gap.wanted == "6 x p5.48xlarge for pools serve, train"
+
+
+@pytest.mark.parametrize("platform", ["Linux with SQL Server Standard", "Red Hat Enterprise Linux", "Windows"])
+def test_a8_a_reservation_for_another_platform_takes_no_node(platform: str) -> None:
+    """A reservation is used by instances of its platform alone, and nodes are `Linux/UNIX`."""
+    [gap] = findings(in_block(2), {RESERVATION: reservation(InstancePlatform=platform)}).gaps
+    assert gap.best == f"it is for {platform}"
+    assert findings(in_block(2), {RESERVATION: reservation(InstancePlatform="Linux/UNIX")}).gaps == ()

@@ -9,7 +9,7 @@ import pytest
 from meshctl.clients import aws_questions
 from meshctl.deploy.guards import hosted_zone
 from meshctl.errors import CredentialsError
-from meshctl.model.deployment import Deployment, Endpoint
+from meshctl.model.deployment import Deployment, Endpoint, EndpointCertificate
 from meshctl.model.environment import Dns
 from meshctl.model.questions import ApiAnswer, Findings
 from tests.unit.preflight.asking import deployment
@@ -50,6 +50,20 @@ def test_a_zone_that_can_not_have_the_names(
 ) -> None:
     [gap] = findings(monkeypatch, answer, dns).gaps
     assert (gap.subject, gap.best) == ("dns", best)
+
+
+def test_a_private_zone_proves_no_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    private = {**zone("example.com."), "Config": {"PrivateZone": True}}
+    answer = ApiAnswer({"HostedZones": [private]})
+    assert findings(monkeypatch, answer) == Findings()  # names alone may be in it
+    wanted = with_endpoint()
+    sealed = wanted.endpoints[0].model_copy(update={"certificate": EndpointCertificate(zone="example.com")})
+    wanted_sealed = wanted.model_copy(update={"endpoints": (sealed,)})
+    for up in (None, wanted):  # the name may be there already
+        [gap] = hosted_zone.ask(wanted_sealed, up, DNS).gaps
+        assert gap.best == "the zone example.com is private, and a host is proven in public DNS"
+        assert "`tls: {secret: NAME}`" in gap.hint
+    assert hosted_zone.ask(wanted_sealed, wanted_sealed, DNS) == Findings()
 
 
 def test_the_right_zone_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:

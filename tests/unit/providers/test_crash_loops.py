@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from providers.kubernetes import crash_loops, objects, waiting
+from providers.kubernetes import objects
+from providers.kubernetes.waits import crash_loops, waiting
 
 GVK = objects.Gvk("apps", "v1", "Deployment")
 OWNER = {

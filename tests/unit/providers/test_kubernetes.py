@@ -10,8 +10,9 @@ from typing import Any, cast
 import pytest
 
 from meshwire.kubernetes import errors
-from providers.kubernetes import apply, checking, config, diffing, kubeconfig, objects, readiness, waiting
+from providers.kubernetes import apply, checking, config, diffing, kubeconfig, objects
 from providers.kubernetes.connection import ApiError
+from providers.kubernetes.waits import readiness, waiting
 from providers.plugin.provider import Kind, ProviderError
 from providers.plugin.values import UNKNOWN, Secret
 
@@ -441,6 +442,28 @@ def test_a_condition_of_an_earlier_version_does_not_count(observed: dict[str, in
     rule = readiness.asked_rule(certificate)
     assert rule is not None
     assert rule(certificate).ready == is_ready
+
+
+def test_what_failed_of_an_object_that_is_not_ready_is_its_last_word() -> None:
+    """cert-manager's `Ready` says only that there is no Secret yet; why there is none, its `Issuing` says."""
+    failed = "The certificate request has failed to complete and will be retried: CAA record prevents issuing"
+    conditions = [
+        {"type": "Ready", "status": "False", "reason": "DoesNotExist", "message": "Secret does not exist"},
+        {"type": "Issuing", "status": "False", "reason": "Failed", "message": failed},
+    ]
+    annotations = {"pulumi.com/waitFor": "condition=Ready"}
+    certificate = {
+        "kind": "Certificate",
+        "metadata": {"annotations": annotations},
+        "status": {"conditions": conditions},
+    }
+    rule = readiness.asked_rule(certificate)
+    assert rule is not None
+    verdict = rule(certificate)
+    assert (verdict.ready, verdict.failed) == (False, False)  # it is tried again
+    assert verdict.message == f"condition Ready is not True: Secret does not exist; Issuing: {failed}"
+    conditions[1] |= {"status": "True", "reason": "DoesNotExist", "message": "Issuing as Secret does not exist"}
+    assert rule(certificate).message == "condition Ready is not True: Secret does not exist"
 
 
 def test_a_pool_without_quota_is_not_waited_for() -> None:

@@ -8,10 +8,11 @@ from typing import Any, cast
 import pytest
 
 from meshwire.kubernetes import errors
-from providers.kubernetes import apply, diffing, objects, readiness, waiting
+from providers.kubernetes import apply, diffing, objects
 from providers.kubernetes.connection import ApiError
 from providers.kubernetes.provider import KubernetesProvider
 from providers.kubernetes.session import Session
+from providers.kubernetes.waits import readiness, waiting
 from providers.plugin.provider import ProviderError
 from tests.unit.providers.provider_clock import Time
 

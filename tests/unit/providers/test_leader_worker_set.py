@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from providers.kubernetes import grace, groups, objects, readiness, waiting
-from providers.kubernetes.waiting import Waiter
+from providers.kubernetes import objects
+from providers.kubernetes.waits import grace, groups, readiness, waiting
+from providers.kubernetes.waits.waiting import Waiter
 from tests.unit.providers.provider_clock import Time
 
 GVK = objects.Gvk("leaderworkerset.x-k8s.io", "v1", "LeaderWorkerSet")

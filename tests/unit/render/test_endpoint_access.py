@@ -11,7 +11,7 @@ import pytest
 from meshctl import render
 from meshctl.changes import PropertyChange, Step, endpoint_access
 from meshctl.changes.fields import fields
-from meshctl.deploy import plans
+from meshctl.deploy.runs import plans
 from meshctl.dns import records
 from meshctl.errors import DiagnosticsError
 from meshctl.load import load

@@ -8,7 +8,7 @@ import pytest
 
 from meshctl import render
 from meshctl.changes import Step
-from meshctl.deploy import plans
+from meshctl.deploy.runs import plans
 from meshctl.model import own_images
 from meshctl.model.deployment import Deployment
 from tests.unit.render.sample import sample

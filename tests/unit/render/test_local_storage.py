@@ -111,7 +111,7 @@ def test_a_plan_says_how_large_the_folder_becomes() -> None:
         (
             "replicas: 2",
             "checkpoint: {storage: shards}",
-            "local storage goes with its pod, and checkpoints with it; use an object store or a file system",
+            "local storage is deleted with its pod, and the checkpoints with it; use an object store or a file system",
         ),
     ],
 )

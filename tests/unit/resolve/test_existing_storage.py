@@ -71,6 +71,12 @@ FAULTS: list[tuple[tuple[ObservedClaim, ...], dict[str, Any], str, str]] = [
         "it is Pending: no volume is bound to it",
         "`kubectl describe pvc acme-files -n m`",
     ),
+    (
+        (claim(phase="Pending", waits_for="its storage class gone, which does not exist"),),
+        {},
+        "it is Pending: it waits for its storage class gone, which does not exist",
+        "it must be Bound before pods can mount it",
+    ),
     ((claim(phase="Lost"),), {}, "it is Lost: its volume is gone, or bound to another claim", "kubectl describe pvc"),
     ((claim(is_leaving=True),), {}, "it is being deleted", "wait until it is gone"),
     ((claim(volume_mode="Block"),), {}, "it is a raw device (volumeMode: Block)", "volumeMode: Filesystem"),

@@ -9,14 +9,16 @@ import pytest
 
 from meshctl import render
 from meshctl.catalog import load_catalog
+from meshctl.deploy.guards import gateway_redirects
 from meshctl.errors import DiagnosticsError
 from meshctl.lab.images import gateway as lab_gateway
 from meshctl.load import load
 from meshctl.migrate.steps import canary
-from meshctl.model.deployment import Deployment, Endpoint, Resolution
+from meshctl.model.deployment import Deployment, Endpoint, EndpointCertificate, Resolution
 from meshctl.model.observed import Facts
 from meshctl.model.served_apis import CERTIFICATE
-from meshctl.resolve import nginx, resolve
+from meshctl.render import LateValue
+from meshctl.resolve import gateways, nginx, resolve
 
 MESH = """\
 apiVersion: meshctl/v1
@@ -104,12 +106,39 @@ def test_a_gateway_is_two_pods_behind_the_endpoints_load_balancer(tmp_path: Path
     assert security["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert security["containers"][0]["readinessProbe"]["httpGet"]["scheme"] == "HTTPS"
     assert "workload/api-gateway:disruption-budget" in objects
-    (port,) = objects["workload/api-gateway:load-balancer"].manifest["spec"]["ports"]
-    assert (port["port"], port["targetPort"]) == (443, "https")
+    ports = objects["workload/api-gateway:load-balancer"].manifest["spec"]["ports"]
+    assert [(port["port"], port["targetPort"]) for port in ports] == [(443, "https"), (80, "redirect")]
     targets = {name for name in pods.depends_on if name.startswith(("workload/chat:", "workload/embed:"))}
     # not their pods: a route whose pool has no machines takes down no other route
     assert targets == {"workload/chat:service", "workload/embed:service"}
     assert "workload/chat:load-balancer" not in objects
+
+
+def test_clients_by_http_are_sent_to_https_only_where_there_is_tls(tmp_path: Path) -> None:
+    for environment in ("cw", "aws"):
+        redirect = rules(deployment(tmp_path, SEALED, environment)).redirect
+        assert redirect is not None
+        everywhere = redirect.location("/any/path")
+        assert everywhere is not None
+        assert everywhere.value("return") == "308"
+    plain = deployment(tmp_path, ROUTES)
+    assert rules(plain).redirect is None
+    assert plain.workload("api-gateway").ports == {"http": 8080}
+
+
+def test_a_gateway_that_is_up_without_the_redirect_gets_it_with_its_next_change(tmp_path: Path) -> None:
+    new = deployment(tmp_path, SEALED)
+    gateway = gateways.without_redirect(new.workload("api-gateway"))
+    up = new.model_copy(update={"workloads": (gateway,)})
+    assert "redirect" not in gateway.ports
+    assert "308" not in "".join(gateway.files.values())
+    kept = gateway_redirects.as_it_is_up(new, up)
+    assert kept.workload("api-gateway") == gateway
+    assert kept.endpoints[0].redirect == ""
+    assert gateway_redirects.as_it_is_up(new, None) == new
+    assert gateway_redirects.as_it_is_up(new, new) == new
+    changed = up.model_copy(update={"workloads": (gateway.model_copy(update={"image": "a/nginx:0"}),)})
+    assert gateway_redirects.as_it_is_up(new, changed) == new
 
 
 def test_without_tls_it_listens_for_http(tmp_path: Path) -> None:
@@ -166,12 +195,6 @@ def test_an_endpoint_without_a_gateway_is_what_it_was(tmp_path: Path) -> None:
 
 def test_a_certificate_of_the_platform_is_a_gap_where_nobody_makes_it(tmp_path: Path) -> None:
     for environment, facts, best, hint in (
-        (
-            "aws",
-            None,
-            "on aws certificates are not made in this version",
-            "write `tls: {secret: NAME}` in",
-        ),
         ("cw", None, "environments.yaml names nobody", "`certificates: {clusterIssuer: letsencrypt}`"),
         ("issuing", Facts(served_apis=()), "does not serve cert-manager.io/v1", "install cert-manager"),
     ):
@@ -208,6 +231,57 @@ def test_a_certificate_of_the_platform_is_waited_for_and_read_anew_for_each_conn
     assert rules(made).key == f"{mount['mountPath']}/tls.key"
     (text,) = made.workload("api-gateway").files.values()
     assert "ssl_certificate $certificate;" in text
+
+
+def test_where_the_platforms_load_balancer_ends_tls_the_pods_get_http(tmp_path: Path) -> None:
+    made = deployment(tmp_path, f"{ROUTES}, tls: true", "aws")
+    (endpoint,) = made.endpoints
+    assert endpoint.certificate == EndpointCertificate(zone="example.com")
+    objects = manifests(made)
+    balancer = objects["workload/api-gateway:load-balancer"].manifest
+    ports = balancer["spec"]["ports"]
+    assert [(port["port"], port["targetPort"]) for port in ports] == [(443, "http"), (80, "redirect")]
+    annotations = {name.rpartition("/")[2]: value for name, value in balancer["metadata"]["annotations"].items()}
+    assert annotations["aws-load-balancer-ssl-cert"] == LateValue(render.certificate_name("api"))
+    assert annotations["aws-load-balancer-ssl-ports"] == "443"
+    assert annotations["aws-load-balancer-type"] == "nlb"
+    pods = objects["workload/api-gateway:deployment"].manifest["spec"]["template"]["spec"]
+    assert pods["containers"][0]["readinessProbe"]["httpGet"]["scheme"] == "HTTP"
+    assert "workload/api-gateway:certificate" not in objects
+    assert rules(made).certificate == ""
+    (text,) = made.workload("api-gateway").files.values()
+    assert "proxy_set_header X-Forwarded-Proto https;" in text  # what the client spoke
+    asked = {(question.protocol, question.path) for question in canary.questions(made, endpoint)}
+    assert asked == {("https", nginx.HEALTH_PATH), ("https", "/"), ("https", "/v1/embeddings")}
+
+
+def test_check_says_who_makes_the_certificate_and_where_the_host_is_proven(tmp_path: Path) -> None:
+    notes = resolution(tmp_path, f"{ROUTES}, tls: true", "aws").notes
+    (note,) = (note for note in notes if "certificate" in note)
+    assert note.startswith("endpoint/api: aws makes the certificate of api.example.com and renews it")
+    assert "into the zone example.com" in note
+
+
+def test_a_secret_is_used_by_the_gateway_also_where_the_load_balancer_could_end_tls(tmp_path: Path) -> None:
+    made = deployment(tmp_path, SEALED, "aws")
+    assert made.endpoints[0].certificate is None
+    annotations = manifests(made)["workload/api-gateway:load-balancer"].manifest["metadata"]["annotations"]
+    assert not [name for name in annotations if "ssl" in name]
+
+
+def test_a_host_for_which_the_platform_makes_no_certificate_is_a_gap(tmp_path: Path) -> None:
+    host = f"{'a' * 53}.example.com"
+    endpoint = f"{ROUTES}, tls: true"
+    text = MESH.replace("host: api.example.com", f"host: {host}")
+    (tmp_path / "mesh.yaml").write_text(text % ("other", endpoint))
+    (tmp_path / "environments.yaml").write_text(FILE)
+    mesh, environments = load(tmp_path / "mesh.yaml", tmp_path / "environments.yaml")
+    (gap,) = resolve(mesh, environments, "aws", load_catalog(), None).gaps
+    assert (gap.subject, gap.best) == (
+        "endpoint/api",
+        "certificates for hosts of at most 64 characters, and this one has 65",
+    )
+    assert "`tls: {secret: NAME}` in endpoints.api" in gap.hint
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from meshctl.deploy.guards import running_pods
+from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
@@ -78,3 +79,12 @@ def test_what_the_controller_keeps_stays_so_until_it_is_gone() -> None:
     assert running_pods.with_running_pods(before, state_of(before)) == before
     gone = deployed(has_controller=False)
     assert running_pods.with_running_pods(gone, state_of(before)) == gone
+
+
+def test_groups_that_are_up_with_a_fixed_number_do_not_lose_some_to_a_range() -> None:
+    before, now = deployed(has_controller=False), deployed(has_controller=True)
+    workloads = tuple(each.model_copy(update={"most_replicas": 3}) for each in now.workloads)
+    ranged = now.model_copy(update={"workloads": workloads})
+    with pytest.raises(UsageError, match="workload/llama can't follow load yet"):
+        running_pods.with_running_pods(ranged, state_of(before))
+    assert running_pods.with_running_pods(ranged, state_of(None)) == ranged

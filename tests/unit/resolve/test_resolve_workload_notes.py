@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshctl.changes import Step
-from meshctl.deploy import plans
+from meshctl.deploy.runs import plans
 from tests.unit.deployments import deployment
 from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, resolved
 

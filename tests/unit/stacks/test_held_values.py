@@ -22,3 +22,11 @@ def test_a_held_field_is_declared_with_the_live_value() -> None:
     changed["spec"]["replicas"] = 2
     assert changed == plain
     assert chat.manifest["spec"]["replicas"] == 2  # what is rendered stays as it was
+
+
+def test_a_field_that_belongs_to_another_program_is_left_out() -> None:
+    (chat,) = [item for item in render.platform_objects(deployment("dc1")) if item.name == "workload/chat:deployment"]
+    late: dict[str, Any] = dict.fromkeys(render.late_names([chat]), "1")
+    changed = platform._inputs(chat, late | {render.kept_value_name(chat.name, "spec.replicas"): None})
+    assert "replicas" not in changed["spec"]
+    assert chat.manifest["spec"]["replicas"] == 2

@@ -19,7 +19,9 @@ import stacks.aws
 import stacks.edge
 from meshctl.catalog import load_catalog
 from meshctl.load import load
+from meshctl.model.deployment import EndpointCertificate
 from meshctl.model.dns_splits import HealthCheck, Side, Split
+from meshctl.render import zone_id_name
 from meshctl.resolve import resolve
 from providers.aws.rows import ALL
 from providers.aws.rows_engine.checks import input_names
@@ -29,7 +31,8 @@ from tests.unit.render.sample import sample
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "llm-prod"
 ADMIN = "arn:aws:iam::123456789012:role/platform"
-LATE = {"secret.hf-token": "x", "revision.chat-secrets": "1"}
+LATE = {"secret.hf-token": "x", "revision.chat-secrets": "1", zone_id_name("example.com"): "Z1"}
+RECORD = {"Name": "_a.chat.example.com.", "Type": "CNAME", "Value": "_b.acm-validations.aws."}
 
 
 class Wire(pulumi.runtime.Mocks):  # type: ignore[misc]  # pulumi.runtime is not typed
@@ -37,17 +40,22 @@ class Wire(pulumi.runtime.Mocks):  # type: ignore[misc]  # pulumi.runtime is not
 
     def __init__(self) -> None:
         self.declared: list[tuple[str, dict[str, Any]]] = []
+        self.declared_by_name: dict[str, dict[str, Any]] = {}
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.declared.append((args.typ, dict(args.inputs)))
+        self.declared_by_name[args.name] = dict(args.inputs)
         answers = {
             "identity": {"oidc": {"issuer": "https://oidc"}},
             "resourcesVpcConfig": {"clusterSecurityGroupId": "sg-1"},
             "certificateAuthority": {"data": "Q0E="},
+            "DomainValidationOptions": [{"ResourceRecord": RECORD}],
             "DefaultVersionNumber": 1,
             "LatestVersionNumber": 7,  # somebody else's
         }
-        unknown = dict.fromkeys(("VpcId", "SubnetId", "Arn", "GroupId", "endpoint", "LaunchTemplateId"), "x")
+        unknown = dict.fromkeys(
+            ("VpcId", "SubnetId", "Arn", "GroupId", "endpoint", "LaunchTemplateId", "CertificateArn"), "x"
+        )
         return f"{args.name}-id", {**unknown, **answers, **args.inputs}
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
@@ -78,7 +86,9 @@ def monitor() -> Monitor:
     lustre = deployment.file_systems[0]
     efs = lustre.model_copy(update={"name": "home", "service": "efs"})
     cluster = deployment.cluster.model_copy(update={"admins": (ADMIN,)})
-    deployment = deployment.model_copy(update={"file_systems": (lustre, efs), "cluster": cluster})
+    sealed = deployment.endpoints[0].model_copy(update={"certificate": EndpointCertificate(zone="example.com")})
+    changes = {"file_systems": (lustre, efs), "cluster": cluster, "endpoints": (sealed, *deployment.endpoints[1:])}
+    deployment = deployment.model_copy(update=changes)
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]  # pulumi.runtime is not typed
     def run() -> None:
@@ -124,6 +134,20 @@ def test_administrators_get_in_before_the_platform_comes_and_leave_after_it(moni
     assert association["accessScope"] == {"type": "cluster"}
     [name] = [each for each in monitor.waits_for if each.startswith("cluster:admin-policy-")]
     assert name in monitor.waits_for["platform:namespace"]
+
+
+def test_a_load_balancer_waits_for_its_certificate_and_that_for_the_record_of_the_host(monitor: Monitor) -> None:
+    waits, record = monitor.waits_for, monitor.mocks.declared_by_name["endpoint/chat:proof"]
+    assert waits["endpoint/chat:proof"] >= {"endpoint/chat:certificate"}
+    assert waits["endpoint/chat:issued-certificate"] >= {"endpoint/chat:certificate", "endpoint/chat:proof"}
+    assert "endpoint/chat:issued-certificate" in waits["workload/chat:load-balancer"]
+    # the pods come up meanwhile
+    assert not [name for name in waits["workload/chat:deployment"] if name.startswith("endpoint/")]
+    assert (record["HostedZoneId"], record["Name"], record["ResourceRecords"]) == (
+        "Z1",
+        RECORD["Name"],
+        [{"Value": RECORD["Value"]}],
+    )
 
 
 def test_b9_the_log_group_goes_after_all_else(monitor: Monitor) -> None:

@@ -8,7 +8,9 @@ import uuid
 from typing import Any
 
 from moto.core import DEFAULT_ACCOUNT_ID
+from moto.iam.models import iam_backends
 
+from meshctl.lab.aws import rules
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.eks.state import AccessEntry, Base, Cluster, arn, now
 from meshctl.lab.aws.errors import ApiError
@@ -41,15 +43,28 @@ def new_entry(cluster: Cluster, principal_arn: str, given: dict[str, Any]) -> di
     }
 
 
+def require_principal(who: str) -> None:
+    """Raises: ApiError. Of another account nothing is known here."""
+    if not who.startswith("arn:aws:iam::"):
+        message = "The principalArn parameter format is not valid"
+        raise ApiError("InvalidParameterException", message, rule=rules.ENTRY_PRINCIPAL)
+    iam = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
+    is_of_account = who.startswith(f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:")
+    if is_of_account and who not in {each.arn for each in (*iam.roles.values(), *iam.users.values())}:
+        message = "The specified principalArn is invalid: invalid principal."
+        raise ApiError("InvalidParameterException", message, rule=rules.ENTRY_PRINCIPAL)
+
+
 class AccessEntries(Base):
     def create_access_entry(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         cluster = self._with_entries(call, given["clusterName"])
         who = given["principalArn"]
-        if not who.startswith("arn:aws:iam::"):
-            raise ApiError("InvalidParameterException", "The specified principalArn is invalid: invalid principal.")
+        require_principal(who)
         if who in cluster.entries:
             raise ApiError(
-                "ResourceInUseException", "The specified access entry resource is already in use on this cluster."
+                "ResourceInUseException",
+                "The specified access entry resource is already in use on this cluster.",
+                rule=rules.ENTRY_TAKEN,
             )
         if any(group.startswith("system:") for group in given.get("kubernetesGroups", [])):
             raise ApiError(

@@ -1,0 +1,41 @@
+"""Records that prove the host of a certificate to more than one environment. PURE.
+
+Asked by `session` and `teardown` before records go. A platform asks for the same record for one host in every region
+(ADR 0046), so that the environment which goes first must leave it to the others, whose certificates it renews.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final
+
+from meshctl.model.deployment import Deployment
+from meshctl.model.resource_types import RECORD_SET
+from meshctl.model.stack_state import Resource, StackState
+
+_PROOF: Final = ":proof"  # as `stacks` names them
+
+
+def going(state: StackState, deployment: Deployment | None) -> tuple[Resource, ...]:
+    """The records of the state that an `up` of the deployment removes; all of them for a `destroy` (None)."""
+    hosts = {endpoint.host for endpoint in deployment.endpoints if endpoint.certificate} if deployment else set()
+    return tuple(each for each in _proofs(state) if _host(each) not in hosts)
+
+
+def of_others(records: Iterable[Resource], others: Collection[StackState]) -> frozenset[str]:
+    """The URNs of those that are in the state of another environment, too."""
+    names = {_name(record) for state in others for record in _proofs(state)}
+    return frozenset(record.urn for record in records if _name(record) in names)
+
+
+def _proofs(state: StackState) -> Iterator[Resource]:
+    return (each for each in state.of_type(RECORD_SET) if each.is_real and each.name.endswith(_PROOF))
+
+
+def _name(record: Resource) -> str:
+    return str(record.inputs.get("Name", "")).rstrip(".").lower()
+
+
+def _host(record: Resource) -> str:
+    """Below the first part of its name, which is the platform's."""
+    return _name(record).partition(".")[2]

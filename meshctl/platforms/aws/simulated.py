@@ -1,0 +1,120 @@
+"""What IAM's simulations of a caller's policies say: gaps for missing rights, notes for what is not known. PURE.
+
+Called by `rights`, with the answers of SimulatePrincipalPolicy by the names of its questions, `rights GROUP[:PART]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal
+
+from meshctl.model.deployment import Gap
+from meshctl.model.questions import NO_ANSWER, ApiAnswer, Findings
+
+_Reason = Literal["organization", "boundary", "deny", "nothing"]
+
+# Keys whose absence is no lack of knowledge: a call of ours has them or not, as the question says.
+_OURS: Final = ("iam:PermissionsBoundary", "aws:RequestTag/", "aws:TagKeys")
+
+
+def not_allowed(answer: ApiAnswer) -> tuple[str, ...]:
+    """The actions that the policies allow on no resource of the question."""
+    results = answer.content.get("EvaluationResults", ())
+    return tuple(sorted(each["EvalActionName"] for each in results if "allowed" not in _decisions(each)))
+
+
+def findings(environment: str, who: str, answers: Mapping[str, ApiAnswer]) -> Findings:
+    """`who`: whose policies were simulated."""
+    refused = [answer.code for answer in answers.values() if answer.is_refused and not _is_split(answer)]
+    missing: dict[_Reason, set[str]] = {}
+    unknown: dict[str, set[str]] = {}
+    for action, results in _by_action(answers):
+        if any("allowed" in _decisions(each) for each in results):
+            continue
+        keys = {key for each in results for key in _missing_keys(each)}
+        if keys:
+            unknown.setdefault(", ".join(sorted(keys)), set()).add(action)
+        else:
+            missing.setdefault(_reason(results[0]), set()).add(action)
+    gaps = tuple(_gap(environment, who, reason, sorted(missing[reason])) for reason in _HINTS if reason in missing)
+    return Findings(caller_gaps=gaps, notes=(*_refusals(environment, who, refused), *_unknown(who, unknown)))
+
+
+def _is_split(answer: ApiAnswer) -> bool:
+    """Whether the question was asked again in parts."""
+    return "require different authorization information" in answer.message
+
+
+def _by_action(answers: Mapping[str, ApiAnswer]) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
+    """Of each action in each group: its results, those of the first question first."""
+    results: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for name in sorted(answers):
+        for each in answers[name].content.get("EvaluationResults", ()):
+            results.setdefault((name.partition(":")[0], each["EvalActionName"]), []).append(each)
+    for (_, action), of_action in results.items():
+        yield action, of_action
+
+
+def _decisions(result: Mapping[str, Any]) -> set[str]:
+    single = result.get("ResourceSpecificResults", ())
+    return {each["EvalResourceDecision"] for each in single} or {result["EvalDecision"]}
+
+
+def _missing_keys(result: Mapping[str, Any]) -> Iterator[str]:
+    for each in (result, *result.get("ResourceSpecificResults", ())):
+        yield from (key for key in each.get("MissingContextValues", ()) if not key.startswith(_OURS))
+
+
+def _reason(result: Mapping[str, Any]) -> _Reason:
+    """What a user has to have changed, from what nobody here can change on."""
+    parts = (result, *result.get("ResourceSpecificResults", ()))
+    if not result.get("OrganizationsDecisionDetail", {}).get("AllowedByOrganizations", True):
+        return "organization"
+    boundaries = (each.get("PermissionsBoundaryDecisionDetail", {}) for each in parts)
+    if any(not each.get("AllowedByPermissionsBoundary", True) for each in boundaries):
+        return "boundary"
+    return "deny" if "explicitDeny" in _decisions(result) else "nothing"
+
+
+_HINTS: Final[dict[_Reason, tuple[str, str]]] = {
+    "organization": (
+        "a policy of the organization denies it, whatever the account's own policies allow",
+        "whoever manages the organization's policies allows it, or `permissionsBoundary`, `rolePath` and `tags` of"
+        " {environment} give what that policy asks for",
+    ),
+    "boundary": (
+        "the permissions boundary of {who} does not allow it",
+        "whoever manages the boundary adds what `meshctl doctor --iam-policy {environment}` prints",
+    ),
+    "deny": (
+        "a policy of {who} denies it",
+        "whoever manages that policy takes the Deny away, or run meshctl as another role",
+    ),
+    "nothing": (
+        "no policy of {who} allows it",
+        "attach the policy that `meshctl doctor --iam-policy {environment}` prints",
+    ),
+}
+
+
+def _gap(environment: str, who: str, reason: _Reason, actions: list[str]) -> Gap:
+    best, hint = (text.format(who=who, environment=environment) for text in _HINTS[reason])
+    return Gap(subject="account", wanted=f"the right to {', '.join(actions)}", best=best, hint=hint)
+
+
+def _refusals(environment: str, who: str, codes: list[str]) -> Iterator[str]:
+    if not codes:
+        return
+    answered = "AWS did not say in time" if set(codes) == {NO_ANSWER} else f"AWS did not say ({codes[0]})"
+    yield (
+        f"{answered} whether {who} has all rights that this needs: `meshctl doctor --iam-policy {environment}` prints"
+        " them"
+    )
+
+
+def _unknown(who: str, unknown: Mapping[str, set[str]]) -> Iterator[str]:
+    for keys, actions in unknown.items():
+        yield (
+            f"whether {who} has the right to {', '.join(sorted(actions))} depends on {keys}, which the question to AWS"
+            " can't say"
+        )

@@ -1,0 +1,92 @@
+"""What moves the replicas of a workload with a load that its pods report: a small program beside them. PURE.
+
+Called by `autoscalers` for every metric but CPU. Kubernetes' own autoscaler knows such a metric only through an adapter
+that somebody installs; this asks the pods themselves (`templates/scaler/scaler.py`, ADR 0051).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+from meshctl.model import object_names, own_images, scaling
+from meshctl.model.deployment import MESH_LABEL, Deployment, Metrics, Scale, Workload
+from meshctl.render import groups, overrides, pods
+from meshctl.render.objects import PlatformObject
+from meshctl.render.templates import FOLDER, render
+
+SCALER: Final = "scaler"
+BINDING: Final = "scaler-binding"  # without it the scaler can change nothing
+_SCRIPT: Final = "scaler.py"
+_KINDS: Final = ("ServiceAccount", "Role", "RoleBinding", "ConfigMap", "Deployment")
+_DETAILS: Final = ("scaler-account", "scaler-role", BINDING, "scaler-files", SCALER)
+_PLURALS: Final = {"Deployment": "deployments", "StatefulSet": "statefulsets", "LeaderWorkerSet": "leaderworkersets"}
+
+
+def objects(
+    deployment: Deployment, workload: Workload, scale: Scale, running: PlatformObject, needs: str
+) -> list[PlatformObject]:
+    """`running`: what has the replicas; `needs`: the logical name of the namespace."""
+    if workload.metrics is None:
+        return []
+    values = _values(deployment, workload, scale, workload.metrics, running)
+    manifests = render("platform/scaler.yaml.j2", _KINDS, values)
+    names = [f"workload/{workload.name}:{detail}" for detail in _DETAILS]
+    *rights, scaler = [PlatformObject(name, manifest) for name, manifest in zip(names, manifests, strict=True)]
+    return [
+        *(PlatformObject(each.name, each.manifest, depends_on=(needs,)) for each in rights),
+        PlatformObject(
+            scaler.name,
+            scaler.manifest,
+            wait=not workload.paused,
+            depends_on=(needs, *(each.name for each in rights), running.name),
+        ),
+    ]
+
+
+def _values(
+    deployment: Deployment, workload: Workload, scale: Scale, metrics: Metrics, running: PlatformObject
+) -> dict[str, Any]:
+    name = object_names.scaler(workload.name)
+    own = {"app.kubernetes.io/name": name}
+    script = (FOLDER / "scaler" / _SCRIPT).read_text(encoding="utf-8")
+    group = str(running.manifest["apiVersion"]).partition("/")[0]
+    resource = _PLURALS[running.kind]
+    target = str(running.manifest["metadata"]["name"])
+    path = f"/apis/{running.manifest['apiVersion']}/namespaces/{deployment.namespace}/{resource}/{target}/scale"
+    return {
+        "name": name,
+        "namespace": deployment.namespace,
+        "labels": {**pods.labels(deployment, workload), **own},
+        "selector": {**pods.selector(deployment, workload), **own},
+        "priority_class": pods.priority_class(deployment, workload),
+        "node_selector": {MESH_LABEL: deployment.mesh},
+        "tolerations": pods.tolerations_of_all(deployment),
+        "image": overrides.image_here(deployment, own_images.SCALER),
+        "replicas": 0 if workload.paused else 1,
+        "group": group,
+        "resource": f"{resource}/scale",
+        "target": target,
+        "files": {_SCRIPT: script},
+        "revision": hashlib.sha256(script.encode()).hexdigest()[:12],
+        "env": [{"name": key, "value": value} for key, value in _env(deployment, workload, scale, metrics, path)],
+    }
+
+
+def _env(
+    deployment: Deployment, workload: Workload, scale: Scale, metrics: Metrics, path: str
+) -> list[tuple[str, str]]:
+    selector = groups.selector_of_requests(deployment, workload)
+    return [
+        ("SCALE_SERIES", ",".join(scaling.series(scale.metric))),
+        ("SCALE_TARGET", f"{scale.target:g}"),
+        ("SCALE_COOLDOWN_S", str(scale.cooldown_s)),
+        ("SCALE_MIN", str(workload.at_least)),
+        ("SCALE_MAX", str(workload.at_most)),
+        ("SCALE_NAMESPACE", deployment.namespace),
+        ("SCALE_SELECTOR", ",".join(f"{key}={value}" for key, value in sorted(selector.items()))),
+        ("SCALE_PATH", path),
+        ("METRICS_PORT", str(workload.ports[metrics.port])),
+        ("METRICS_PATH", metrics.path),
+        ("METRICS_SCHEME", "https" if pods.speaks_https(workload, metrics.port) else "http"),
+    ]

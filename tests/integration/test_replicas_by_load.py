@@ -1,0 +1,106 @@
+"""Replicas follow the load that their pods report, up and down, and no request is lost; `up` leaves them alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshctl.lab.load import BODY, Load
+from tests.lab_fixture import RunningLab
+from tests.waiting import wait_until
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "llm-prod"
+MESH = """\
+apiVersion: meshctl/v1
+kind: Mesh
+name: scaled
+pools:
+  web: {role: general, nodes: 1, cpu: {cores: 4}}
+workloads:
+  chat:
+    kind: inference
+    pool: web
+    replicas: REPLICAS
+    image: vllm/vllm-openai:v0.11.0
+    args: [--model, acme/tiny]
+    resources: {cpu: 250m, memory: 256MiB}
+    ports: {http: 8000}
+    health: {path: /health, port: http}
+    metrics: {port: http}
+endpoints:
+  chat: {host: scaled.example.com, workload: chat, port: http, access: public}
+"""
+FIXED = MESH.replace("REPLICAS", "2")
+SCALED = MESH.replace("REPLICAS", "{min: 1, max: 4}\n    scale: {metric: concurrency, target: 2, cooldown: 12s}")
+URL = "http://scaled.example.com:8000/v1/completions"
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture
+def mesh(lab: RunningLab, tmp_path: Path) -> Iterator[RunningLab]:
+    shutil.copy(EXAMPLE / "environments.yaml", tmp_path)
+    (tmp_path / "mesh.yaml").write_text(FIXED)
+    here = lab.at(tmp_path)
+    yield here
+    here.meshctl("destroy", "dc1", "--yes")
+
+
+def chat(here: RunningLab) -> dict[str, Any]:
+    text = here.kubectl("dc1", "get", "deployment", "chat", "-n", "scaled", "-o", "json")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def ready(here: RunningLab) -> tuple[int, int]:
+    """The replicas that there should be, and those that are ready."""
+    found = chat(here)
+    return found["spec"]["replicas"], int(found["status"].get("readyReplicas", 0))
+
+
+def load(here: RunningLab, *, rate: float, answer_s: float) -> Load:
+    body = {**BODY, "lab_seconds": answer_s}
+    return Load(URL, rate=rate, dns_server=here.env["MESHCTL_DNS_SERVER"], body=body).start()
+
+
+def test_replicas_follow_load_up_and_down_without_a_lost_request(mesh: RunningLab) -> None:
+    mesh.meshctl("up", "dc1", "--yes")
+    pods = chat(mesh)["spec"]["template"]
+    (mesh.folder / "mesh.yaml").write_text(SCALED)
+    changes = {change["subject"]: change for change in mesh.json("up", "dc1", "--yes")["changes"]}
+    fields = {each["path"]: (each["old"], each["new"]) for each in changes["workload/chat"]["fields"]}
+    assert fields["replicas"] == (2, "1 to 4")
+    assert chat(mesh)["spec"]["template"] == pods, "what is up is not rolled"
+
+    busy = load(mesh, rate=8, answer_s=1)
+    try:
+        wait_until(lambda: ready(mesh) == (4, 4))
+        assert mesh.json("up", "dc1", "--yes")["changes"] == []
+        assert ready(mesh) == (4, 4), "`up` leaves the number alone"
+    finally:
+        result = busy.stop()
+    assert result.failed == 0, result.errors
+
+    calm = load(mesh, rate=4, answer_s=0.1)
+    try:
+        wait_until(lambda: ready(mesh) == (1, 1))
+        wait_until(
+            lambda: (
+                len(
+                    json.loads(
+                        mesh.kubectl(
+                            "dc1", "get", "pods", "-n", "scaled", "-l", "app.kubernetes.io/name=chat", "-o", "json"
+                        )
+                    )["items"]
+                )
+                == 1
+            )
+        )
+    finally:
+        result = calm.stop()
+    assert result.failed == 0, result.errors
+    assert mesh.json("plan", "dc1")["changes"] == []

@@ -1,0 +1,97 @@
+"""A record that proves a host to two environments stays with the second when the first one goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshctl.deploy import kubeconfig, volumes_of_pods
+from meshctl.deploy.guards import preconditions, shared_proofs
+from meshctl.deploy.runs.teardown import Teardown
+from meshctl.engine.events import Recorder
+from meshctl.model.deployment import Deployment, EndpointCertificate
+from meshctl.model.stack_state import StackState
+from tests.unit import states
+from tests.unit.render.sample import sample
+
+URN = "urn:pulumi:{environment}::m::meshaws:route53:RecordSet::endpoint/chat:proof"
+NAME = "_a.chat.example.com."
+
+
+def state_of(environment: str, name: str = NAME) -> StackState:
+    proof = {
+        "urn": URN.format(environment=environment),
+        "type": "meshaws:route53:RecordSet",
+        "id": f"Z1|{name}|CNAME|",
+        "custom": True,
+        "inputs": {"HostedZoneId": "Z1", "Name": name},
+    }
+    return states.state(proof)
+
+
+def sealed(host: str = "chat.example.com") -> Deployment:
+    made = sample("aws")
+    certificate = EndpointCertificate(zone="example.com")
+    endpoint = made.endpoints[0].model_copy(update={"host": host, "certificate": certificate})
+    return made.model_copy(update={"endpoints": (endpoint,)})
+
+
+def test_a_record_goes_with_its_certificate_unless_another_environment_has_it() -> None:
+    going = shared_proofs.going(state_of("east"), None)
+    assert [each.urn for each in going] == [URN.format(environment="east")]
+    assert shared_proofs.of_others(going, [states.NOTHING]) == frozenset()
+    assert shared_proofs.of_others(going, [state_of("west", "_b.chat.example.com.")]) == frozenset()  # another account
+    assert shared_proofs.of_others(going, [state_of("west")]) == {URN.format(environment="east")}
+
+
+def test_an_up_removes_the_record_of_a_host_that_has_no_certificate_any_more() -> None:
+    assert shared_proofs.going(state_of("east"), sealed()) == ()
+    assert len(shared_proofs.going(state_of("east"), sealed("other.example.com"))) == 1
+    assert len(shared_proofs.going(state_of("east"), sample("aws"))) == 1
+
+
+class Run:
+    """What a destroy asks of a run, and what it was told to leave."""
+
+    def __init__(self, state: StackState) -> None:
+        self._state = state
+        self.left: frozenset[str] = frozenset()
+
+    def state(self) -> StackState:
+        return self._state
+
+    def retain(self, urns: frozenset[str]) -> None:
+        self.left = urns
+
+    def empty_on_delete(self, _urns: frozenset[str]) -> None:
+        pass
+
+    def rewrite(self, _change: Callable[[StackState], StackState | None]) -> None:
+        pass
+
+    def destroy(self, **_: Any) -> Recorder:
+        return Recorder()
+
+
+@pytest.mark.parametrize(("other", "is_left"), [(state_of("west"), True), (states.NOTHING, False)])
+def test_destroy_leaves_what_another_environment_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: StackState, *, is_left: bool
+) -> None:
+    monkeypatch.setattr(preconditions, "check_destroy", lambda *_: None)
+    monkeypatch.setattr(volumes_of_pods, "left_by_destroy", lambda _: ())
+    monkeypatch.setattr(volumes_of_pods, "delete_left", lambda *_: None)
+    monkeypatch.setattr(kubeconfig, "remove_context", lambda *_: None)
+    run = Run(state_of("east"))
+    asked: list[str] = []
+
+    def others(environment: str) -> list[StackState]:
+        asked.append(environment)
+        return [other]
+
+    teardown = Teardown(tmp_path, lambda _: run, lambda _: None, lambda _: None, others)  # type: ignore[arg-type, return-value]
+    teardown.destroy("east")
+    assert asked == ["east"]
+    assert run.left == ({URN.format(environment="east")} if is_left else frozenset())

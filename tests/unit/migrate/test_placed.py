@@ -1,0 +1,60 @@
+"""What a platform decides when an environment comes up (zones, the cluster's maker) is no change by somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from meshctl.errors import MigrationError
+from meshctl.migrate.gateway import UpResult
+from meshctl.model.deployment import Deployment
+from meshctl.model.questions import Findings
+from tests.unit.migrate.fake_gateway import FakeGateway
+from tests.unit.migrate.test_migration import OPTIONS, assert_at, migrations_of, moved
+
+MAKER = "arn:aws:iam::123456789012:user/alice"
+
+
+class Placing(FakeGateway):
+    """Its platform puts the pool into another zone than the files name, and lets the maker of the cluster in."""
+
+    findings = Findings({"train": ("us-east-1c",)}, maker=MAKER)
+
+    def up(self, deployment: Deployment, say: Callable[[str], None]) -> UpResult:
+        result = super().up(deployment, say)
+        self.deployments[deployment.environment] = self.findings.placed(deployment)
+        return result
+
+
+def test_a_migration_goes_on_in_what_the_platform_decided() -> None:
+    gateway = Placing().begin()
+    migrations = moved(gateway)
+    assert migrations.history()[1].state == "waiting"
+    assert_at(gateway, "west", "east")
+    deployed = gateway.deployments["west"]
+    assert deployed is not None
+    assert (deployed.cluster.maker, deployed.pools[0].zones) == (MAKER, ("us-east-1c",))
+
+
+def test_it_goes_back_to_what_the_platform_decided() -> None:
+    gateway = Placing().begin()
+    migrations = moved(gateway)
+    migrations.rollback()
+    assert_at(gateway, "east", "west")
+
+
+def test_what_somebody_else_has_changed_is_still_seen() -> None:
+    class Changing(Placing):
+        findings = Findings(maker=MAKER)
+
+        def up(self, deployment: Deployment, say: Callable[[str], None]) -> UpResult:
+            result = super().up(deployment, say)
+            deployed = self.deployments[deployment.environment]
+            assert deployed is not None
+            self.deployments[deployment.environment] = deployed.model_copy(update={"labels": {"team": "other"}})
+            return result
+
+    migrations = migrations_of(Changing().begin())
+    with pytest.raises(MigrationError, match="is not what was brought up"):
+        migrations.start(migrations.plan("east", "west", OPTIONS))

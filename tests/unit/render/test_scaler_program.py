@@ -1,0 +1,166 @@
+"""The program that moves replicas with the load of their pods (templates/scaler/scaler.py), without a cluster."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from meshctl.render.templates import FOLDER
+
+VLLM = """# HELP vllm:num_requests_waiting Number of requests waiting to be processed.
+# TYPE vllm:num_requests_waiting gauge
+vllm:num_requests_waiting{engine="0",model_name="a b"} 7.0
+vllm:num_requests_waiting{engine="1",model_name="a b"} 5.0
+# TYPE vllm:request_success_total counter
+vllm:request_success_total{finished_reason="stop"} 40.0
+"""
+SETTINGS = {
+    "SCALE_SERIES": "vllm:num_requests_waiting,tgi_queue_size",
+    "SCALE_TARGET": "5",
+    "SCALE_COOLDOWN_S": "60",
+    "SCALE_MIN": "1",
+    "SCALE_MAX": "6",
+    "SCALE_NAMESPACE": "m",
+    "SCALE_SELECTOR": "app.kubernetes.io/name=chat",
+    "SCALE_PATH": "/apis/apps/v1/namespaces/m/deployments/chat/scale",
+    "METRICS_PORT": "8000",
+    "METRICS_PATH": "/metrics",
+    "METRICS_SCHEME": "http",
+}
+
+
+@pytest.fixture(scope="module")
+def scaler() -> Iterator[Any]:
+    with loaded_program() as module:
+        yield module
+
+
+@contextmanager
+def loaded_program() -> Iterator[Any]:
+    spec = importlib.util.spec_from_file_location("mesh_scaler", FOLDER / "scaler" / "scaler.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["mesh_scaler"] = module
+    spec.loader.exec_module(module)
+    try:
+        yield module
+    finally:
+        del sys.modules["mesh_scaler"]
+
+
+def test_all_samples_of_the_first_known_metric_are_one_load(scaler: Any) -> None:
+    assert scaler.reading_of(VLLM, ("vllm:num_requests_waiting",)) == scaler.Reading(12.0, is_counter=False)
+    assert scaler.reading_of(VLLM, ("tgi_queue_size", "vllm:request_success_total")) == scaler.Reading(40.0, True)
+    assert scaler.reading_of(VLLM, ("num_requests_waiting",)) is None
+    assert scaler.reading_of("tgi_queue_size NaN\n", ("tgi_queue_size",)) == scaler.Reading(0.0, is_counter=False)
+    open_metrics = "# TYPE http_requests counter\nhttp_requests_total 3\n"
+    assert scaler.reading_of(open_metrics, ("http_requests_total",)).is_counter
+
+
+def test_a_counter_is_how_fast_it_grows_and_begins_again_with_its_pod(scaler: Any) -> None:
+    loads = scaler.Loads()
+
+    def at(now_s: float, **values: float) -> list[float | None]:
+        readings = {uid: scaler.Reading(value, is_counter=True) for uid, value in values.items()}
+        found: list[float | None] = loads.of(readings, now_s)
+        return found
+
+    assert at(0, a=100) == [None]
+    assert at(10, a=150, b=7) == [5.0, None]
+    assert at(20, a=20, b=27) == [2.0, 2.0]
+    assert loads.of({"a": None}, 30) == [None]
+
+
+@pytest.mark.parametrize(
+    ("loads", "current", "enough"),
+    [
+        ([0, 0], 2, 0),
+        ([12], 1, 3),
+        ([5, 5.4], 2, 2),  # within 10% of the target
+        ([10], 2, 2),  # a pod that is starting has no load yet
+        ([4, None], 2, 2),  # whoever is silent may be busy
+        ([0, None, None], 4, 2),
+        ([30, None], 2, 6),
+        ([None, None], 2, None),
+        ([], 2, None),
+    ],
+)
+def test_the_load_says_how_many_are_enough(
+    scaler: Any, loads: list[float | None], current: int, enough: int | None
+) -> None:
+    assert scaler.enough_for(loads, current, 5.0) == enough
+
+
+def test_up_at_once_and_down_after_the_cooldown(scaler: Any) -> None:
+    cooldown = scaler.Cooldown(60, started_s=0)
+    assert cooldown.wanted(3, 1, 0) == 3
+    assert cooldown.wanted(40, 3, 10) == 7, "by four, or to the double"
+    assert cooldown.wanted(40, 7, 20) == 14
+    assert cooldown.wanted(1, 14, 30) == 14
+    assert cooldown.wanted(2, 14, 75) == 14, "40 were enough less than a cooldown ago"
+    assert cooldown.wanted(1, 14, 89) == 2
+    fresh = scaler.Cooldown(60, started_s=100)
+    assert fresh.wanted(1, 5, 130) == 5, "what was enough before it started, it does not know"
+    assert fresh.wanted(1, 5, 160) == 1
+
+
+class FakeApi:
+    def __init__(self, replicas: int, addresses: tuple[str, ...]) -> None:
+        self.replicas, self.addresses = replicas, addresses
+        self.changes: list[Any] = []
+
+    def ask(self, path: str, body: Any = None) -> Any:
+        if body is not None:
+            self.changes.append((path, body))
+            self.replicas = body["spec"]["replicas"]
+            return {}
+        if "/pods?" in path:
+            ready = [{"type": "Ready", "status": "True"}]
+            pods = [
+                {"metadata": {"uid": address}, "status": {"podIP": address, "conditions": ready}}
+                for address in self.addresses
+            ]
+            going = {
+                "metadata": {"uid": "x", "deletionTimestamp": "now"},
+                "status": {"podIP": "x", "conditions": ready},
+            }
+            starting = {"metadata": {"uid": "y"}, "status": {"podIP": "y", "conditions": []}}
+            return {"items": [*pods, going, starting]}
+        return {"metadata": {"resourceVersion": "7"}, "spec": {"replicas": self.replicas}}
+
+
+def test_a_look_changes_the_scale_of_the_workload_within_its_bounds(
+    scaler: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queues = {"a": 30.0, "b": 9.0}
+    monkeypatch.setattr(scaler, "read_metrics", lambda _settings, address: scaler.Reading(queues[address], False))
+    api, now_s = FakeApi(2, ("a", "b")), [0.0]
+    looking = scaler.Scaler(scaler.read_settings(SETTINGS), api, lambda: now_s[0])
+    assert looking.look() == "2 -> 6 replicas: load 39 on 2 pods, target 5 each"
+    path = "/apis/apps/v1/namespaces/m/deployments/chat/scale?fieldManager=meshctl-scaler"
+    assert api.changes == [(path, {"metadata": {"resourceVersion": "7"}, "spec": {"replicas": 6}})]
+    queues.update(a=0.0, b=0.0)
+    now_s[0] = 50
+    assert looking.look() == ""
+    now_s[0] = 111
+    assert looking.look() == "6 -> 1 replicas: load 0 on 2 pods, target 5 each"
+
+
+def test_what_is_stopped_stays_stopped(scaler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scaler, "read_metrics", lambda *_: scaler.Reading(99.0, False))
+    api = FakeApi(0, ())
+    assert scaler.Scaler(scaler.read_settings(SETTINGS), api).look() == ""
+    assert api.changes == []
+
+
+def test_pods_without_the_metric_are_said_and_change_nothing(scaler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scaler, "read_metrics", lambda *_: None)
+    api = FakeApi(2, ("a", "b"))
+    assert scaler.Scaler(scaler.read_settings(SETTINGS), api).look() == "none of 2 pods has vllm:num_requests_waiting"
+    assert api.changes == []
