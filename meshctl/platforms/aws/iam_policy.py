@@ -180,9 +180,9 @@ def _roles(deployment: Deployment, scope: PolicyScope, actions: frozenset[str]) 
     of_providers = frozenset(action for action in actions if "OpenIDConnectProvider" in action)
     managed = {"ArnLike": {"iam:PolicyARN": arns.managed_policy(deployment, "*")}}
     yield Statement("Roles", actions - attaching - of_providers, roles)
-    yield Statement("Attach", attaching, roles, managed)
+    yield Statement("Add", attaching, roles, managed)
     passed = {"StringEquals": {"iam:PassedToService": list(_PASSED_TO)}}
-    yield Statement("PassRoles", ("iam:PassRole",), roles, passed)
+    yield Statement("Pass", ("iam:PassRole",), roles, passed)
     yield Statement("Oidc", of_providers, (global_arn(f"oidc-provider/oidc.eks.{deployment.region}.*"),))
     linked = {"StringEquals": {"iam:AWSServiceName": list(_linked_services(deployment))}}
     yield Statement("Link", ("iam:CreateServiceLinkedRole",), (global_arn("role/aws-service-role/*"),), linked)
