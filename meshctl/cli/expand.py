@@ -69,11 +69,12 @@ def contract(
             raise UsageError(
                 "no workload of this mesh is expanded", hint="`meshctl expand SRC DST --workload NAME --share 40%`"
             )
-        plan, workload = present.history.plan, present.history.plan.target.workloads[0].name
+        plan, share = present.history.plan, present.history.share
+        workload = share.workload if share is not None else ""
         source, target = plan.source.environment, plan.target.environment
         destroy = not (keep_target or target_lost)
         if context.must_confirm:
-            end = f", then destroy {target}" if destroy else ""
+            end = f", then destroy {target}" if destroy and present.history.target_is_ours else ""
             context.confirm(f"lead all requests of {workload} to {source}{end}?")
         migrations.rollback(present.migration, destroy_target=destroy, target_lost=target_lost)
         shown = migrations.status(present.migration)

@@ -188,7 +188,7 @@ class Migrations:
             refuse_rollback(journal.migration, history, options)
             if target_lost and not history.target_lost:
                 refuse_unless_lost(self.gateway, self.data, history.plan, "target")
-            lost = self._lost(history, "target", keep_data=True) if destroy_target else ()
+            lost = self.losses_by_rollback(history) if destroy_target else ()
             not_agreed_losses = not_agreed(lost, options["agreed_losses"])
             if not_agreed_losses:
                 raise refused_by_migration_destroy(history.plan.target.environment, not_agreed_losses, DESTROYING)
@@ -240,7 +240,7 @@ class Migrations:
 
     def losses_by_rollback(self, history: History) -> Sequence[Loss]:
         """The data that a `rollback` with `destroy_target` deletes: the target's volumes and file systems."""
-        return self._lost(history, "target", keep_data=True)
+        return self._lost(history, "target", keep_data=True) if history.target_is_ours else ()
 
     def _lost(self, history: History, side: Literal["source", "target"], *, keep_data: bool) -> Sequence[Loss]:
         """Empty if the side does not answer: the step that destroys the side checks again, and stops then."""

@@ -118,6 +118,12 @@ class History:
         record = self.done.get(step)
         return dict.fromkeys(record.data.get("finished", ()), other.environment) if record is not None else {}
 
+    @property
+    def target_is_ours(self) -> bool:
+        """Whether the migration has begun to bring up its target. Before, what runs there is not its own: nothing is
+        taken away by a rollback."""
+        return self.began("provision/target")
+
     def began(self, *steps: str) -> bool:
         return any(step in self.intents or step in self.done for step in steps)
 

@@ -117,7 +117,7 @@ def contraction(history: History) -> tuple[Step, ...]:
         steps += [Step("rollback/split", "unsplit", "remove the weighted records", endpoints=endpoints)]
     if history.target_lost:
         return tuple(steps)
-    if history.options.get("destroy_target"):
+    if history.options.get("destroy_target") and history.target_is_ours:
         return (
             *steps,
             Step("rollback/destroy", "destroy", "destroy the target, keep its object storage", side="target"),
@@ -223,7 +223,7 @@ def rollback(history: History) -> tuple[Step, ...]:
         steps += _names_steps("rollback", "source", endpoints)
     if history.target_lost:
         return tuple(steps)
-    if history.options.get("destroy_target"):
+    if history.options.get("destroy_target") and history.target_is_ours:
         steps += [Step("rollback/destroy", "destroy", "destroy the target, keep its object storage", side="target")]
     elif began("quiesce/warm", "start/target"):
         steps += [

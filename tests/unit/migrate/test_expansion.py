@@ -258,3 +258,17 @@ def test_the_records_of_another_share_are_not_taken_for_the_wanted_ones() -> Non
     gateway.weighted["chat"] = replace(split, sides=tuple(replace(side, weight=1) for side in split.sides))
     migrations.share_again(migrations.ids()[0], 102)
     assert_expanded(gateway, 102)
+
+
+def test_what_ran_at_the_target_before_is_not_destroyed() -> None:
+    """Refused by its preflight, an expansion has made nothing at the target: there is nothing to take away."""
+    gateway = FakeGateway().begin()
+    migrations = migrations_of(gateway)
+    plan = migrations.plan_expansion("east", "west", CHAT, OPTIONS)
+    own = gateway.declared["west"].paused(frozenset({"pretrain"}))  # the trainer runs in one place alone
+    gateway.deployments["west"] = own
+    with pytest.raises(MigrationError, match="west already runs chat"):
+        migrations.start(plan)
+    assert migrations.rollback(destroy_target=True).state == "rolled-back"
+    assert gateway.deployments["west"] == own
+    assert gateway.destroyed_by == []
