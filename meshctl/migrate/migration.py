@@ -55,7 +55,7 @@ from meshctl.migrate.refusals import (
     refuse_unless_waiting,
 )
 from meshctl.migrate.steps.environment import DESTROYING, FINISHING
-from meshctl.migrate.steps.lost import refuse_unless_lost
+from meshctl.migrate.steps.lost import refuse_sides, refuse_unless_lost
 from meshctl.migrate.steps.runner import Runner
 from meshctl.objects.listing import NoBucketError
 from meshctl.objects.progress import Stop
@@ -186,8 +186,7 @@ class Migrations:
             journal = self._journal(migration, str(lease.owner))
             history = self._open(journal)
             refuse_rollback(journal.migration, history, options)
-            if target_lost and not history.target_lost:
-                refuse_unless_lost(self.gateway, self.data, history.plan, "target")
+            refuse_sides(self.gateway, self.data, history, target_lost=target_lost)
             lost = self.losses_by_rollback(history) if destroy_target else ()
             not_agreed_losses = not_agreed(lost, options["agreed_losses"])
             if not_agreed_losses:

@@ -272,3 +272,34 @@ def test_what_ran_at_the_target_before_is_not_destroyed() -> None:
     assert migrations.rollback(destroy_target=True).state == "rolled-back"
     assert gateway.deployments["west"] == own
     assert gateway.destroyed_by == []
+
+
+@pytest.mark.parametrize("what", ["paused", "silent"])
+def test_nobody_is_led_to_a_source_that_does_not_serve(what: str) -> None:
+    """Nothing is changed then, so that the source can still be brought up again."""
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    gateway.check = lambda: None  # type: ignore[method-assign]
+    if what == "silent":
+        gateway.silent.add("east")
+    else:
+        gateway.deployments["east"] = gateway.declared["east"].paused(frozenset({"chat"}))
+    with pytest.raises(MigrationError, match="east") as caught:
+        migrations.rollback(destroy_target=True)
+    assert "nothing was changed" in caught.value.why
+    assert weights(gateway) == {"east": 153, "west": 102}
+    guard.refuse(*migrations.status(), "east", "up")
+    gateway.silent.clear()
+    gateway.deployments["east"] = gateway.declared["east"]
+    migrations.rollback(destroy_target=True)
+    assert_contracted(gateway)
+
+
+def test_a_target_that_is_gone_leaves_no_choice_but_the_source() -> None:
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    gateway.lose("west")
+    gateway.silent.add("east")
+    with pytest.raises(MigrationError):
+        migrations.rollback(target_lost=True)
+    assert weights(gateway) == {"east": 255, "west": 0}
