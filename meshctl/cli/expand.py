@@ -33,7 +33,11 @@ def expand(
     options = Options(observe_s=observe, replace_target_data=replace_target_data)
     with opened_migrations(context, source, target, break_lock=break_lock) as migrations:
         present = migrations.expansion_of(source, target, workload)
-        if present is not None and not dry_run:
+        if present is not None and dry_run:
+            document = views.round_document(present.history, wanted.weight)
+            show_document(context, document, views.round_text(present.history, wanted.weight))
+            return
+        if present is not None:
             if context.must_confirm:
                 context.confirm(f"lead {wanted.text} of {workload} to {target}?")
             migrations.share_again(present.migration, wanted.weight)

@@ -52,6 +52,7 @@ from meshctl.migrate.refusals import (
     refuse_if_closed,
     refuse_rollback,
     refuse_unasked_answer,
+    refuse_unless_expanded,
     refuse_unless_waiting,
 )
 from meshctl.migrate.steps.environment import DESTROYING, FINISHING
@@ -97,7 +98,8 @@ class Migrations:
     def expansion_of(self, source: str, target: str, workload: str) -> MigrationStatus | None:
         """The expansion of this workload into this environment; None if nothing is expanded.
 
-        Raises: UsageError if something else is: there is one expansion at a time."""
+        Raises: UsageError if something else is: there is one expansion at a time. MigrationError if it is not in
+        force."""
         status = self.expansion()
         if status is None:
             return None
@@ -109,6 +111,7 @@ class Migrations:
                 why="a mesh has one expansion at a time",
                 hint="`meshctl contract` ends it",
             )
+        refuse_unless_expanded(status.migration, status.history)
         return status
 
     def share_again(self, migration: str, weight: int) -> History:
@@ -116,11 +119,7 @@ class Migrations:
         with self._locked() as lease:
             journal = self._journal(migration, str(lease.owner))
             history = self._open(journal)
-            if history.state != "waiting":
-                raise MigrationError(
-                    f"expansion {migration} is not in force yet: {state_text(history, Activity())}",
-                    hint=next_text(migration, history, Activity()),
-                )
+            refuse_unless_expanded(journal.migration, history)
             journal.add("migration", "direction", self.gateway.now(), {"to": "forward", "weight": weight})
             return self._run(journal)
 

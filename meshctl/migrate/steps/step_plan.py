@@ -94,6 +94,11 @@ def first_expansion(plan: MigrationPlan) -> tuple[Step, ...]:
     )
 
 
+def next_round(history: History) -> tuple[Step, ...]:
+    """What the command does when it is given again."""
+    return tuple(_round(history.plan, history.rounds + 1))
+
+
 def _round(plan: MigrationPlan, number: int) -> list[Step]:
     endpoints = tuple(each.name for each in plan.endpoints)
     phase = f"round{number}"

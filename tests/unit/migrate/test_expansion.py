@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
+from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from obstore.store import MemoryStore
 
+from meshctl.cli import expand as commands
+from meshctl.cli.context import Context
 from meshctl.errors import InfeasibleError, LockedError, MigrationError, UsageError
 from meshctl.migrate.gateway import EndpointTarget
 from meshctl.migrate.journal import guard
@@ -303,3 +309,49 @@ def test_a_target_that_is_gone_leaves_no_choice_but_the_source() -> None:
     with pytest.raises(MigrationError):
         migrations.rollback(target_lost=True)
     assert weights(gateway) == {"east": 255, "west": 0}
+
+
+@contextlib.contextmanager
+def opened(migrations: Migrations) -> Iterator[Migrations]:
+    yield migrations
+
+
+def run(command: Any, migrations: Migrations, patch: pytest.MonkeyPatch, *arguments: Any, **options: Any) -> None:
+    patch.setattr(commands, "opened_migrations", lambda *_, **__: opened(migrations))
+    command(SimpleNamespace(obj=Context(yes=True, output=options.pop("output", "human"))), *arguments, **options)
+
+
+def test_a_dry_run_of_another_share_shows_what_it_would_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    asked = ("east", "west", "chat", "60%")
+    run(commands.expand, migrations, monkeypatch, *asked, dry_run=True)
+    text = capsys.readouterr().out
+    assert "west: 60.0% (153 of 255), now 40.0% (102 of 255)" in text
+    assert "copy what is new in weights" in text
+    assert "bring up the target" not in text
+    run(commands.expand, migrations, monkeypatch, *asked, dry_run=True, output="json")
+    document = json.loads(capsys.readouterr().out)
+    assert document["weights"] == {"east": 102, "west": 153}
+    assert [step["step"] for step in document["steps"]] == ["round1/seed.weights", "round1/records"]
+    assert_expanded(gateway, 102)
+    run(commands.expand, migrations, monkeypatch, *asked)
+    assert_expanded(gateway, 153)
+
+
+def test_what_is_not_in_force_takes_no_other_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = FakeGateway().begin()
+    gateway.healthy = False
+    migrations = migrations_of(gateway)
+    with pytest.raises(MigrationError):
+        expanded_by(migrations)
+    for dry_run in (True, False):
+        with pytest.raises(MigrationError, match="is not in force: stopped") as caught:
+            run(commands.expand, migrations, monkeypatch, "east", "west", "chat", "60%", dry_run=dry_run)
+        assert "migrations resume" in caught.value.hint
+
+
+def expanded_by(migrations: Migrations) -> None:
+    migrations.start(migrations.plan_expansion("east", "west", CHAT, OPTIONS))
