@@ -355,3 +355,17 @@ def test_what_is_not_in_force_takes_no_other_share(monkeypatch: pytest.MonkeyPat
 
 def expanded_by(migrations: Migrations) -> None:
     migrations.start(migrations.plan_expansion("east", "west", CHAT, OPTIONS))
+
+
+def test_a_source_can_not_be_given_up() -> None:
+    """There would be no way out: an expansion ends at its source alone."""
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    gateway.check = lambda: None  # type: ignore[method-assign]
+    gateway.silent |= {"east", "east-weights"}
+    with pytest.raises(MigrationError, match="an expansion can't go on without its source") as caught:
+        migrations.resume(source_lost=True)
+    assert "meshctl up east" in caught.value.hint
+    gateway.silent.clear()
+    migrations.rollback(destroy_target=True)
+    assert_contracted(gateway)
