@@ -394,3 +394,38 @@ def test_a_migration_is_refused_with_its_lock_held(monkeypatch: pytest.MonkeyPat
     with pytest.raises(LockedError, match="nodes of dc1 are shifted"):
         migrations.start(plan)
     assert migrations.ids() == []
+
+
+def test_nodes_that_went_elsewhere_while_a_person_was_asked_are_not_shifted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The undo would put back what the other shift has made of them."""
+    world = world_of(monkeypatch, deployment=declared(gang=2), replicas={"chat": 4})
+    before = kept(world)
+    shifts = world.shifts()
+    plan = shifts.plan(ONE)
+    started(world)
+    with pytest.raises(LockedError, match="train-2 no longer belongs to pool train") as caught:
+        shifts.start(plan)
+    assert "run the command again" in caught.value.hint
+    assert len(shifts.open()) == 1
+    shifts.undo()
+    assert kept(world) == before
+
+
+def test_a_gang_that_started_again_elsewhere_is_left_alone_by_a_resume(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The label of one node was set back: only what runs there has to leave."""
+    gang = declared(gang=2)
+    queued = gang.workload("pretrain").model_copy(update={"queue": "gpus"})
+    deployment = gang.model_copy(update={"workloads": (gang.workload("chat"), queued)})
+    world = world_of(monkeypatch, deployment=deployment, replicas={"chat": 5})
+    plan = world.shifts().plan(Request("train", "serve", 3))
+    assert plan.restarting == ("pretrain",)
+    world.shifts().start(plan)
+    world.events.clear()
+    lost = next(name for name in plan.nodes if name in world.placed("chat"))
+    for name in [name for name, pod in world.pods.items() if pod["spec"].get("nodeName") == lost]:
+        del world.pods[name]
+    world.nodes[lost]["spec"]["unschedulable"] = True  # it is being replaced: nothing runs there yet
+    world.nodes[lost]["metadata"]["labels"][POOL_LABEL] = "train"
+    assert world.shifts().resume().state == "in-force"
+    assert [each for each in world.events if "evict" in each] == []
+    assert pools(world)[lost] == "serve"
