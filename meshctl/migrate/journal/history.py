@@ -64,6 +64,11 @@ class History:
         return sum(1 for record in self.records if record.kind == "direction" and "weight" in record.data)
 
     @property
+    def round_is_open(self) -> bool:
+        """Whether the share was chosen anew and is not written yet."""
+        return self.state == "waiting" and self.rounds > 0 and f"round{self.rounds}/records" not in self.done
+
+    @property
     def source_lost(self) -> bool:
         return bool(self.options.get("source_lost"))
 

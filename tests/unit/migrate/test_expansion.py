@@ -20,7 +20,7 @@ from meshctl.migrate.journal import guard
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.expansion import check_of
 from meshctl.migrate.planning.inputs import Options, Share, share_text, weight_of
-from meshctl.migrate.views import detail_text, run_text
+from meshctl.migrate.views import detail_document, detail_text, run_text
 from meshctl.migrate.views.expansion import expansion_document, expansion_text
 from meshctl.model.deployment import Health, Mount
 from meshctl.model.dns_splits import HealthCheck, Side
@@ -369,3 +369,21 @@ def test_a_source_can_not_be_given_up() -> None:
     gateway.silent.clear()
     migrations.rollback(destroy_target=True)
     assert_contracted(gateway)
+
+
+def test_a_round_that_stopped_is_not_said_to_be_in_force_and_goes_on() -> None:
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    gateway.silent.add("west")
+    with pytest.raises(MigrationError) as caught:
+        migrations.share_again(migrations.ids()[0], 204)
+    assert "migrations resume" in caught.value.hint
+    assert weights(gateway) == {"east": 153, "west": 102}
+    text = run_text(*migrations.status())
+    assert "the change to 80.0% (204 of 255) of chat has stopped" in text
+    expansion = {"workload": "chat", "weights": {"east": 51, "west": 204}, "written": False}
+    assert detail_document(*migrations.status())["expansion"] == expansion
+    gateway.silent.clear()
+    migrations.resume()
+    assert_expanded(gateway, 204)
+    assert "expanded, 80.0% (204 of 255) of chat" in run_text(*migrations.status())
