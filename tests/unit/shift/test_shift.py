@@ -429,3 +429,24 @@ def test_a_gang_that_started_again_elsewhere_is_left_alone_by_a_resume(monkeypat
     assert world.shifts().resume().state == "in-force"
     assert [each for each in world.events if "evict" in each] == []
     assert pools(world)[lost] == "serve"
+
+
+def test_the_plan_says_which_pods_of_a_service_have_no_room_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service has less capacity until the undo: a person has to know that before."""
+    made = declared(gang=2)
+    chat = made.workload("chat").model_copy(update={"accelerators": 8})
+    made = made.model_copy(update={"workloads": (chat, made.workload("pretrain"))})
+    world = world_of(monkeypatch, deployment=made, budgets={"chat": 1})
+    plan = world.shifts().plan(Request("serve", "train", 1))
+    assert "demo/chat: 1 pod evicted, 1 of them without room on the other nodes of serve" in plan_text(plan)
+    (disturbed,) = plan_document(plan)["disturbs"]
+    assert (disturbed["pods"], disturbed["without_room"]) == (1, 1)
+    world = world_of(monkeypatch, deployment=made, replicas={"chat": 1})
+    world.nodes["serve-1"]["spec"]["unschedulable"] = True
+    world.add_node("serve-2", made.node_labels("serve"))
+    world.nodes["serve-2"]["metadata"]["labels"]["nvidia.com/gpu.clique"] = "x"
+    plan = world.shifts().plan(Request("serve", "train", 2))
+    assert plan.disturbed[0].without_room == 1  # the cordoned node takes nothing
+    del world.nodes["serve-1"]["spec"]["unschedulable"]
+    plan = world.shifts().plan(Request("serve", "train", 2))
+    assert plan.disturbed == ()
