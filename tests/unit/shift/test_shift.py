@@ -450,3 +450,19 @@ def test_the_plan_says_which_pods_of_a_service_have_no_room_left(monkeypatch: py
     del world.nodes["serve-1"]["spec"]["unschedulable"]
     plan = world.shifts().plan(Request("serve", "train", 2))
     assert plan.disturbed == ()
+
+
+@pytest.mark.parametrize("what", ["paused", "removed"])
+def test_a_gang_that_the_mesh_no_longer_runs_is_not_started_by_the_undo(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While its nodes were away an `up` has paused it, and left `suspend` as the shift had set it."""
+    world = world_of(monkeypatch, replicas={"chat": 3})
+    started(world)
+    assert world.jobs["pretrain"]["spec"]["suspend"] is True
+    paused = world.deployment.paused(frozenset({"pretrain"}))
+    removed = world.deployment.model_copy(update={"workloads": (world.deployment.workload("chat"),)})
+    world.deployment = paused if what == "paused" else removed
+    assert world.shifts().undo().state == "undone"
+    assert world.jobs["pretrain"]["spec"]["suspend"] is True
+    assert not any("goes on from its last checkpoint" in text for text in world.messages)
