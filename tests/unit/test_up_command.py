@@ -21,7 +21,7 @@ from meshctl.engine.state_store import open_state_store
 from meshctl.errors import JobsFailedError, LockedError, ProtectedDataError
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.inputs import Options, Share
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import Deployment, Health
 from meshctl.model.stack_state import StackState
 from meshctl.project import Project
 from tests.unit.migrate.fake_gateway import FakeGateway, deployment
@@ -226,7 +226,7 @@ def test_a_job_that_waits_is_up_and_json_says_what_it_waits_for(
     assert json.loads(capsys.readouterr().out)["waiting"] == {"fit": "waits for prep"}
 
 
-@pytest.mark.parametrize("what", ["as it is", "paused", "without the name"])
+@pytest.mark.parametrize("what", ["as it is", "paused", "without the name", "asked at another path"])
 def test_the_source_of_an_expansion_goes_on_serving_the_shared_name(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,7 +236,10 @@ def test_the_source_of_an_expansion_goes_on_serving_the_shared_name(
     share = Share(workload="chat", weight=102)
     migrations.start(migrations.plan_expansion("east", "west", share, Options(observe_s=6)))
     whole = deployment("east")
+    others = tuple(each for each in whole.workloads if each.name != "chat")
+    chat = whole.workload("chat").model_copy(update={"health": Health(port="http", path="/ready")})
     wanted = {
+        "asked at another path": whole.model_copy(update={"workloads": (chat, *others)}),
         "as it is": whole,
         "paused": whole.paused(frozenset({"chat"})),
         "without the name": whole.model_copy(update={"endpoints": ()}),
@@ -248,7 +251,7 @@ def test_the_source_of_an_expansion_goes_on_serving_the_shared_name(
         run(commands.up, session, monkeypatch, Context(yes=True), plan=None)
         assert session.made == ["up"]
         return
-    with pytest.raises(LockedError, match=r"this `up` would end what serves chat\.example\.com in east") as refused:
+    with pytest.raises(LockedError, match=r"this `up` would change what serves chat\.example\.com in east") as refused:
         run(commands.up, session, monkeypatch, Context(yes=True), plan=None)
     assert "meshctl contract" in refused.value.hint
     assert session.made == []
