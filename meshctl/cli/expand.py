@@ -33,7 +33,11 @@ def expand(
     options = Options(observe_s=observe, replace_target_data=replace_target_data)
     with opened_migrations(context, source, target, break_lock=break_lock) as migrations:
         present = migrations.expansion_of(source, target, workload)
-        if present is not None and not dry_run:
+        if present is not None and dry_run:
+            document = views.round_document(present.history, wanted.weight)
+            show_document(context, document, views.round_text(present.history, wanted.weight))
+            return
+        if present is not None:
             if context.must_confirm:
                 context.confirm(f"lead {wanted.text} of {workload} to {target}?")
             migrations.share_again(present.migration, wanted.weight)
@@ -69,11 +73,12 @@ def contract(
             raise UsageError(
                 "no workload of this mesh is expanded", hint="`meshctl expand SRC DST --workload NAME --share 40%`"
             )
-        plan, workload = present.history.plan, present.history.plan.target.workloads[0].name
+        plan, share = present.history.plan, present.history.share
+        workload = share.workload if share is not None else ""
         source, target = plan.source.environment, plan.target.environment
         destroy = not (keep_target or target_lost)
         if context.must_confirm:
-            end = f", then destroy {target}" if destroy else ""
+            end = f", then destroy {target}" if destroy and present.history.target_is_ours else ""
             context.confirm(f"lead all requests of {workload} to {source}{end}?")
         migrations.rollback(present.migration, destroy_target=destroy, target_lost=target_lost)
         shown = migrations.status(present.migration)

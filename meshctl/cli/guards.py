@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from meshctl.model.deployment import Deployment
     from meshctl.project import Project
 
 Command = Literal["up", "destroy", "restart"]
@@ -20,6 +21,15 @@ def refuse_if_busy(project: Project, environment: str, command: Command) -> None
 
     guard.refuse_if_migrating(project, environment, command)
     in_force.refuse_while_under_way(in_force.open_shifts_of(project, environment), command)
+
+
+def refuse_up(project: Project, deployment: Deployment) -> None:
+    """As `refuse_if_busy`, once it is known what the `up` makes. Raises: LockedError also where it would end what
+    serves a name that the environment shares."""
+    from meshctl.migrate.journal import guard
+
+    refuse_if_busy(project, deployment.environment, "up")
+    guard.refuse_without_shared(project, deployment)
 
 
 def refuse_restart_without_nodes(project: Project, environment: str, workload: str) -> None:

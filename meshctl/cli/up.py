@@ -96,7 +96,7 @@ def up(
 ) -> None:
     """Bring an environment up, or up to date. Data is deleted only if you allow it and confirm the name."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
-    from meshctl.cli.guards import refuse_if_busy
+    from meshctl.cli.guards import refuse_if_busy, refuse_up
     from meshctl.cli.opened import opened
     from meshctl.cli.shift import return_due_of
     from meshctl.deploy.capacity_wait import until_there_is_capacity
@@ -121,11 +121,13 @@ def up(
         if object_storage_only:
             _up_object_storage(context, mesh, deployment)
             return
+        refuse_up(mesh, deployment)
+        mesh.session.check = partial(refuse_up, mesh, deployment)
         preview = None
         if plan is not None or context.must_confirm or allow_data_loss:
             preview = mesh.session.plan(deployment)
             _agree(context, preview, plan, refused=None if allow_data_loss else refused_by_up, confirm=confirm)
-        refuse_if_busy(mesh, environment, "up")  # a migration may have begun while the question was open
+        refuse_up(mesh, deployment)  # a migration may have begun while the question was open
         previews = iter([preview])  # of the first try alone: a later one has to look again at what it would lose
         result = until_there_is_capacity(
             lambda: _bring_up(

@@ -3,21 +3,22 @@
 Called by `session` and `endpoint_records`. A record belongs to the environment that it points at. `up` writes records
 that belong to nobody or to its own environment, and removes its own ones that the mesh no longer has. It never touches
 those of another environment: only the cutover of a migration moves a record. A record that leads to the weighted
-records of an expansion belongs to both environments together (`DnsRecord.environments`), so no `up` touches it either.
+records of an expansion belongs to both environments together (`DnsRecord.environments`), so no `up` touches it either;
+the weighted record of an environment follows its load balancer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic import TypeAdapter
 
 from meshctl.changes import Change, FieldChange, ResourceChange
 from meshctl.changes.steps import Action
 from meshctl.model.deployment import Deployment, Endpoint
-from meshctl.model.dns_splits import SHARED_BY, Split, split_name
+from meshctl.model.dns_splits import SHARED_BY, Side, Split, split_name
 from meshctl.model.environment import Dns
 from meshctl.model.environment_references import NAMES_STACK
 from meshctl.model.persisted import Format
@@ -43,11 +44,11 @@ def records_in_state(state: StackState) -> dict[str, DnsRecord]:
     listed = [*(outputs.get("endpoints") or {}).items(), *(outputs.get("before") or {}).items()]
     candidates = [(endpoint, DNS_RECORD.read(value, state.outputs.stamp, _PLACE)) for endpoint, value in listed]
     by_endpoint: dict[str, DnsRecord] = {}
-    weights = _weights(state)
+    weighted = _weighted_records(state)
     for resource in state.of_type(RECORD_SET):
         if resource.is_to_be_deleted:
             continue
-        endpoint, record = _matching(resource.inputs, candidates, weights)
+        endpoint, record = _matching(resource.inputs, candidates, weighted)
         if record is not None:
             in_service = not resource.outputs.get(UNFINISHED)
             # An endpoint has two records where its host was changed and the old record could not be deleted: the second
@@ -57,28 +58,40 @@ def records_in_state(state: StackState) -> dict[str, DnsRecord]:
     return by_endpoint
 
 
-Weights = Mapping[str, Mapping[str, int]]  # name of the weighted records -> environment -> weight
+class Weighted(NamedTuple):
+    """A weighted record as the state has it. `leads_to`: a load balancer's name, or an address."""
+
+    weight: int
+    leads_to: str
+    is_checked: bool
 
 
-def _weights(state: StackState) -> Weights:
-    weights: dict[str, dict[str, int]] = {}
-    for resource in state.of_type(RECORD_SET):
-        environment = resource.inputs.get("SetIdentifier")
-        if environment and not resource.is_to_be_deleted:
-            weights.setdefault(resource.inputs["Name"], {})[environment] = int(resource.inputs["Weight"])
-    return weights
+WeightedRecords = Mapping[str, Mapping[str, Weighted]]  # their name -> environment -> the record
+
+
+def _weighted_records(state: StackState) -> WeightedRecords:
+    record_sets = [each.inputs for each in state.of_type(RECORD_SET) if not each.is_to_be_deleted]
+    values = {inputs["Name"]: inputs["ResourceRecords"][0]["Value"] for inputs in record_sets}
+    weighted: dict[str, dict[str, Weighted]] = {}
+    for inputs in record_sets:
+        environment = inputs.get("SetIdentifier")
+        if environment:
+            target = inputs["ResourceRecords"][0]["Value"]
+            record = Weighted(int(inputs["Weight"]), values.get(target, target), bool(inputs.get("HealthCheckId")))
+            weighted.setdefault(inputs["Name"], {})[environment] = record
+    return weighted
 
 
 def _matching(
-    inputs: Mapping[str, Any], candidates: list[tuple[str, DnsRecord]], weights: Weights
+    inputs: Mapping[str, Any], candidates: list[tuple[str, DnsRecord]], weighted: WeightedRecords
 ) -> tuple[str, DnsRecord | None]:
     """Match a Route 53 record in the state to its endpoint, by host and then by address. A run that failed may have
     left weighted records that its outputs no longer list, or not yet: those of the state count."""
     host = inputs.get("Name")
     of_host = [(endpoint, record) for endpoint, record in candidates if record.host == host]
-    present = weights.get(split_name(str(host)), {})
+    present = weighted.get(split_name(str(host)), {})
     with_split = [each for each in of_host if (each[1].split is not None) == bool(present)]
-    of_host = [(endpoint, _with_weights(record, present)) for endpoint, record in with_split or of_host]
+    of_host = [(endpoint, _as_written(record, present)) for endpoint, record in with_split or of_host]
     if not of_host:
         return "", None
     address, zone_id = inputs["ResourceRecords"][0]["Value"], inputs["HostedZoneId"]
@@ -87,13 +100,20 @@ def _matching(
     return endpoint, replace(record, address=address, ttl_s=int(inputs["TTL"]), zone=zone, zone_id=zone_id)
 
 
-def _with_weights(record: DnsRecord, present: Mapping[str, int]) -> DnsRecord:
+def _as_written(record: DnsRecord, present: Mapping[str, Weighted]) -> DnsRecord:
+    """The record with those of its weighted records that the state has, as it has them."""
     if record.split is None:
         return record
     if not present:
         return replace(record, split=None)
-    sides = tuple(replace(side, weight=present.get(side.environment, side.weight)) for side in record.split.sides)
+    sides = tuple(_side_as_written(s, present[s.environment]) for s in record.split.sides if s.environment in present)
     return replace(record, split=replace(record.split, sides=sides))
+
+
+def _side_as_written(side: Side, record: Weighted) -> Side:
+    is_named = record.leads_to.startswith("_")  # the state lacks the record of the address that this name is made for
+    address = side.address if is_named else record.leads_to
+    return replace(side, weight=record.weight, address=address, check=side.check if record.is_checked else None)
 
 
 def with_splits(
@@ -126,15 +146,32 @@ def after_up(
     """The records by endpoint once `deployment` is up at `addresses` (endpoint -> address).
 
     Records of nobody and of this environment are set, its own that the mesh no longer has are left out, and those of
-    other environments stay as they are.
+    other environments stay as they are. Where it shares a name, its weighted record follows its load balancer.
     """
-    wanted = {endpoint: record for endpoint, record in current.items() if record.environment != deployment.environment}
+    wanted = {
+        endpoint: _with_own_side_at(record, deployment, addresses)
+        for endpoint, record in current.items()
+        if record.environment != deployment.environment
+    }
     for endpoint in _settable(deployment, current):
         _, old = _previous(endpoint, deployment, current)
         address = addresses.get(endpoint.name) or (old.address if old else "")
         if address:
             wanted[endpoint.name] = _pointing_at(deployment, endpoint.host, address, dns, old)
     return wanted
+
+
+def _with_own_side_at(record: DnsRecord, deployment: Deployment, addresses: Mapping[str, str]) -> DnsRecord:
+    """A shared record, the environment's weighted record leading to its load balancer as it is now."""
+    endpoint = next((each for each in deployment.endpoints if each.host == record.host), None)
+    address = addresses.get(endpoint.name, "") if endpoint is not None else ""
+    if record.split is None or not address:
+        return record
+    sides = tuple(
+        replace(side, address=address) if side.environment == deployment.environment else side
+        for side in record.split.sides
+    )
+    return replace(record, split=replace(record.split, sides=sides))
 
 
 def after_destroy(environment: str, current: Mapping[str, DnsRecord]) -> dict[str, DnsRecord]:
@@ -201,7 +238,18 @@ def dns_changes(
     for name, record in current.items():
         if record.environment == deployment.environment and name not in still_declared:
             changes.append(_change(name, "delete", f"{record.host} is no longer in the mesh", ()))
+        elif record.split is not None and record.environment != deployment.environment and record != wanted[name]:
+            own = [
+                FieldChange("address", old.address, new.address)
+                for old, new in zip(record.split.sides, _sides(wanted[name]), strict=True)
+                if old != new
+            ]
+            changes.append(_change(name, "update", f"share of {record.host} -> {deployment.environment}", tuple(own)))
     return tuple(changes)
+
+
+def _sides(record: DnsRecord) -> tuple[Side, ...]:
+    return record.split.sides if record.split is not None else ()
 
 
 def _fields(endpoint: str, previous_name: str, old: DnsRecord | None, new: DnsRecord | None) -> tuple[FieldChange, ...]:

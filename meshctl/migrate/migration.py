@@ -52,10 +52,11 @@ from meshctl.migrate.refusals import (
     refuse_if_closed,
     refuse_rollback,
     refuse_unasked_answer,
+    refuse_unless_expanded,
     refuse_unless_waiting,
 )
 from meshctl.migrate.steps.environment import DESTROYING, FINISHING
-from meshctl.migrate.steps.lost import refuse_unless_lost
+from meshctl.migrate.steps.lost import refuse_sides, refuse_unless_lost
 from meshctl.migrate.steps.runner import Runner
 from meshctl.objects.listing import NoBucketError
 from meshctl.objects.progress import Stop
@@ -97,7 +98,8 @@ class Migrations:
     def expansion_of(self, source: str, target: str, workload: str) -> MigrationStatus | None:
         """The expansion of this workload into this environment; None if nothing is expanded.
 
-        Raises: UsageError if something else is: there is one expansion at a time."""
+        Raises: UsageError if something else is: there is one expansion at a time. MigrationError if it is not in
+        force."""
         status = self.expansion()
         if status is None:
             return None
@@ -109,6 +111,7 @@ class Migrations:
                 why="a mesh has one expansion at a time",
                 hint="`meshctl contract` ends it",
             )
+        refuse_unless_expanded(status.migration, status.history)
         return status
 
     def share_again(self, migration: str, weight: int) -> History:
@@ -116,11 +119,7 @@ class Migrations:
         with self._locked() as lease:
             journal = self._journal(migration, str(lease.owner))
             history = self._open(journal)
-            if history.state != "waiting":
-                raise MigrationError(
-                    f"expansion {migration} is not in force yet: {state_text(history, Activity())}",
-                    hint=next_text(migration, history, Activity()),
-                )
+            refuse_unless_expanded(journal.migration, history)
             journal.add("migration", "direction", self.gateway.now(), {"to": "forward", "weight": weight})
             return self._run(journal)
 
@@ -186,9 +185,8 @@ class Migrations:
             journal = self._journal(migration, str(lease.owner))
             history = self._open(journal)
             refuse_rollback(journal.migration, history, options)
-            if target_lost and not history.target_lost:
-                refuse_unless_lost(self.gateway, self.data, history.plan, "target")
-            lost = self._lost(history, "target", keep_data=True) if destroy_target else ()
+            refuse_sides(self.gateway, self.data, history, target_lost=target_lost)
+            lost = self.losses_by_rollback(history) if destroy_target else ()
             not_agreed_losses = not_agreed(lost, options["agreed_losses"])
             if not_agreed_losses:
                 raise refused_by_migration_destroy(history.plan.target.environment, not_agreed_losses, DESTROYING)
@@ -240,7 +238,7 @@ class Migrations:
 
     def losses_by_rollback(self, history: History) -> Sequence[Loss]:
         """The data that a `rollback` with `destroy_target` deletes: the target's volumes and file systems."""
-        return self._lost(history, "target", keep_data=True)
+        return self._lost(history, "target", keep_data=True) if history.target_is_ours else ()
 
     def _lost(self, history: History, side: Literal["source", "target"], *, keep_data: bool) -> Sequence[Loss]:
         """Empty if the side does not answer: the step that destroys the side checks again, and stops then."""

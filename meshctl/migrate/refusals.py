@@ -33,8 +33,25 @@ def refuse_unless_waiting(migration: str, history: History) -> None:
         )
 
 
+def refuse_unless_expanded(migration: str, history: History) -> None:
+    """Raises: MigrationError unless the expansion is in force, so that its share can be changed."""
+    if history.state != "waiting":
+        raise MigrationError(
+            f"expansion {migration} is not in force: {state_text(history, Activity())}",
+            why="its share can be changed once both environments serve",
+            hint=next_text(migration, history, Activity()),
+        )
+
+
 def refuse_giving_up_source(history: History) -> None:
     """Raises: MigrationError if the source is still needed."""
+    if history.share is not None:
+        source, target = history.plan.source.environment, history.plan.target.environment
+        raise MigrationError(
+            "an expansion can't go on without its source",
+            why=f"{target} has {history.share.workload} alone, and names lead back to {source} when it ends",
+            hint=f"`meshctl up {source}` brings it up again" if history.state == "waiting" else "restore the source",
+        )
     unseeded = [m.store for m in history.plan.moves if f"seed/{m.store}" not in history.done]
     if unseeded or history.direction == "rollback":
         raise MigrationError(

@@ -88,6 +88,8 @@ class ClusterGateway:
         return ""
 
     def suspend(self, job: str, *, suspended: bool) -> bool:
+        if not suspended and not any(each.name == job and each.runs for each in self.deployment.workloads):
+            return False
         patch = {"spec": {"suspend": suspended}}
         with self._connected() as client:
             try:

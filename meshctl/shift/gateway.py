@@ -38,7 +38,8 @@ class Gateway(Protocol):
         """Asks for the end of a pod by the Eviction API. "" where it was accepted, `GONE`, or why it is refused now."""
 
     def suspend(self, job: str, *, suspended: bool) -> bool:
-        """Stops or starts a Job. False where there is none of that name."""
+        """Stops or starts a Job. False where there is none of that name, and where the last `up` has paused the one
+        that is to be started."""
 
     def changed_by(self) -> str:
         """Who is changing the environment now (an `up`, a roll-out), in words; "" for nobody."""

@@ -6,6 +6,7 @@ mesh.yaml says by then.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,7 +14,7 @@ from typing import Final
 from meshctl.model.deployment import POOL_LABEL, Deployment, Pool, Taint, Workload
 from meshctl.model.nvlink import DOMAIN_LABEL
 from meshctl.model.persisted import Format
-from meshctl.model.value import Value
+from meshctl.model.value import Value, added_later
 from meshctl.render.pods import grace_s
 from meshctl.shift import equality, planning, pods
 from meshctl.shift.gateway import Node, Pod
@@ -36,12 +37,13 @@ class Request:
 
 class Disturbed(Value):
     """A workload whose pods have to leave. `effect`: `moves`, `restarts` (as a whole) or `waits` (until its nodes are
-    back)."""
+    back). `without_room`: how many of those that move the pool's other nodes have no accelerators for now."""
 
     owner: str
     pods: int
     effect: str
     grace_s: int
+    without_room: int = added_later(0)
 
 
 class ShiftPlan(Value):
@@ -93,6 +95,7 @@ def plan_shift(
     rest = [load for load in loads if load.name not in names]
     restarting, waiting = _gangs(deployment, giving, moving, rest)
     own_loads = [_own(load) for load in chosen]
+    without_room = _without_room(deployment, giving, moving, rest, restarting, waiting)
     effects = {**dict.fromkeys(restarting, "restarts"), **dict.fromkeys(waiting, "waits")}
     disturbed = tuple(
         Disturbed(
@@ -100,6 +103,7 @@ def plan_shift(
             pods=each.pods,
             effect=effects.get(each.owner.rpartition("/")[2], "restarts" if each.stops_whole else "moves"),
             grace_s=each.grace_s,
+            without_room=without_room[each.owner.rpartition("/")[2]],
         )
         for each in planning.disturbances(own_loads)
     )
@@ -190,6 +194,32 @@ def _fits(deployment: Deployment, gang: Workload, pool: Pool, rest: Sequence[Nod
         else:
             free += 1
     return free >= gang.replicas
+
+
+def _without_room(
+    deployment: Deployment,
+    pool: Pool,
+    moving: Iterable[Pod],
+    rest: Sequence[NodeLoad],
+    restarting: Sequence[str],
+    waiting: Sequence[str],
+) -> Counter[str]:
+    """By workload, the pods that move and find no accelerators on the other nodes. Gangs that start again there take
+    theirs first; those that wait need none."""
+    by_name = {workload.name: workload for workload in deployment.workloads}
+    staying = by_name.keys() - {*restarting, *waiting}
+    taken = [sum(by_name[p.workload].accelerators for p in load.pods if p.workload in staying) for load in rest]
+    free = [pool.gpus_per_node - accelerators for accelerators in taken]
+    movers = [by_name[name] for name in sorted(map(pods.workload, moving)) if name in by_name]
+    wanted = [by_name[name] for name in restarting for _ in range(by_name[name].replicas)]
+    missing: Counter[str] = Counter()
+    for workload in (*wanted, *(each for each in movers if not is_gang(each))):
+        place = next((i for i, count in enumerate(free) if count >= workload.accelerators), None)
+        if place is not None:
+            free[place] -= workload.accelerators
+        elif workload.accelerators and not is_gang(workload):
+            missing[workload.name] += 1
+    return missing
 
 
 def _is_another_of_mesh(deployment: Deployment, pod: PodLoad, gang: Workload) -> bool:

@@ -65,7 +65,7 @@ def choose(nodes: Sequence[NodeLoad], count: int) -> tuple[NodeLoad, ...]:
     One node is chosen at a time: a gang that an earlier node has stopped already costs nothing more.
     """
     if not 0 < count <= len(nodes):
-        why = f"the pool has {pluralize(len(nodes), 'node')} in this environment"
+        why = f"{pluralize(len(nodes), 'node')} of the pool {'is' if len(nodes) == 1 else 'are'} ready and not cordoned"
         raise UsageError(f"can't shift {pluralize(count, 'node')}", why=why, hint="choose another number with --nodes")
     chosen: list[NodeLoad] = []
     left = list(nodes)

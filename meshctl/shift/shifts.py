@@ -130,10 +130,24 @@ class Shifts:
         """Do all steps. Raises: LockedError, ShiftError, NotReadyError, and the errors of the cluster."""
         with self._locked() as lease:
             self._refuse_others()
+            self._refuse_if_elsewhere(plan)
             shift = self._new_id(f"{plan.environment}-{plan.giving}-{plan.taking}")
             journal = Journal(self.store, self.mesh, shift, str(lease.owner), of=SHIFT)
             journal.add("shift", "begin", self.gateway.now(), {"plan": plan.model_dump(mode="json")})
             return self._run(journal)
+
+    def _refuse_if_elsewhere(self, plan: ShiftPlan) -> None:
+        """Raises: LockedError where a node of the plan has left the pool while a person was asked: the undo would put
+        back what somebody else has made of it."""
+        own_labels = self.deployment.node_labels(plan.giving).items()
+        nodes = [node for node in map(self.gateway.node, plan.nodes) if node is not None]
+        elsewhere = [pods.name(node) for node in nodes if not own_labels <= pods.labels(node).items()]
+        if elsewhere:
+            raise LockedError(
+                f"{', '.join(elsewhere)} no longer belong{'s' * (len(elsewhere) == 1)} to pool {plan.giving}",
+                why="another shift or somebody else has changed the labels since the nodes were chosen",
+                hint="run the command again: it chooses other nodes",
+            )
 
     def resume(self) -> History:
         """Go on with the shift that is under way, in its direction; where none is, give those nodes of the newest one
@@ -151,9 +165,16 @@ class Shifts:
                 )
             journal = self._journal(newest.shift, str(lease.owner))
             what = f"{', '.join(lost)} no longer carried the labels of pool {newest.history.plan.taking}"
-            data = {"code": ShiftError.code, "what": what, "again": list(FORWARD)}
+            data = {"code": ShiftError.code, "what": what, "again": self._again(newest.history.plan, lost)}
             journal.add("hand-over", "failed", self.gateway.now(), data)
             return self._run(journal)
+
+    def _again(self, plan: ShiftPlan, lost: list[str]) -> list[str]:
+        """The steps that give nodes to the other pool once more. A gang that runs elsewhere by now is left alone."""
+        gangs = {*plan.waiting, *plan.restarting}
+        left = pods.to_move(self.gateway.pods_on(lost), plan.namespace)
+        has_gang = any(pods.workload(pod) in gangs for pod in left)
+        return [step for step in FORWARD if step != "checkpoint" or has_gang]
 
     def _nodes_without_labels(self, plan: ShiftPlan) -> list[str]:
         """Those of a shift in force that were replaced, or set back by somebody else."""

@@ -24,7 +24,7 @@ def plan_document(plan: ShiftPlan) -> dict[str, Any]:
         "from": plan.giving,
         "to": plan.taking,
         "nodes": list(plan.nodes),
-        "disturbs": [each.model_dump() for each in plan.disturbed],
+        "disturbs": [{**each.model_dump(), "without_room": each.without_room} for each in plan.disturbed],
         "longest_end_s": plan.end_limit_s,
         "gains": _gains(plan),
         "until": _time(plan.until_s) if plan.until_s else None,
@@ -62,11 +62,13 @@ def plan_text(plan: ShiftPlan) -> str:
 def _disturbed_lines(plan: ShiftPlan) -> list[str]:
     if not plan.disturbed:
         return ["  disturbs  nothing: no pod of the mesh runs there"]
-    return [f"  disturbs  {_disturbed(each)}" for each in plan.disturbed]
+    return [f"  disturbs  {_disturbed(each, plan.giving)}" for each in plan.disturbed]
 
 
-def _disturbed(each: Disturbed) -> str:
+def _disturbed(each: Disturbed, pool: str) -> str:
     effect = _EFFECTS[each.effect].format(pods=pluralize(each.pods, "pod"))
+    if each.without_room:
+        effect += f", {each.without_room} of them without room on the other nodes of {pool}"
     return f"{each.owner}: {effect}, within {each.grace_s} s"
 
 

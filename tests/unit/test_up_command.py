@@ -20,8 +20,8 @@ from meshctl.cli.context import Context
 from meshctl.engine.state_store import open_state_store
 from meshctl.errors import JobsFailedError, LockedError, ProtectedDataError
 from meshctl.migrate.migration import Migrations
-from meshctl.migrate.planning.inputs import Options
-from meshctl.model.deployment import Deployment
+from meshctl.migrate.planning.inputs import Options, Share
+from meshctl.model.deployment import Deployment, Health
 from meshctl.model.stack_state import StackState
 from meshctl.project import Project
 from tests.unit.migrate.fake_gateway import FakeGateway, deployment
@@ -224,3 +224,34 @@ def test_a_job_that_waits_is_up_and_json_says_what_it_waits_for(
 
     run(commands.up, Done(tmp_path), monkeypatch, context=Context(yes=True, output="json"), plan=None)
     assert json.loads(capsys.readouterr().out)["waiting"] == {"fit": "waits for prep"}
+
+
+@pytest.mark.parametrize("what", ["as it is", "paused", "without the name", "asked at another path"])
+def test_the_source_of_an_expansion_goes_on_serving_the_shared_name(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its share of the users is led there until `contract`, and then all of them."""
+    gateway = FakeGateway().begin()
+    migrations = Migrations("demo", gateway, open_state_store(BACKEND, tmp_path), data=gateway)
+    share = Share(workload="chat", weight=102)
+    migrations.start(migrations.plan_expansion("east", "west", share, Options(observe_s=6)))
+    whole = deployment("east")
+    others = tuple(each for each in whole.workloads if each.name != "chat")
+    chat = whole.workload("chat").model_copy(update={"health": Health(port="http", path="/ready")})
+    wanted = {
+        "asked at another path": whole.model_copy(update={"workloads": (chat, *others)}),
+        "as it is": whole,
+        "paused": whole.paused(frozenset({"chat"})),
+        "without the name": whole.model_copy(update={"endpoints": ()}),
+    }[what]
+    monkeypatch.setattr(Mesh, "deployment", lambda *_, **__: wanted)
+    monkeypatch.setattr(changes, "done_text", lambda _: "")
+    session = Changes(tmp_path)
+    if what == "as it is":
+        run(commands.up, session, monkeypatch, Context(yes=True), plan=None)
+        assert session.made == ["up"]
+        return
+    with pytest.raises(LockedError, match=r"this `up` would change what serves chat\.example\.com in east") as refused:
+        run(commands.up, session, monkeypatch, Context(yes=True), plan=None)
+    assert "meshctl contract" in refused.value.hint
+    assert session.made == []

@@ -70,7 +70,10 @@ def state_text(history: History, activity: Activity) -> str:
     if history.outcome:
         return state
     if history.share is not None and state == "waiting":
-        state = f"expanded, {history.share.text} of {history.share.workload}"
+        what = f"{history.share.text} of {history.share.workload}"
+        state = f"expanded, {what}"
+        if history.round_is_open:
+            state = f"expanded; the change to {what} {'has stopped' if owner is None else 'is under way'}"
     if owner is None:
         return _STOPPED.get(state, state)
     if activity.is_here:
@@ -91,7 +94,8 @@ def next_commands(migration: str, history: History, activity: Activity) -> list[
     if history.share is not None and history.state == "waiting":
         target, workload = history.plan.target.environment, history.share.workload
         again = f"meshctl expand {source} {target} --workload {workload} --share PERCENT{force}"
-        return [(again, "changes the share"), (f"meshctl contract{force}", f"leads all to {source} again")]
+        open_round = [resume] if history.round_is_open else []
+        return [*open_round, (again, "changes the share"), (f"meshctl contract{force}", f"leads all to {source} again")]
     if history.state == "waiting":
         effect = "ends it" if history.source_lost else f"destroys {source}"
         return [(f"meshctl migrations finish {migration}{force}", effect), *back]

@@ -21,6 +21,9 @@ from meshctl.migrate.journal.activity import (
 from meshctl.migrate.journal.history import History, read_history
 from meshctl.migrate.journal.journal import closed, migrations, open_journal
 from meshctl.migrate.journal.lock import lease_holder
+from meshctl.migrate.planning.expansion import check_of
+from meshctl.model.deployment import Deployment, Endpoint
+from meshctl.model.dns_splits import HealthCheck
 from meshctl.project import Project
 
 _TARGET_RUNS = ("waiting", "finishing")  # in these states the target serves, so it may be updated as usual
@@ -90,11 +93,44 @@ def refuse(migration: str, history: History, activity: Activity, environment: st
     )
 
 
+def refuse_without_shared(project: Project, deployment: Deployment) -> None:
+    """Raises: LockedError if an `up` of the source of an expansion would end what serves a shared name there."""
+    status = open_migration_of(project)
+    if status is not None and status.history.share is not None:
+        refuse_unserved(*status, deployment)
+
+
+def refuse_unserved(migration: str, history: History, activity: Activity, deployment: Deployment) -> None:
+    """As `refuse_without_shared`. `deployment`: as it is to be."""
+    plan, share = history.plan, history.share
+    if share is None or deployment.environment != plan.source.environment:
+        return
+    names = {each.name for each in plan.endpoints}
+    served = {_service(deployment, each) for each in deployment.endpoints}
+    runs = any(each.name == share.workload and each.runs for each in deployment.workloads)
+    shared = [each for each in plan.source.endpoints if each.name in names]
+    unserved = [each.host for each in shared if not runs or _service(plan.source, each) not in served]
+    if unserved:
+        raise LockedError(
+            f"this `up` would change what serves {', '.join(unserved)} in {deployment.environment}",
+            why=f"{share.workload} is expanded: DNS leads a part of its users to this load balancer, all of them after"
+            " `meshctl contract`, and its health checks ask as they did when it was expanded",
+            hint=f"leave {share.workload} and its endpoints as they are in {deployment.environment}, or first: "
+            + (next_text(migration, history, activity) or "wait until that run has ended"),
+        )
+
+
+def _service(deployment: Deployment, endpoint: Endpoint) -> tuple[str, str, str, int, bool, HealthCheck | None]:
+    """What leads users of an endpoint to its pods, and how the checkers of Route 53 ask it."""
+    check = check_of(deployment, endpoint)
+    return endpoint.host, endpoint.workload, endpoint.port, endpoint.listens, endpoint.is_internal, check
+
+
 def _why_expanded(command: str, environment: str, target: str, workload: str) -> str:
     if command == "destroy":
         return f"DNS leads to it for a share of the requests of {workload}"
     if environment == target:
-        return f"it has {workload} alone, and an `{command}` would bring up the whole mesh beside it"
+        return f"it has {workload} alone, and `{command}` works with the whole mesh"
     return "two runs would change it at the same time"
 
 

@@ -64,6 +64,11 @@ class History:
         return sum(1 for record in self.records if record.kind == "direction" and "weight" in record.data)
 
     @property
+    def round_is_open(self) -> bool:
+        """Whether the share was chosen anew and is not written yet."""
+        return self.state == "waiting" and self.rounds > 0 and f"round{self.rounds}/records" not in self.done
+
+    @property
     def source_lost(self) -> bool:
         return bool(self.options.get("source_lost"))
 
@@ -117,6 +122,12 @@ class History:
         step, other = ("quiesce/stop", self.plan.source) if side == "target" else ("rollback/stop", self.plan.target)
         record = self.done.get(step)
         return dict.fromkeys(record.data.get("finished", ()), other.environment) if record is not None else {}
+
+    @property
+    def target_is_ours(self) -> bool:
+        """Whether the migration has begun to bring up its target. Before, what runs there is not its own: nothing is
+        taken away by a rollback."""
+        return self.began("provision/target")
 
     def began(self, *steps: str) -> bool:
         return any(step in self.intents or step in self.done for step in steps)

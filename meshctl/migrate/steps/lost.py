@@ -1,4 +1,5 @@
-"""Checks that a source or target is really gone before the migration goes on without it. EDGE: asks cluster and stores.
+"""Checks that a source or target is really gone before the migration goes on without it, and that the source of an
+expansion serves before all are led to it. EDGE: asks cluster and stores.
 
 Used by `migration` before a side is given up, and by a rollback without the target until the source is started: a
 workload that may run in only one environment must not be left running in the other.
@@ -12,6 +13,7 @@ from typing import Any, Literal
 from meshctl.errors import CredentialsError, MigrationError, UnreachableError, UsageError
 from meshctl.migrate.data import Data
 from meshctl.migrate.gateway import Gateway
+from meshctl.migrate.journal.history import History
 from meshctl.migrate.planning.plan import MigrationPlan
 from meshctl.migrate.steps.context import StepContext, alive
 from meshctl.model.deployment import Deployment
@@ -28,6 +30,42 @@ _WITHOUT_IT = {
 def check_lost(context: StepContext) -> dict[str, Any]:
     """Raises: MigrationError if the target answers again, or if its pods still run."""
     return {"lost": refuse_unless_lost(context.gateway, context.data, context.plan, "target")}
+
+
+def refuse_sides(gateway: Gateway, data: Data, history: History, *, target_lost: bool) -> None:
+    """Before a rollback changes anything. Raises: MigrationError if a target that is given up is not lost, and if the
+    source of an expansion can't take those back that are led to the target."""
+    if target_lost and not history.target_lost:
+        refuse_unless_lost(gateway, data, history.plan, "target")
+    if (
+        history.share is not None
+        and history.direction == "forward"
+        and history.began("share/names")
+        and not target_lost
+    ):
+        _refuse_unless_serving(gateway, history.plan, history.share.workload)
+
+
+def _refuse_unless_serving(gateway: Gateway, plan: MigrationPlan, workload: str) -> None:
+    source, shared = plan.source.environment, {each.name for each in plan.endpoints}
+    why = f"all users of {workload} would be led to {source}; nothing was changed"
+    endpoints = [each for each in plan.source.endpoints if each.name in shared]
+    names = sorted({workload, *(each.workload for each in endpoints)})
+    try:
+        addresses = gateway.addresses(plan.source)
+        idle = [name for name in names if not any(pod.ready for pod in gateway.pods(plan.source, name))]
+    except (UnreachableError, CredentialsError) as error:
+        raise MigrationError(
+            f"can't tell whether {source} serves {workload}: {error.what}", why=why, hint=error.hint
+        ) from error
+    missing = [f"no ready pod of {name}" for name in idle]
+    missing += [f"no load balancer of {each.host}" for each in endpoints if not addresses.get(each.name)]
+    if missing:
+        raise MigrationError(
+            f"{source} has {', '.join(missing)}",
+            why=why,
+            hint=f"`meshctl status {source}` shows why, `meshctl up {source}` brings it up again",
+        )
 
 
 def refuse_unless_lost(gateway: Gateway, data: Data, plan: MigrationPlan, side: Side) -> str:

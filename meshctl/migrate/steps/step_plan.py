@@ -96,6 +96,11 @@ def first_expansion(plan: MigrationPlan) -> tuple[Step, ...]:
     )
 
 
+def next_round(history: History) -> tuple[Step, ...]:
+    """What the command does when it is given again."""
+    return tuple(_round(history.plan, history.rounds + 1))
+
+
 def _round(plan: MigrationPlan, number: int) -> list[Step]:
     endpoints = tuple(each.name for each in plan.endpoints)
     phase = f"round{number}"
@@ -119,7 +124,7 @@ def contraction(history: History) -> tuple[Step, ...]:
         steps += [Step("rollback/split", "unsplit", "remove the weighted records", endpoints=endpoints)]
     if history.target_lost:
         return tuple(steps)
-    if history.options.get("destroy_target"):
+    if history.options.get("destroy_target") and history.target_is_ours:
         return (
             *steps,
             Step("rollback/destroy", "destroy", "destroy the target, keep its object storage", side="target"),
@@ -232,7 +237,7 @@ def rollback(history: History) -> tuple[Step, ...]:
         steps += _following_steps(plan, "rollback/replicas", "source")
     if history.target_lost:
         return tuple(steps)
-    if history.options.get("destroy_target"):
+    if history.options.get("destroy_target") and history.target_is_ours:
         steps += [Step("rollback/destroy", "destroy", "destroy the target, keep its object storage", side="target")]
     elif began("quiesce/warm", "start/target"):
         steps += [

@@ -16,6 +16,7 @@ from meshctl.migrate.views.downtime import downtime_document, downtime_lines
 from meshctl.migrate.views.parity import parity, parity_document, parity_text
 from meshctl.migrate.views.plan_lines import cost_lines, move_lines, step_lines
 from meshctl.migrate.views.summary import done_document, summary_lines, utc
+from meshctl.model.dns_splits import WHOLE
 from meshctl.printable import one_line
 
 
@@ -142,6 +143,18 @@ def detail_document(migration: str, history: History, activity: Activity = _NOBO
         "target_lost": history.target_lost,
         "parity": parity_document(parity(history)),
         "summary": done_document(history),
+        **({"expansion": _expansion(history)} if history.share is not None else {}),
+    }
+
+
+def _expansion(history: History) -> dict[str, Any]:
+    """The workload, and the weights that were chosen last, of 255. `written`: whether the records have them."""
+    source, target = history.plan.source.environment, history.plan.target.environment
+    weight = history.share.weight if history.share is not None else 0
+    return {
+        "workload": history.share.workload if history.share is not None else "",
+        "weights": {source: WHOLE - weight, target: weight},
+        "written": history.state == "waiting" and not history.round_is_open,
     }
 
 

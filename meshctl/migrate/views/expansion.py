@@ -5,18 +5,45 @@ Used by `cli.expand`, which adds the `"meshctl": 1` of every document. What is i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from meshctl.migrate.journal.history import History
 from meshctl.migrate.planning.inputs import share_text
 from meshctl.migrate.planning.plan import MigrationPlan
-from meshctl.migrate.steps.step_plan import first_expansion
+from meshctl.migrate.steps.step_plan import Step, first_expansion, next_round
 from meshctl.migrate.views.plan_lines import cost_lines, move_lines, step_lines
 from meshctl.model.dns_splits import WHOLE
 from meshctl.printable import one_line
 
 
-def expansion_document(plan: MigrationPlan) -> dict[str, Any]:
-    """`expand --dry-run --output json`. USD are estimates; null = unknown. `weights` are of 255."""
+def round_document(history: History, weight: int) -> dict[str, Any]:
+    """As `expansion_document`, of a command that is given again: the keys are the same."""
+    return expansion_document(_again(history, weight), next_round(history))
+
+
+def round_text(history: History, weight: int) -> str:
+    """`expand --dry-run` where the workload is expanded already: the new share beside that of now, and the steps."""
+    plan, now = history.plan, history.share.weight if history.share is not None else 0
+    source, target = plan.source.environment, plan.target.environment
+    workload = history.share.workload if history.share is not None else ""
+    lines = [f"{plan.source.mesh}: {workload} of {source} and {target}, another share", "", "shares"]
+    lines += [f"  {source}: {share_text(WHOLE - weight)}, now {share_text(WHOLE - now)}"]
+    lines += [f"  {target}: {share_text(weight)}, now {share_text(now)}"]
+    lines += ["", "steps", *step_lines(next_round(history))]
+    return "\n".join(map(one_line, lines)) + "\n"
+
+
+def _again(history: History, weight: int) -> MigrationPlan:
+    """The plan with another share, and without what was said of the first one."""
+    share = history.plan.share
+    wanted = share.model_copy(update={"weight": weight}) if share is not None else None
+    return history.plan.model_copy(update={"share": wanted, "notes": ()})
+
+
+def expansion_document(plan: MigrationPlan, steps: Sequence[Step] | None = None) -> dict[str, Any]:
+    """`expand --dry-run --output json`. USD are estimates; null = unknown. `weights` are of 255. `steps`: those of a
+    first expansion where they are not given."""
     source, target = plan.source.environment, plan.target.environment
     weight = plan.share.weight if plan.share is not None else 0
     return {
@@ -25,7 +52,7 @@ def expansion_document(plan: MigrationPlan) -> dict[str, Any]:
         "target": target,
         "workload": plan.share.workload if plan.share is not None else "",
         "weights": {source: WHOLE - weight, target: weight},
-        "steps": [{"phase": s.phase, "step": s.name, "title": s.title} for s in first_expansion(plan)],
+        "steps": [{"phase": s.phase, "step": s.name, "title": s.title} for s in steps or first_expansion(plan)],
         "data": [move.model_dump(mode="json") for move in plan.moves],
         "endpoints": [{"name": e.name, "host": e.host} for e in plan.endpoints],
         "costs": [cost.model_dump(mode="json") for cost in plan.costs],

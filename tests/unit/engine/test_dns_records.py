@@ -1,5 +1,6 @@
 """An environment moves its own names and new ones, never another's."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -137,8 +138,10 @@ SPLIT = Split("demo 1", (Side("aws-east", "10.0.0.1", 153), Side("cw", "10.9.9.9
 SHARED = replace(CHAT_EAST, environment="aws-east+cw", address="_split.chat.example.com", split=SPLIT)
 
 
-def split_state(outputs: dict[str, Any], address: str, **weights: int) -> StackState:
-    """As `state`, for one host with weighted records."""
+def split_state(
+    outputs: dict[str, Any], address: str, addresses: Mapping[str, str] | None = None, /, **weights: int
+) -> StackState:
+    """As `state`, for one host with weighted records. `addresses`: of the environments' own records."""
     weighted = [
         {
             "type": "meshaws:route53:RecordSet",
@@ -154,9 +157,17 @@ def split_state(outputs: dict[str, Any], address: str, **weights: int) -> StackS
         }
         for environment, weight in weights.items()
     ]
-    inputs = {"HostedZoneId": "Z1", "Name": "chat.example.com", "TTL": 30, "ResourceRecords": [{"Value": address}]}
-    own = {"type": "meshaws:route53:RecordSet", "urn": "own", "inputs": inputs}
-    return states.state({"type": STACK_TYPE, "urn": "s", "outputs": outputs}, own, *weighted)
+    named = {"chat.example.com": address}
+    named |= {f"_{environment}.chat.example.com": each for environment, each in (addresses or {}).items()}
+    plain = [
+        {
+            "type": "meshaws:route53:RecordSet",
+            "urn": f"own {name}",
+            "inputs": {"HostedZoneId": "Z1", "Name": name, "TTL": 30, "ResourceRecords": [{"Value": value}]},
+        }
+        for name, value in named.items()
+    ]
+    return states.state({"type": STACK_TYPE, "urn": "s", "outputs": outputs}, *plain, *weighted)
 
 
 def test_weighted_records_are_written_beside_the_name_which_then_leads_to_them() -> None:
@@ -167,10 +178,21 @@ def test_weighted_records_are_written_beside_the_name_which_then_leads_to_them()
 
 
 def test_no_up_and_no_destroy_touches_a_name_that_two_environments_share() -> None:
-    for environment in ("aws-east", "cw"):
-        assert after_up(deployment(environment), {"chat": SHARED}, {"chat": "10.7.7.7"}, DNS) == {"chat": SHARED}
-        assert dns_changes(deployment(environment), {"chat": SHARED}, {"chat": "10.7.7.7"}, DNS) == ()
+    for environment, address in (("aws-east", "10.0.0.1"), ("cw", "10.9.9.9"), ("dc1", "10.7.7.7")):
+        for addresses in ({"chat": address}, {}):  # not known while a load balancer is being made
+            assert after_up(deployment(environment), {"chat": SHARED}, addresses, DNS) == {"chat": SHARED}
+            assert dns_changes(deployment(environment), {"chat": SHARED}, addresses, DNS) == ()
         assert after_destroy(environment, {"chat": SHARED}) == {"chat": SHARED}
+
+
+def test_the_share_of_an_environment_follows_its_load_balancer() -> None:
+    """Else its share of the users would be led to the one that is gone."""
+    wanted = after_up(deployment("aws-east"), {"chat": SHARED}, {"chat": "10.7.7.7"}, DNS)
+    moved = Split("demo 1", (replace(SPLIT.sides[0], address="10.7.7.7"), SPLIT.sides[1]))
+    assert wanted == {"chat": replace(SHARED, split=moved)}
+    (change,) = dns_changes(deployment("aws-east"), {"chat": SHARED}, {"chat": "10.7.7.7"}, DNS)
+    assert (change.subject, change.action) == ("endpoint/chat", "update")
+    assert [(f.path, f.old, f.new) for f in change.fields] == [("address", "10.0.0.1", "10.7.7.7")]
 
 
 def test_the_way_back_keeps_the_weighted_records_until_they_are_removed() -> None:
@@ -193,6 +215,23 @@ def test_weights_and_weighted_records_are_those_of_the_state() -> None:
     (record,) = records_in_state(other).values()
     assert record.split is not None
     assert [side.weight for side in record.split.sides] == [255, 0]
+
+
+def test_a_weighted_record_that_could_not_be_made_is_not_taken_for_one() -> None:
+    """Else the next run would find nothing to do, and the environment would never get its share."""
+    outputs = {"endpoints": {"chat": SHARED.document()}, "before": {"chat": CHAT_EAST.document()}}
+    (record,) = records_in_state(split_state(outputs, "10.0.0.1", **{"aws-east": 153})).values()
+    assert record.split == Split("demo 1", SPLIT.sides[:1])
+
+
+def test_a_weighted_record_leads_where_the_state_has_it() -> None:
+    """A run may have failed before it wrote the new address of a load balancer."""
+    sides = (replace(SPLIT.sides[0], address="new-lb.example"), SPLIT.sides[1])
+    wanted = replace(SHARED, split=Split("demo 1", sides))
+    outputs = {"endpoints": {"chat": wanted.document()}, "before": {"chat": SHARED.document()}}
+    old = {"cw": "10.9.9.9", "aws-east": "10.0.0.1"}
+    state = split_state(outputs, "_split.chat.example.com", old, **{"aws-east": 153, "cw": 102})
+    assert records_in_state(state) == {"chat": SHARED}
 
 
 def test_weighted_records_that_could_not_be_removed_are_known_and_removed_again() -> None:

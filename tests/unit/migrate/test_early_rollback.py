@@ -48,3 +48,16 @@ def test_a_target_that_is_in_use_is_freed_after_the_rollback() -> None:
     with pytest.raises(MigrationError, match="west already runs") as error:
         migrations.start(plan)
     assert error.value.hint.startswith("roll this migration back, then `meshctl destroy west`")
+
+
+def test_a_target_that_was_in_use_is_not_destroyed() -> None:
+    gateway = FakeGateway().begin()
+    migrations = migrations_of(gateway)
+    plan = migrations.plan("east", "west", OPTIONS)
+    own = gateway.declared["west"].paused(frozenset({"pretrain"}))
+    gateway.deployments["west"] = own
+    with pytest.raises(MigrationError, match="west already runs chat"):
+        migrations.start(plan)
+    migrations.rollback(destroy_target=True)
+    assert gateway.deployments["west"] == own
+    assert gateway.destroyed_by == []

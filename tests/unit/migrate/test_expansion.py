@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import json
+from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from obstore.store import MemoryStore
 
+from meshctl.cli import expand as commands
+from meshctl.cli.context import Context
 from meshctl.errors import InfeasibleError, LockedError, MigrationError, UsageError
 from meshctl.migrate.gateway import EndpointTarget
 from meshctl.migrate.journal import guard
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.expansion import check_of
 from meshctl.migrate.planning.inputs import Options, Share, share_text, weight_of
-from meshctl.migrate.views import detail_text, run_text
+from meshctl.migrate.views import detail_document, detail_text, run_text
 from meshctl.migrate.views.expansion import expansion_document, expansion_text
 from meshctl.model.deployment import EndpointCertificate, Health, Mount
 from meshctl.model.dns_splits import HealthCheck, Side
@@ -264,3 +270,126 @@ def test_the_records_of_another_share_are_not_taken_for_the_wanted_ones() -> Non
     gateway.weighted["chat"] = replace(split, sides=tuple(replace(side, weight=1) for side in split.sides))
     migrations.share_again(migrations.ids()[0], 102)
     assert_expanded(gateway, 102)
+
+
+def test_what_ran_at_the_target_before_is_not_destroyed() -> None:
+    """Refused by its preflight, an expansion has made nothing at the target: there is nothing to take away."""
+    gateway = FakeGateway().begin()
+    migrations = migrations_of(gateway)
+    plan = migrations.plan_expansion("east", "west", CHAT, OPTIONS)
+    own = gateway.declared["west"].paused(frozenset({"pretrain"}))  # the trainer runs in one place alone
+    gateway.deployments["west"] = own
+    with pytest.raises(MigrationError, match="west already runs chat"):
+        migrations.start(plan)
+    assert migrations.rollback(destroy_target=True).state == "rolled-back"
+    assert gateway.deployments["west"] == own
+    assert gateway.destroyed_by == []
+
+
+@pytest.mark.parametrize("what", ["paused", "silent"])
+def test_nobody_is_led_to_a_source_that_does_not_serve(what: str) -> None:
+    """Nothing is changed then, so that the source can still be brought up again."""
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    gateway.check = lambda: None  # type: ignore[method-assign]
+    if what == "silent":
+        gateway.silent.add("east")
+    else:
+        gateway.deployments["east"] = gateway.declared["east"].paused(frozenset({"chat"}))
+    with pytest.raises(MigrationError, match="east") as caught:
+        migrations.rollback(destroy_target=True)
+    assert "nothing was changed" in caught.value.why
+    assert weights(gateway) == {"east": 153, "west": 102}
+    guard.refuse(*migrations.status(), "east", "up")
+    gateway.silent.clear()
+    gateway.deployments["east"] = gateway.declared["east"]
+    migrations.rollback(destroy_target=True)
+    assert_contracted(gateway)
+
+
+def test_a_target_that_is_gone_leaves_no_choice_but_the_source() -> None:
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    gateway.lose("west")
+    gateway.silent.add("east")
+    with pytest.raises(MigrationError):
+        migrations.rollback(target_lost=True)
+    assert weights(gateway) == {"east": 255, "west": 0}
+
+
+@contextlib.contextmanager
+def opened(migrations: Migrations) -> Iterator[Migrations]:
+    yield migrations
+
+
+def run(command: Any, migrations: Migrations, patch: pytest.MonkeyPatch, *arguments: Any, **options: Any) -> None:
+    patch.setattr(commands, "opened_migrations", lambda *_, **__: opened(migrations))
+    command(SimpleNamespace(obj=Context(yes=True, output=options.pop("output", "human"))), *arguments, **options)
+
+
+def test_a_dry_run_of_another_share_shows_what_it_would_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    asked = ("east", "west", "chat", "60%")
+    run(commands.expand, migrations, monkeypatch, *asked, dry_run=True)
+    text = capsys.readouterr().out
+    assert "west: 60.0% (153 of 255), now 40.0% (102 of 255)" in text
+    assert "copy what is new in weights" in text
+    assert "bring up the target" not in text
+    run(commands.expand, migrations, monkeypatch, *asked, dry_run=True, output="json")
+    document = json.loads(capsys.readouterr().out)
+    assert document["weights"] == {"east": 102, "west": 153}
+    assert [step["step"] for step in document["steps"]] == ["round1/seed.weights", "round1/records"]
+    assert_expanded(gateway, 102)
+    run(commands.expand, migrations, monkeypatch, *asked)
+    assert_expanded(gateway, 153)
+
+
+def test_what_is_not_in_force_takes_no_other_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = FakeGateway().begin()
+    gateway.healthy = False
+    migrations = migrations_of(gateway)
+    with pytest.raises(MigrationError):
+        expanded_by(migrations)
+    for dry_run in (True, False):
+        with pytest.raises(MigrationError, match="is not in force: stopped") as caught:
+            run(commands.expand, migrations, monkeypatch, "east", "west", "chat", "60%", dry_run=dry_run)
+        assert "migrations resume" in caught.value.hint
+
+
+def expanded_by(migrations: Migrations) -> None:
+    migrations.start(migrations.plan_expansion("east", "west", CHAT, OPTIONS))
+
+
+def test_a_source_can_not_be_given_up() -> None:
+    """There would be no way out: an expansion ends at its source alone."""
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    gateway.check = lambda: None  # type: ignore[method-assign]
+    gateway.silent |= {"east", "east-weights"}
+    with pytest.raises(MigrationError, match="an expansion can't go on without its source") as caught:
+        migrations.resume(source_lost=True)
+    assert "meshctl up east" in caught.value.hint
+    gateway.silent.clear()
+    migrations.rollback(destroy_target=True)
+    assert_contracted(gateway)
+
+
+def test_a_round_that_stopped_is_not_said_to_be_in_force_and_goes_on() -> None:
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    gateway.silent.add("west")
+    with pytest.raises(MigrationError) as caught:
+        migrations.share_again(migrations.ids()[0], 204)
+    assert "migrations resume" in caught.value.hint
+    assert weights(gateway) == {"east": 153, "west": 102}
+    text = run_text(*migrations.status())
+    assert "the change to 80.0% (204 of 255) of chat has stopped" in text
+    expansion = {"workload": "chat", "weights": {"east": 51, "west": 204}, "written": False}
+    assert detail_document(*migrations.status())["expansion"] == expansion
+    gateway.silent.clear()
+    migrations.resume()
+    assert_expanded(gateway, 204)
+    assert "expanded, 80.0% (204 of 255) of chat" in run_text(*migrations.status())

@@ -62,7 +62,7 @@ def test_an_idle_node_is_worth_more_than_a_whole_domain() -> None:
 def test_as_many_nodes_as_there_are(count: int) -> None:
     with pytest.raises(UsageError, match="can't shift") as caught:
         choose([NodeLoad("a"), NodeLoad("b")], count)
-    assert caught.value.why == "the pool has 2 nodes in this environment"
+    assert caught.value.why == "2 nodes of the pool are ready and not cordoned"
 
 
 def test_what_is_disturbed_and_for_how_long() -> None:

@@ -394,3 +394,75 @@ def test_a_migration_is_refused_with_its_lock_held(monkeypatch: pytest.MonkeyPat
     with pytest.raises(LockedError, match="nodes of dc1 are shifted"):
         migrations.start(plan)
     assert migrations.ids() == []
+
+
+def test_nodes_that_went_elsewhere_while_a_person_was_asked_are_not_shifted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The undo would put back what the other shift has made of them."""
+    world = world_of(monkeypatch, deployment=declared(gang=2), replicas={"chat": 4})
+    before = kept(world)
+    shifts = world.shifts()
+    plan = shifts.plan(ONE)
+    started(world)
+    with pytest.raises(LockedError, match="train-2 no longer belongs to pool train") as caught:
+        shifts.start(plan)
+    assert "run the command again" in caught.value.hint
+    assert len(shifts.open()) == 1
+    shifts.undo()
+    assert kept(world) == before
+
+
+def test_a_gang_that_started_again_elsewhere_is_left_alone_by_a_resume(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The label of one node was set back: only what runs there has to leave."""
+    gang = declared(gang=2)
+    queued = gang.workload("pretrain").model_copy(update={"queue": "gpus"})
+    deployment = gang.model_copy(update={"workloads": (gang.workload("chat"), queued)})
+    world = world_of(monkeypatch, deployment=deployment, replicas={"chat": 5})
+    plan = world.shifts().plan(Request("train", "serve", 3))
+    assert plan.restarting == ("pretrain",)
+    world.shifts().start(plan)
+    world.events.clear()
+    lost = next(name for name in plan.nodes if name in world.placed("chat"))
+    for name in [name for name, pod in world.pods.items() if pod["spec"].get("nodeName") == lost]:
+        del world.pods[name]
+    world.nodes[lost]["spec"]["unschedulable"] = True  # it is being replaced: nothing runs there yet
+    world.nodes[lost]["metadata"]["labels"][POOL_LABEL] = "train"
+    assert world.shifts().resume().state == "in-force"
+    assert [each for each in world.events if "evict" in each] == []
+    assert pools(world)[lost] == "serve"
+
+
+def test_the_plan_says_which_pods_of_a_service_have_no_room_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service has less capacity until the undo: a person has to know that before."""
+    made = declared(gang=2)
+    chat = made.workload("chat").model_copy(update={"accelerators": 8})
+    made = made.model_copy(update={"workloads": (chat, made.workload("pretrain"))})
+    world = world_of(monkeypatch, deployment=made, budgets={"chat": 1})
+    plan = world.shifts().plan(Request("serve", "train", 1))
+    assert "demo/chat: 1 pod evicted, 1 of them without room on the other nodes of serve" in plan_text(plan)
+    (disturbed,) = plan_document(plan)["disturbs"]
+    assert (disturbed["pods"], disturbed["without_room"]) == (1, 1)
+    world = world_of(monkeypatch, deployment=made, replicas={"chat": 1})
+    world.nodes["serve-1"]["spec"]["unschedulable"] = True
+    world.add_node("serve-2", made.node_labels("serve"))
+    world.nodes["serve-2"]["metadata"]["labels"]["nvidia.com/gpu.clique"] = "x"
+    plan = world.shifts().plan(Request("serve", "train", 2))
+    assert plan.disturbed[0].without_room == 1  # the cordoned node takes nothing
+    del world.nodes["serve-1"]["spec"]["unschedulable"]
+    plan = world.shifts().plan(Request("serve", "train", 2))
+    assert plan.disturbed == ()
+
+
+@pytest.mark.parametrize("what", ["paused", "removed"])
+def test_a_gang_that_the_mesh_no_longer_runs_is_not_started_by_the_undo(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While its nodes were away an `up` has paused it, and left `suspend` as the shift had set it."""
+    world = world_of(monkeypatch, replicas={"chat": 3})
+    started(world)
+    assert world.jobs["pretrain"]["spec"]["suspend"] is True
+    paused = world.deployment.paused(frozenset({"pretrain"}))
+    removed = world.deployment.model_copy(update={"workloads": (world.deployment.workload("chat"),)})
+    world.deployment = paused if what == "paused" else removed
+    assert world.shifts().undo().state == "undone"
+    assert world.jobs["pretrain"]["spec"]["suspend"] is True
+    assert not any("goes on from its last checkpoint" in text for text in world.messages)
