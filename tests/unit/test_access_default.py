@@ -10,6 +10,7 @@ from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
+from meshctl.model.observed import ShiftsInForce
 from meshctl.model.stack_state import StackState
 from meshctl.project import Project
 from stacks.edge import DnsRecord
@@ -48,6 +49,9 @@ class FakeSession:
     def current(self) -> dict[str, DnsRecord]:
         self.reads.append("records")
         return self.records
+
+    def shifts_in_force(self, _environment: str) -> ShiftsInForce:
+        return ShiftsInForce()
 
     def state(self, environment: str) -> StackState:
         self.reads.append(environment)

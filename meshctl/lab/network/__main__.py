@@ -21,7 +21,9 @@ async def serve(root: Path) -> None:
     ports = json.loads((root / "lab.json").read_text())["ports"]
     balancers = Balancers(root)
     server = DnsServer(Route53(f"http://127.0.0.1:{ports['aws']}"), balancers.hostnames)
-    work = asyncio.gather(api.follow_clusters(root, balancers.play), server.serve("127.0.0.1", ports["dns"]))
+    work = asyncio.gather(
+        api.follow_clusters(root, balancers.play), server.serve("127.0.0.1", ports["dns"]), server.check_health()
+    )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, work.cancel)

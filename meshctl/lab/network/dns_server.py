@@ -114,9 +114,13 @@ class DnsServer:
         transport, _ = await loop.create_datagram_endpoint(lambda: Udp(self), local_addr=(address, port))
         server = await asyncio.start_server(self._stream, address, port)
         try:
-            await asyncio.gather(server.serve_forever(), self.checker.serve(self._health_checks))
+            await server.serve_forever()
         finally:
             transport.close()
+
+    async def check_health(self) -> None:
+        """Ask what the health checks of Route 53 name, until cancelled; answers leave out what is sick."""
+        await self.checker.serve(self._health_checks)
 
     async def _health_checks(self) -> Mapping[str, dict[str, Any]]:
         if time.monotonic() - self.route53.read_at > CHECKS_FRESH_S:

@@ -48,6 +48,7 @@ ALWAYS_WRITTEN: dict[str, str] = {
     "Price": "date source subject usd_per_hour",
     "Rejected": "machine reason",
     "Scale": "cooldown_s metric target",
+    "ReservedCapacity": "ends placement_group starts",
     "Share": "weight workload",
     "StoreMove": "egress_source egress_usd foreign_objects minutes minutes_source objects read_bytes source_url store"
     " target_objects target_url total_bytes",
