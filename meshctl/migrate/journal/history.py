@@ -59,14 +59,22 @@ class History:
         return planned if planned is None or weight is None else planned.model_copy(update={"weight": int(weight)})
 
     @property
+    def weights(self) -> tuple[int, ...]:
+        """Of an expansion: the weight of the target at first, and the one of each round after it."""
+        chosen = (r.data["weight"] for r in self.records if r.kind == "direction" and "weight" in r.data)
+        return (self.plan.share.weight if self.plan.share is not None else 0, *map(int, chosen))
+
+    @property
     def rounds(self) -> int:
         """How often an expansion was given again since it began: for another share, or to copy what has changed."""
-        return sum(1 for record in self.records if record.kind == "direction" and "weight" in record.data)
+        return len(self.weights) - 1
 
     @property
     def round_is_open(self) -> bool:
-        """Whether the share was chosen anew and is not written yet."""
-        return self.state == "waiting" and self.rounds > 0 and f"round{self.rounds}/records" not in self.done
+        """Whether the command was given again and is not done with it yet."""
+        parts = ("records", *(f"seed.{move.store}" for move in self.plan.moves))
+        done = all(f"round{self.rounds}/{part}" in self.done for part in parts)
+        return self.state == "waiting" and self.rounds > 0 and not done
 
     @property
     def source_lost(self) -> bool:

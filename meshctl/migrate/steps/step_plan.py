@@ -67,7 +67,9 @@ def forward(plan: MigrationPlan) -> tuple[Step, ...]:
 def expansion(history: History) -> tuple[Step, ...]:
     """The steps of an expansion: everything but the cutover, and weighted records instead; then one round for each time
     that the command was given again."""
-    return (*first_expansion(history.plan), *(s for n in range(1, history.rounds + 1) for s in _round(history.plan, n)))
+    weights = history.weights
+    rounds = (_round(history.plan, n, weights[n - 1], weights[n]) for n in range(1, len(weights)))
+    return (*first_expansion(history.plan), *(step for steps in rounds for step in steps))
 
 
 def first_expansion(plan: MigrationPlan) -> tuple[Step, ...]:
@@ -96,19 +98,21 @@ def first_expansion(plan: MigrationPlan) -> tuple[Step, ...]:
     )
 
 
-def next_round(history: History) -> tuple[Step, ...]:
-    """What the command does when it is given again."""
-    return tuple(_round(history.plan, history.rounds + 1))
+def next_round(history: History, weight: int) -> tuple[Step, ...]:
+    """What the command does when it is given again, with this weight."""
+    return tuple(_round(history.plan, history.rounds + 1, history.weights[-1], weight))
 
 
-def _round(plan: MigrationPlan, number: int) -> list[Step]:
+def _round(plan: MigrationPlan, number: int, before: int, weight: int) -> list[Step]:
+    """A smaller share comes before the copies: the target may be what is in trouble."""
     endpoints = tuple(each.name for each in plan.endpoints)
     phase = f"round{number}"
     copies = [
         Step(f"{phase}/seed.{move.store}", "seed", f"copy what is new in {move.store}", side="target", store=move.store)
         for move in plan.moves
     ]
-    return [*copies, Step(f"{phase}/records", "split-records", "weighted records", endpoints=endpoints)]
+    records = Step(f"{phase}/records", "split-records", "weighted records", endpoints=endpoints)
+    return [records, *copies] if weight < before else [*copies, records]
 
 
 def contraction(history: History) -> tuple[Step, ...]:

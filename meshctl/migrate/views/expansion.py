@@ -19,7 +19,7 @@ from meshctl.printable import one_line
 
 def round_document(history: History, weight: int) -> dict[str, Any]:
     """As `expansion_document`, of a command that is given again: the keys are the same."""
-    return expansion_document(_again(history, weight), next_round(history))
+    return expansion_document(_again(history, weight), next_round(history, weight))
 
 
 def round_text(history: History, weight: int) -> str:
@@ -30,7 +30,7 @@ def round_text(history: History, weight: int) -> str:
     lines = [f"{plan.source.mesh}: {workload} of {source} and {target}, another share", "", "shares"]
     lines += [f"  {source}: {share_text(WHOLE - weight)}, now {share_text(WHOLE - now)}"]
     lines += [f"  {target}: {share_text(weight)}, now {share_text(now)}"]
-    lines += ["", "steps", *step_lines(next_round(history))]
+    lines += ["", "steps", *step_lines(next_round(history, weight))]
     return "\n".join(map(one_line, lines)) + "\n"
 
 

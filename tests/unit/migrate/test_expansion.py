@@ -393,3 +393,16 @@ def test_a_round_that_stopped_is_not_said_to_be_in_force_and_goes_on() -> None:
     migrations.resume()
     assert_expanded(gateway, 204)
     assert "expanded, 80.0% (204 of 255) of chat" in run_text(*migrations.status())
+
+
+def test_a_smaller_share_does_not_wait_for_the_target_s_store() -> None:
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    gateway.silent.add("west-weights")
+    with pytest.raises(MigrationError):
+        migrations.share_again(migrations.ids()[0], 10)
+    assert weights(gateway) == {"east": 245, "west": 10}
+    assert migrations.history()[1].round_is_open
+    gateway.silent.clear()
+    migrations.resume()
+    assert not migrations.history()[1].round_is_open
