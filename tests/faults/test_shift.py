@@ -55,7 +55,14 @@ def test_a_node_of_the_trainers_serves_under_load_and_goes_back(moved: Moved) ->
     requests = load(moved)
     try:
         shown = moved.lab.json(*SHIFT, "--dry-run")
-        assert shown["disturbs"] == [{"owner": "faults/pretrain", "pods": 1, "effect": "waits", "grace_s": 60}]
+        (disturbed,) = shown["disturbs"]
+        assert disturbed == {
+            "owner": "faults/pretrain",
+            "pods": 1,
+            "effect": "waits",
+            "grace_s": 60,
+            "without_room": 0,
+        }
         assert nodes(moved) == before
         assert moved.lab.json(*SHIFT, "--yes")["state"] == "in-force"
         in_force(moved)
