@@ -13,13 +13,13 @@ _LUSTRE = "fsx-lustre"
 
 
 def with_setup(deployment: Deployment, state: StackState) -> Deployment:
-    """The deployment whose pools say it. A pool that came up without keeps to that."""
+    """The deployment whose pools say it. A pool that was made without keeps to that."""
     if not any(pool.ami_type for pool in deployment.pools):
         return deployment  # nodes that nobody tells anything
     in_place = pools_in_place.in_place(state)
     pools = []
     for pool in deployment.pools:
-        before = in_place.pool(pool.name)
+        before = in_place.made_pool(pool.name)
         setup = before.setup if before is not None else _needed(deployment, pool)
         pools.append(pool.model_copy(update={"setup": setup}))
     return deployment.model_copy(update={"pools": tuple(pools)})
