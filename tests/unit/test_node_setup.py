@@ -65,6 +65,24 @@ def test_b5_nodes_that_are_up_keep_what_they_came_up_with() -> None:
     assert setups(running_pods.with_running_pods(wanted(), up_as(now))) == setups(now)
 
 
+def test_b5_nodes_that_are_replaced_by_other_machines_are_set_up() -> None:
+    before = wanted()
+    pools = tuple(pool.model_copy(update={"machine": "g6.48xlarge"}) for pool in before.pools)
+    up = up_as(before.model_copy(update={"pools": pools}))
+    assert setups(running_pods.with_running_pods(wanted(), up)) == {"train": ("huge-pages",), "web": ("lustre-client",)}
+
+
+def test_b5_nodes_that_another_kubernetes_version_replaces_are_set_up() -> None:
+    """Images since 1.33 have a kernel without Lustre's module."""
+    before = wanted()
+    older = before.model_copy(update={"cluster": before.cluster.model_copy(update={"version": "1.32"})})
+    newer = before.cluster.model_copy(update={"version": "1.33", "version_asked": True})
+    upgraded = before.model_copy(update={"cluster": newer})
+    made = running_pods.with_running_pods(upgraded, up_as(older))
+    assert setups(made) == {"train": ("huge-pages",), "web": ("lustre-client",)}
+    assert setups(running_pods.with_running_pods(upgraded, up_as(upgraded))) == {"train": (), "web": ()}
+
+
 def test_b5_nodes_of_other_platforms_are_told_nothing() -> None:
     made = resolved({"train": TRAIN}, CW, fabrics=WORK["fabrics"]).deployment
     assert made is not None

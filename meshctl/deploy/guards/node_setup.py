@@ -5,7 +5,7 @@ Called by `running_pods`. It is for what pods on these nodes rely on and an imag
 
 from __future__ import annotations
 
-from meshctl.deploy.guards import pools_in_place
+from meshctl.deploy.guards import pools_in_place, running_releases
 from meshctl.model.deployment import Deployment, NodeSetup, Pool
 from meshctl.model.stack_state import StackState
 
@@ -13,14 +13,18 @@ _LUSTRE = "fsx-lustre"
 
 
 def with_setup(deployment: Deployment, state: StackState) -> Deployment:
-    """The deployment whose pools say it. A pool that was made without keeps to that."""
+    """The deployment whose pools say it. A pool that was made without keeps to that, until
+    its nodes are replaced by other machines or for another Kubernetes version."""
     if not any(pool.ami_type for pool in deployment.pools):
         return deployment  # nodes that nobody tells anything
     in_place = pools_in_place.in_place(state)
+    up = state.deployment
+    is_replaced = up is not None and running_releases.goes_to_another_version(deployment.cluster, up.cluster)
     pools = []
     for pool in deployment.pools:
         before = in_place.made_pool(pool.name)
-        setup = before.setup if before is not None else _needed(deployment, pool)
+        stays = before is not None and before.machine == pool.machine and not is_replaced
+        setup = before.setup if before is not None and stays else _needed(deployment, pool)
         pools.append(pool.model_copy(update={"setup": setup}))
     return deployment.model_copy(update={"pools": tuple(pools)})
 

@@ -27,9 +27,7 @@ def in_place(state: StackState) -> InPlace:
     declared = state.deployment.pools if state.deployment else ()
     pools = tuple(pool for pool in declared if _came_up(by_subject.get(f"pool/{pool.name}", [])))
     subnets = tuple(_subnet(resource) for resource in real if resource.inputs.keys() >= _IS_SUBNET)
-    begun = tuple(
-        pool for pool in declared if pool not in pools and _is_there(by_subject.get(f"pool/{pool.name}", []))
-    )
+    begun = tuple(pool for pool in declared if pool not in pools and _is_there(by_subject.get(f"pool/{pool.name}", [])))
     made = InPlace(pools, Counter(resource.type for resource in real), subnets, begun=begun)
     if state.deployment is None:
         return made
