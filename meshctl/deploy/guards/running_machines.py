@@ -12,8 +12,14 @@ from meshctl.model.questions import InPlace
 
 def with_running_machines(deployment: Deployment, in_place: InPlace) -> Deployment:
     """`in_place`: what is there."""
-    pools = tuple(_pool(pool, in_place.made_pool(pool.name)) for pool in deployment.pools)
+    pools = tuple(_pool(pool, _staying(pool, in_place)) for pool in deployment.pools)
     return deployment.model_copy(update={"pools": pools}) if pools != deployment.pools else deployment
+
+
+def _staying(pool: Pool, in_place: InPlace) -> Pool | None:
+    """The pool as it is there. One whose nodes did not come up may go to other zones, where its group is made anew."""
+    up, made = in_place.pool(pool.name), in_place.made_pool(pool.name)
+    return up or (made if made is not None and made.zones == pool.zones else None)
 
 
 def _pool(pool: Pool, up: Pool | None) -> Pool:
