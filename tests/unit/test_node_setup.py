@@ -33,14 +33,14 @@ def wanted() -> Deployment:
     return deployment({"train": TRAIN, "web": WEB}, WORK)
 
 
-def up_as(made: Deployment) -> StackState:
+def up_as(made: Deployment, version: str = "1.32") -> StackState:
     groups = [
         {
             "urn": f"urn:pulumi:e::m::{NODE_GROUP}::pool/{pool.name}:nodegroup",
             "type": NODE_GROUP,
             "id": f"m|{pool.name}",
             "custom": True,
-            "outputs": {"status": "ACTIVE"},
+            "outputs": {"status": "ACTIVE", "version": version},
         }
         for pool in made.pools
     ]
@@ -75,12 +75,15 @@ def test_b5_nodes_that_are_replaced_by_other_machines_are_set_up() -> None:
 def test_b5_nodes_that_another_kubernetes_version_replaces_are_set_up() -> None:
     """Images since 1.33 have a kernel without Lustre's module."""
     before = wanted()
-    older = before.model_copy(update={"cluster": before.cluster.model_copy(update={"version": "1.32"})})
     newer = before.cluster.model_copy(update={"version": "1.33", "version_asked": True})
     upgraded = before.model_copy(update={"cluster": newer})
-    made = running_pods.with_running_pods(upgraded, up_as(older))
+    made = running_pods.with_running_pods(upgraded, up_as(before))
     assert setups(made) == {"train": ("huge-pages",), "web": ("lustre-client",)}
-    assert setups(running_pods.with_running_pods(upgraded, up_as(upgraded))) == {"train": (), "web": ()}
+    assert setups(running_pods.with_running_pods(upgraded, up_as(made, "1.33"))) == setups(made)
+    by_somebody_else = up_as(before, "1.33")  # in the console: these nodes are not replaced
+    assert setups(running_pods.with_running_pods(upgraded, by_somebody_else)) == {"train": (), "web": ()}
+    not_asked = before.model_copy(update={"cluster": newer.model_copy(update={"version_asked": False})})
+    assert setups(running_pods.with_running_pods(not_asked, up_as(before))) == {"train": (), "web": ()}
 
 
 def test_b5_nodes_of_other_platforms_are_told_nothing() -> None:

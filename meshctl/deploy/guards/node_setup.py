@@ -5,7 +5,7 @@ Called by `running_pods`. It is for what pods on these nodes rely on and an imag
 
 from __future__ import annotations
 
-from meshctl.deploy.guards import pools_in_place, running_releases
+from meshctl.deploy.guards import pools_in_place
 from meshctl.model.deployment import Deployment, NodeSetup, Pool
 from meshctl.model.stack_state import StackState
 
@@ -18,15 +18,19 @@ def with_setup(deployment: Deployment, state: StackState) -> Deployment:
     if not any(pool.ami_type for pool in deployment.pools):
         return deployment  # nodes that nobody tells anything
     in_place = pools_in_place.in_place(state)
-    up = state.deployment
-    is_replaced = up is not None and running_releases.goes_to_another_version(deployment.cluster, up.cluster)
     pools = []
     for pool in deployment.pools:
         before = in_place.made_pool(pool.name)
-        stays = before is not None and before.machine == pool.machine and not is_replaced
+        stays = before is not None and before.machine == pool.machine and not _is_upgraded(deployment, pool, state)
         setup = before.setup if before is not None and stays else _needed(deployment, pool)
         pools.append(pool.model_copy(update={"setup": setup}))
     return deployment.model_copy(update={"pools": tuple(pools)})
+
+
+def _is_upgraded(deployment: Deployment, pool: Pool, state: StackState) -> bool:
+    """Whether its nodes are replaced for the Kubernetes version that environments.yaml asks for."""
+    versions = {each.outputs.get("version") for each in state.of_subject(f"pool/{pool.name}")} - {None}
+    return deployment.cluster.version_asked and bool(versions - {deployment.cluster.version})
 
 
 def _needed(deployment: Deployment, pool: Pool) -> tuple[NodeSetup, ...]:

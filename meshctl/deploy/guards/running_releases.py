@@ -1,7 +1,7 @@
 """Nodes and add-ons that are up stay on the releases that somebody asked for, until somebody asks again. PURE.
 
-Called by `running_pods` and `node_setup`. A release of an image belongs to one Kubernetes version: where the files ask
-for another version, its newest release comes with it.
+Called by `running_pods`. A release of an image belongs to one Kubernetes version: where the files ask for another
+version, its newest release comes with it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from meshctl.model.deployment import Cluster, Deployment, Pool
 
 def with_running_releases(deployment: Deployment, up: Deployment | None) -> Deployment:
     """The deployment with the releases of what is up, where it asks for no others. `up`: what the last run declared."""
-    if up is None or goes_to_another_version(deployment.cluster, up.cluster):
+    if up is None or _goes_to_another_version(deployment.cluster, up.cluster):
         return deployment
     pools_up = {pool.name: pool for pool in up.pools}
     pools = tuple(_with_release(pool, pools_up.get(pool.name)) for pool in deployment.pools)
@@ -28,6 +28,5 @@ def _with_release(pool: Pool, up: Pool | None) -> Pool:
     return pool.model_copy(update={"image_release": up.image_release})
 
 
-def goes_to_another_version(cluster: Cluster, up: Cluster) -> bool:
-    """Whether environments.yaml asks for another Kubernetes version, whose images replace all nodes."""
+def _goes_to_another_version(cluster: Cluster, up: Cluster) -> bool:
     return cluster.version_asked and cluster.version != up.version
