@@ -149,6 +149,12 @@ class Pool(Value):
         """Those that there can be by now: none before its reservation begins."""
         return 0 if self.starts else self.nodes
 
+    def placed_as(self, other: Pool) -> Pool:
+        """The same pool with what an `up` decides for `other`: see `Deployment.placed_as`. How new nodes are set up is
+        missing in what an older release planned."""
+        decided = ("zones", "reserved", "equal_machines", "setup")
+        return self.model_copy(update={name: getattr(other, name) for name in decided})
+
     @property
     def device_resource(self) -> str:
         """What pods ask for."""

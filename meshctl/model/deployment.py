@@ -244,12 +244,13 @@ class Deployment(Value):
 
     def placed_as(self, other: Deployment) -> Deployment:
         """The same deployment with `other`'s answers of the platform, which a run asks for: the zones of pools and file
-        systems, and the cluster's maker. See `model.questions.Findings.placed`."""
-        pools = {pool.name: pool.zones for pool in other.pools}
+        systems, the reservations, equal machines and set-up of pools, and the cluster's maker. See
+        `model.questions.Findings.placed`."""
+        pools = {pool.name: pool for pool in other.pools}
         systems = {system.name: system.zone for system in other.file_systems}
         update = {
             "cluster": self.cluster.model_copy(update={"maker": other.cluster.maker}),
-            "pools": tuple(each.model_copy(update={"zones": pools.get(each.name, each.zones)}) for each in self.pools),
+            "pools": tuple(each.placed_as(pools.get(each.name, each)) for each in self.pools),
             "file_systems": tuple(
                 each.model_copy(update={"zone": systems.get(each.name, each.zone)}) for each in self.file_systems
             ),

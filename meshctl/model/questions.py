@@ -57,15 +57,21 @@ class ApiAnswer:
 
 @dataclass(frozen=True)
 class InPlace:
-    """What of an environment is there already. `pools`: those whose nodes came up. `counts`: of the resources in the
-    state, by their Pulumi type; they count also where the run that made them was interrupted. `subnets`: of a network
-    that meshctl made. `maker` and `admins`: the principals that the environment let into its cluster so far."""
+    """What of an environment is there already. `pools`: those whose nodes came up. `begun`: those whose nodes are there
+    in part, or not yet. `counts`: of the resources in the state, by their Pulumi type; they count also where the run
+    that made them was interrupted. `subnets`: of a network that meshctl made. `maker` and `admins`: the principals that
+    the environment let into its cluster so far."""
 
     pools: tuple[Pool, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     subnets: tuple[Subnet, ...] = ()
     maker: str = ""
     admins: tuple[str, ...] = ()
+    begun: tuple[Pool, ...] = ()
+
+    def made_pool(self, name: str) -> Pool | None:
+        """The pool that is there, whether or not all of its nodes have come up."""
+        return next((pool for pool in (*self.pools, *self.begun) if pool.name == name), None)
 
     def pool(self, name: str) -> Pool | None:
         return next((pool for pool in self.pools if pool.name == name), None)

@@ -33,14 +33,14 @@ def wanted() -> Deployment:
     return deployment({"train": TRAIN, "web": WEB}, WORK)
 
 
-def up_as(made: Deployment) -> StackState:
+def up_as(made: Deployment, version: str = "1.32") -> StackState:
     groups = [
         {
             "urn": f"urn:pulumi:e::m::{NODE_GROUP}::pool/{pool.name}:nodegroup",
             "type": NODE_GROUP,
             "id": f"m|{pool.name}",
             "custom": True,
-            "outputs": {"status": "ACTIVE"},
+            "outputs": {"status": "ACTIVE", "version": version},
         }
         for pool in made.pools
     ]
@@ -63,6 +63,27 @@ def test_b5_nodes_that_are_up_keep_what_they_came_up_with() -> None:
     assert setups(running_pods.with_running_pods(wanted(), of_older_version)) == {"train": (), "web": ()}
     now = running_pods.with_running_pods(wanted(), states.NOTHING)
     assert setups(running_pods.with_running_pods(wanted(), up_as(now))) == setups(now)
+
+
+def test_b5_nodes_that_are_replaced_by_other_machines_are_set_up() -> None:
+    before = wanted()
+    pools = tuple(pool.model_copy(update={"machine": "g6.48xlarge"}) for pool in before.pools)
+    up = up_as(before.model_copy(update={"pools": pools}))
+    assert setups(running_pods.with_running_pods(wanted(), up)) == {"train": ("huge-pages",), "web": ("lustre-client",)}
+
+
+def test_b5_nodes_that_another_kubernetes_version_replaces_are_set_up() -> None:
+    """Images since 1.33 have a kernel without Lustre's module."""
+    before = wanted()
+    newer = before.cluster.model_copy(update={"version": "1.33", "version_asked": True})
+    upgraded = before.model_copy(update={"cluster": newer})
+    made = running_pods.with_running_pods(upgraded, up_as(before))
+    assert setups(made) == {"train": ("huge-pages",), "web": ("lustre-client",)}
+    assert setups(running_pods.with_running_pods(upgraded, up_as(made, "1.33"))) == setups(made)
+    by_somebody_else = up_as(before, "1.33")  # in the console: these nodes are not replaced
+    assert setups(running_pods.with_running_pods(upgraded, by_somebody_else)) == {"train": (), "web": ()}
+    not_asked = before.model_copy(update={"cluster": newer.model_copy(update={"version_asked": False})})
+    assert setups(running_pods.with_running_pods(not_asked, up_as(before))) == {"train": (), "web": ()}
 
 
 def test_b5_nodes_of_other_platforms_are_told_nothing() -> None:

@@ -13,16 +13,24 @@ _LUSTRE = "fsx-lustre"
 
 
 def with_setup(deployment: Deployment, state: StackState) -> Deployment:
-    """The deployment whose pools say it. A pool that came up without keeps to that."""
+    """The deployment whose pools say it. A pool that was made without keeps to that, until
+    its nodes are replaced by other machines or for another Kubernetes version."""
     if not any(pool.ami_type for pool in deployment.pools):
         return deployment  # nodes that nobody tells anything
     in_place = pools_in_place.in_place(state)
     pools = []
     for pool in deployment.pools:
-        before = in_place.pool(pool.name)
-        setup = before.setup if before is not None else _needed(deployment, pool)
+        before = in_place.made_pool(pool.name)
+        stays = before is not None and before.machine == pool.machine and not _is_upgraded(deployment, pool, state)
+        setup = before.setup if before is not None and stays else _needed(deployment, pool)
         pools.append(pool.model_copy(update={"setup": setup}))
     return deployment.model_copy(update={"pools": tuple(pools)})
+
+
+def _is_upgraded(deployment: Deployment, pool: Pool, state: StackState) -> bool:
+    """Whether its nodes are replaced for the Kubernetes version that environments.yaml asks for."""
+    versions = {each.outputs.get("version") for each in state.of_subject(f"pool/{pool.name}")} - {None}
+    return deployment.cluster.version_asked and bool(versions - {deployment.cluster.version})
 
 
 def _needed(deployment: Deployment, pool: Pool) -> tuple[NodeSetup, ...]:

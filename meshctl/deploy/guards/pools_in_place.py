@@ -1,7 +1,7 @@
 """What of an environment is there, by its state: pools whose nodes came up, subnets, resources of each type. PURE.
 
-Called by `preflight` and `running_zones`. A run that failed has declared its pools, too; one whose nodes never came up
-may go elsewhere.
+Called by `preflight` and the guards of what is up. A run that failed has declared its pools, too; one whose nodes never
+came up may go elsewhere.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from meshctl.model.deployment import Subnet
 from meshctl.model.questions import InPlace
 from meshctl.model.stack_state import Resource, StackState
 
+_CREATE_FAILED: Final = "CREATE_FAILED"
+_ONCE_UP: Final = ("ACTIVE", "UPDATING")  # what a group of nodes says only after all of them have come up once
 _IS_SUBNET: Final = {"AvailabilityZone", "CidrBlock"}  # inputs of the EC2 API that only a subnet has together
 
 
@@ -25,7 +27,8 @@ def in_place(state: StackState) -> InPlace:
     declared = state.deployment.pools if state.deployment else ()
     pools = tuple(pool for pool in declared if _came_up(by_subject.get(f"pool/{pool.name}", [])))
     subnets = tuple(_subnet(resource) for resource in real if resource.inputs.keys() >= _IS_SUBNET)
-    made = InPlace(pools, Counter(resource.type for resource in real), subnets)
+    begun = tuple(pool for pool in declared if pool not in pools and _is_there(by_subject.get(f"pool/{pool.name}", [])))
+    made = InPlace(pools, Counter(resource.type for resource in real), subnets, begun=begun)
     if state.deployment is None:
         return made
     return replace(made, maker=state.deployment.cluster.maker, admins=state.deployment.cluster.admins)
@@ -43,5 +46,12 @@ def _subnet(resource: Resource) -> Subnet:
 
 
 def _came_up(resources: list[Resource]) -> bool:
-    failed = [each for each in resources if each.init_errors or each.outputs.get("status") == "CREATE_FAILED"]
-    return bool(resources) and not failed and any("status" in each.outputs for each in resources)
+    """A run that stopped while it waited for an update leaves an error, too: the nodes are up all the same."""
+    failed = [each for each in resources if each.init_errors and each.outputs.get("status") not in _ONCE_UP]
+    return _is_there(resources) and not failed
+
+
+def _is_there(resources: list[Resource]) -> bool:
+    """Whether there is a group of nodes, which may still wait for some of them."""
+    statuses = [each.outputs["status"] for each in resources if "status" in each.outputs]
+    return bool(statuses) and _CREATE_FAILED not in statuses

@@ -12,11 +12,11 @@ from meshctl.model.questions import InPlace
 
 
 def as_last_known(deployment: Deployment, up: Deployment | None, in_place: InPlace) -> Deployment:
-    """`up`: what the last run declared; `in_place`: what of it came up."""
+    """`up`: what the last run declared; `in_place`: what of it is there."""
     if up is None or not any(pool.reservation for pool in deployment.pools):
         return deployment
     declared = {pool.name: pool for pool in up.pools}
-    pools = (_pool(pool, declared.get(pool.name), in_place.pool(pool.name)) for pool in deployment.pools)
+    pools = (_pool(pool, declared.get(pool.name), in_place.made_pool(pool.name)) for pool in deployment.pools)
     return deployment.model_copy(update={"pools": tuple(pools)})
 
 

@@ -28,16 +28,20 @@ def findings(environment: str, who: str, answers: Mapping[str, ApiAnswer]) -> Fi
     refused = [answer.code for answer in answers.values() if answer.is_refused and not _is_split(answer)]
     missing: dict[_Reason, set[str]] = {}
     unknown: dict[str, set[str]] = {}
+    by_organization: set[str] = set()
     for action, results in _by_action(answers):
         if any("allowed" in _decisions(each) for each in results):
             continue
         keys = {key for each in results for key in _missing_keys(each)}
-        if keys:
+        if _is_unsure_of_organization(results[0]):
+            by_organization.add(action)
+        elif keys:
             unknown.setdefault(", ".join(sorted(keys)), set()).add(action)
         else:
             missing.setdefault(_reason(results[0]), set()).add(action)
     gaps = tuple(_gap(environment, who, reason, sorted(missing[reason])) for reason in _HINTS if reason in missing)
-    return Findings(caller_gaps=gaps, notes=(*_refusals(environment, who, refused), *_unknown(who, unknown)))
+    notes = (*_refusals(environment, who, refused), *_unknown(who, unknown), *_of_organization(who, by_organization))
+    return Findings(caller_gaps=gaps, notes=notes)
 
 
 def _is_split(answer: ApiAnswer) -> bool:
@@ -65,10 +69,21 @@ def _missing_keys(result: Mapping[str, Any]) -> Iterator[str]:
         yield from (key for key in each.get("MissingContextValues", ()) if not key.startswith(_OURS))
 
 
+def _is_unsure_of_organization(result: Mapping[str, Any]) -> bool:
+    """Whether IAM says that the organization does not allow it, and not that a policy denies it. It says so, too, of
+    what works, where service control policies have conditions, such as one on regions (aws-sdk issue 102,
+    aws-toolkit-vscode pull request 3106, amazon-ecs-exec-checker issue 70)."""
+    return not _allowed_by_organization(result) and "explicitDeny" not in _decisions(result)
+
+
+def _allowed_by_organization(result: Mapping[str, Any]) -> bool:
+    return bool(result.get("OrganizationsDecisionDetail", {}).get("AllowedByOrganizations", True))
+
+
 def _reason(result: Mapping[str, Any]) -> _Reason:
     """What a user has to have changed, from what nobody here can change on."""
     parts = (result, *result.get("ResourceSpecificResults", ()))
-    if not result.get("OrganizationsDecisionDetail", {}).get("AllowedByOrganizations", True):
+    if not _allowed_by_organization(result):
         return "organization"
     boundaries = (each.get("PermissionsBoundaryDecisionDetail", {}) for each in parts)
     if any(not each.get("AllowedByPermissionsBoundary", True) for each in boundaries):
@@ -117,4 +132,13 @@ def _unknown(who: str, unknown: Mapping[str, set[str]]) -> Iterator[str]:
         yield (
             f"whether {who} has the right to {', '.join(sorted(actions))} depends on {keys}, which the question to AWS"
             " can't say"
+        )
+
+
+def _of_organization(who: str, actions: set[str]) -> Iterator[str]:
+    if actions:
+        yield (
+            f"IAM's simulation finds that policies of the organization do not let {who} call"
+            f" {', '.join(sorted(actions))}; it can be wrong where these policies have conditions, such as one on"
+            " regions, so `up` goes on: if AWS refuses a call then, whoever manages these policies has to allow it"
         )

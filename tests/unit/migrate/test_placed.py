@@ -8,7 +8,7 @@ import pytest
 
 from meshctl.errors import MigrationError
 from meshctl.migrate.gateway import UpResult
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import Deployment, ReservedCapacity
 from meshctl.model.questions import Findings
 from tests.unit.migrate.fake_gateway import FakeGateway
 from tests.unit.migrate.test_migration import OPTIONS, assert_at, migrations_of, moved
@@ -35,6 +35,39 @@ def test_a_migration_goes_on_in_what_the_platform_decided() -> None:
     deployed = gateway.deployments["west"]
     assert deployed is not None
     assert (deployed.cluster.maker, deployed.pools[0].zones) == (MAKER, ("us-east-1c",))
+
+
+@pytest.mark.parametrize(
+    "findings",
+    [
+        Findings(equal_machines={"train": ("gpu-other",)}),
+        Findings(reserved={"train": ReservedCapacity(ends="2026-12-04T11:30:00Z", placement_group="theirs")}),
+    ],
+    ids=["equal machines", "reservation"],
+)
+def test_machines_and_reservations_of_the_target_are_what_was_brought_up(findings: Findings) -> None:
+    class Machines(Placing):
+        pass
+
+    Machines.findings = findings
+    gateway = Machines().begin()
+    migrations = moved(gateway)
+    assert_at(gateway, "west", "east")
+    migrations.rollback()
+    assert_at(gateway, "east", "west")
+
+
+def test_nodes_that_an_older_release_planned_without_their_set_up_are_what_was_brought_up() -> None:
+    class SettingUp(Placing):
+        def up(self, deployment: Deployment, say: Callable[[str], None]) -> UpResult:
+            result = super().up(deployment, say)
+            pools = tuple(pool.model_copy(update={"setup": ("huge-pages",)}) for pool in deployment.pools)
+            self.deployments[deployment.environment] = deployment.model_copy(update={"pools": pools})
+            return result
+
+    gateway = SettingUp().begin()
+    moved(gateway)
+    assert_at(gateway, "west", "east")
 
 
 def test_it_goes_back_to_what_the_platform_decided() -> None:

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from meshctl.catalog import Machine, load_catalog
-from meshctl.deploy.guards import running_machines
+from meshctl.deploy.guards import pools_in_place, running_machines, running_pods
 from meshctl.lab.aws.eks import launch_rules
 from meshctl.lab.aws.errors import ApiError
 from meshctl.model.deployment import Deployment, Pool
 from meshctl.model.questions import ApiAnswer, InPlace
+from meshctl.model.stack_state import STACK_TYPE, StackState
 from meshctl.platforms.aws import equal_machines
+from tests.unit import states
 from tests.unit.preflight.asking import NOTHING, aws, deployment, findings, up_as
 from tests.unit.stacks.declared_on_aws import declared, example
 
@@ -102,6 +104,44 @@ def test_finding_a7_a_group_that_is_up_keeps_its_types() -> None:
     assert running_machines.with_running_machines(new, older).pool("web").equal_machines == ()
     assert running_machines.with_running_machines(wanted, up_as(new)).pool("web").equal_machines == (OTHER,)
     assert running_machines.with_running_machines(new, InPlace()) is new
+
+
+def state_with(wanted: Deployment, status: str) -> StackState:
+    """A run was stopped while it waited for the node group."""
+    group = {
+        "urn": "urn:pulumi:e::m::meshaws:eks:Nodegroup::pool/web:nodegroup",
+        "type": "meshaws:eks:Nodegroup",
+        "custom": True,
+        "id": "m|web",
+        "outputs": {"status": status},
+        "initErrors": ["interrupted"],
+    }
+    outputs = {"deployment": wanted.model_dump(mode="json")}
+    return states.state({"urn": "s", "type": STACK_TYPE, "outputs": outputs}, group)
+
+
+@pytest.mark.parametrize("status", ["CREATING", "DEGRADED", "UPDATING", "ACTIVE"])
+def test_finding_a7_a_group_that_a_run_did_not_wait_for_keeps_its_types_and_its_set_up(status: str) -> None:
+    older = web()
+    lustre = older.model_copy(update={"pools": (older.pool("web").model_copy(update={"setup": ("lustre-client",)}),)})
+    new = findings(older, offers(m6i_xlarge="ab", m7i_xlarge="ab")).placed(older)
+    kept = running_pods.with_running_pods(new, state_with(lustre, status)).pool("web")
+    assert (kept.equal_machines, kept.setup) == ((), ("lustre-client",))
+    failed = running_pods.with_running_pods(new, state_with(lustre, "CREATE_FAILED")).pool("web")
+    assert (failed.equal_machines, failed.setup) == ((OTHER,), ())
+
+
+def test_finding_a7_a_group_that_goes_to_other_zones_gets_the_types_that_they_have() -> None:
+    """It is made anew there, and EKS refuses a type that a zone lacks."""
+    older = findings(web(), offers(m6i_xlarge="ab", m7i_xlarge="ab")).placed(web())
+    elsewhere = findings(web(), offers(m6i_xlarge="a")).placed(web())
+    made = running_pods.with_running_pods(elsewhere, state_with(older, "DEGRADED")).pool("web")
+    assert (made.zones, made.equal_machines) == (ZONES[:1], ())
+
+
+@pytest.mark.parametrize(("status", "came_up"), [("CREATING", False), ("UPDATING", True), ("ACTIVE", True)])
+def test_a_pool_came_up_also_if_its_last_update_was_not_waited_for(status: str, came_up: bool) -> None:
+    assert bool(pools_in_place.in_place(state_with(web(), status)).pools) == came_up
 
 
 def test_finding_a7_the_group_names_all_of_them_its_own_first() -> None:

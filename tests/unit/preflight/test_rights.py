@@ -180,6 +180,17 @@ def test_a_deny_in_the_callers_own_policies_is_named() -> None:
     assert gap.best == f"a policy of {ALICE} denies it"
 
 
+def test_what_the_simulation_can_not_tell_of_policies_of_the_organization_is_a_note_and_no_gap() -> None:
+    """A guard rail on regions makes it answer so of all that administrators do (aws-sdk issue 102)."""
+    made = simulated(
+        Region=result("ec2:CreateVpc", "implicitDeny", OrganizationsDecisionDetail={"AllowedByOrganizations": False})
+    )
+    assert made.caller_gaps == ()
+    [note] = made.notes
+    assert "ec2:CreateVpc" in note
+    assert "policies of the organization" in note
+
+
 def test_what_depends_on_keys_that_nobody_gave_is_a_note_and_no_gap() -> None:
     """A policy that denies everything without a second factor denies every simulation."""
     missing = {"MissingContextValues": ["aws:MultiFactorAuthPresent"]}
