@@ -74,10 +74,10 @@ class StepContext:
 
     @property
     def replicas_to_keep(self) -> dict[str, int]:
-        """As many replicas of workloads that follow load as the source had, in steps that start them before names lead
-        to their side; none in others."""
-        record = self.history.done.get(COUNTED)
-        if record is None or self.step.name not in _STARTING:
+        """As many replicas of workloads that follow load as were counted, in steps that start them before names lead to
+        their side; none in others."""
+        record = self.history.done.get(self.step.counted or (COUNTED if self.step.name in _STARTING else ""))
+        if record is None:
             return {}
         return {name: int(count) for name, count in record.data["replicas"].items()}
 

@@ -30,6 +30,7 @@ class Step:
     endpoints: tuple[str, ...] = ()
     redo: tuple[str, ...] = ()  # steps that must be done again if this one fails
     guards: str = ""  # name of a later step: each run repeats this check until that step is done
+    counted: str = ""  # the step whose record says how many replicas this one brings up at least
 
     @property
     def phase(self) -> str:
@@ -76,13 +77,16 @@ def first_expansion(plan: MigrationPlan) -> tuple[Step, ...]:
     compared = unchanging(plan)
     data = [step for step in _sync_and_verify(plan) if step.store in compared]
     workloads = plan.workloads
+    count = _share_count(plan, "start")
+    title = "start at the target"
     return (
         Step("preflight/source", "check-running", "the source is still as planned", side="source"),
         Step("preflight/target", "check-free", "nothing of the mesh runs at the target", side="target"),
         Step("provision/target", "up", "bring up the target, workloads paused", side="target", paused=workloads),
         *_seed(plan),
         *data,
-        Step("start/target", "up", "start at the target", side="target", workloads=workloads),
+        *count,
+        Step("start/target", "up", title, side="target", workloads=workloads, counted=_name_of(count)),
         *(
             Step(
                 f"probe/{name}", "probe", f"{name}: health check and a canary request", side="target", endpoints=(name,)
@@ -92,6 +96,7 @@ def first_expansion(plan: MigrationPlan) -> tuple[Step, ...]:
         Step("share/records", "split-records", "weighted records and health checks", endpoints=endpoints),
         Step("share/names", "split-names", "the endpoints' names lead to them", endpoints=endpoints),
         Step("share/dns", "split-dns", "the zone's name server has the new records", endpoints=endpoints),
+        *_share_taken(plan, "share"),
         Step(LAST_FORWARD, "observe", "watch the target", side="target", workloads=workloads, endpoints=endpoints),
     )
 
@@ -108,7 +113,35 @@ def _round(plan: MigrationPlan, number: int) -> list[Step]:
         Step(f"{phase}/seed.{move.store}", "seed", f"copy what is new in {move.store}", side="target", store=move.store)
         for move in plan.moves
     ]
-    return [*copies, Step(f"{phase}/records", "split-records", "weighted records", endpoints=endpoints)]
+    count = _share_count(plan, phase)
+    title = f"replicas of {_names(_following_load(plan))} for the share"
+    starts = [
+        Step(f"{phase}/start", "up", title, side="target", workloads=plan.workloads, counted=each.name)
+        for each in count
+    ]
+    records = Step(f"{phase}/records", "split-records", "weighted records", endpoints=endpoints)
+    return [*copies, *count, *starts, records, *_share_taken(plan, phase)]
+
+
+def _share_count(plan: MigrationPlan, phase: str) -> list[Step]:
+    """How many replicas the target needs for its share. Before names lead there, load would ask for the least."""
+    scaled = _following_load(plan)
+    title = f"count the replicas of {_names(scaled)} for the share"
+    return [Step(f"{phase}/count", "count-share", title, workloads=scaled)] if scaled else []
+
+
+def _share_taken(plan: MigrationPlan, phase: str) -> list[Step]:
+    """From then on load decides at the target: no resolver has an answer from before the share."""
+    if not _following_load(plan):
+        return []
+    return [
+        Step(f"{phase}/ttl", "ttl", "cached old records expire"),
+        *_following_steps(plan, f"{phase}/replicas", "target"),
+    ]
+
+
+def _name_of(steps: list[Step]) -> str:
+    return steps[0].name if steps else ""
 
 
 def contraction(history: History) -> tuple[Step, ...]:
@@ -339,9 +372,11 @@ def _names_steps(phase: str, side: str, endpoints: tuple[str, ...]) -> list[Step
 
 
 def _following_load(plan: MigrationPlan) -> frozenset[str]:
-    """The workloads that run and whose replicas follow load, at the source or at the target."""
+    """The workloads that run and whose replicas follow load, at the source or at the target. Of an expansion, whose
+    target has a part of the mesh, those of the target."""
     both = (*plan.source.workloads, *plan.target.workloads)
-    return frozenset(each.name for each in both if each.has_range) - plan.idle
+    scaled = frozenset(each.name for each in both if each.has_range) - plan.idle
+    return scaled if plan.share is None else scaled & plan.workloads
 
 
 def _following_steps(plan: MigrationPlan, name: str, side: str) -> list[Step]:

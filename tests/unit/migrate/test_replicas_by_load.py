@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from obstore.store import MemoryStore
+
 from meshctl.migrate.gateway import UpResult
-from meshctl.migrate.steps.step_plan import COUNTED, step_plan
+from meshctl.migrate.migration import Migrations
+from meshctl.migrate.planning.inputs import Options, Share
+from meshctl.migrate.steps.step_plan import COUNTED, first_expansion, step_plan
 from meshctl.model.deployment import Deployment
 from meshctl.model.observed import PodState
-from tests.unit.migrate.fake_gateway import FakeGateway, deployment
+from tests.unit.migrate.fake_gateway import FakeGateway, MortalStore, deployment
 from tests.unit.migrate.test_migration import assert_at, moved
 
 
@@ -37,7 +41,9 @@ class Scaling(FakeGateway):
         pods = list(super().pods(deployment, workload))
         if workload != "chat" or not pods:
             return pods
-        return [PodState(f"chat-{n}", "chat", "Running", True, "node", 0) for n in range(self.live)]
+        up = self.deployments[deployment.environment]
+        count = max(self.live, up.workload("chat").pods if up is not None else 0)
+        return [PodState(f"chat-{n}", "chat", "Running", True, "node", 0) for n in range(count)]
 
 
 def test_the_target_starts_with_as_many_and_keeps_them_until_names_lead_there() -> None:
@@ -81,3 +87,41 @@ def test_what_has_a_number_of_replicas_moves_by_the_same_steps_as_ever() -> None
     names = [step.name for step in step_plan(moved(FakeGateway().begin()).history()[1])]
     assert plan.target.with_least({"chat": 5}) == plan.target
     assert not [name for name in names if name.endswith("/replicas")]
+
+
+def expanded(gateway: Scaling, weight: int) -> Migrations:
+    gateway.begin()
+    gateway.leasts.clear()
+    migrations = Migrations("demo", gateway, MortalStore(MemoryStore(), None, gateway), data=gateway, break_lock=True)
+    share = Share(workload="chat", weight=weight)
+    migrations.start(migrations.plan_expansion("east", "west", share, Options(observe_s=6)))
+    return migrations
+
+
+def test_an_expansion_starts_with_as_many_as_its_share_needs_and_follows_load_once_names_lead_there() -> None:
+    gateway = Scaling()
+    migrations = expanded(gateway, 153)
+    assert [least for _, least in gateway.leasts] == [0, 3, 0], "60% of 5; none are taken before users come"
+    names = [step.name for step in step_plan(migrations.history()[1])]
+    assert names.index("start/target") < names.index("share/names") < names.index("share/ttl")
+    assert names.index("share/ttl") < names.index("share/replicas")
+    assert gateway.deployments["west"] == migrations.history()[1].plan.target
+
+
+def test_a_larger_share_has_its_replicas_before_its_users() -> None:
+    gateway = Scaling()
+    migrations = expanded(gateway, 51)
+    gateway.leasts.clear()
+    gateway.live = 3  # on each side
+    migrations.share_again(migrations.ids()[0], 204)
+    assert gateway.leasts == [("west", 5), ("west", 0)], "80% of 6"
+    done = [record.step for record in migrations.history()[1].records if record.kind == "done"]
+    assert done.index("round1/start") < done.index("round1/records") < done.index("round1/replicas")
+
+
+def test_an_expansion_of_a_number_of_replicas_has_the_steps_that_it_had() -> None:
+    gateway = FakeGateway().begin()
+    migrations = Migrations("demo", gateway, MortalStore(MemoryStore(), None, gateway), data=gateway)
+    share = Share(workload="chat", weight=102)
+    names = [step.name for step in first_expansion(migrations.plan_expansion("east", "west", share, Options()))]
+    assert not [name for name in names if name.endswith(("/replicas", "/count", "/ttl"))]
