@@ -6,35 +6,13 @@ functions of each action, and `runner` runs the steps one by one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from meshctl.errors import MigrationError
 from meshctl.migrate.journal.history import LAST_FORWARD, History
 from meshctl.migrate.planning.expansion import unchanging
 from meshctl.migrate.planning.plan import MigrationPlan, written_stores
-
-COUNTED = "quiesce/replicas"  # the step whose record says how many replicas the source had
-
-
-@dataclass(frozen=True)
-class Step:
-    """`name` is unique in a migration ("sync/weights") and stored in journals. The other fields are for the action."""
-
-    name: str
-    action: str
-    title: str
-    side: str = ""  # the environment that the step acts on: source | target
-    paused: frozenset[str] = field(default_factory=frozenset)  # workloads that have zero pods after the step
-    workloads: frozenset[str] = field(default_factory=frozenset)  # the workloads that the step waits for
-    store: str = ""
-    endpoints: tuple[str, ...] = ()
-    redo: tuple[str, ...] = ()  # steps that must be done again if this one fails
-    guards: str = ""  # name of a later step: each run repeats this check until that step is done
-    counted: str = ""  # the step whose record says how many replicas this one brings up at least
-
-    @property
-    def phase(self) -> str:
-        return self.name.split("/")[0]
+from meshctl.migrate.steps.step import COUNTED, Step
 
 
 def step_plan(history: History) -> tuple[Step, ...]:
@@ -86,7 +64,7 @@ def first_expansion(plan: MigrationPlan) -> tuple[Step, ...]:
         *_seed(plan),
         *data,
         *count,
-        Step("start/target", "up", title, side="target", workloads=workloads, counted=_name_of(count)),
+        Step("start/target", "up", title, side="target", workloads=workloads, counted=count[0].name if count else ""),
         *(
             Step(
                 f"probe/{name}", "probe", f"{name}: health check and a canary request", side="target", endpoints=(name,)
@@ -120,7 +98,27 @@ def _round(plan: MigrationPlan, number: int) -> list[Step]:
         for each in count
     ]
     records = Step(f"{phase}/records", "split-records", "weighted records", endpoints=endpoints)
-    return [*copies, *count, *starts, records, *_share_taken(plan, phase)]
+    before, after = _source_brought(plan, phase), _source_released(plan, phase)
+    return [*copies, *count, *starts, *before, records, *_share_taken(plan, phase), *after]
+
+
+def _source_brought(plan: MigrationPlan, phase: str) -> list[Step]:
+    """The source has the replicas for those that are led back to it before they come."""
+    scaled = _following_load(plan)
+    if not scaled:
+        return []
+    count, names = f"{phase}/source-count", _names(scaled)
+    title = f"count the replicas of {names} for the source's share"
+    return [
+        Step(count, "count-share", title, side="source", workloads=scaled),
+        Step(f"{phase}/source-start", "keep-replicas", f"replicas of {names} at the source", "source", counted=count),
+    ]
+
+
+def _source_released(plan: MigrationPlan, phase: str) -> list[Step]:
+    scaled = _following_load(plan)
+    title = f"replicas of {_names(scaled)} follow load at the source"
+    return [Step(f"{phase}/source-replicas", "keep-replicas", title, side="source")] if scaled else []
 
 
 def _share_count(plan: MigrationPlan, phase: str) -> list[Step]:
@@ -140,21 +138,22 @@ def _share_taken(plan: MigrationPlan, phase: str) -> list[Step]:
     ]
 
 
-def _name_of(steps: list[Step]) -> str:
-    return steps[0].name if steps else ""
-
-
 def contraction(history: History) -> tuple[Step, ...]:
     """The way back from an expansion: all resolutions to the source, and once no resolver has an older answer, the
     weighted records and the target go."""
     endpoints = tuple(each.name for each in history.plan.endpoints)
     workloads = history.plan.workloads
     steps: list[Step] = []
+    brought = history.began("share/names") and not history.target_lost
+    if brought:
+        steps += _source_brought(history.plan, "rollback")
     if history.began("share/records"):
         steps += [Step("rollback/records", "split-records", "all new resolutions to the source", endpoints=endpoints)]
         if history.began("share/names"):
             steps += _names_steps("rollback", "source", endpoints)
         steps += [Step("rollback/split", "unsplit", "remove the weighted records", endpoints=endpoints)]
+    if brought:
+        steps += _source_released(history.plan, "rollback")
     if history.target_lost:
         return tuple(steps)
     if history.options.get("destroy_target") and history.target_is_ours:
