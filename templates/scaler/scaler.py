@@ -13,6 +13,7 @@ target's load when that would take pods away, and as an idle one when it would a
 
 from __future__ import annotations
 
+import http.client
 import json
 import math
 import os
@@ -36,6 +37,8 @@ LONGEST_PERIOD_S = 15.0
 ASK_S = 5.0  # how long a pod, or the API server, may take to answer
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 MANAGER = "meshctl-scaler"  # under which name it sets the replicas
+# the last is of a server that ends in the middle of its answer, or does not speak HTTP
+UNANSWERED = (OSError, ValueError, http.client.HTTPException)
 _SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{.*\})?\s+(\S+)")
 _TYPE = re.compile(r"^#\s*TYPE\s+(\S+)\s+(\S+)")
 _COUNTED = ("_total", "_count", "_sum")  # names of counters and of what is counted in a histogram
@@ -167,9 +170,12 @@ class Cooldown:
     enough: deque[tuple[float, int]] = field(default_factory=deque)
 
     def wanted(self, enough: int, current: int, now_s: float) -> int:
-        """The replicas that there should be now."""
+        """The replicas that there should be now. After a time without answers it begins anew, as what was enough in
+        that time is unknown."""
+        if self.enough and self.enough[-1][0] < now_s - self.cooldown_s:
+            self.started_s = now_s
         self.enough.append((now_s, enough))
-        while self.enough and self.enough[0][0] < now_s - self.cooldown_s:
+        while self.enough[0][0] < now_s - self.cooldown_s:
             self.enough.popleft()
         if enough >= current:
             return min(enough, max(2 * current, current + 4))
@@ -187,7 +193,7 @@ class Api:
         self.tls = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
 
     def ask(self, path: str, body: Any = None) -> Any:
-        """GET, or with a body a merge patch. Raises: OSError, ValueError."""
+        """GET, or with a body a merge patch. Raises: UNANSWERED."""
         token = (ACCOUNT / "token").read_text().strip()  # it is renewed while this runs
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
         data = None
@@ -222,7 +228,7 @@ def read_metrics(settings: Settings, address: str) -> Reading | None:
     try:
         with urllib.request.urlopen(url, timeout=ASK_S, context=tls) as response:  # noqa: S310 (http or https)
             text = response.read().decode("utf-8", "replace")
-    except (OSError, ValueError):
+    except UNANSWERED:
         return None
     return reading_of(text, settings.series)
 
@@ -238,7 +244,7 @@ class Scaler:
         self.cooldown = Cooldown(settings.cooldown_s, clock())
 
     def look(self) -> str:
-        """One look, and the change that follows from it; what there is to say of it. Raises: OSError, ValueError."""
+        """One look, and the change that follows from it; what there is to say of it. Raises: UNANSWERED."""
         settings = self.settings
         scale = self.api.ask(settings.scale_path)
         current = int(scale.get("spec", {}).get("replicas") or 0)
@@ -278,7 +284,7 @@ def main() -> None:
     while True:
         try:
             message = scaler.look()
-        except (OSError, ValueError) as error:
+        except UNANSWERED as error:
             message = f"no look at the load: {error}"
         if message and message != said:
             print(message, flush=True)  # noqa: T201 (the pod's log)

@@ -25,6 +25,13 @@ from tests.integration.lab_aws_server import (
 
 SELF = [{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": "$group"}]}]
 POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}
+HEALTH_CHECK = {
+    "Type": "HTTP",
+    "FullyQualifiedDomainName": "lb.example.net",
+    "Port": 8000,
+    "RequestInterval": 10,
+    "FailureThreshold": 3,
+}
 # token, inputs, what an update changes
 ROWS: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
     ("ec2:Vpc", {"CidrBlock": "10.9.0.0/16", "EnableDnsHostnames": True}, {"EnableDnsHostnames": False}),
@@ -106,6 +113,11 @@ ROWS: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
             "ResourceRecords": [{"Value": "a.example.net"}],
         },
         {"ResourceRecords": [{"Value": "b.example.net"}]},
+    ),
+    (
+        "route53:HealthCheck",
+        {"CallerReference": "rows-1", "HealthCheckConfig": {**HEALTH_CHECK, "ResourcePath": "/health"}},
+        {"HealthCheckConfig": {**HEALTH_CHECK, "ResourcePath": "/ready"}},
     ),
     ("acm:Certificate", {"DomainName": "chat.example.com", "ValidationMethod": "DNS"}, {"Tags": {"a": "b"}}),
     ("eks:Addon", {"clusterName": "c1", "addonName": "coredns", "resolveConflicts": "OVERWRITE"}, {"Tags": {"a": "b"}}),
@@ -271,4 +283,5 @@ def test_a_cluster_of_the_provider(aws: Aws, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_rows_cover_the_provider() -> None:
-    assert {f"meshaws:{row[0]}" for row in ROWS} | {"meshaws:eks:Cluster"} == {row.token for row in rows.ALL}
+    elsewhere = {"meshaws:eks:Cluster", "meshaws:acm:IssuedCertificate"}  # `test_lab_eks`, `test_lab_acm`
+    assert {f"meshaws:{row[0]}" for row in ROWS} | elsewhere == {row.token for row in rows.ALL}

@@ -93,15 +93,36 @@ def _endpoint_gaps(source: Deployment, target: Deployment, workload: Workload) -
             best="no endpoint leads to it",
             hint="add one to `endpoints` of mesh.yaml",
         )
-    hosts = {endpoint.name: endpoint.host for endpoint in source.endpoints}
+    at_source = {endpoint.name: endpoint for endpoint in source.endpoints}
     for endpoint in target.endpoints:
-        if hosts.get(endpoint.name) != endpoint.host:
-            yield Gap(
-                subject=f"endpoint/{endpoint.name}",
-                wanted=f"the name {endpoint.host} in {source.environment}",
-                best=hosts.get(endpoint.name, "no such endpoint"),
-                hint=f"update the source first: `meshctl up {source.environment}`",
-            )
+        other = at_source.get(endpoint.name)
+        if other is None or other.host != endpoint.host:
+            wanted, best = f"the name {endpoint.host} in {source.environment}", other.host if other else ""
+        else:
+            wanted, best = "one way to reach it in both environments", _difference(source, other, target, endpoint)
+            if not best:
+                continue
+        yield Gap(
+            subject=f"endpoint/{endpoint.name}",
+            wanted=wanted,
+            best=best or "no such endpoint",
+            hint=f"update the source first: `meshctl up {source.environment}`",
+        )
+
+
+def _difference(source: Deployment, old: Endpoint, target: Deployment, new: Endpoint) -> str:
+    """In what clients who know the source's load balancer would not reach the target's, in words; "" if in nothing."""
+    at_target, at_source = f"in {target.environment}", f"in {source.environment}"
+    port, other_port = target.listening_port(new), source.listening_port(old)
+    if port != other_port:
+        return f"{new.host} listens on port {port} {at_target}, and on port {other_port} {at_source}"
+    if new.is_internal != old.is_internal:
+        access, other_access = ("internal" if each.is_internal else "public" for each in (new, old))
+        return f"{new.host} is {access} {at_target}, and {other_access} {at_source}"
+    if set(new.cidrs) != set(old.cidrs):
+        networks, others = (f"only {', '.join(each.cidrs)}" if each.cidrs else "all networks" for each in (new, old))
+        return f"{new.host} lets in {networks} {at_target}, and {others} {at_source}"
+    return ""
 
 
 def _volume_gaps(source: Deployment, workload: Workload) -> Iterator[Gap]:

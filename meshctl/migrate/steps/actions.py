@@ -14,6 +14,8 @@ ACTIONS: Mapping[str, Action] = {
     "check-running": Action(never_done, environment.check_running, nothing),
     "check-free": Action(never_done, environment.check_free, nothing),
     "count-replicas": Action(never_done, replicas.count, nothing),
+    "count-share": Action(never_done, replicas.count_share, nothing),
+    "keep-replicas": Action(never_done, replicas.keep, nothing),
     "up": Action(environment.observe_up, environment.act_up, environment.verify_up),
     "stop": Action(environment.observe_up, environment.act_up, environment.verify_stop),
     "refresh": Action(environment.observe_refresh, environment.act_refresh, nothing),

@@ -19,7 +19,7 @@ from meshctl.migrate.journal.history import History
 from meshctl.migrate.planning.plan import MigrationPlan
 from meshctl.migrate.progress import Event, Report
 from meshctl.migrate.steps import retries
-from meshctl.migrate.steps.step_plan import COUNTED, Step
+from meshctl.migrate.steps.step import COUNTED, Step
 from meshctl.model.deployment import Deployment
 from meshctl.model.observed import PodState
 from meshctl.objects.progress import Stop
@@ -74,10 +74,10 @@ class StepContext:
 
     @property
     def replicas_to_keep(self) -> dict[str, int]:
-        """As many replicas of workloads that follow load as the source had, in steps that start them before names lead
-        to their side; none in others."""
-        record = self.history.done.get(COUNTED)
-        if record is None or self.step.name not in _STARTING:
+        """As many replicas of workloads that follow load as were counted, in steps that start them before names lead to
+        their side; none in others."""
+        record = self.history.done.get(self.step.counted or (COUNTED if self.step.name in _STARTING else ""))
+        if record is None:
             return {}
         return {name: int(count) for name, count in record.data["replicas"].items()}
 

@@ -98,8 +98,10 @@ def _remaining_ttl_s(context: StepContext) -> float:
     phase = context.step.phase
     intents = [r for r in context.history.records if r.kind == "intent" and r.step.startswith(f"{phase}/")]
     old_ttl_s = max((int(record.data.get("ttl_s", 0)) for record in intents), default=0)
-    answered = context.history.done[f"{phase}/dns"].at
-    return answered + max(old_ttl_s, context.gateway.endpoint_ttl_s()) - context.gateway.now()
+    done = context.history.done
+    # another share changes only records that names lead to already: its name server is not asked
+    written = done[f"{phase}/dns" if f"{phase}/dns" in done else f"{phase}/records"].at
+    return written + max(old_ttl_s, context.gateway.endpoint_ttl_s()) - context.gateway.now()
 
 
 def check_dns_records(context: StepContext) -> dict[str, Any]:

@@ -1,17 +1,77 @@
-"""The step that counts the replicas of the source where load moves them. EDGE: through `Gateway` alone."""
+"""The steps that count replicas where load moves them. EDGE: through `Gateway` alone."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
+from meshctl.errors import CredentialsError, EngineError, NotReadyError, OwnedFieldsError, UnreachableError
 from meshctl.migrate.steps.context import StepContext, alive
+from meshctl.model.deployment import Deployment
+from meshctl.model.dns_splits import WHOLE
+from meshctl.render import probes
 
 
 def count(context: StepContext) -> dict[str, Any]:
     """How many replicas the source has of workloads that follow load: the target starts with as many."""
-    source = context.plan.source
+    names = sorted(context.step.workloads)
+    return {"replicas": {name: _running(context, context.plan.source, name) for name in names}}
+
+
+def count_share(context: StepContext) -> dict[str, Any]:
+    """How many replicas of workloads that follow load a side of an expansion needs: its share of those of both."""
+    plan, share = context.plan, context.history.share
+    weight = share.weight if share is not None and context.history.direction == "forward" else 0
+    if context.step.side == "source":
+        weight = WHOLE - weight
     counts = {}
     for name in sorted(context.step.workloads):
-        pods = [pod for pod in alive(list(context.gateway.pods(source, name))) if not pod.stopping]
-        counts[name] = len(pods) // source.workload(name).nodes_per_replica
+        replicas = _running(context, plan.source, name) + _running_at_target(context, name)
+        counts[name] = math.ceil(replicas * weight / WHOLE)
     return {"replicas": counts}
+
+
+def _running_at_target(context: StepContext, name: str) -> int:
+    """0 also where the target does not answer: users are led away from it all the same."""
+    if not context.history.began("start/target"):
+        return 0
+    try:
+        return _running(context, context.plan.target, name)
+    except (UnreachableError, CredentialsError) as error:
+        context.say(f"the replicas of {context.plan.target.environment} are not counted: {error.what}")
+        return 0
+
+
+def keep(context: StepContext) -> dict[str, Any]:
+    """Brings the source of an expansion, as it is deployed now, to at least the counted replicas; without a count, load
+    decides again. Only where it has too few: it belongs to who runs `up` there. And where they don't come, for want of
+    nodes, the step ends all the same: whoever ends an expansion must not be held up in it."""
+    deployed, least = context.gateway.deployed(context.plan.source.environment), context.replicas_to_keep
+    if deployed is None:
+        return {}
+    wanted = deployed.with_least(least)
+    if wanted == deployed or (least and not _missing(context, wanted, least)):
+        return {}
+    try:
+        context.gateway.up(wanted, context.say)
+        limit_s = max((probes.ready_s(wanted.workload(name)) for name in least), default=0)
+        what = f"the replicas of {wanted.environment}"
+        context.wait_until(what, lambda: _missing(context, wanted, least), limit_s)
+    except (EngineError, OwnedFieldsError, NotReadyError) as error:
+        context.say(f"going on without: {error.what}; load adds replicas as users come")
+    return {"replicas": least}
+
+
+def _missing(context: StepContext, wanted: Deployment, least: Mapping[str, int]) -> str:
+    """The first of the workloads with too few ready pods, in words; "" if there is none."""
+    for name in (each.name for each in wanted.workloads if each.name in least and each.has_range):
+        ready, pods = sum(pod.ready for pod in context.gateway.pods(wanted, name)), wanted.workload(name).pods
+        if ready < pods:
+            return f"{name} has {ready} of {pods} pods ready"
+    return ""
+
+
+def _running(context: StepContext, side: Deployment, name: str) -> int:
+    pods = [pod for pod in alive(list(context.gateway.pods(side, name))) if not pod.stopping]
+    return len(pods) // side.workload(name).nodes_per_replica

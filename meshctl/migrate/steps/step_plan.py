@@ -6,34 +6,13 @@ functions of each action, and `runner` runs the steps one by one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from meshctl.errors import MigrationError
 from meshctl.migrate.journal.history import LAST_FORWARD, History
 from meshctl.migrate.planning.expansion import unchanging
 from meshctl.migrate.planning.plan import MigrationPlan, written_stores
-
-COUNTED = "quiesce/replicas"  # the step whose record says how many replicas the source had
-
-
-@dataclass(frozen=True)
-class Step:
-    """`name` is unique in a migration ("sync/weights") and stored in journals. The other fields are for the action."""
-
-    name: str
-    action: str
-    title: str
-    side: str = ""  # the environment that the step acts on: source | target
-    paused: frozenset[str] = field(default_factory=frozenset)  # workloads that have zero pods after the step
-    workloads: frozenset[str] = field(default_factory=frozenset)  # the workloads that the step waits for
-    store: str = ""
-    endpoints: tuple[str, ...] = ()
-    redo: tuple[str, ...] = ()  # steps that must be done again if this one fails
-    guards: str = ""  # name of a later step: each run repeats this check until that step is done
-
-    @property
-    def phase(self) -> str:
-        return self.name.split("/")[0]
+from meshctl.migrate.steps.step import COUNTED, Step
 
 
 def step_plan(history: History) -> tuple[Step, ...]:
@@ -78,13 +57,16 @@ def first_expansion(plan: MigrationPlan) -> tuple[Step, ...]:
     compared = unchanging(plan)
     data = [step for step in _sync_and_verify(plan) if step.store in compared]
     workloads = plan.workloads
+    count = _share_count(plan, "start")
+    title = "start at the target"
     return (
         Step("preflight/source", "check-running", "the source is still as planned", side="source"),
         Step("preflight/target", "check-free", "nothing of the mesh runs at the target", side="target"),
         Step("provision/target", "up", "bring up the target, workloads paused", side="target", paused=workloads),
         *_seed(plan),
         *data,
-        Step("start/target", "up", "start at the target", side="target", workloads=workloads),
+        *count,
+        Step("start/target", "up", title, side="target", workloads=workloads, counted=count[0].name if count else ""),
         *(
             Step(
                 f"probe/{name}", "probe", f"{name}: health check and a canary request", side="target", endpoints=(name,)
@@ -94,6 +76,7 @@ def first_expansion(plan: MigrationPlan) -> tuple[Step, ...]:
         Step("share/records", "split-records", "weighted records and health checks", endpoints=endpoints),
         Step("share/names", "split-names", "the endpoints' names lead to them", endpoints=endpoints),
         Step("share/dns", "split-dns", "the zone's name server has the new records", endpoints=endpoints),
+        *_share_taken(plan, "share"),
         Step(LAST_FORWARD, "observe", "watch the target", side="target", workloads=workloads, endpoints=endpoints),
     )
 
@@ -103,7 +86,7 @@ def next_round(history: History, weight: int) -> tuple[Step, ...]:
     return tuple(_round(history.plan, history.rounds + 1, history.weights[-1], weight))
 
 
-def _round(plan: MigrationPlan, number: int, before: int, weight: int) -> list[Step]:
+def _round(plan: MigrationPlan, number: int, previous_weight: int, weight: int) -> list[Step]:
     """A smaller share comes before the copies: the target may be what is in trouble."""
     endpoints = tuple(each.name for each in plan.endpoints)
     phase = f"round{number}"
@@ -111,8 +94,53 @@ def _round(plan: MigrationPlan, number: int, before: int, weight: int) -> list[S
         Step(f"{phase}/seed.{move.store}", "seed", f"copy what is new in {move.store}", side="target", store=move.store)
         for move in plan.moves
     ]
+    count = _share_count(plan, phase)
+    title = f"replicas of {_names(_following_load(plan))} for the share"
+    starts = [
+        Step(f"{phase}/start", "up", title, side="target", workloads=plan.workloads, counted=each.name)
+        for each in count
+    ]
     records = Step(f"{phase}/records", "split-records", "weighted records", endpoints=endpoints)
-    return [records, *copies] if weight < before else [*copies, records]
+    before, after = _source_brought(plan, phase), _source_released(plan, phase)
+    if weight < previous_weight:
+        return [*before, records, *_share_taken(plan, phase), *after, *copies]
+    return [*copies, *count, *starts, *before, records, *_share_taken(plan, phase), *after]
+
+
+def _source_brought(plan: MigrationPlan, phase: str) -> list[Step]:
+    """The source has the replicas for those that are led back to it before they come."""
+    scaled = _following_load(plan)
+    if not scaled:
+        return []
+    count, names = f"{phase}/source-count", _names(scaled)
+    title = f"count the replicas of {names} for the source's share"
+    return [
+        Step(count, "count-share", title, side="source", workloads=scaled),
+        Step(f"{phase}/source-start", "keep-replicas", f"replicas of {names} at the source", "source", counted=count),
+    ]
+
+
+def _source_released(plan: MigrationPlan, phase: str) -> list[Step]:
+    scaled = _following_load(plan)
+    title = f"replicas of {_names(scaled)} follow load at the source"
+    return [Step(f"{phase}/source-replicas", "keep-replicas", title, side="source")] if scaled else []
+
+
+def _share_count(plan: MigrationPlan, phase: str) -> list[Step]:
+    """How many replicas the target needs for its share. Before names lead there, load would ask for the least."""
+    scaled = _following_load(plan)
+    title = f"count the replicas of {_names(scaled)} for the share"
+    return [Step(f"{phase}/count", "count-share", title, workloads=scaled)] if scaled else []
+
+
+def _share_taken(plan: MigrationPlan, phase: str) -> list[Step]:
+    """From then on load decides at the target: no resolver has an answer from before the share."""
+    if not _following_load(plan):
+        return []
+    return [
+        Step(f"{phase}/ttl", "ttl", "cached old records expire"),
+        *_following_steps(plan, f"{phase}/replicas", "target"),
+    ]
 
 
 def contraction(history: History) -> tuple[Step, ...]:
@@ -121,11 +149,16 @@ def contraction(history: History) -> tuple[Step, ...]:
     endpoints = tuple(each.name for each in history.plan.endpoints)
     workloads = history.plan.workloads
     steps: list[Step] = []
+    brought = history.began("share/names") and not history.target_lost
+    if brought:
+        steps += _source_brought(history.plan, "rollback")
     if history.began("share/records"):
         steps += [Step("rollback/records", "split-records", "all new resolutions to the source", endpoints=endpoints)]
         if history.began("share/names"):
             steps += _names_steps("rollback", "source", endpoints)
         steps += [Step("rollback/split", "unsplit", "remove the weighted records", endpoints=endpoints)]
+    if brought:
+        steps += _source_released(history.plan, "rollback")
     if history.target_lost:
         return tuple(steps)
     if history.options.get("destroy_target") and history.target_is_ours:
@@ -343,9 +376,11 @@ def _names_steps(phase: str, side: str, endpoints: tuple[str, ...]) -> list[Step
 
 
 def _following_load(plan: MigrationPlan) -> frozenset[str]:
-    """The workloads that run and whose replicas follow load, at the source or at the target."""
+    """The workloads that run and whose replicas follow load, at the source or at the target. Of an expansion, whose
+    target has a part of the mesh, those of the target."""
     both = (*plan.source.workloads, *plan.target.workloads)
-    return frozenset(each.name for each in both if each.has_range) - plan.idle
+    scaled = frozenset(each.name for each in both if each.has_range) - plan.idle
+    return scaled if plan.share is None else scaled & plan.workloads
 
 
 def _following_steps(plan: MigrationPlan, name: str, side: str) -> list[Step]:

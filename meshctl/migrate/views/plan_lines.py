@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from meshctl.migrate.planning.plan import MigrationPlan, StoreMove, span_text
-from meshctl.migrate.steps.step_plan import Step
+from meshctl.migrate.steps.step import Step
 from meshctl.model.units import size_text
 from meshctl.words import pluralize
 

@@ -172,6 +172,26 @@ def test_a_name_that_only_some_networks_reach_has_no_health_check_and_the_plan_s
     assert check_of(plan.target, plan.target.endpoints[0]) is None
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"listens": 443, "redirect": "redirect"}, "listens on port 443 in west, and on port 8000 in east"),
+        ({"access": "internal"}, "is internal in west, and public in east"),
+        ({"cidrs": ("10.0.0.0/8",)}, "lets in only 10.0.0.0/8 in west, and all networks in east"),
+    ],
+)
+def test_one_name_must_be_reached_in_one_way(changes: dict[str, Any], reason: str) -> None:
+    """Clients ask the one that DNS gives them by the port and the protocol that they know."""
+    gateway = FakeGateway()
+    west = gateway.declared["west"]
+    gateway.declared["west"] = west.model_copy(update={"endpoints": (west.endpoints[0].model_copy(update=changes),)})
+    gateway.begin()
+    with pytest.raises(InfeasibleError, match="be expanded") as caught:
+        migrations_of(gateway).plan_expansion("east", "west", CHAT, OPTIONS)
+    assert f"chat.example.com {reason}" in caught.value.why
+    assert "`meshctl up east`" in caught.value.hint
+
+
 def test_a_protocol_that_checkers_do_not_know_is_asked_for_a_connection() -> None:
     gateway = FakeGateway()
     whole = gateway.declared["west"]

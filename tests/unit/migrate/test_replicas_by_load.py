@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import pytest
+from obstore.store import MemoryStore
+
+from meshctl.errors import MeshError
 from meshctl.migrate.gateway import UpResult
-from meshctl.migrate.steps.step_plan import COUNTED, step_plan
+from meshctl.migrate.migration import Migrations
+from meshctl.migrate.planning.inputs import Options, Share
+from meshctl.migrate.steps.step import COUNTED
+from meshctl.migrate.steps.step_plan import first_expansion, step_plan
 from meshctl.model.deployment import Deployment
 from meshctl.model.observed import PodState
-from tests.unit.migrate.fake_gateway import FakeGateway, deployment
+from tests.unit.migrate.fake_gateway import FakeGateway, MortalStore, deployment
 from tests.unit.migrate.test_migration import assert_at, moved
 
 
@@ -28,6 +35,7 @@ class Scaling(FakeGateway):
     declared: dict[str, Deployment] = field(default_factory=lambda: {e: scaled(e) for e in ("east", "west")})
     live: int = 5
     leasts: list[tuple[str, int]] = field(default_factory=list)
+    full: bool = False  # no environment has nodes for more pods
 
     def up(self, deployment: Deployment, say: Callable[[str], None]) -> UpResult:
         self.leasts.append((deployment.environment, deployment.workload("chat").least_while_moving))
@@ -37,7 +45,9 @@ class Scaling(FakeGateway):
         pods = list(super().pods(deployment, workload))
         if workload != "chat" or not pods:
             return pods
-        return [PodState(f"chat-{n}", "chat", "Running", True, "node", 0) for n in range(self.live)]
+        up = self.deployments[deployment.environment]
+        count = self.live if self.full or up is None else max(self.live, up.workload("chat").pods)
+        return [PodState(f"chat-{n}", "chat", "Running", True, "node", 0) for n in range(count)]
 
 
 def test_the_target_starts_with_as_many_and_keeps_them_until_names_lead_there() -> None:
@@ -81,3 +91,78 @@ def test_what_has_a_number_of_replicas_moves_by_the_same_steps_as_ever() -> None
     names = [step.name for step in step_plan(moved(FakeGateway().begin()).history()[1])]
     assert plan.target.with_least({"chat": 5}) == plan.target
     assert not [name for name in names if name.endswith("/replicas")]
+
+
+def expanded(gateway: Scaling, weight: int) -> Migrations:
+    gateway.begin()
+    gateway.leasts.clear()
+    migrations = Migrations("demo", gateway, MortalStore(MemoryStore(), None, gateway), data=gateway, break_lock=True)
+    share = Share(workload="chat", weight=weight)
+    migrations.start(migrations.plan_expansion("east", "west", share, Options(observe_s=6)))
+    return migrations
+
+
+def test_an_expansion_starts_with_as_many_as_its_share_needs_and_follows_load_once_names_lead_there() -> None:
+    gateway = Scaling()
+    migrations = expanded(gateway, 153)
+    assert [least for _, least in gateway.leasts] == [0, 3, 0], "60% of 5; none are taken before users come"
+    names = [step.name for step in step_plan(migrations.history()[1])]
+    assert names.index("start/target") < names.index("share/names") < names.index("share/ttl")
+    assert names.index("share/ttl") < names.index("share/replicas")
+    assert gateway.deployments["west"] == migrations.history()[1].plan.target
+
+
+def test_a_larger_share_has_its_replicas_before_its_users() -> None:
+    gateway = Scaling()
+    migrations = expanded(gateway, 51)
+    gateway.leasts.clear()
+    gateway.live = 3  # on each side
+    migrations.share_again(migrations.ids()[0], 204)
+    assert gateway.leasts == [("west", 5), ("west", 0)], "80% of 6"
+    done = [record.step for record in migrations.history()[1].records if record.kind == "done"]
+    assert done.index("round1/start") < done.index("round1/records") < done.index("round1/replicas")
+
+
+def test_contract_brings_the_source_what_both_had_before_all_come_back() -> None:
+    gateway = Scaling(live=2)
+    migrations = expanded(gateway, 153)
+    gateway.leasts.clear()
+    migrations.rollback(destroy_target=True)
+    assert gateway.leasts == [("east", 4), ("east", 0)]
+    done = [record.step for record in migrations.history()[1].records if record.kind == "done"]
+    assert done.index("rollback/source-start") < done.index("rollback/records") < done.index("rollback/ttl")
+    assert done.index("rollback/ttl") < done.index("rollback/source-replicas") < done.index("rollback/destroy")
+
+
+def test_a_smaller_share_has_its_replicas_at_the_source_before_its_users() -> None:
+    gateway = Scaling(live=2)
+    migrations = expanded(gateway, 204)
+    gateway.leasts.clear()
+    migrations.share_again(migrations.ids()[0], 51)
+    assert [each for each in gateway.leasts if each[0] == "east"] == [("east", 4), ("east", 0)], "80% of 2 and 2"
+
+
+def test_contract_goes_on_where_the_source_gets_no_more_replicas() -> None:
+    gateway = Scaling(live=2)
+    migrations = expanded(gateway, 153)
+    gateway.leasts.clear()
+    gateway.full = True
+    assert migrations.rollback(destroy_target=True).state == "rolled-back"
+    assert ("east", 4) in gateway.leasts
+
+
+def test_contract_does_not_wait_for_a_target_that_does_not_answer() -> None:
+    gateway = Scaling(live=2)
+    migrations = expanded(gateway, 153)
+    gateway.lose("west")
+    with pytest.raises(MeshError):
+        migrations.rollback()
+    assert gateway.names["chat"].environment == "east", "it stops only where it has to change the target"
+
+
+def test_an_expansion_of_a_number_of_replicas_has_the_steps_that_it_had() -> None:
+    gateway = FakeGateway().begin()
+    migrations = Migrations("demo", gateway, MortalStore(MemoryStore(), None, gateway), data=gateway)
+    share = Share(workload="chat", weight=102)
+    names = [step.name for step in first_expansion(migrations.plan_expansion("east", "west", share, Options()))]
+    assert not [name for name in names if name.endswith(("/replicas", "/count", "/ttl"))]
