@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from meshctl.errors import CredentialsError, EngineError, NotReadyError, OwnedFieldsError, UnreachableError
+from meshctl.errors import (
+    BusyError,
+    CredentialsError,
+    InterruptedByUserError,
+    LockedError,
+    MeshError,
+    UnreachableError,
+)
 from meshctl.migrate.steps.context import StepContext, alive
 from meshctl.model.deployment import Deployment
 from meshctl.model.dns_splits import WHOLE
 from meshctl.render import probes
+
+# nobody is led to a source that does not answer, or that somebody else is changing
+_STOPPING: Final = (BusyError, CredentialsError, InterruptedByUserError, LockedError, UnreachableError)
 
 
 def count(context: StepContext) -> dict[str, Any]:
@@ -46,7 +56,7 @@ def _running_at_target(context: StepContext, name: str) -> int:
 def keep(context: StepContext) -> dict[str, Any]:
     """Brings the source of an expansion, as it is deployed now, to at least the counted replicas; without a count, load
     decides again. Only where it has too few: it belongs to who runs `up` there. And where they don't come, for want of
-    nodes, the step ends all the same: whoever ends an expansion must not be held up in it."""
+    nodes or of anything else, the step ends all the same: whoever ends an expansion must not be held up in it."""
     deployed, least = context.gateway.deployed(context.plan.source.environment), context.replicas_to_keep
     if deployed is None:
         return {}
@@ -58,8 +68,12 @@ def keep(context: StepContext) -> dict[str, Any]:
         limit_s = max((probes.ready_s(wanted.workload(name)) for name in least), default=0)
         what = f"the replicas of {wanted.environment}"
         context.wait_until(what, lambda: _missing(context, wanted, least), limit_s)
-    except (EngineError, OwnedFieldsError, NotReadyError) as error:
-        context.say(f"going on without: {error.what}; load adds replicas as users come")
+    except MeshError as error:
+        if isinstance(error, _STOPPING):
+            raise
+        environment = wanted.environment
+        later = "load adds replicas as users come" if least else f"`meshctl up {environment}` lets load decide again"
+        context.say(f"the replicas of {environment} stay as they are: {error.what}; {later}")
     return {"replicas": least}
 
 

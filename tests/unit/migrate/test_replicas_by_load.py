@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from obstore.store import MemoryStore
 
-from meshctl.errors import MeshError
+from meshctl.errors import MeshError, ProtectedDataError
 from meshctl.migrate.gateway import UpResult
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.inputs import Options, Share
@@ -35,9 +35,12 @@ class Scaling(FakeGateway):
     declared: dict[str, Deployment] = field(default_factory=lambda: {e: scaled(e) for e in ("east", "west")})
     live: int = 5
     leasts: list[tuple[str, int]] = field(default_factory=list)
+    refused: bool = False  # an `up` would lose data
     full: bool = False  # no environment has nodes for more pods
 
     def up(self, deployment: Deployment, say: Callable[[str], None]) -> UpResult:
+        if self.refused:
+            raise ProtectedDataError("volumes would be deleted")
         self.leasts.append((deployment.environment, deployment.workload("chat").least_while_moving))
         return super().up(deployment, say)
 
@@ -149,6 +152,13 @@ def test_contract_goes_on_where_the_source_gets_no_more_replicas() -> None:
     gateway.full = True
     assert migrations.rollback(destroy_target=True).state == "rolled-back"
     assert ("east", 4) in gateway.leasts
+
+
+def test_contract_goes_on_where_an_up_of_the_source_is_refused() -> None:
+    gateway = Scaling(live=2)
+    migrations = expanded(gateway, 153)
+    gateway.refused = True
+    assert migrations.rollback(destroy_target=True).state == "rolled-back"
 
 
 def test_contract_does_not_wait_for_a_target_that_does_not_answer() -> None:
