@@ -16,6 +16,7 @@ from meshctl.platforms.aws import caller, words
 from meshctl.platforms.aws.caller import Caller
 from meshctl.platforms.aws.change import Change
 
+_ENTRY: Final = "meshaws:eks:AccessEntry"
 _MAKER: Final = "cluster:maker"
 _BOOTSTRAP: Final = "bootstrapClusterCreatorAdminPermissions"
 _AS_ROLE: Final = "run meshctl as an IAM role or user: name its profile in environments.yaml, or set AWS_PROFILE"
@@ -35,8 +36,12 @@ def maker(resources: Iterable[Resource]) -> str | None:
 
 
 def needs_caller(change: Change) -> bool:
-    """Whether somebody gets into the cluster, or out of it, by the run."""
-    return change.makes_cluster or bool(_removed(change))
+    """Whether somebody gets into the cluster, or out of it, by the run. Where an entry is missing, it may be that of a
+    maker whose role or user is gone: whoever runs the command becomes the maker then."""
+    made = change.in_place
+    entries = {made.maker, *made.admins} - {""}
+    is_missing = made.counts.get(_ENTRY, 0) < len(entries)
+    return change.makes_cluster or bool(_removed(change)) or is_missing
 
 
 def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:

@@ -103,6 +103,7 @@ def entry(principal: str) -> dict[str, Any]:
     return {"type": "meshaws:eks:AccessEntry", "urn": "cluster:maker", "inputs": {"principalArn": principal}}
 
 
+ENTRY = "meshaws:eks:AccessEntry"
 OFF = {"bootstrapClusterCreatorAdminPermissions": False}
 ON = {"bootstrapClusterCreatorAdminPermissions": True}
 
@@ -144,7 +145,17 @@ def test_who_takes_themselves_out_of_the_list_is_warned() -> None:
     [note] = findings(wanted, {"caller": identity(BOB)}, before).notes
     assert note.startswith(f"`kubernetes.admins` no longer has {BOB}")
     assert findings(wanted, {"caller": identity(ALICE)}, before).notes == ()
-    assert asked(wanted, InPlace(wanted.pools, MADE, maker=ALICE, admins=(ALICE,))) == {}
+    assert asked(wanted, InPlace(wanted.pools, {**MADE, ENTRY: 1}, maker=ALICE, admins=(ALICE,))) == {}
+
+
+def test_an_entry_that_is_gone_may_have_been_the_makers_who_is_gone_too() -> None:
+    """EKS makes no entry for a principal that was deleted: somebody else has to become the maker."""
+    before = InPlace(web().pools, MADE, maker=ALICE)
+    assert asked(web(), before) == {"caller": "get_caller_identity"}
+    placed = findings(web(), {"caller": identity(BOB)}, before).placed(web())
+    gone = state(cluster(**OFF), before=web(maker=ALICE))
+    assert cluster_maker.as_it_is_up(placed, gone).cluster.maker == BOB
+    assert asked(web(), InPlace(web().pools, MADE)) == {}  # of an older release, which made none
 
 
 def test_a_maker_who_leaves_the_list_keeps_their_entry() -> None:
