@@ -11,7 +11,7 @@ import pytest
 from tests.faults.small_mesh import ENVIRONMENTS, MESH, small
 from tests.lab_fixture import RunningLab
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.exhaustive]  # the wait and the refusals are in memory and against moto
 __all__ = ["small"]
 
 POOL = """
