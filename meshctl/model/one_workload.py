@@ -30,7 +30,7 @@ def mesh_of_workload(mesh: Mesh, name: str) -> Mesh:
             )
     pool = mesh.pools[workload.pool]
     stores = set(workload.mounts) | ({workload.checkpoint.storage} if workload.checkpoint else set())
-    part = mesh.model_copy(
+    return mesh.model_copy(
         update={
             "pools": {workload.pool: pool},
             "fabrics": {key: fabric for key, fabric in mesh.fabrics.items() if key == pool.fabric},
@@ -39,7 +39,6 @@ def mesh_of_workload(mesh: Mesh, name: str) -> Mesh:
             "endpoints": endpoints,
         }
     )
-    return part.with_findings(mesh.mistakes, mesh._texts)
 
 
 def targets(endpoint: Endpoint) -> set[str]:

@@ -235,7 +235,8 @@ def _moments(direction: str) -> int:
     return gateway.moments
 
 
-def test_killed_at_every_moment_it_ends_the_same() -> None:
+def _broken_off() -> Iterator[tuple[FakeGateway, Migrations]]:
+    """An expansion that was killed, at each of its moments, and what the next command has of it."""
     for kill_at in range(1, _moments("forward") + 1):
         gateway = FakeGateway().begin()
         gateway.kill_at = kill_at
@@ -244,7 +245,11 @@ def test_killed_at_every_moment_it_ends_the_same() -> None:
             migrations = migrations_of(gateway, store)
             migrations.start(migrations.plan_expansion("east", "west", CHAT, OPTIONS))
         gateway.revive()
-        again = migrations_of(gateway, store)
+        yield gateway, migrations_of(gateway, store)
+
+
+def test_killed_at_every_moment_it_ends_the_same() -> None:
+    for gateway, again in _broken_off():
         if again.expansion() is None:
             again.start(again.plan_expansion("east", "west", CHAT, OPTIONS))
         else:
@@ -269,15 +274,7 @@ def test_contract_killed_at_every_moment_ends_the_same() -> None:
 
 
 def test_a_broken_off_expansion_can_be_contracted_at_every_moment() -> None:
-    for kill_at in range(1, _moments("forward") + 1):
-        gateway = FakeGateway().begin()
-        gateway.kill_at = kill_at
-        store = MemoryStore()
-        with contextlib.suppress(Killed):
-            migrations = migrations_of(gateway, store)
-            migrations.start(migrations.plan_expansion("east", "west", CHAT, OPTIONS))
-        gateway.revive()
-        again = migrations_of(gateway, store)
+    for gateway, again in _broken_off():
         if again.expansion() is not None:
             again.rollback(destroy_target=True)
         assert_contracted(gateway)

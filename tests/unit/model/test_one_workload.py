@@ -29,6 +29,11 @@ def test_it_has_what_the_workload_needs_and_nothing_else(mesh: Mesh) -> None:
     assert {endpoint.workload for endpoint in part.endpoints.values()} == {"chat"}
 
 
+def test_it_keeps_what_was_read_beside_the_file(mesh: Mesh) -> None:
+    part = mesh_of_workload(mesh.with_findings((), {"prompt.yaml": "text"}), "chat")
+    assert part.text("prompt.yaml") == "text"
+
+
 def test_a_workload_that_is_not_there_is_named_with_those_that_are(mesh: Mesh) -> None:
     with pytest.raises(UsageError, match='no workload named "chta"') as caught:
         mesh_of_workload(mesh, "chta")
