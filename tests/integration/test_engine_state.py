@@ -90,6 +90,7 @@ def test_a_state_in_a_folder_is_read_as_the_engine_exports_it(tmp_path: Path) ->
     printed = pulumi_private.run_command(stack, ["stack", "export"]).stdout
     assert stack.exported(plain_secrets=False) == json.loads(printed)
     assert SECRET not in printed
+    assert SECRET in json.dumps(stack.exported(plain_secrets=True))
 
 
 def test_a_compressed_state_is_read_by_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
