@@ -74,8 +74,8 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
 
 
 def _waiting(deployment: Deployment, objects: list[PlatformObject]) -> Iterator[PlatformObject]:
-    """No run waits for pods whose nodes start at a later date: they are there, and start with their nodes."""
-    waiting = {f"workload/{workload.name}" for workload in deployment.waiting_for_start}
+    """No run waits for pods whose nodes start at a later date, or are gone: they start with their nodes."""
+    waiting = {f"workload/{workload.name}" for workload in deployment.waiting_for_nodes}
     for item in objects:
         yield replace(item, wait=False) if item.subject in waiting else item
 

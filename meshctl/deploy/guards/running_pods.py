@@ -39,7 +39,7 @@ def with_running_pods(deployment: Deployment, state: StackState) -> Deployment:
 
 
 def _with_running_zones(deployment: Deployment, state: StackState) -> Deployment:
-    in_place = pools_in_place.in_place(state)
-    deployment = reserved_pools.as_last_known(deployment, state.deployment, in_place)
+    in_place, last = pools_in_place.in_place(state), pools_in_place.last_run(state)
+    deployment = reserved_pools.as_last_known(deployment, last, in_place)
     deployment = running_machines.with_running_machines(deployment, in_place)
-    return running_zones.with_running_zones(deployment, state.deployment, in_place)
+    return running_zones.with_running_zones(deployment, last, in_place)
