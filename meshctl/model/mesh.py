@@ -24,8 +24,8 @@ from pydantic.alias_generators import to_camel
 
 from meshctl.errors import Diagnostic
 from meshctl.model import mig_profiles, scaling
-from meshctl.model.gateways import RoutePath, RouteTarget, TlsForm
 from meshctl.model.drains import Drain
+from meshctl.model.gateways import RoutePath, RouteTarget, TlsForm
 from meshctl.model.health import HealthForm, Protocol, Startup
 from meshctl.model.key_values import (
     AbsolutePath,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from meshctl.model import drains, object_names, own_images, pod_networks, pod_users, pod_variables
 from meshctl.model import tolerations as tolerations_of_pods
@@ -386,8 +386,8 @@ def without_requests(workload: Workload) -> Workload:
 
 
 def grace_s(workload: Workload) -> int:
-    """Seconds between the signal to stop and the kill: the checkpoint's, or time to finish open requests. What serves gets new
-    ones in the first of them."""
+    """Seconds until a pod that is to end is killed: the checkpoint's, or time to finish open requests, in the first of
+    which it still gets new ones."""
     if workload.checkpoint is not None:
         return workload.checkpoint.grace_s
     if not workload.ports:

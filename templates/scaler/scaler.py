@@ -7,9 +7,9 @@ waits for a whole cooldown before it takes pods away.
 
 The rule is that of Kubernetes' own autoscaler (kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale):
 total load / target, rounded up; no change within 10% of the target; up at once, by four or to the double at most; down
-to the highest number that was enough during the cooldown, and by at most a quarter of the replicas a minute: a lull must
-not throw away all models that took long to load. A ready pod that does not answer counts as one with the target's load
-when that would take pods away, and as an idle one when it would add some.
+to the highest number that was enough during the cooldown, and by at most a quarter of the replicas a minute: a lull is
+not to throw away all models that took long to load. A ready pod that does not answer counts as one with the target's
+load when that would take pods away, and as an idle one when it would add some.
 """
 
 from __future__ import annotations
