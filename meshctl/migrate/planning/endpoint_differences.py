@@ -21,8 +21,8 @@ def gaps(source: Deployment, target: Deployment) -> Iterator[Gap]:
                 subject=f"endpoint/{new.name}",
                 wanted=f"all clients that reach {new.host} now",
                 best=f"{what}: {lost}",
-                hint=f"make the change in {source.environment} first, where `meshctl plan {source.environment}` shows it:"
-                f" `meshctl up {source.environment}`; or take it back in mesh.yaml",
+                hint=f"make the change in {source.environment} first, by `meshctl up {source.environment}`, which shows it"
+                " before it asks; or take it back in mesh.yaml",
             )
 
 
@@ -30,7 +30,9 @@ def notes(source: Deployment, target: Deployment) -> Iterator[str]:
     for old, new in _pairs(source, target):
         at_source, at_target = _places(source, target)
         if old.is_internal and not new.is_internal:
-            yield f"endpoint {new.name} is internal {at_source}, public {at_target}: clients outside reach it after that"
+            yield (
+                f"endpoint {new.name} is internal {at_source}, public {at_target}: clients outside reach it after that"
+            )
         elif not _lets_in(old.cidrs, new.cidrs):
             yield (
                 f"endpoint {new.name} lets in {_networks(new)} {at_target}, and {_networks(old)} {at_source}: more"
@@ -54,20 +56,15 @@ def _losses(source: Deployment, old: Endpoint, target: Deployment, new: Endpoint
     at_source, at_target = _places(source, target)
     port, old_port = target.listening_port(new), source.listening_port(old)
     if port != old_port:
-        yield (
-            f"it listens on port {old_port} {at_source}, on port {port} {at_target}",
-            f"clients of port {old_port} lose it",
-        )
+        what = f"it listens on port {old_port} {at_source}, on port {port} {at_target}"
+        yield what, f"clients of port {old_port} lose it"
     if new.is_internal and not old.is_internal:
         yield f"public {at_source}, internal {at_target}", "clients outside lose it"
     elif not _lets_in(new.cidrs, old.cidrs):
         yield f"it lets in {_networks(old)} {at_source}, {_networks(new)} {at_target}", "clients in the others lose it"
-    missing = [path for path in old.paths if path not in new.paths]
-    if missing and new.paths:
-        yield (
-            f"it has no route for {', '.join(missing)} {at_target}",
-            f"requests for {', '.join(missing)} lead elsewhere",
-        )
+    missing = ", ".join(path for path in old.paths if path not in new.paths) if new.paths else ""
+    if missing:
+        yield f"it has no route for {missing} {at_target}", f"requests for {missing} lead elsewhere"
 
 
 def _places(source: Deployment, target: Deployment) -> tuple[str, str]:
