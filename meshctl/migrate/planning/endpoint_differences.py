@@ -21,8 +21,8 @@ def gaps(source: Deployment, target: Deployment) -> Iterator[Gap]:
                 subject=f"endpoint/{new.name}",
                 wanted=f"all clients that reach {new.host} now",
                 best=f"{what}: {lost}",
-                hint=f"make the change in {source.environment} first, by `meshctl up {source.environment}`, which shows it"
-                " before it asks; or take it back in mesh.yaml",
+                hint=f"make the change in {source.environment} first, where its plan shows it:"
+                f" `meshctl up {source.environment}`; or take it back in mesh.yaml",
             )
 
 

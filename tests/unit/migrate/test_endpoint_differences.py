@@ -9,7 +9,7 @@ import pytest
 from meshctl.errors import InfeasibleError
 from meshctl.migrate.planning.inputs import Options, StoreFacts
 from meshctl.migrate.planning.plan import MigrationPlan, plan_migration
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import Deployment, Gap
 from tests.unit.deployments import deployment
 
 FACTS = tuple(StoreFacts(store=name, objects=1, total_bytes=1) for name in ("weights", "checkpoints"))
@@ -51,6 +51,7 @@ def test_what_clients_would_lose_is_refused(old: dict[str, Any], new: dict[str, 
     with pytest.raises(InfeasibleError) as caught:
         planned(old, new)
     (gap,) = caught.value.gaps
+    assert isinstance(gap, Gap)
     assert gap.subject == "endpoint/chat"
     assert words in gap.best
     assert "`meshctl up aws-east`" in gap.hint
