@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from meshctl.changes import group_words, leader_worker_sets, probe_words, scale_words, security
+from meshctl.changes import drain_words, group_words, leader_worker_sets, probe_words, scale_words, security
 from meshctl.changes.field_change import EPHEMERAL, FILES_ROLL_OUT, LATER, ORDER, ROLL_OUT, FieldChange
 from meshctl.changes.steps import PropertyChange, Step
 from meshctl.model import job_order, pod_files, pod_groups, pod_networks
@@ -23,6 +23,7 @@ from meshctl.render import container_fields, literal
 from meshwire.marks import UNKNOWN_STRING
 
 _POD = "spec.template.spec"
+_GRACE = f"{_POD}.terminationGracePeriodSeconds"
 _CONTAINER = f"{_POD}.containers[0]"
 _ENV = f"{_CONTAINER}.env"
 _EXPANDED = frozenset(field.key for field in container_fields.FIELDS if field.is_expanded)
@@ -47,7 +48,7 @@ _TERMS = {
     ("kubernetes:core/v1:PersistentVolume", "spec.capacity.storage"): "size",
     ("kubernetes:core/v1:PersistentVolumeClaim", "spec.resources.requests.storage"): "size",
     ("kubernetes:core/v1:PersistentVolumeClaim", "spec.storageClassName"): "storage class",
-    ("kubernetes:", f"{_POD}.terminationGracePeriodSeconds"): "grace in seconds",
+    ("kubernetes:", _GRACE): "grace in seconds",
     ("kubernetes:", 'spec.template.metadata.annotations["prometheus.io/port"]'): "metrics port",
     ("kubernetes:", 'spec.template.metadata.annotations["prometheus.io/path"]'): "metrics path",
     ("kubernetes:", 'spec.template.metadata.annotations["prometheus.io/scheme"]'): "metrics scheme",
@@ -187,6 +188,9 @@ def _in_own_words(step: Step, change: PropertyChange) -> list[FieldChange] | Non
     size = size or scale_words.replicas(change.path, step.old, step.new)
     if size is not None:
         return [FieldChange(*size)]
+    drain = drain_words.change(step) if change.path == _GRACE else None
+    if drain is not None:
+        return [FieldChange(*drain, _forces(step, _GRACE))]
     for path, (term, in_words) in _IN_WORDS.items():
         if change.path == path or change.path.startswith(f"{path}."):
             old, new = (in_words(_without_unknown(value_at(inputs, path))) for inputs in (step.old, step.new))

@@ -113,6 +113,8 @@ class Workload(Value):
     ports: dict[str, int] = {}
     health: Health | None = None
     metrics: Metrics | None = added_later(None)
+    # how long its pods may take to end open requests; None = as before there was a `drain`, see `drains.UNSAID_S`
+    drain_s: int | None = added_later(None)
     mounts: tuple[Mount, ...] = ()
     staged_gib: float = 0  # local disk that one pod's staged and local mounts take
     staging_s: int = added_later(0)  # how long the copy of its staged objects may take, where that is long

@@ -24,6 +24,7 @@ from pydantic.alias_generators import to_camel
 
 from meshctl.errors import Diagnostic
 from meshctl.model import mig_profiles, scaling
+from meshctl.model.drains import Drain
 from meshctl.model.gateways import RoutePath, RouteTarget, TlsForm
 from meshctl.model.health import HealthForm, Protocol, Startup
 from meshctl.model.key_values import (
@@ -278,6 +279,7 @@ class Workload(Section):
     ports: dict[PortName, Port] = {}
     health: Annotated[Health, HealthForm] | None = None
     metrics: Metrics | None = None
+    drain_s: Drain | None = Field(None, alias="drain")
     mounts: dict[str, Mount] = {}
     checkpoint: Checkpoint | None = None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from meshctl.model import gateways, job_order, object_names, pod_users, scaling
+from meshctl.model import drains, gateways, job_order, object_names, pod_users, scaling
 from meshctl.model import health as health_words
 from meshctl.model.file_problems import Path, Problem, items, mapping, missing
 
@@ -108,6 +108,7 @@ def _size(workload: dict[str, Any], at: Path) -> Iterator[Problem]:
     if training and "replicas" in workload:
         yield (*at, "replicas"), 'a training workload has "nodes" (a gang: all or none), not "replicas"'
     yield from (((*at, *path), message) for path, message in scaling.problems(workload))
+    yield from (((*at, *path), message) for path, message in drains.problems(workload))
     if workload.get("kind") == "batch" and "nodes" in workload:
         message = 'a batch job has "replicas", whose pods work each for itself, not "nodes"'
         yield (*at, "nodes"), f"{message}; for one job on several nodes write `kind: training`"

@@ -56,6 +56,7 @@ OTHER_VALUES: dict[str, Any] = {
     "workloads.*.health.startup": "2h",
     "workloads.*.metrics.path": "/other",
     "workloads.*.metrics.port": "http",
+    "workloads.*.drain": "20m",
     "workloads.*.mounts.*.path": "/other",
     "workloads.*.checkpoint.storage": "weights",
     "workloads.*.checkpoint.grace": "10m",
