@@ -13,7 +13,8 @@ from meshctl.engine import passing
 from meshctl.errors import BusyError, MeshError, ShiftError
 from meshctl.migrate.progress import Event, Report
 from meshctl.objects.progress import Stop
-from meshctl.shift.gateway import Gateway, Node, Patch
+from meshctl.shift import pods
+from meshctl.shift.gateway import Gateway, Node, Patch, Pod
 from meshctl.shift.node_changes import Original
 from meshctl.shift.plan import ShiftPlan
 
@@ -82,6 +83,10 @@ class Step:
     act: Callable[[StepContext], dict[str, Any]]
     before: Callable[[StepContext], dict[str, Any]] = lambda _context: {}
     missing: Callable[[StepContext], str] | None = None
+
+
+def alive_of_mesh(context: StepContext) -> list[Pod]:
+    return [pod for pod in context.gateway.pods_of_mesh() if not pods.has_ended(pod)]
 
 
 def existing(context: StepContext, name: str) -> Node:

@@ -124,6 +124,7 @@ class JobStatus(TypedDict, total=False):
 
 class JobSpec(TypedDict, total=False):
     suspend: bool
+    parallelism: int
 
 
 class Job(Object, total=False):
