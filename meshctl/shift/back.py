@@ -13,7 +13,18 @@ from meshctl.shift import node_changes, pods
 from meshctl.shift.context import StepContext, alive_of_mesh, patched
 from meshctl.shift.evictions import until_ended, until_gone
 from meshctl.shift.gateway import Gang, Node, Patch, Pod
+from meshctl.shift.history import CORDONS
 from meshctl.shift.node_changes import Original
+
+
+def record_cordons(context: StepContext) -> dict[str, Any]:
+    """The cordons that somebody has set or taken away while the shift was in force: they stay so. Where the shift has
+    not let pods come yet, its own cordons are there, and those from before count."""
+    if "release" not in context.done:
+        return {}
+    return {
+        CORDONS: {pods.name(n): pods.is_cordoned(n) for n in context.live_nodes if pods.name(n) in context.originals}
+    }
 
 
 def undo_hold(context: StepContext) -> dict[str, Any]:

@@ -19,7 +19,16 @@ from meshctl.shift.gateway import FIELD_MANAGER, GONE, Gang, Node, Patch, Pod
 from meshwire.kubernetes import requests
 from meshwire.kubernetes.errors import ApiError
 from meshwire.kubernetes.objects import Server
-from meshwire.kubernetes.resources import CONFIG_MAPS, DEPLOYMENTS, JOBS, NODES, PODS, STATEFUL_SETS, Resource
+from meshwire.kubernetes.resources import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    JOBS,
+    LEADER_WORKER_SETS,
+    NODES,
+    PODS,
+    STATEFUL_SETS,
+    Resource,
+)
 
 if TYPE_CHECKING:
     from meshwire.kubernetes.client import Client
@@ -144,6 +153,9 @@ class ClusterGateway:
                 for item in self._servers(client, resource)
                 if is_rolling(item)
             ]
+            if self.deployment.has_group_controller and any(w.is_grouped for w in self.deployment.workloads):
+                groups = self._servers(client, LEADER_WORKER_SETS)
+                rolling += [item["metadata"]["name"] for item in groups if are_groups_rolling(item)]
         return f"{', '.join(sorted(rolling))} is being rolled out" if rolling else ""
 
     def _servers(self, client: Client, resource: Resource[Server]) -> list[Server]:
@@ -170,6 +182,16 @@ def is_rolling(server: Server) -> bool:
     return status.get("observedGeneration", 0) < metadata.get("generation", 0) or (
         status.get("updatedReplicas", 0) < status.get("replicas", 0)
     )
+
+
+def are_groups_rolling(group_set: Server) -> bool:
+    """As `is_rolling`, of a LeaderWorkerSet. It has no observedGeneration, and says in a condition that it is rolled
+    out: github.com/kubernetes-sigs/lws, api/leaderworkerset/v1/leaderworkerset_types.go. PURE."""
+    status = group_set.get("status", {})
+    conditions = status.get("conditions") or ()
+    is_updating = any(each["type"] == "UpdateInProgress" and each["status"] == "True" for each in conditions)
+    replicas = status.get("replicas", 0)
+    return is_updating or status.get("updatedReplicas", replicas) < replicas
 
 
 def _words(error: ApiError) -> str:

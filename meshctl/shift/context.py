@@ -24,11 +24,13 @@ _TRIES: Final = 5  # of a patch, while others change the node
 
 @dataclass(frozen=True)
 class StepContext:
-    """What the functions of a step use. `originals`: as recorded; empty before the first step."""
+    """What the functions of a step use. `originals`: as recorded; empty before the first step. `done`: the steps that
+    are over."""
 
     gateway: Gateway
     plan: ShiftPlan
     originals: Mapping[str, Original]
+    done: frozenset[str]
     name: str
     title: str
     report: Report

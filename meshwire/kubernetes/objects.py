@@ -198,6 +198,7 @@ class ServerStatus(TypedDict, total=False):
     replicas: int
     updatedReplicas: int
     availableReplicas: int
+    conditions: list[Condition]
 
 
 class Server(Object, total=False):

@@ -51,6 +51,7 @@ class World:
     pods: dict[str, Object] = field(default_factory=dict)
     jobs: dict[str, Object] = field(default_factory=dict)
     sizes: dict[str, Object] = field(default_factory=dict)  # the ConfigMaps of elastic gangs
+    groups: list[Object] = field(default_factory=list)  # LeaderWorkerSets
     servers: list[Object] = field(default_factory=list)
     replicas: dict[str, int] = field(default_factory=dict)
     budgets: dict[str, int] = field(default_factory=dict)
@@ -121,6 +122,7 @@ class World:
             "nodes": [*self.nodes.values()],
             "pods": [*self.pods.values()],
             "deployments": self.servers,
+            "leaderworkersets": self.groups,
         }.get(resource.plural, [])
         node = (fields or {}).get("spec.nodeName")
         return [
