@@ -52,7 +52,8 @@ def problems(mesh: dict[str, Any], workload: dict[str, Any]) -> Iterator[tuple[P
         yield ("elastic",), f"only a training workload is a gang that can go on with fewer nodes{advice}"
         return
     if "checkpoint" not in workload:
-        yield ("elastic",), "needs `checkpoint`: with fewer nodes the gang starts again from what it has saved"
+        message = "needs a checkpoint, from which the gang starts again with fewer nodes"
+        yield ("elastic",), f"{message}; write `checkpoint: {{storage: NAME, grace: 2m}}`"
     yield from _least(mesh, workload)
     fabric = _section(_section(mesh, "fabrics"), _section(_section(mesh, "pools"), workload.get("pool")).get("fabric"))
     if fabric.get("nvlink") == "rack":

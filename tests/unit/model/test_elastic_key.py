@@ -37,7 +37,11 @@ def test_a_gang_with_a_checkpoint_may_be_elastic() -> None:
 @pytest.mark.parametrize(
     ("changes", "path", "message"),
     [
-        ({"checkpoint": None}, "elastic", "needs `checkpoint`: with fewer nodes the gang starts again"),
+        (
+            {"checkpoint": None},
+            "elastic",
+            "needs a checkpoint, from which the gang starts again with fewer nodes; write `checkpoint: {storage: NAME, grace: 2m}`",
+        ),
         ({"elastic": {"min": 4}}, "elastic.min", "must be less than the 4 nodes of the gang, got 4"),
         ({"elastic": {"min": 4}, "nodes": None}, "elastic.min", "must be less than the 4 nodes of the gang"),
         ({"elastic": {"min": 1}, "nodes": 1}, "elastic.min", "must be less than the 1 node"),
