@@ -15,7 +15,7 @@ from typing import Any
 from meshctl.changes import drain_words, group_words, leader_worker_sets, probe_words, scale_words, security
 from meshctl.changes.field_change import EPHEMERAL, FILES_ROLL_OUT, LATER, ORDER, ROLL_OUT, FieldChange
 from meshctl.changes.steps import PropertyChange, Step
-from meshctl.model import job_order, pod_files, pod_groups, pod_networks
+from meshctl.model import elastic, job_order, pod_files, pod_groups, pod_networks
 from meshctl.model.resource_types import BUCKET, RECORD_SET
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Words
@@ -37,6 +37,7 @@ _TERMS = {
     ("kubernetes:batch/v1:Job", "spec.suspend"): "suspended",
     ("kubernetes:batch/v1:Job", f'metadata.annotations["{job_order.ANNOTATION}"]'): "after",
     ("kubernetes:batch/v1:Job", f'metadata.labels["{job_order.QUEUE_LABEL}"]'): "queue",
+    ("kubernetes:batch/v1:Job", f'metadata.annotations["{elastic.ANNOTATION}"]'): "elastic",
     ("kubernetes:batch/v1:Job", "spec.parallelism"): "nodes",
     ("kubernetes:batch/v1:Job", "spec.completions"): "nodes",
     ("kubernetes:apps/v1:", "spec.replicas"): "replicas",

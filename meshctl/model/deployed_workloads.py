@@ -86,6 +86,7 @@ class Workload(Value):
     pool: str
     replicas: int
     most_replicas: int = added_later(0)  # 0 = `replicas` is a number, not a range
+    least_nodes: int = added_later(0)  # with how few nodes a gang goes on; 0 = with none fewer than `replicas`
     scale: Scale | None = added_later(None)  # None with a range = a program that meshctl does not make moves the number
     nodes_per_replica: int = added_later(1)  # more than 1: each replica is a group of so many pods, whose rank 0 serves
     image: str
@@ -139,6 +140,11 @@ class Workload(Value):
     def is_grouped(self) -> bool:
         """Whether each replica is a group of several pods."""
         return self.nodes_per_replica > 1
+
+    @property
+    def is_elastic(self) -> bool:
+        """Whether it is a gang that goes on with fewer nodes."""
+        return 0 < self.least_nodes < self.replicas
 
     @property
     def has_range(self) -> bool:

@@ -243,6 +243,12 @@ class Checkpoint(Section):
     grace_s: Seconds = Field(120, alias="grace")
 
 
+class Elastic(Section):
+    """With how few nodes a gang goes on where it has not got all."""
+
+    min: Count
+
+
 class Scale(Section):
     """Which load moves `replicas`: `target` is that of one replica, for cpu in percent of what a pod asks for.
     `cooldown_s`: how long fewer replicas must have been enough before some go."""
@@ -257,13 +263,14 @@ class Workload(Section):
     text `Mesh.text` has. `after`: jobs that must have ended well before this one starts.
 
     `replicas` counts pods of inference, service and batch, or groups of `nodes` pods of the former two; for training
-    `nodes` counts the gang (all or none)."""
+    `nodes` counts the gang (all or none, but for `elastic`)."""
 
     kind: Literal["inference", "training", "service", "batch"]
     pool: Text
     replicas: Replicas | None = None
     scale: Scale | None = None
     nodes: Count | None = None
+    elastic: Elastic | None = None
     image: Image
     image_pull_secrets: tuple[DnsLabel, ...] = ()
     command: tuple[Argument, ...] = ()

@@ -135,6 +135,7 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=problem, shifts=shifts.notes)
     releases = live_platform.ask(deployment, state)
     pools = pool_status.pools(deployment, nodes, releases, shifts)
+    deployment = deployment.with_ranks(shifts.sizes)
     workloads = tuple(
         workload_status(deployment, w.name, pods, ends.get(w.name), waiting.get(w.name, ""))
         for w in deployment.workloads

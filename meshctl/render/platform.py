@@ -18,6 +18,7 @@ from meshctl.render import (
     block_end,
     certificates,
     compute_domains,
+    elastic_gangs,
     file_mounts,
     file_systems,
     groups,
@@ -193,6 +194,7 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
     objects = [*_workload_secret(deployment, workload), *_workload_files(deployment, workload)]
     objects += block_claims(deployment, workload, NAMESPACE)
     objects += compute_domains.compute_domains(deployment, workload, NAMESPACE)
+    objects += elastic_gangs.size(deployment, workload, NAMESPACE)
     objects += certificates.certificate(deployment, workload, needs=NAMESPACE)
     needs = [
         NAMESPACE,

@@ -33,6 +33,7 @@ OTHER_VALUES: dict[str, Any] = {
     "workloads.*.scale.metric": "queue-depth",
     "workloads.*.scale.target": 60,
     "workloads.*.scale.cooldown": "10m",
+    "workloads.*.elastic.min": 2,
     "workloads.*.image": "acme/other:2",
     "workloads.*.imagePullSecrets": ["other-registry"],
     "workloads.*.command": ["sh", "other.sh"],
