@@ -42,7 +42,7 @@ def with_finished_marks(deployment: Deployment, state: StackState) -> Deployment
     if deployed is None or not deployed.marks:
         return deployment
     wanted = work.job_specs(deployment)
-    before = {**work.job_specs(deployed), **_specs_in_state(state)}
+    before = {**work.job_specs(deployed), **specs_in_state(state)}
     valid = {
         name: ended_in
         for name, ended_in in deployed.marks.items()
@@ -78,7 +78,7 @@ def unchanged_jobs(
 
 def replaced_jobs(deployment: Deployment, state: StackState, unchanged: UnchangedJobs) -> frozenset[str]:
     """The workloads whose Jobs a run creates or makes anew: every change of a Job's spec but for `suspend` does."""
-    specs = _specs_in_state(state)
+    specs = specs_in_state(state)
     return frozenset(
         name
         for name, spec in work.job_specs(deployment).items()
@@ -90,19 +90,17 @@ def replaced_jobs(deployment: Deployment, state: StackState, unchanged: Unchange
 
 def _only_rewritten(deployment: Deployment, state: StackState) -> frozenset[str]:
     """The Jobs that differ only in how an older meshctl wrote their texts."""
-    specs_in_state = _specs_in_state(state)
-    specs = work.job_specs(deployment) if specs_in_state else {}
+    before = specs_in_state(state)
+    specs = work.job_specs(deployment) if before else {}
     unchanging = {
-        name: {**spec, _IN_PLACE: specs_in_state[name].get(_IN_PLACE)}
-        for name, spec in specs.items()
-        if name in specs_in_state
+        name: {**spec, _IN_PLACE: before[name].get(_IN_PLACE)} for name, spec in specs.items() if name in before
     }
-    return frozenset(name for name, spec in unchanging.items() if work.only_rewritten(specs_in_state[name], spec))
+    return frozenset(name for name, spec in unchanging.items() if work.only_rewritten(before[name], spec))
 
 
 def _outdated(deployment: Deployment, state: StackState) -> dict[str, tuple[str, ...]]:
     """The Jobs that this run would replace although their work is the same: the differing properties by workload."""
-    specs = _specs_in_state(state)
+    specs = specs_in_state(state)
     if not specs:
         return {}
     deployed = state.deployment
@@ -114,14 +112,14 @@ def _outdated(deployment: Deployment, state: StackState) -> dict[str, tuple[str,
     return outdated
 
 
-def _specs_in_state(state: StackState) -> dict[str, Mapping[str, Any]]:
+def specs_in_state(state: StackState) -> dict[str, Mapping[str, Any]]:
     """The specs of the Jobs in the state, by workload; without those that a killed run has deleted to replace them."""
     specs = {name: inputs.get("spec") or {} for name, inputs in _inputs_in_state(state).items()}
     return {name: spec for name, spec in specs.items() if spec}
 
 
 def labels_in_state(state: StackState) -> dict[str, Mapping[str, Any]]:
-    """The labels of the Jobs in the state, by workload; of the same Jobs as `_specs_in_state`."""
+    """The labels of the Jobs in the state, by workload; of the same Jobs as `specs_in_state`."""
     inputs_by_workload = _inputs_in_state(state)
     return {name: (inputs.get("metadata") or {}).get("labels") or {} for name, inputs in inputs_by_workload.items()}
 
