@@ -34,7 +34,7 @@ _CLUSTER_KINDS: Final = {
 _ENDINGS: Final = ("-account", "-role", "-binding", "-cluster-role", "-cluster-binding", "-files", "")
 
 
-def held(workload: Workload, values: dict[str, Any], *, size: int, gang: str = "") -> dict[str, Any]:
+def with_gate(workload: Workload, values: dict[str, Any], *, size: int, gang: str = "") -> dict[str, Any]:
     """The values of `pod.yaml.j2` for pods that start with all `size` pods of their gang. `gang`: its name, where the
     workload has several."""
     if not workload.held_together:

@@ -24,7 +24,7 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
     signals = {signal.SIGTERM, signal.Signals[workload.checkpoint.signal]} if workload.checkpoint else {signal.SIGTERM}
     is_without_nodes = workload.name in deployment.jobs_without_nodes
     values = {
-        **gang_hold.held(workload, pods.pod_values(deployment, workload), size=workload.replicas),
+        **gang_hold.with_gate(workload, pods.pod_values(deployment, workload), size=workload.replicas),
         "namespace": deployment.namespace,
         "pods": workload.replicas,
         "is_suspended": not workload.runs or job_order.is_held(deployment, workload) or is_without_nodes,

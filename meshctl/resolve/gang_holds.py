@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from meshctl.model import gangs
+from meshctl.model import gangs, job_order
 from meshctl.model.deployment import Pool, Workload
 from meshctl.model.observed import Facts
 
@@ -43,8 +43,9 @@ def notes(workloads: Iterable[Workload], pools: Iterable[Pool], facts: Facts | N
 
 def _held_by(workload: Workload) -> str:
     """Who else holds its pods; "" for nobody."""
-    if workload.queue:
-        return f"Kueue, in its queue {workload.queue},"
+    queue = workload.queue or workload.labels.get(job_order.QUEUE_LABEL)
+    if queue:
+        return f"Kueue, in its queue {queue},"
     scheduler = workload.pod.get("schedulerName")
     if scheduler:
         return f"the scheduler {scheduler} of environments.yaml"

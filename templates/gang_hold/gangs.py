@@ -222,8 +222,8 @@ def words(gang: Gang, nodes: Sequence[Node], pods: Iterable[Pod], room: Mapping[
     well = [Node(node.name, node.labels, node.taints, node.allocatable) for node in own]
     if (most := _count(gang.members, well, empty)) < len(gang.members):
         return (
-            f"is larger than {where}: its {len(own)} nodes have room for {most} of its {gang.size} pods, even when"
-            " nothing else runs there"
+            f"is larger than {where}: {_nodes(len(own))} with room for {most} of its {gang.size} pods,"
+            " even when nothing else runs there"
         )
     count = _count(held, own, {name: Counter(amounts) for name, amounts in room.items()})
     missing = len(held) - count
@@ -249,7 +249,11 @@ def _holders(pod: Pod, gang: Gang, own: Sequence[Node], pods: Iterable[Pod], roo
             holder = other.workload if other.namespace == pod.namespace else f"the namespace {other.namespace}"
             nodes_by_holder.setdefault(holder or other.name, set()).add(other.node)
     most_first = sorted(nodes_by_holder.items(), key=lambda item: (-len(item[1]), item[0]))
-    return [f"{holder} holds {len(names)} of its nodes" for holder, names in most_first[:MOST_HOLDERS]]
+    return [f"{holder} holds {_nodes(len(names))}" for holder, names in most_first[:MOST_HOLDERS]]
+
+
+def _nodes(count: int) -> str:
+    return f"{count} node{'s' * (count != 1)}"
 
 
 def thousandths(text: str) -> int:

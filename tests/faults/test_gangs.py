@@ -81,7 +81,7 @@ def test_of_two_gangs_that_compete_one_runs_whole_and_then_the_other(mesh: Runni
         said = status(mesh)[waiting]
         assert said["job"] == "waiting"
         assert "waits for room for 1 more of its pods: pool train has room for 1 of 2 now" in said["reason"]
-        assert f"{running} holds 2 of its nodes" in said["reason"]
+        assert f"{running} holds 2 nodes" in said["reason"]
         assert f"{lost} is cordoned" in said["reason"]
         assert on_nodes(mesh)[waiting] == 0, "it holds no part of its nodes"
     finally:

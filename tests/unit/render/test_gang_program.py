@@ -76,7 +76,7 @@ def test_of_two_gangs_that_need_four_of_six_nodes_the_older_one_starts_whole(gan
     decision = gangs.decide(nodes, [*newer, *placed])
     assert not decision.released
     assert decision.waits["new"] == (
-        "waits for room for 2 more of its pods: pool train has room for 2 of 4 now; old holds 4 of its nodes"
+        "waits for room for 2 more of its pods: pool train has room for 2 of 4 now; old holds 4 nodes"
     )
 
 
@@ -114,7 +114,7 @@ def test_a_pod_that_replaces_a_failed_one_goes_before_gangs_that_wait(gangs: Any
 def test_a_gang_that_is_larger_than_its_pool_is_named_and_keeps_no_other_waiting(gangs: Any) -> None:
     decision = gangs.decide(nodes_of(gangs, 3), [*a_gang(gangs, "big", 4), *a_gang(gangs, "small", 2)])
     assert {pod.gang for pod in decision.released} == {"small"}
-    assert decision.waits["big"].startswith("is larger than pool train: its 3 nodes have room for 3 of its 4 pods")
+    assert decision.waits["big"].startswith("is larger than pool train: 3 nodes with room for 3 of its 4 pods")
 
 
 def test_nodes_that_take_no_pods_are_named(gangs: Any) -> None:
@@ -131,7 +131,7 @@ def test_pods_of_others_and_taints_count(gangs: Any) -> None:
     nodes = nodes_of(gangs, 3)
     other = a_pod(gangs, "", 0, 0, gates=(), node="g0", namespace="vision", workload="x", uid="v")
     pods = a_gang(gangs, "train", 3)
-    assert gangs.decide(nodes, [*pods, other]).waits["train"].endswith("the namespace vision holds 1 of its nodes")
+    assert gangs.decide(nodes, [*pods, other]).waits["train"].endswith("the namespace vision holds 1 node")
     taint = {"key": "team", "value": "a", "effect": "NoSchedule"}
     tainted = [replace(node, taints=(taint,)) for node in nodes]
     assert not gangs.decide(tainted, pods).released
