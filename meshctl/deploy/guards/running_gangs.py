@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from meshctl.deploy.jobs import finished_jobs
+from meshctl.deploy import jobs_in_state
 from meshctl.model import gangs
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.stack_state import StackState
@@ -23,7 +23,7 @@ Spec = Mapping[str, Any]
 
 def as_they_are_up(deployment: Deployment, state: StackState) -> Deployment:
     """The deployment with the gangs held as they are up, where their Jobs would then stay as they are."""
-    specs = finished_jobs.specs_in_state(state) if any(map(gangs.is_gang, deployment.workloads)) else {}
+    specs = jobs_in_state.specs(state) if any(map(gangs.is_gang, deployment.workloads)) else {}
     workloads = tuple(_as_it_is_up(deployment, each, specs.get(each.name)) for each in deployment.workloads)
     return deployment.model_copy(update={"workloads": workloads})
 
