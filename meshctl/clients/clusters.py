@@ -220,10 +220,12 @@ def pod_state(pod: objects.Pod) -> PodState:
 def _unscheduled_reason(pod: objects.Pod, scheduled: objects.Condition) -> str:
     """Why a pod has no node: what its gang waits for, who else keeps the scheduler from it, or what the scheduler
     says."""
-    gates = _gates(pod)
+    gates, metadata = _gates(pod), pod.get("metadata", {})
     if gangs.GATE in gates:
-        waits = (pod.get("metadata", {}).get("annotations") or {}).get(gangs.WAITS)
-        return f"its gang {waits}" if waits else f"held until {gangs.PROGRAM} lets all pods of its gang start"
+        waits = (metadata.get("annotations") or {}).get(gangs.WAITS)
+        logs = f"kubectl logs -n {metadata.get('namespace', '')} deploy/{gangs.PROGRAM}"
+        without_words = f"held until all pods of its gang can start: `{logs}` shows what is done"
+        return f"its gang {waits}" if waits else without_words
     if gates:
         return f"the scheduler may not place it before somebody removes its scheduling gates {', '.join(gates)}"
     return scheduling.in_words(scheduled.get("message") or "") or scheduled.get("reason") or ""

@@ -27,6 +27,7 @@ def pod(rank: int, *gates: str, waits: str = "") -> PodState:
     fields: dict[str, Any] = {
         "metadata": {
             "name": f"pretrain-{rank}",
+            "namespace": "m",
             "labels": {"app.kubernetes.io/name": "pretrain"},
             "annotations": annotations,
         },
@@ -46,7 +47,9 @@ def gang(waits: str = ROOM) -> list[PodState]:
 
 def test_a_held_pod_says_what_its_gang_waits_for() -> None:
     assert pod(0, gangs.GATE, waits=ROOM).reason == f"its gang {ROOM}"
-    assert pod(0, gangs.GATE).reason == "held until meshctl-gang-hold lets all pods of its gang start"
+    assert pod(0, gangs.GATE).reason == (
+        "held until all pods of its gang can start: `kubectl logs -n m deploy/meshctl-gang-hold` shows what is done"
+    )
     assert pod(0, gangs.GATE).is_held
     other = pod(0, "kueue.x-k8s.io/admission")
     assert not other.is_held
