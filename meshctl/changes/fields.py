@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from meshctl.changes import drain_words, group_words, leader_worker_sets, probe_words, scale_words, security
+from meshctl.changes import drain_words, gang_words, group_words, leader_worker_sets, probe_words, scale_words, security
 from meshctl.changes.field_change import EPHEMERAL, FILES_ROLL_OUT, LATER, ORDER, ROLL_OUT, FieldChange
 from meshctl.changes.steps import PropertyChange, Step
 from meshctl.model import elastic, job_order, pod_files, pod_groups, pod_networks
@@ -60,6 +60,7 @@ _HIDDEN = re.compile(
     r"|^spec\.progressDeadlineSeconds$"  # made from `health.startup`, as the startup probe is
     r"|^spec\.strategy\.rollingUpdate\.maxUnavailable$"  # said by maxSurge, of which it is the reverse
     r"|^spec\.template\.metadata\.annotations.*prometheus\.io/scrape"  # comes and goes with its port
+    r"|^spec\.template\.metadata\.annotations.*meshctl\.dev/gang"  # said by the pods' scheduling gate
     r"|^metadata\.annotations.*meshctl\.dev/revision"  # said by the Secret's own values
     r"|^LaunchTemplateData\.TagSpecifications\[[12]\]"  # what the first one says, for volumes and interfaces
 )
@@ -78,6 +79,7 @@ _PROBE = re.compile(rf"^{re.escape(_CONTAINER)}\.(readiness|liveness|startup)Pro
 _IN_WORDS: dict[str, tuple[str, Callable[[Any], str | None]]] = {
     f"{_POD}.securityContext": ("user", security.user),
     f"{_CONTAINER}.securityContext": ("capabilities", security.capabilities),
+    f"{_POD}.schedulingGates": (gang_words.TERM, gang_words.start),
 }
 _CALLED = {"lifecycle": "stop command"}
 _LISTS = {"spec.loadBalancerSourceRanges": "cidrs"}  # lists that are shown whole
@@ -125,9 +127,9 @@ _NAMED: tuple[tuple[str, str, str, Callable[[Mapping[str, Any]], Any]], ...] = (
 
 def fields(step: Step) -> list[FieldChange]:
     """What the step changes, each thing once, in the order of its properties."""
-    of_scaler = scale_words.of_scaler(step)
-    if of_scaler is not None:
-        return [FieldChange(*change) for change in of_scaler]
+    for of_program in (scale_words.of_scaler(step), gang_words.of_program(step)):
+        if of_program is not None:
+            return [FieldChange(*change) for change in of_program]
     changes: list[FieldChange] = []
     for view in leader_worker_sets.views(step):
         for change in view.properties:
@@ -193,7 +195,7 @@ def _in_own_words(step: Step, change: PropertyChange) -> list[FieldChange] | Non
     if drain is not None:
         return [FieldChange(*drain, _forces(step, _GRACE))]
     for path, (term, in_words) in _IN_WORDS.items():
-        if change.path == path or change.path.startswith(f"{path}."):
+        if change.path == path or change.path.startswith((f"{path}.", f"{path}[")):
             old, new = (in_words(_without_unknown(value_at(inputs, path))) for inputs in (step.old, step.new))
             return [FieldChange(term, old, new, _forces(step, path))] if old != new else []
     entry = _ENTRY.match(change.path)

@@ -105,6 +105,8 @@ class Workload(Value):
     before: tuple[Before, ...] = added_later(())
     after: tuple[str, ...] = added_later(())  # the jobs that must have ended well before this one starts
     queue: str = added_later("")  # of Kueue, in this environment alone: it decides when the job starts
+    # whether a program of meshctl lets the pods of its gang start, all at once: see `meshctl.model.gangs`
+    held_together: bool = added_later(False)
     secrets: dict[str, str] = {}  # env name -> secret name
     files: dict[str, str] = added_later({})  # path in the pod -> text
     secret_files: dict[str, str] = added_later({})  # path in the pod -> secret name

@@ -11,7 +11,7 @@ from typing import Final
 
 from meshctl.model import job_order
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.render import compute_domains, elastic_gangs, job_release, overrides, pods
+from meshctl.render import compute_domains, elastic_gangs, gang_hold, job_release, overrides, pods
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
@@ -26,7 +26,7 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
     signals = {signal.SIGTERM, signal.Signals[workload.checkpoint.signal]} if workload.checkpoint else {signal.SIGTERM}
     is_without_nodes = workload.name in deployment.jobs_without_nodes
     values = {
-        **pods.pod_values(deployment, workload),
+        **gang_hold.with_gate(workload, pods.pod_values(deployment, workload), size=workload.replicas),
         "namespace": deployment.namespace,
         "pods": deployment.nodes_of_gang(workload),
         "is_suspended": not workload.runs or job_order.is_held(deployment, workload) or is_without_nodes,

@@ -21,6 +21,7 @@ from meshctl.render import (
     elastic_gangs,
     file_mounts,
     file_systems,
+    gang_hold,
     groups,
     job_release,
     jobs,
@@ -64,6 +65,8 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     if not registry.platform(deployment.provider).nodes.has_device_plugins:
         objects += device_plugin_objects(deployment)
     objects += gpu_metrics_objects(deployment)
+    priorities = [item.name for item in objects if item.kind == "PriorityClass"]
+    objects += gang_hold.objects(deployment, namespace=NAMESPACE, priorities=priorities)
     for system in deployment.file_systems:
         objects += file_systems.objects(deployment, system, needs=NAMESPACE)
     for workload in deployment.workloads:

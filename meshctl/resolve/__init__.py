@@ -26,6 +26,7 @@ from meshctl.resolve import (
     endpoint_notes,
     existing_file_systems,
     existing_storage,
+    gang_holds,
     gateways,
     group_notes,
     mirror_notes,
@@ -96,6 +97,7 @@ def resolve(
         *racks.gaps(carried, made.made, platform.name, catalog, facts),
     ]
     carried = carried if gaps else roll_outs.decided(carried, made.made, usable)
+    carried = carried if gaps else gang_holds.decided(carried, made.made, facts)
     groups = served_apis.LEADER_WORKER_SET
     is_kept = groups in served or (facts is not None and facts.serves(groups) is True)
     has_groups = is_kept and any(each.is_grouped for each in carried)
@@ -135,6 +137,7 @@ def resolve(
             *endpoint_notes.notes_of_mesh(platform.name, endpoints),
             *workloads.notes(carried),
             *(() if gaps else workloads.uncounted(carried, made.made, usable)),
+            *(() if gaps else gang_holds.notes(carried, made.made, facts)),
             *queues.notes(carried, is_made=platform.cluster.made is not None),
             *scaling.notes(
                 carried,
