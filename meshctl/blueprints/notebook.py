@@ -48,7 +48,7 @@ def made(source: Source) -> Pieces:
 
 def _jupyter(source: Source, port: int) -> dict[str, Template]:
     """`/api` asks nobody for the token. Source: jupyter-server.readthedocs.io, "REST API" and "Security"."""
-    folder = _HOME if "home" in source.keys else "/tmp"  # noqa: S108 (the home of pods that have no other)
+    folder = _HOME if source.has("home") else "/tmp"  # noqa: S108 (the home of pods that have no other)
     listen = ["--ip=0.0.0.0", f"--port={port}", "--no-browser"]
     return {
         "image": _GPU_IMAGE if pieces.has_accelerators(source) else _IMAGE,

@@ -35,14 +35,17 @@ class Source:
     keys: Mapping[str, Any]
     mesh: Mapping[str, Any]
 
+    def has(self, key: str) -> bool:
+        return self.keys.get(key) is not None
+
     def given(self, key: str, value: object = None) -> Given | None:
         """The value of a key, or what was made of it; None where the user has not set it."""
-        if self.keys.get(key) is None:
+        if not self.has(key):
             return None
         return Given((key,), self.keys[key]) if value is None else Given((key,), value)
 
     def verbatim(self, key: str) -> Given | None:
-        return Given((key,), self.keys[key], is_verbatim=True) if self.keys.get(key) is not None else None
+        return Given((key,), self.keys[key], is_verbatim=True) if self.has(key) else None
 
     @property
     def pool(self) -> dict[str, Any]:

@@ -77,12 +77,12 @@ PARTS: Final[dict[str, Callable[[Source, int], dict[str, Template]]]] = {
 def _path(source: Source) -> Given | None:
     """The name of a model of a hub, or its folder below the weights."""
     model = str(source.keys["model"])
-    return source.given("model", f"{_MODELS}/{model.strip('/')}" if "weights" in source.keys else model)
+    return source.given("model", f"{_MODELS}/{model.strip('/')}" if source.has("weights") else model)
 
 
 def _name(source: Source) -> list[Template]:
     """Clients call the model by what the mesh calls it, not by its folder in the pod."""
-    return ["--served-model-name", source.given("model")] if "weights" in source.keys else []
+    return ["--served-model-name", source.given("model")] if source.has("weights") else []
 
 
 def _answers(port: int) -> dict[str, Template]:

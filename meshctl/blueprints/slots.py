@@ -40,7 +40,7 @@ def chosen(source: Source, name: str, parts: tuple[str, ...], default: str) -> S
     problems: list[Problem] = []
     if "kind" in keys:
         problems.append(((name, "kind"), "the kind of this workload follows from the blueprint; leave it out"))
-    if part == OWN and "image" not in keys and "image" not in source.keys:
+    if part == OWN and "image" not in keys and not source.has("image"):
         problems.append(((name,), f'part "{OWN}" is an image of yours; name it: `{name}: {{part: own, image: …}}`'))
     return Slot(name, str(part), keys, tuple(problems))
 

@@ -20,7 +20,7 @@ _DATA: Final = "/data"
 
 
 def made(source: Source) -> Pieces:
-    default = "torchrun" if "script" in source.keys else slots.OWN
+    default = "torchrun" if source.has("script") else slots.OWN
     slot = slots.chosen(source, SLOT, PARTS, default)
     checkpoints = pieces.storage(source, "checkpoints", ("object", "filesystem"))
     data = pieces.storage(source, "data", ("object", "filesystem"))
@@ -53,7 +53,7 @@ def made(source: Source) -> Pieces:
 
 
 def _script_problems(source: Source, part: str) -> tuple[Problem, ...]:
-    has_script = "script" in source.keys
+    has_script = source.has("script")
     if part == "torchrun" and not has_script:
         return (((SLOT,), "torchrun starts a script on each node; name it: `script: train.py`"),)
     if part == slots.OWN and has_script:

@@ -92,5 +92,5 @@ class Notebook(Section):
 
 
 Blueprint = Annotated[Serve | Train | Notebook, Field(discriminator="kind")]
-KINDS: Final = (Serve, Train, Notebook)
+KINDS: Final[tuple[type[Section], ...]] = (Serve, Train, Notebook)
 SLOTS: Final = {"serve": "llm", "train": "trainer", "notebook": "notebook"}  # by kind

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -12,6 +12,7 @@ from meshctl.blueprints.expansion import expand
 from meshctl.catalog import load_catalog
 from meshctl.model.blueprints import KINDS, SLOTS
 from meshctl.model.environment import Environments
+from meshctl.model.file_problems import mapping
 from meshctl.model.mesh import Mesh, Workload
 from meshctl.model.references import check_mesh
 from meshctl.model.texts import check_mesh as check_texts
@@ -38,7 +39,7 @@ def expanded(more: Section | None = None, **blueprints: Section) -> Section:
     """The mesh with what its blueprints make, which is valid."""
     expansion = expand({**yaml.safe_load(HEAD), **(more or {}), "blueprints": blueprints})
     assert expansion.problems == []
-    data: Any = expansion.data
+    data: Section = mapping(expansion.data)
     assert [*check_mesh(data), *check_texts(data)] == []
     Mesh.model_validate(data)
     return data
@@ -50,7 +51,8 @@ def workload(section: Section) -> Section:
 
 
 def test_a_mesh_without_blueprints_is_handed_on_as_it_is() -> None:
-    for data in (yaml.safe_load(HEAD), {"blueprints": {}}, {"blueprints": []}, {"blueprints": None}, [], None, "text"):
+    shapes: list[Any] = [yaml.safe_load(HEAD), {"blueprints": {}}, {"blueprints": []}, {"blueprints": None}, [], None]
+    for data in shapes:
         before = repr(data)
         assert expand(data).data is data
         assert expand(data).origin(("workloads", "w", "env")) == ("workloads", "w", "env")
@@ -180,11 +182,12 @@ def test_a_port_of_the_users_own_is_told_to_the_part() -> None:
 
 
 def test_what_is_offered_is_what_the_model_has() -> None:
-    assert [each.kind for each in offer.OFFERS] == [
-        next(iter(kind.model_fields["kind"].annotation.__args__)) for kind in KINDS
-    ]  # type: ignore[union-attr]
-    assert {each.kind: each.slots[0].name for each in offer.OFFERS} == SLOTS
-    assert all(SLOTS[name] in kind.model_fields for name, kind in zip(SLOTS, KINDS, strict=True))
+    kinds = {get_args(kind.model_fields["kind"].annotation)[0]: kind for kind in KINDS}
+    assert [each.kind for each in offer.OFFERS] == list(kinds)
+    for each in offer.OFFERS:
+        (slot,) = each.slots
+        assert SLOTS[each.kind] == slot.name
+        assert slot.name in kinds[each.kind].model_fields
 
 
 def test_it_resolves_to_the_same_as_the_workloads_written_out() -> None:
@@ -203,3 +206,12 @@ def test_it_resolves_to_the_same_as_the_workloads_written_out() -> None:
     assert first is not None
     assert second is not None
     assert first.model_dump_json() == second.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("section", "keys"),
+    [(SERVE, ("weights", "replicas", "accelerators")), (TRAIN, ("script", "nodes", "data")), (NOTEBOOK, ("home",))],
+    ids=["serve", "train", "notebook"],
+)
+def test_a_key_without_a_value_is_as_if_it_were_not_there(section: Section, keys: tuple[str, ...]) -> None:
+    assert workload({**section, **dict.fromkeys(keys)}) == workload(section)
