@@ -21,6 +21,7 @@ from meshctl.platforms import registry
 from meshctl.resolve import (
     addresses,
     allocatable,
+    blueprint_notes,
     claims,
     docker_hub,
     endpoint_notes,
@@ -85,7 +86,7 @@ def resolve(
     usable = {pool.name: allocatable.of_pool(pool, environment.provider, catalog, facts) for pool in made.made}
     gaps = [
         *platform.words.gaps(environment),
-        *_mesh_gaps(mesh, environments),
+        *_dns_gaps(mesh, environments),
         *gateways.gaps(mesh, environment, facts),
         *made.gaps,
         *stored.gaps,
@@ -121,6 +122,7 @@ def resolve(
         storage_as=stored.words,
         stays_behind=storage.stays_behind(mesh),
         notes=(
+            *blueprint_notes.notes(mesh),
             *made.notes,
             *stored.notes,
             *_notes(mesh, deployment, most_usd),
@@ -205,16 +207,6 @@ def checked_name(environments: Environments, name: str) -> str:
     if mistake is not None:
         raise DiagnosticsError([mistake])
     return name
-
-
-def _mesh_gaps(mesh: Mesh, environments: Environments) -> list[Gap]:
-    gaps: list[Gap] = []
-    if mesh.blueprints:
-        names = ", ".join(mesh.blueprints)
-        hint = "blueprints are not supported yet: write their workloads into the mesh"
-        gaps.append(Gap(subject="blueprints", wanted=names, best="nothing", hint=hint))
-    gaps.extend(_dns_gaps(mesh, environments))
-    return gaps
 
 
 def _dns_gaps(mesh: Mesh, environments: Environments) -> list[Gap]:
