@@ -103,7 +103,11 @@ class Workload(Value):
     pod: dict[str, Any] = added_later({})
     before: tuple[Before, ...] = added_later(())
     after: tuple[str, ...] = added_later(())  # the jobs that must have ended well before this one starts
-    queue: str = added_later("")  # of Kueue, in this environment alone: it decides when the job starts
+    # of Kueue: it decides when the job starts, or counts the pods of what serves. Environments.yaml names it for jobs;
+    # where pools lend nodes, it is the one of the pool
+    queue: str = added_later("")
+    burst: bool = added_later(False)  # a job that may also run on nodes that other pools lend
+    lenders: tuple[str, ...] = added_later(())  # the pools whose nodes it may borrow here
     secrets: dict[str, str] = {}  # env name -> secret name
     files: dict[str, str] = added_later({})  # path in the pod -> text
     secret_files: dict[str, str] = added_later({})  # path in the pod -> secret name

@@ -11,7 +11,7 @@ from typing import Final
 
 from meshctl.model import job_order
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.render import compute_domains, job_release, overrides, pods
+from meshctl.render import compute_domains, job_release, lending, overrides, pods
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
@@ -25,6 +25,7 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
     is_without_nodes = workload.name in deployment.jobs_without_nodes
     values = {
         **pods.pod_values(deployment, workload),
+        "node_selector": lending.node_selector(deployment, workload),
         "namespace": deployment.namespace,
         "pods": workload.replicas,
         "is_suspended": not workload.runs or job_order.is_held(deployment, workload) or is_without_nodes,
@@ -38,7 +39,8 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
     }
     # `up` does not wait for the job: it may run for days
     (manifest,) = render("platform/job.yaml.j2", ("Job",), values)
-    with_overrides = overrides.applied(compute_domains.with_channel(manifest, deployment, workload), workload)
+    manifest = lending.with_lenders(compute_domains.with_channel(manifest, deployment, workload), workload)
+    with_overrides = overrides.applied(manifest, workload)
     left_to_others = (SUSPEND,) if job_order.is_held(deployment, workload) or is_without_nodes else ()
     added_to = (TOLERATIONS,) if workload.queue else ()
     return PlatformObject(f"workload/{workload.name}:job", with_overrides, left=left_to_others, added_to=added_to)
