@@ -26,6 +26,7 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
     values = {
         **pods.pod_values(deployment, workload),
         "node_selector": lending.node_selector(deployment, workload),
+        "tolerations": lending.tolerations(deployment, workload),
         "namespace": deployment.namespace,
         "pods": workload.replicas,
         "is_suspended": not workload.runs or job_order.is_held(deployment, workload) or is_without_nodes,

@@ -65,7 +65,6 @@ def _values(deployment: Deployment, pool: Pool, running: Mapping[str, list[dict[
         "labels": pods.common_labels(deployment),
         "namespace": deployment.namespace,
         "node_labels": deployment.node_labels(pool.name),
-        "tolerations": pods.tolerations(deployment, pool),
         "cohort": deployment.mesh,
         "namespace_labels": {_NAMESPACE_LABEL: deployment.namespace},
         "device": pool.device_resource,
@@ -123,6 +122,14 @@ def pod_annotations(workload: Workload) -> dict[str, str]:
 def node_selector(deployment: Deployment, workload: Workload) -> dict[str, str]:
     """The nodes of its pool; of a job that may borrow those of the mesh, among which Kueue chooses as it starts."""
     return {MESH_LABEL: deployment.mesh} if workload.lenders else deployment.node_labels(workload.pool)
+
+
+def tolerations(deployment: Deployment, workload: Workload) -> list[dict[str, str]]:
+    """Those of its pool, and for a job that may borrow those of its lenders. Kueue adds none: the job's pods could not
+    change any more."""
+    own = pods.tolerations(deployment, deployment.pool(workload.pool))
+    of_lenders = (each for name in workload.lenders for each in pods.tolerations(deployment, deployment.pool(name)))
+    return [*own, *(each for each in of_lenders if each not in own)]
 
 
 def with_lenders(manifest: dict[str, Any], workload: Workload) -> dict[str, Any]:

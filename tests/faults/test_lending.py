@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,10 +138,14 @@ spec:
 
 @pytest.fixture(scope="module")
 def lab_with_kueue(tmp_path_factory: pytest.TempPathFactory, command_lines: CommandLine) -> Iterator[RunningLab]:
+    given, folder = os.environ.get("MESHCTL_LAB_ROOT"), tmp_path_factory.mktemp("mesh")
+    if given:  # as for `lab`: one that is up with Kueue, and stays up
+        yield RunningLab(Lab(Path(given).absolute()), folder, command_lines)
+        return
     root = tmp_path_factory.mktemp("lab") / "root"
     command_line(root, "up", "--kueue", "dc1")
     try:
-        yield RunningLab(Lab(root), tmp_path_factory.mktemp("mesh"), command_lines)
+        yield RunningLab(Lab(root), folder, command_lines)
     finally:
         command_line(root, "down")
 

@@ -76,6 +76,7 @@ def test_a_burst_job_runs_in_its_pool_or_on_what_others_lend() -> None:
     (term,) = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
     assert term["matchExpressions"] == [{"key": "meshctl.dev/pool", "operator": "In", "values": ["train", "serve"]}]
     assert job["workload/sweep:job"].manifest["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "train"
+    assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
     plain = job["workload/plain:job"].manifest["spec"]["template"]["spec"]
     assert plain["nodeSelector"]["meshctl.dev/pool"] == "train"
     assert "affinity" not in plain

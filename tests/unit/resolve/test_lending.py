@@ -68,7 +68,7 @@ def test_a_mesh_in_which_no_pool_lends_has_no_queues() -> None:
 
 def test_a_job_that_may_borrow_need_not_find_room_beside_others_in_its_own_pool() -> None:
     gang = service(1, "training", accelerators=8) | {"pool": "train"}
-    both = {"pretrain": gang, "second": {**gang, "burst": True}}
+    both: dict[str, Any] = {"pretrain": gang, "second": {**gang, "burst": True}}
     assert lent(**both, sweep=None).deployment is not None
     assert lent(**both, sweep=None, serve={**SERVE, "lend": None}).deployment is None
 
