@@ -130,7 +130,7 @@ def faults(session: nox.Session) -> None:
     """
     install(session)
     session.run("meshctl", "setup")
-    session.run("meshctl", "setup", "lws-manager")
+    session.run("meshctl", "setup", "lws-manager", "kueue-manager")
     pytest(session, *IN_THREE, "-m", "exhaustive", *WITH_LAB)
 
 

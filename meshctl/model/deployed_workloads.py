@@ -104,7 +104,11 @@ class Workload(Value):
     pod: dict[str, Any] = added_later({})
     before: tuple[Before, ...] = added_later(())
     after: tuple[str, ...] = added_later(())  # the jobs that must have ended well before this one starts
-    queue: str = added_later("")  # of Kueue, in this environment alone: it decides when the job starts
+    # of Kueue: it decides when the job starts, or counts the pods of what serves. Environments.yaml names it for jobs;
+    # where pools lend nodes, it is the one of the pool
+    queue: str = added_later("")
+    burst: bool = added_later(False)  # a job that may also run on nodes that other pools lend
+    lenders: tuple[str, ...] = added_later(())  # the pools whose nodes it may borrow here
     # whether a program of meshctl lets the pods of its gang start, all at once: see `meshctl.model.gangs`
     held_together: bool = added_later(False)
     secrets: dict[str, str] = {}  # env name -> secret name

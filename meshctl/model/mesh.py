@@ -135,6 +135,12 @@ class Cpu(Section):
     memory_gib: Gib | None = Field(None, alias="memory")
 
 
+class Lend(Section):
+    """`up_to`: so many nodes of the pool, at most, run `burst` jobs of other pools while they are idle."""
+
+    up_to: Count
+
+
 class Pool(Section):
     role: Literal["training", "inference", "analytics", "general"] = "general"
     nodes: Nodes
@@ -144,6 +150,7 @@ class Pool(Section):
     arch: Literal["amd64", "arm64"] = "amd64"
     fabric: Text | None = None
     capacity: Literal["on-demand", "spot", "reserved"] = "on-demand"
+    lend: Lend | None = None
 
 
 class Fabric(Section):
@@ -228,7 +235,8 @@ class Scale(Section):
 
 class Workload(Section):
     """`secrets`: by variable, or by path of a file in the pod. `files`: path in the pod -> file beside mesh.yaml, whose
-    text `Mesh.text` has. `after`: jobs that must have ended well before this one starts.
+    text `Mesh.text` has. `after`: jobs that must have ended well before this one starts. `burst`: a job that may also
+    run on nodes that other pools lend, and is stopped there when they are needed.
 
     `replicas` counts pods of inference, service and batch, or groups of `nodes` pods of the former two; for training
     `nodes` counts the gang (all or none, but for `elastic`)."""
@@ -248,6 +256,7 @@ class Workload(Section):
     env: dict[EnvName, Argument] = {}
     before: tuple[Before, ...] = ()
     after: tuple[Text, ...] = ()
+    burst: Annotated[bool, Field(strict=True)] = False
     secrets: dict[SecretKey, DnsLabel] = {}
     files: dict[FilePath, Text] = {}
     resources: Resources = Resources()

@@ -25,6 +25,7 @@ from meshctl.render import (
     groups,
     job_release,
     jobs,
+    lending,
     namespaces,
     object_storage,
     overrides,
@@ -69,6 +70,8 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     objects += gang_hold.objects(deployment, namespace=NAMESPACE, priorities=priorities)
     for system in deployment.file_systems:
         objects += file_systems.objects(deployment, system, needs=NAMESPACE)
+    running = {each.name: workload_manifests(deployment, each) for each in deployment.workloads if each.queue}
+    objects += lending.objects(deployment, running, NAMESPACE)
     for workload in deployment.workloads:
         objects += _workload_objects(deployment, workload)
     for workload in deployment.workloads:  # behind all jobs: each release needs those that it waits for
@@ -211,6 +214,8 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
             if not system.existing_claim and any(mount.storage == system.name for mount in workload.mounts)
         ),
     ]
+    # Kueue refuses a queue that is used, so that the workload goes first
+    needs += [lending.logical_name(workload.pool)] if lending.has_queue(deployment, workload) else []
     # nginx starts only if the cluster's DNS has the names of its targets, whether or not these have pods
     needs += [f"workload/{target}:service" for target in workload.forwards_to]
     platform = registry.platform(deployment.provider)
@@ -272,8 +277,11 @@ def server(deployment: Deployment, workload: Workload) -> PlatformObject:
     new_first = roll_outs.starts_new_first(workload, deployment.pool(workload.pool))
     stateful = pods.is_stateful(deployment, workload)
     lasting = pods.lasting_blocks(deployment, workload)
+    pod_values = pods.pod_values(deployment, workload)
     values = {
-        **pods.pod_values(deployment, workload),
+        **pod_values,
+        "pod_labels": {**pod_values["pod_labels"], **lending.pod_labels(workload)},
+        "annotations": {**pod_values["annotations"], **lending.pod_annotations(workload)},
         "namespace": deployment.namespace,
         "replicas": replica_counts.declared_replicas(workload),
         "bounds": list(replica_counts.bounds_annotation(workload).items()),
