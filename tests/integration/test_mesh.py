@@ -22,6 +22,7 @@ import pytest
 
 from meshctl.dns.lookup import address_of
 from meshctl.lab.load import Load
+from meshctl.model import gangs
 from tests.lab_fixture import RunningLab
 from tests.waiting import wait_until
 
@@ -101,10 +102,12 @@ def test_kubectl_sees_gpu_nodes_and_running_pods(mesh: RunningLab) -> None:
 
 
 def running_pods(mesh: RunningLab, context: str) -> dict[str, int]:
-    """Running pods by workload."""
+    """Running pods by workload; without what releases gangs."""
     pods = json.loads(mesh.kubectl(context, "get", "pods", "-n", "llm-prod", "-o", "json"))["items"]
     return Counter(
-        pod["metadata"]["labels"]["app.kubernetes.io/name"] for pod in pods if pod["status"]["phase"] == "Running"
+        pod["metadata"]["labels"]["app.kubernetes.io/name"]
+        for pod in pods
+        if pod["status"]["phase"] == "Running" and not pod["metadata"]["name"].startswith(gangs.PROGRAM)
     )
 
 
