@@ -103,12 +103,12 @@ class EngineStack(automation.Stack):
 
         Raises: `automation.CommandError`, StackNotFoundError among them.
         """
-        saved = self.read_file()
-        if saved is not None and not (plain_secrets and SIGNATURE in json.dumps(saved)):
-            return saved
+        state = self.read_file()
+        if state is not None and not (plain_secrets and SIGNATURE in json.dumps(state)):
+            return state
         options = ["--show-secrets"] if plain_secrets else []
-        state: dict[str, Any] = json.loads(pulumi_private.run_command(self, ["stack", "export", *options]).stdout)
-        return state
+        printed: dict[str, Any] = json.loads(pulumi_private.run_command(self, ["stack", "export", *options]).stdout)
+        return printed
 
     def rewrite(self, change: Callable[[Mapping[str, Any]], dict[str, Any] | None]) -> None:
         """Replace the state's deployment by the result of `change`; None leaves it.
