@@ -45,6 +45,11 @@ def workload_files(workload: str) -> str:
     return f"{workload}-files"
 
 
+def gang(workload: str) -> str:
+    """The ConfigMap with the number of ranks of an elastic gang."""
+    return f"{workload}-gang"
+
+
 def certificate(workload: str) -> str:
     """A gateway's Certificate, and the Secret that cert-manager keeps it in."""
     return f"{workload}-certificate"

@@ -129,6 +129,7 @@ class JobStatus(TypedDict, total=False):
 
 class JobSpec(TypedDict, total=False):
     suspend: bool
+    parallelism: int
 
 
 class Job(Object, total=False):
@@ -202,6 +203,7 @@ class ServerStatus(TypedDict, total=False):
     replicas: int
     updatedReplicas: int
     availableReplicas: int
+    conditions: list[Condition]
 
 
 class Server(Object, total=False):

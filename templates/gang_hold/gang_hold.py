@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gangs import GATE, WAITS, Pod, decide, node_of, pod_of
+from gangs import GATE, WAITS, Pod, decide, node_of, pod_of, sized
 
 PERIOD_S = 5.0
 LATE_S = 120.0  # how long the scheduler may take for the pods of a released gang before an event says it
@@ -94,6 +94,8 @@ class GangHold:
             self.tell(pod)
         if not any(pod.is_held and not pod.is_ending for pod in own):
             return ""
+        if any(pod.job for pod in own):
+            own = sized(own, self.api.ask(f"/apis/batch/v1/namespaces/{self.namespace}/jobs")["items"])
         nodes = sorted((node_of(item) for item in self.api.ask("/api/v1/nodes")["items"]), key=lambda node: node.name)
         decision = decide(nodes, [*own, *self.pods_of_others()])
         for pod in decision.released:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 GATE = "meshctl.dev/gang"
@@ -63,6 +63,11 @@ class Pod:
     created: str = ""
     waits: str = ""
     version: str = ""
+
+    @property
+    def job(self) -> str:
+        """The UID of the Job of its gang; "" of a gang that is no Job."""
+        return self.gang.partition(" ")[2]
 
     @property
     def is_held(self) -> bool:
@@ -121,6 +126,13 @@ def decide(nodes: Sequence[Node], pods: Sequence[Pod]) -> Decision:
         if is_settled and not released:
             released = gang.held
     return Decision(released, waits)
+
+
+def sized(pods: Iterable[Pod], jobs: Iterable[Json]) -> list[Pod]:
+    """The pods, those of Jobs with the sizes that the Jobs have now: a shift makes an elastic gang smaller, and can't
+    change the template of its pods."""
+    sizes = {job["metadata"]["uid"]: int(job["spec"].get("parallelism", 1)) for job in jobs}
+    return [replace(pod, size=sizes.get(pod.job, pod.size)) for pod in pods]
 
 
 def gangs_of(pods: Iterable[Pod]) -> list[Gang]:

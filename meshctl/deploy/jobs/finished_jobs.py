@@ -17,8 +17,9 @@ from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.observed import JobState
 from meshctl.model.stack_state import StackState
-from meshctl.render import work
+from meshctl.render import jobs, work
 
+_SIZE: Final = frozenset(jobs.SIZE)
 _IN_PLACE: Final = "suspend"  # the field of a Job's spec that can change without replacing the Job
 
 
@@ -61,10 +62,13 @@ def unchanged_jobs(
     `read_jobs` asks the cluster for its jobs; it is called only when the answer matters, and raises MeshError when the
     cluster can't be asked.
     """
-    outdated = _outdated(deployment, state)
-    rewritten = _only_rewritten(deployment, state)
+    small = _with_fewer_nodes(deployment, state)
+    outdated = {name: paths for name, paths in _outdated(deployment, state).items() if name not in small}
+    rewritten = _only_rewritten(deployment, state) - small.keys()
     notes = tuple(_older_texts(name, deployment.environment) for name in sorted(rewritten))
+    notes += tuple(_waits_for_nodes(name, deployment.environment) for name, paths in small.items() if {*paths} - _SIZE)
     undecided = {name: paths for name, paths in outdated.items() if name not in rewritten}
+    outdated |= small
     if not undecided:
         return UnchangedJobs(outdated, notes)
     try:
@@ -72,7 +76,7 @@ def unchanged_jobs(
     except MeshError as error:
         return UnchangedJobs(outdated, (*notes, *(_unknown_text(name, error) for name in sorted(undecided))))
     complete = [name for name in undecided if name in states and states[name].ended == "complete"]
-    paths = {name: paths for name, paths in outdated.items() if name in rewritten or name in complete}
+    paths = {name: paths for name, paths in outdated.items() if name in {*rewritten, *complete, *small}}
     return UnchangedJobs(paths, (*notes, *(_unchanged_text(name, deployment.environment) for name in sorted(complete))))
 
 
@@ -85,6 +89,24 @@ def replaced_jobs(deployment: Deployment, state: StackState, unchanged: Unchange
         if name not in specs
         or {f"spec.{key}" for key in work.differing(specs[name], spec) if key != _IN_PLACE}
         - {*unchanged.paths.get(name, ())}
+    )
+
+
+def _with_fewer_nodes(deployment: Deployment, state: StackState) -> dict[str, tuple[str, ...]]:
+    """All that differs of the gangs whose size a shift has changed, by workload. What makes such a Job anew would give
+    it back the size that the engine has recorded, and so more ranks than there are nodes."""
+    specs = jobs_in_state.specs(state)
+    return {
+        name: tuple(f"spec.{key}" for key in work.differing(specs[name], spec) if key != _IN_PLACE)
+        for name, spec in work.job_specs(deployment).items()
+        if name in deployment.jobs_with_fewer_nodes and name in specs
+    }
+
+
+def _waits_for_nodes(name: str, environment: str) -> str:
+    return (
+        f"workload/{name}: runs with fewer nodes while a shift is in force, and is left as it is: its changes wait for"
+        f" `meshctl shift {environment} --undo`"
     )
 
 

@@ -60,10 +60,15 @@ def with_queues_of_jobs(unchanged: UnchangedJobs, deployment: Deployment, state:
     paths = {name: (*unchanged.paths.get(name, ()), _QUEUE) for name in moved}
     notes = [
         f"workload/{name} stays in the queue that it was made for, as Kueue has it:"
-        f" `meshctl restart {name} --env {deployment.environment}` runs it again in the one of environments.yaml"
+        f" `meshctl restart {name} --env {deployment.environment}` runs it again {_in_which_queue(deployment, name)}"
         for name in moved
     ]
     return UnchangedJobs({**unchanged.paths, **paths}, (*unchanged.notes, *notes))
+
+
+def _in_which_queue(deployment: Deployment, name: str) -> str:
+    queue = deployment.workload(name).queue
+    return f"in the queue {queue}" if queue else "without a queue"
 
 
 def _had_started(name: str, state: StackState) -> bool:

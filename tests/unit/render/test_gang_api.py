@@ -36,6 +36,7 @@ class FakeApi:
         ready = {"conditions": [{"type": "Ready", "status": "True"}], "allocatable": {"cpu": "8", "pods": "10"}}
         self.nodes = [{"metadata": {"name": f"n{each}", "labels": LABELS}, "status": ready} for each in range(nodes)]
         self.pods = pods
+        self.jobs: list[Any] = []
         self.refused = refused
         self.changes: list[tuple[str, Any]] = []
 
@@ -45,7 +46,8 @@ class FakeApi:
                 raise urllib.error.HTTPError(path, self.refused, "no", Message(), io.BytesIO())
             self.changes.append((path.partition("?")[0], body))
             return {}
-        return {"items": self.nodes if path == "/api/v1/nodes" else self.pods}
+        items = {"/api/v1/nodes": self.nodes, "/apis/batch/v1/namespaces/m/jobs": self.jobs}
+        return {"items": items.get(path, self.pods)}
 
 
 def pod(rank: int, *, gates: bool = True, node: str = "") -> dict[str, Any]:
@@ -66,6 +68,15 @@ def pod(rank: int, *, gates: bool = True, node: str = "") -> dict[str, Any]:
         },
         "status": {"phase": "Pending"},
     }
+
+
+def test_a_gang_is_as_large_as_its_job_is_now(program: Any) -> None:
+    """A shift gives the Job of an elastic gang fewer pods, and can't change what stands in its template."""
+    small = pod(0)
+    small["metadata"]["labels"]["batch.kubernetes.io/controller-uid"] = "j1"
+    api = FakeApi(1, [small])
+    api.jobs = [{"metadata": {"uid": "j1"}, "spec": {"parallelism": 1}}]
+    assert program.GangHold("m", api).look() == "released 1 pods of t"
 
 
 def test_a_gang_with_room_loses_its_gates_and_nobody_else_s(program: Any) -> None:
