@@ -123,3 +123,10 @@ def test_vllm_is_told_to_wait_for_open_requests() -> None:
     assert notes(DC, image=image, ports=ports, args=["--shutdown-timeout=600"]) == []
     assert notes(DC, image=image) == [], "it gets no requests"
     assert notes(DC, image="acme/vllm-openai-router:1", ports=ports) == []
+
+
+def test_a_load_balancer_that_does_not_wait_is_noted() -> None:
+    served = {"ports": {"http": 8080}, "endpoint": True}
+    (note,) = notes(AWS, drain="10m", **served)
+    assert "an answer has the whole 10m only where another pod of the workload is on the same node" in note
+    assert notes(AWS, **served) == notes(CW, drain="10m", **served) == []
