@@ -43,10 +43,13 @@ def notes(
             )
     platform = registry.platform(provider)
     if platform.load_balancers.through_nodes and workload.drain_s and workload.name in {e.workload for e in endpoints}:
+        # kube-proxy calls a node unhealthy whose pods all end (KEP-1669); a network load balancer ends the connections
+        # of such a target (ELB user guide, "Connection termination for unhealthy targets"), and the cluster's own
+        # controller can't tell it otherwise (github.com/kubernetes/cloud-provider-aws, pull 1214: two attributes alone)
         yield (
             f"workload/{workload.name}: the load balancer here ends the connections of a node soon after the last ready"
-            f" pod on it is told to end, whatever `drain` says: an answer has the whole {seconds_text(workload.drain_s)}"
-            " only where another pod of the workload is on the same node"
+            " pod on it is told to end, whatever `drain` says: an answer has the whole"
+            f" {seconds_text(workload.drain_s)} only where another pod of the workload is on the same node"
         )
     has_own_balancers = platform.cluster.made is not None or platform.load_balancers.tell_access
     names = [] if has_own_balancers else [each.name for each in endpoints if each.workload == workload.name]

@@ -126,7 +126,7 @@ def test_vllm_is_told_to_wait_for_open_requests() -> None:
 
 
 def test_a_load_balancer_that_does_not_wait_is_noted() -> None:
-    served = {"ports": {"http": 8080}, "endpoint": True}
-    (note,) = notes(AWS, drain="10m", **served)
+    ports = {"http": 8080}
+    (note,) = notes(AWS, drain="10m", ports=ports, endpoint=True)
     assert "an answer has the whole 10m only where another pod of the workload is on the same node" in note
-    assert notes(AWS, **served) == notes(CW, drain="10m", **served) == []
+    assert notes(AWS, ports=ports, endpoint=True) == notes(CW, drain="10m", ports=ports, endpoint=True) == []
