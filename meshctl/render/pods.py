@@ -10,7 +10,7 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
-from meshctl.model import drains, object_names, own_images, pod_networks, pod_users, pod_variables
+from meshctl.model import drains, elastic, object_names, own_images, pod_networks, pod_users, pod_variables
 from meshctl.model import tolerations as tolerations_of_pods
 from meshctl.model.deployment import HUGE_PAGES_MIB, Before, Block, Deployment, Mount, Pool, Workload
 from meshctl.render import (
@@ -56,6 +56,7 @@ def pod_values(
         "container_fields": container_fields.values(workload, [entry["name"] for entry in env]),
         "priority_class": priority_class(deployment, workload),
         "node_selector": deployment.node_labels(pool.name),
+        "gates": [],  # what keeps the scheduler from the pods: see `gang_hold`
         "spread_by": [],  # further labels whose values pods must share to be spread over nodes
         "tolerations": tolerations(deployment, pool),
         "zones": list(pool.zones),
@@ -296,10 +297,10 @@ def _job_env(workload: Workload) -> dict[str, dict[str, Any]]:
         pod_variables.RANK: from_field("metadata.annotations['batch.kubernetes.io/job-completion-index']"),
     }
     if workload.kind == "training":
-        hosts = [f"{workload.name}-{rank}.{workload.name}" for rank in range(workload.replicas)]
+        hosts = elastic.hosts(workload.name, workload.replicas)
         entries[pod_variables.LEADER] = {"value": hosts[0]}
         entries[pod_variables.HOSTS] = {"value": ",".join(hosts)}
-    return entries
+    return {**entries, **(elastic.variables(workload.name) if workload.is_elastic else {})}
 
 
 def from_field(path: str) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from meshctl.deploy.guards import (
 from meshctl.deploy.jobs import finished_jobs, gone_jobs, held_jobs, job_states, paused_jobs
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.jobs.unchanged_jobs import read_unchanged_jobs
-from meshctl.deploy.runs import drift_check, early_context, environment_plan, plans
+from meshctl.deploy.runs import begun_pools, drift_check, early_context, environment_plan, plans
 from meshctl.deploy.runs.drift_check import DriftCheck
 from meshctl.deploy.runs.stack_runs import StackRuns
 from meshctl.deploy.secrets import secret_revisions
@@ -53,7 +53,8 @@ class UpResult:
 
     `failed_jobs` is the error with which the command is to end although everything was deployed. `waiting_jobs` are up
     and have not started: what each of them waits for, by workload; so are the workloads of pools whose reservations
-    begin later. `starts`: when they do, in RFC 3339, by pool.
+    begin later. `starts`: when they do, in RFC 3339, by pool. `ended_blocks` is the error of pools whose capacity block
+    is over: as with `failed_jobs`, everything else was deployed.
     """
 
     addresses: dict[str, str]
@@ -62,6 +63,7 @@ class UpResult:
     failed_jobs: JobsFailedError | None = None
     waiting_jobs: Mapping[str, str] = field(default_factory=dict)
     starts: Mapping[str, str] = field(default_factory=dict)
+    ended_blocks: NoCapacityError | None = None
 
 
 @dataclass(frozen=True)
@@ -195,6 +197,7 @@ def _run_engine(stacks: StackRuns, run: StackRun, checked: _Checked, *, set_name
     """Raises: as `_run_up`."""
     deployment, state = checked.deployment, checked.state
     paused_jobs.leave_queues(deployment, state)
+    begun_pools.keep(run, deployment, state)
     with early_context.context_written_around_up(deployment, stacks.folder, state, run):
         record = _run_up(stacks, run, deployment, state, set_names=set_names)
     # again: a release, which is gone now, may have set a queue meanwhile
@@ -298,4 +301,5 @@ def _result(
         asker = endpoint_answers.Asker(is_interrupted=lambda: stacks.program.interrupted)
         unanswered = endpoint_answers.notes(deployment, record.steps, outputs.addresses, asker)
         plan = dataclasses.replace(plan, notes=(*plan.notes, *unanswered))
-    return UpResult(outputs.addresses, outputs, plan, failed_jobs, waiting, starts)
+    ended = scheduled_pools.ended(deployment)
+    return UpResult(outputs.addresses, outputs, plan, failed_jobs, waiting, starts, ended)

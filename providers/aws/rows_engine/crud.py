@@ -22,7 +22,7 @@ from providers.aws.rows_engine.bounded import with_live_numbers
 from providers.aws.rows_engine.calls import CALL_ERRORS, THROTTLED, UNREACHABLE, Caller, Clients, call_error, matches
 from providers.aws.rows_engine.compare import merged, same
 from providers.aws.rows_engine.diffs import changed_inputs, is_broken
-from providers.aws.rows_engine.live import EXISTS, NOT_IMPLEMENTED, Live, owner_of, tag_list
+from providers.aws.rows_engine.live import EXISTS, NOT_IMPLEMENTED, Live, find, owner_of, tag_list
 from providers.aws.rows_engine.row import SEPARATOR, Call, Hook, Row, Setting
 from providers.aws.rows_engine.running import RunningUpdates, is_reading
 from providers.aws.rows_engine.shapes import described, with_unknown
@@ -191,6 +191,18 @@ class Crud:
         description: Properties = self.live.poll(self.row.ready or EXISTS, context)
         return description
 
+    def _settled(self, context: dict[str, Any]) -> Properties:
+        """The description once nothing of it is in motion. A change may well mend what failed: a group that could not
+        grow is made smaller, one whose machines are gone is emptied."""
+        try:
+            return self._ready(context)
+        except ProviderError:
+            description: Properties | None = self.live.describe(context)
+            poll = self.row.ready
+            if poll is None or description is None or find(poll.state, description) not in poll.fail:
+                raise
+            return description
+
     def _effective(self, context: dict[str, Any]) -> Properties:
         description = self._ready(context)
         if self.row.settle_s:
@@ -324,7 +336,7 @@ class Crud:
         ]
         try:
             if unfinished:  # still as the last run left it
-                context["outputs"] = self._ready(context | {"inputs": old_inputs})
+                context["outputs"] = self._settled(context | {"inputs": old_inputs})
             if "Tags" in changed or unfinished:
                 self._retag(context, old_inputs.get("Tags") or {})
             for setting in needed:
