@@ -332,5 +332,5 @@ def test_acme_is_gone_again_when_it_is_not_installed(tmp_path: Path) -> None:
 
 
 def test_a_part_with_a_default_may_be_left_out() -> None:
-    made = LoadBalancers(public={}, internal={}, through_nodes=False, answers_within_s=60, tls=None)
+    made = interface.LoadBalancers(public={}, internal={}, through_nodes=False, answers_within_s=60, tls=None)
     assert made.checked_cheaper is False
