@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:  # types of the layers above, which the values below are made of
@@ -50,7 +50,8 @@ class Part:
             made_for = f"it was made for version {given} of the platform interface"
             raise PartsError(f"{made_for}, and this is version {INTERFACE}")
         types = {field.name: str(field.type) for field in fields(cls)}  # type: ignore[arg-type]
-        missing, unknown = types.keys() - parts.keys(), parts.keys() - types.keys()
+        optional = {field.name for field in fields(cls) if field.default is not MISSING}  # type: ignore[arg-type]
+        missing, unknown = types.keys() - parts.keys() - optional, parts.keys() - types.keys()
         whose = "" if cls is Platform else f" of its {cls.__name__}"
         if missing:
             names = ", ".join(name for name in types if name in missing)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from meshctl.model import drains, image_names, pod_users
 from meshctl.model.deployment import Endpoint, Workload
+from meshctl.model.units import seconds_text
 from meshctl.platforms import registry
 
 # Pods drop the right to listen below (NET_BIND_SERVICE), but for those with `user: root` or `image`. The runtime can
@@ -41,6 +42,15 @@ def notes(
                 " and so does `user: root`"
             )
     platform = registry.platform(provider)
+    if platform.load_balancers.through_nodes and workload.drain_s and workload.name in {e.workload for e in endpoints}:
+        # kube-proxy calls a node unhealthy whose pods all end (KEP-1669); a network load balancer ends the connections
+        # of such a target (ELB user guide, "Connection termination for unhealthy targets"), and the cluster's own
+        # controller can't tell it otherwise (github.com/kubernetes/cloud-provider-aws, pull 1214: two attributes alone)
+        yield (
+            f"workload/{workload.name}: the load balancer here ends the connections of a node soon after the last ready"
+            " pod on it is told to end, whatever `drain` says: an answer has the whole"
+            f" {seconds_text(workload.drain_s)} only where another pod of the workload is on the same node"
+        )
     has_own_balancers = platform.cluster.made is not None or platform.load_balancers.tell_access
     names = [] if has_own_balancers else [each.name for each in endpoints if each.workload == workload.name]
     if names:

@@ -249,7 +249,7 @@ def test_a_proof_of_acm_that_was_there_before_stays(bench: Bench, ttl_s: int) ->
     made = bench.create(token, **wanted)
     again = bench.read(token, made, **wanted)
     assert again.inputs == wanted, "whoever made it decides how long it is kept by resolvers: that is no drift"
-    bench.delete(token, again, **wanted)
+    bench.delete(token, Created(again.id, again.outputs), **wanted)
     assert records() == [{"Name": "_a.api.example.com.", "TTL": ttl_s}]
 
 
