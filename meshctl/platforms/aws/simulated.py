@@ -133,7 +133,7 @@ def _of_organization(environment: str, who: str, circumstances: str, actions: se
         yield (
             f"IAM's simulation finds that policies of the organization do not let {who} call"
             f" {', '.join(sorted(actions))} (asked for {circumstances}); it can be wrong where these policies have"
-            " conditions, such as one on regions or on who calls, so `up` goes on: if AWS refuses a call then, whoever manages"
-            f" these policies has to allow it, or `permissionsBoundary`, `rolePath` and `tags` of {environment} have to"
-            " give what they ask for"
+            " conditions, such as one on regions or on who calls, so `up` goes on: if AWS refuses a call then, whoever"
+            " manages these policies has to allow it, or `permissionsBoundary`, `rolePath` and `tags` of"
+            f" {environment} have to give what they ask for"
         )
