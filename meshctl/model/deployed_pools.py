@@ -127,6 +127,8 @@ class Pool(Value):
     labels: dict[str, str] = {}
     taints: tuple[Taint, ...] = ()
     tolerations: tuple[Toleration, ...] = added_later(())  # of its pods, beside those that meshctl gives them
+    # at most so many of its nodes run burst jobs of other pools while they are idle; see `model.lending`
+    lends_nodes: int = added_later(0)
     node_names: tuple[str, ...] = ()  # provider kubernetes/onprem: the existing nodes chosen
     rejected: tuple[Rejected, ...] = ()
     alternatives: tuple[str, ...] = ()  # machines that fit too, next best first

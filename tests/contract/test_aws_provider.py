@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from meshwire.marks import OWNER_TAG, UNFINISHED
+from meshwire.marks import FOUND, OWNER_TAG, UNFINISHED
 from providers.aws.provider import AwsProvider
 from providers.aws.rows import eks_access, iam
 from providers.aws.rows_engine.calls import Caller
@@ -229,6 +229,40 @@ def test_a_record_that_answers_something_else_is_not_taken(bench: Bench) -> None
     assert outputs["ResourceRecords"] == first["ResourceRecords"]
     bench.delete(token, taken, **first)
     assert bench.read(token, taken, **first).id == ""
+
+
+@pytest.mark.parametrize("ttl_s", [300, 60])
+def test_a_proof_of_acm_that_was_there_before_stays(bench: Bench, ttl_s: int) -> None:
+    """ACM asks for one record for all certificates of a host in an account: another tool renews its own by it."""
+    token, route53 = "meshaws:route53:RecordSet", bench.api("route53")
+    zone = route53.create_hosted_zone(Name="example.com", CallerReference="2")["HostedZone"]["Id"].split("/")[-1]
+    values = [{"Value": "_b.c.acm-validations.aws."}]
+    proof = {"Name": "_a.api.example.com.", "Type": "CNAME", "ResourceRecords": values}
+    batch = {"Changes": [{"Action": "CREATE", "ResourceRecordSet": {**proof, "TTL": ttl_s}}]}
+    route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch=batch)
+    wanted = {"HostedZoneId": zone, "TTL": 300, **proof}
+
+    def records() -> list[dict[str, Any]]:
+        answer = route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+        return [{key: each[key] for key in ("Name", "TTL")} for each in answer if each["Type"] == "CNAME"]
+
+    made = bench.create(token, **wanted)
+    again = bench.read(token, made, **wanted)
+    assert again.inputs == wanted, "whoever made it decides how long it is kept by resolvers: that is no drift"
+    bench.delete(token, again, **wanted)
+    assert records() == [{"Name": "_a.api.example.com.", "TTL": ttl_s}]
+
+
+def test_a_proof_of_acm_that_meshctl_has_made_goes(bench: Bench) -> None:
+    token, route53 = "meshaws:route53:RecordSet", bench.api("route53")
+    zone = route53.create_hosted_zone(Name="example.com", CallerReference="3")["HostedZone"]["Id"].split("/")[-1]
+    values = [{"Value": "_b.c.acm-validations.aws."}]
+    record = {"Name": "_a.api.example.com.", "Type": "CNAME", "TTL": 300, "ResourceRecords": values}
+    wanted = {"HostedZoneId": zone, **record}
+    made = bench.create(token, **wanted)
+    assert FOUND not in made.outputs
+    bench.delete(token, made, **wanted)
+    assert bench.read(token, made, **wanted).id == ""
 
 
 def test_an_unreachable_endpoint_is_never_a_deleted_resource(bench: Bench) -> None:

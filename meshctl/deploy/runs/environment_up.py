@@ -128,6 +128,7 @@ def up(
         checked = dataclasses.replace(checked, deployment=marked)
     unchanged = read_unchanged_jobs(checked.deployment, checked.state)
     record = _run_engine(stacks, run, checked, set_names=set_names)
+    _share_proofs(stacks, run, checked.deployment)
     outputs, current = _outputs_and_dns_records(stacks, run, with_records=set_names)
     early_context.write_context_of_outputs(deployment.environment, stacks.folder, outputs)
     plan = _plan_of_run(stacks, checked, unchanged, record, outputs, current, lost, set_names=set_names)
@@ -180,6 +181,16 @@ def _leave_shared_proofs(stacks: StackRuns, run: StackRun, checked: _Checked) ->
     going = shared_proofs.going(checked.state, checked.deployment)
     if going:
         run.leave(shared_proofs.of_others(going, stacks.other_states(checked.deployment.environment)))
+
+
+def _share_proofs(stacks: StackRuns, run: StackRun, deployment: Deployment) -> None:
+    """Records that the run has found and another environment had made are of both: the last one to go removes them."""
+    if not any(endpoint.certificate for endpoint in deployment.endpoints):
+        return
+    found = shared_proofs.found(run.state())
+    made = shared_proofs.made_for_others(found, stacks.other_states(deployment.environment)) if found else frozenset()
+    if made:
+        run.rewrite(lambda state: state.with_changed(made, shared_proofs.as_made))
 
 
 def _run_engine(stacks: StackRuns, run: StackRun, checked: _Checked, *, set_names: bool) -> Recorder:
