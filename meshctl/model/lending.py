@@ -89,7 +89,7 @@ def _of_burst(at: tuple[str | int, ...], workload: Mapping[str, Any], storage: M
     if wanted == 0:
         yield (*at, "burst"), "it asks for no accelerators, and so it has nothing to borrow; add resources.accelerators"
     for name, mount in mapping(workload.get("mounts")).items():
-        section = storage.get(name)
-        is_lasting = isinstance(section, Mapping) and not section.get("ephemeral") and section.get("kind") == "block"
+        store = mapping(storage.get(name))
+        is_lasting = not store.get("ephemeral") and store.get("kind") == "block"
         if is_lasting and isinstance(mount, Mapping):
             yield (*at, "mounts", name), "a job with `burst` can't mount block storage, which stays in one zone"
