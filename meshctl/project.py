@@ -232,11 +232,13 @@ def at_home(facts: Facts, shifts: ShiftsInForce) -> Facts:
 
 def _with_shifts(resolution: Resolution, shifts: ShiftsInForce) -> Resolution:
     deployment = resolution.deployment
-    if deployment is None or not (shifts.nodes or shifts.waiting):
+    if deployment is None or not (shifts.nodes or shifts.waiting or shifts.sizes):
         return resolution
     existing = {name for pool in deployment.pools for name in pool.node_names}
-    jobs = shifts.waiting & {workload.name for workload in deployment.workloads}
-    return resolution.model_copy(update={"deployment": deployment.shifted(existing & shifts.nodes.keys(), jobs)})
+    names = {workload.name for workload in deployment.workloads}
+    sizes = {w.name: shifts.sizes[w.name] for w in deployment.workloads if w.is_elastic and w.name in shifts.sizes}
+    shifted = deployment.shifted(existing & shifts.nodes.keys(), shifts.waiting & names, sizes)
+    return resolution.model_copy(update={"deployment": shifted})
 
 
 def _text_or_none(store: StateStore, path: str) -> str | None:

@@ -15,7 +15,7 @@ from meshctl.clients import clusters, holders, kueue, loans
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy import deploy_state, live_platform, scheduled_pools
 from meshctl.deploy.guards import cluster_identity
-from meshctl.deploy.jobs import held_jobs, job_states
+from meshctl.deploy.jobs import held_gangs, held_jobs, job_states
 from meshctl.deploy.session import Session
 from meshctl.engine.stack_locks import Holder
 from meshctl.errors import MeshError, NewerVersionError, UnreadableError
@@ -121,12 +121,14 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         cluster_identity.check_cluster_unchanged(access)
         nodes = clusters.ready_nodes(access, deployment.mesh)
         pods = holders.with_holders(access, deployment, clusters.pods(access, deployment.namespace))
+        pods = held_gangs.explained(deployment, pods)
         ends = (
             job_states.jobs_in_cluster(access, deployment.namespace)
             if any(w.is_job for w in deployment.workloads)
             else {}
         )
         waiting = {
+            **held_gangs.waiting_gangs(deployment, pods),
             **_waiting_jobs(access, deployment, ends, pods),
             **scheduled_pools.saved_jobs(deployment, ends),
             **scheduled_pools.waiting_workloads(deployment),
@@ -138,6 +140,7 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=problem, shifts=shifts.notes)
     releases = live_platform.ask(deployment, state)
     pools = pool_status.pools(deployment, nodes, releases, shifts)
+    deployment = deployment.with_ranks(shifts.sizes)
     workloads = tuple(
         workload_status(deployment, w.name, pods, ends.get(w.name), waiting.get(w.name, ""))
         for w in deployment.workloads

@@ -18,8 +18,10 @@ from meshctl.render import (
     block_end,
     certificates,
     compute_domains,
+    elastic_gangs,
     file_mounts,
     file_systems,
+    gang_hold,
     groups,
     job_release,
     jobs,
@@ -64,6 +66,8 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     if not registry.platform(deployment.provider).nodes.has_device_plugins:
         objects += device_plugin_objects(deployment)
     objects += gpu_metrics_objects(deployment)
+    priorities = [item.name for item in objects if item.kind == "PriorityClass"]
+    objects += gang_hold.objects(deployment, namespace=NAMESPACE, priorities=priorities)
     for system in deployment.file_systems:
         objects += file_systems.objects(deployment, system, needs=NAMESPACE)
     running = {each.name: workload_manifests(deployment, each) for each in deployment.workloads if each.queue}
@@ -77,8 +81,8 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
 
 
 def _waiting(deployment: Deployment, objects: list[PlatformObject]) -> Iterator[PlatformObject]:
-    """No run waits for pods whose nodes start at a later date: they are there, and start with their nodes."""
-    waiting = {f"workload/{workload.name}" for workload in deployment.waiting_for_start}
+    """No run waits for pods whose nodes start at a later date, or are gone: they start with their nodes."""
+    waiting = {f"workload/{workload.name}" for workload in deployment.waiting_for_nodes}
     for item in objects:
         yield replace(item, wait=False) if item.subject in waiting else item
 
@@ -196,6 +200,7 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
     objects = [*_workload_secret(deployment, workload), *_workload_files(deployment, workload)]
     objects += block_claims(deployment, workload, NAMESPACE)
     objects += compute_domains.compute_domains(deployment, workload, NAMESPACE)
+    objects += elastic_gangs.size(deployment, workload, NAMESPACE)
     objects += certificates.certificate(deployment, workload, needs=NAMESPACE)
     needs = [
         NAMESPACE,

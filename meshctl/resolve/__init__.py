@@ -21,11 +21,13 @@ from meshctl.platforms import registry
 from meshctl.resolve import (
     addresses,
     allocatable,
+    blueprint_notes,
     claims,
     docker_hub,
     endpoint_notes,
     existing_file_systems,
     existing_storage,
+    gang_holds,
     gateways,
     group_notes,
     lending,
@@ -88,7 +90,7 @@ def resolve(
     usable = {pool.name: allocatable.of_pool(pool, environment.provider, catalog, facts) for pool in made.made}
     gaps = [
         *platform.words.gaps(environment),
-        *_mesh_gaps(mesh, environments),
+        *_dns_gaps(mesh, environments),
         *gateways.gaps(mesh, environment, facts),
         *made.gaps,
         *stored.gaps,
@@ -101,6 +103,7 @@ def resolve(
         *racks.gaps(carried, made.made, platform.name, catalog, facts),
     ]
     carried = carried if gaps else roll_outs.decided(carried, made.made, usable)
+    carried = carried if gaps else gang_holds.decided(carried, made.made, facts)
     groups = served_apis.LEADER_WORKER_SET
     is_kept = groups in served or (facts is not None and facts.serves(groups) is True)
     has_groups = is_kept and any(each.is_grouped for each in carried)
@@ -124,6 +127,7 @@ def resolve(
         storage_as=stored.words,
         stays_behind=storage.stays_behind(mesh),
         notes=(
+            *blueprint_notes.notes(mesh),
             *made.notes,
             *stored.notes,
             *_notes(mesh, deployment, most_usd),
@@ -140,6 +144,7 @@ def resolve(
             *endpoint_notes.notes_of_mesh(platform.name, endpoints),
             *workloads.notes(carried),
             *(() if gaps else workloads.uncounted(lending.fixed(carried), made.made, usable)),
+            *(() if gaps else gang_holds.notes(carried, made.made, facts)),
             *queues.notes(carried, is_made=cluster_is_made),
             *lending.notes(mesh, carried, made.made, kueue),
             *scaling.notes(
@@ -208,16 +213,6 @@ def checked_name(environments: Environments, name: str) -> str:
     if mistake is not None:
         raise DiagnosticsError([mistake])
     return name
-
-
-def _mesh_gaps(mesh: Mesh, environments: Environments) -> list[Gap]:
-    gaps: list[Gap] = []
-    if mesh.blueprints:
-        names = ", ".join(mesh.blueprints)
-        hint = "blueprints are not supported yet: write their workloads into the mesh"
-        gaps.append(Gap(subject="blueprints", wanted=names, best="nothing", hint=hint))
-    gaps.extend(_dns_gaps(mesh, environments))
-    return gaps
 
 
 def _dns_gaps(mesh: Mesh, environments: Environments) -> list[Gap]:
