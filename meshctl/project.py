@@ -90,7 +90,7 @@ class Project:
         self.session.remarks[environment] = (*remarks, *shifts.notes)
         served = self._served_apis(environment) if not nodes_are_given else ()
         resolution = resolve(self.mesh, self.environments, environment, self.catalog, facts, served=served)
-        return _with_shifts(self.as_it_is_up(resolution, facts, served), shifts)
+        return with_shifts(self.as_it_is_up(resolution, facts, served), shifts)
 
     def as_it_is_up(self, resolution: Resolution, facts: Facts | None = None, served: Sequence[str] = ()) -> Resolution:
         """The resolution in which what is up stays, though the catalog would not take it now. The state is read only
@@ -218,7 +218,8 @@ def at_home(facts: Facts, shifts: ShiftsInForce) -> Facts:
     return facts.model_copy(update={"nodes": nodes})
 
 
-def _with_shifts(resolution: Resolution, shifts: ShiftsInForce) -> Resolution:
+def with_shifts(resolution: Resolution, shifts: ShiftsInForce) -> Resolution:
+    """The resolution with what shifts have changed of nodes and jobs that it declares, which an `up` leaves alone."""
     deployment = resolution.deployment
     if deployment is None or not (shifts.nodes or shifts.waiting or shifts.sizes):
         return resolution
