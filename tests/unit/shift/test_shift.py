@@ -527,3 +527,25 @@ def test_an_undo_of_a_shift_that_stopped_early_uncordons_what_it_has_cordoned(mo
     world.sleep(200)
     world.shifts().undo()
     assert not any(node["spec"].get("unschedulable") for node in world.nodes.values())
+
+
+def test_a_node_that_is_replaced_under_another_name_works_for_its_own_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As node groups of AWS and CoreWeave do it: with the labels of the group. The shift has a node less."""
+    world = world_of(monkeypatch, deployment=declared(gang=2, least=1), replicas={"chat": 4})
+    before = kept(world)
+    started(world, Request("train", "serve", 3))
+    world.sleep(10)
+    assert world.placed("pretrain") == ["train-1"]
+    del world.nodes["train-3"]
+    world.pods = {name: pod for name, pod in world.pods.items() if pod["spec"].get("nodeName") != "train-3"}
+    world.add_node("train-9", {**world.deployment.node_labels("train"), "zone": "a"})
+    new = kept(world)["train-9"]
+    with pytest.raises(UsageError, match="no shift of dc1 is under way"):
+        world.shifts().resume()
+    assert world.shifts().plan(ONE).nodes == ("train-9",)  # and may be shifted itself
+    world.shifts().undo()
+    assert any("train-3 is no longer in the cluster" in text for text in world.messages)
+    del before["train-3"]
+    assert kept(world) == {**before, "train-9": new}
+    world.sleep(10)
+    assert len(world.placed("pretrain")) == 2
