@@ -104,7 +104,13 @@ class Workload(Value):
     pod: dict[str, Any] = added_later({})
     before: tuple[Before, ...] = added_later(())
     after: tuple[str, ...] = added_later(())  # the jobs that must have ended well before this one starts
-    queue: str = added_later("")  # of Kueue, in this environment alone: it decides when the job starts
+    # of Kueue: it decides when the job starts, or counts the pods of what serves. Environments.yaml names it for jobs;
+    # where pools lend nodes, it is the one of the pool
+    queue: str = added_later("")
+    burst: bool = added_later(False)  # a job that may also run on nodes that other pools lend
+    lenders: tuple[str, ...] = added_later(())  # the pools whose nodes it may borrow here
+    # whether a program of meshctl lets the pods of its gang start, all at once: see `meshctl.model.gangs`
+    held_together: bool = added_later(False)
     secrets: dict[str, str] = {}  # env name -> secret name
     files: dict[str, str] = added_later({})  # path in the pod -> text
     secret_files: dict[str, str] = added_later({})  # path in the pod -> secret name
@@ -114,6 +120,8 @@ class Workload(Value):
     ports: dict[str, int] = {}
     health: Health | None = None
     metrics: Metrics | None = added_later(None)
+    # how long its pods may take to end open requests; None = as before there was a `drain`, see `drains.UNSAID_S`
+    drain_s: int | None = added_later(None)
     mounts: tuple[Mount, ...] = ()
     staged_gib: float = 0  # local disk that one pod's staged and local mounts take
     staging_s: int = added_later(0)  # how long the copy of its staged objects may take, where that is long

@@ -225,9 +225,9 @@ class Deployment(Value):
         return hashlib.sha256(document.encode()).hexdigest()
 
     @property
-    def waiting_for_start(self) -> tuple[Workload, ...]:
-        """The workloads of pools whose reservations are yet to begin."""
-        waiting = {pool.name for pool in self.pools if pool.starts}
+    def waiting_for_nodes(self) -> tuple[Workload, ...]:
+        """The workloads of pools whose reservations are yet to begin, or have ended."""
+        waiting = {pool.name for pool in self.pools if pool.starts or pool.has_ended}
         return tuple(workload for workload in self.workloads if workload.pool in waiting)
 
     def pool(self, name: str) -> Pool:

@@ -48,7 +48,8 @@ _ORDER = (
     " wait in `command` for what another one makes"
 )
 _GRACE = (
-    "for `kind: training` write `checkpoint: {storage: NAME, grace: 10m}`; others have 60 s with `ports`, 30 s without"
+    "for `kind: inference` and `service` write `drain: 10m`; for `training` `checkpoint: {storage: NAME, grace: 10m}`;"
+    " others have 30 s"
 )
 _GANG = (
     "write `nodes: N`: each of the `replicas` is then a group of N pods, whose rank 0 has the ports and the health; all"

@@ -11,7 +11,7 @@ from typing import Final
 
 from meshctl.model import job_order
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.render import compute_domains, elastic_gangs, job_release, overrides, pods
+from meshctl.render import compute_domains, elastic_gangs, gang_hold, job_release, lending, overrides, pods
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
@@ -26,7 +26,9 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
     signals = {signal.SIGTERM, signal.Signals[workload.checkpoint.signal]} if workload.checkpoint else {signal.SIGTERM}
     is_without_nodes = workload.name in deployment.jobs_without_nodes
     values = {
-        **pods.pod_values(deployment, workload),
+        **gang_hold.with_gate(workload, pods.pod_values(deployment, workload), size=workload.replicas),
+        "node_selector": lending.node_selector(deployment, workload),
+        "tolerations": lending.tolerations(deployment, workload),
         "namespace": deployment.namespace,
         "pods": deployment.nodes_of_gang(workload),
         "is_suspended": not workload.runs or job_order.is_held(deployment, workload) or is_without_nodes,
@@ -43,7 +45,8 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
     }
     # `up` does not wait for the job: it may run for days
     (manifest,) = render("platform/job.yaml.j2", ("Job",), values)
-    with_overrides = overrides.applied(compute_domains.with_channel(manifest, deployment, workload), workload)
+    manifest = lending.with_lenders(compute_domains.with_channel(manifest, deployment, workload), workload)
+    with_overrides = overrides.applied(manifest, workload)
     left_to_others = (SUSPEND,) if job_order.is_held(deployment, workload) or is_without_nodes else ()
     # the engine would make the Job anew with another size: `deploy.jobs.finished_jobs` keeps the rest of it, too
     ignored = (*SIZE, *_METADATA) if workload.name in deployment.jobs_with_fewer_nodes else ()

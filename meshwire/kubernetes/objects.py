@@ -89,12 +89,17 @@ class Container(TypedDict, total=False):
     resources: ResourceAmounts
 
 
+class SchedulingGate(TypedDict):
+    name: str
+
+
 class PodSpec(TypedDict, total=False):
     nodeName: str
     containers: list[Container]
     initContainers: list[Container]
     overhead: dict[str, str]
     terminationGracePeriodSeconds: int
+    schedulingGates: list[SchedulingGate]
 
 
 class PodStatus(TypedDict, total=False):
