@@ -281,7 +281,7 @@ class LoadBalancers(Part):
     through_nodes: bool
     answers_within_s: int
     tls: BalancerTls | None
-    checked_cheaper: bool = False
+    checked_cheaper: bool
 
     @property
     def tell_access(self) -> bool:
