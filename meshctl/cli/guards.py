@@ -44,7 +44,7 @@ def refuse_restart_without_nodes(project: Project, environment: str, workload: s
         )
 
 
-def refuse_if_shifted(project: Project, environment: str, command: Literal["destroy", "migrate"]) -> None:
+def refuse_if_shifted(project: Project, environment: str, command: Literal["destroy", "migrate", "expand"]) -> None:
     """Raises: LockedError where nodes are shifted and the command could not put their labels back. A `destroy` of nodes
     that meshctl made ends them, and the shift with them."""
     from meshctl.platforms import registry
@@ -57,8 +57,18 @@ def refuse_if_shifted(project: Project, environment: str, command: Literal["dest
     nodes_are_given = declared is None or registry.platform(declared.provider).nodes.made_of is None
     if command == "migrate":
         in_force.refuse_in_force(shifts, command, "a migration moves pools as they were made, and ends the source")
+    elif command == "expand":
+        why = "an expansion is planned from pools as they were made, and brings them up in the second environment"
+        in_force.refuse_in_force(shifts, command, why)
     elif nodes_are_given:
         in_force.refuse_in_force(shifts, command, "these nodes stay, and would keep the labels of the shift")
+
+
+def refuse_if_shift_under_way(project: Project, environment: str, command: str) -> None:
+    """Raises: LockedError where nodes are between two pools. A shift in force is no matter for the command."""
+    from meshctl.shift import in_force
+
+    in_force.refuse_while_under_way(in_force.open_shifts_of(project, environment), command)
 
 
 def end_shifts(project: Project, environment: str) -> None:
