@@ -22,10 +22,15 @@ from meshctl.model.dns_splits import WHOLE
 
 def expansion(history: History) -> tuple[Step, ...]:
     """The steps of an expansion: everything but the cutover, and weighted records instead; then one round for each time
-    that the command was given again."""
+    that the command was given again. What a round has not done before the next one began is not done any more: the next
+    one copies what is new, too, and sets its own share."""
     weights = history.weights
-    rounds = (_round(history.plan, n, weights[n - 1], weights[n]) for n in range(1, len(weights)))
-    return (*first_expansion(history.plan), *(step for steps in rounds for step in steps))
+    steps = [*first_expansion(history.plan)]
+    for number in range(1, len(weights)):
+        is_last = number == history.rounds
+        of_round = _round(history.plan, number, _written_before(history, number), weights[number])
+        steps += [step for step in of_round if is_last or step.name in history.done]
+    return tuple(steps)
 
 
 def first_expansion(plan: MigrationPlan) -> tuple[Step, ...]:
@@ -60,7 +65,14 @@ def first_expansion(plan: MigrationPlan) -> tuple[Step, ...]:
 
 def next_round(history: History, weight: int) -> tuple[Step, ...]:
     """What the command does when it is given again, with this weight."""
-    return tuple(_round(history.plan, history.rounds + 1, history.weights[-1], weight))
+    number = history.rounds + 1
+    return tuple(_round(history.plan, number, _written_before(history, number), weight))
+
+
+def _written_before(history: History, number: int) -> int:
+    """The weight that the records had before this round: a round may have stopped before it wrote its own."""
+    written = [n for n in range(1, number) if f"round{n}/records" in history.done]
+    return history.weights[written[-1] if written else 0]
 
 
 def _round(plan: MigrationPlan, number: int, previous_weight: int, weight: int) -> list[Step]:
