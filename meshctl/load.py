@@ -15,10 +15,11 @@ from typing import Any, Final, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from meshctl import text_files, user_paths
+from meshctl import environment_paths, text_files
+from meshctl.blueprints.expansion import Expansion, expand
 from meshctl.errors import Diagnostic, DiagnosticsError
 from meshctl.model import environment_references, pod_files, references, secret_places, texts
-from meshctl.model.environment import Environments, Kubeconfig, has_unusable_platform
+from meshctl.model.environment import Environments, has_unusable_platform
 from meshctl.model.mesh import Mesh
 from meshctl.model.messages import message_of, unusable_platform
 
@@ -52,6 +53,7 @@ class _Document:
     root: yaml.Node | None = None
     problems: list[Diagnostic] = field(default_factory=list)
     unread: set[tuple[str | int, ...]] = field(default_factory=set)  # paths of values that could not be read
+    expansion: Expansion | None = None  # of a mesh; `data` is then the expanded mesh, and `root` the file
 
     def report_at(self, text_before: str, message: str) -> None:
         """About the character after `text_before`, which is all of the file up to it."""
@@ -63,8 +65,13 @@ class _Document:
 
     def diagnostic(self, path: tuple[str | int, ...], message: str, *, at_key: bool = False) -> Diagnostic:
         """A problem at `path`, which is not reported yet."""
-        line, column = _position(self.root, path, at_key=at_key)
-        return Diagnostic(self.file, line, column, _dotted(path), message)
+        place = self.origin(path)
+        line, column = _position(self.root, place, at_key=at_key)
+        return Diagnostic(self.file, line, column, _dotted(place), message)
+
+    def origin(self, path: tuple[str | int, ...]) -> tuple[str | int, ...]:
+        """The place in the file that the value at `path` of the data comes from."""
+        return self.expansion.origin(path) if self.expansion is not None else path
 
 
 def load(mesh_path: Path, environments_path: Path) -> tuple[Mesh, Environments]:
@@ -73,23 +80,35 @@ def load(mesh_path: Path, environments_path: Path) -> tuple[Mesh, Environments]:
 
     Raises: DiagnosticsError with everything that is wrong in either file.
     """
-    mesh_document, environments_document = _read(mesh_path), _read(environments_path)
+    mesh_document, environments_document = _read_mesh(mesh_path), _read(environments_path)
     mesh = _validated(mesh_document, Mesh)
     environments = _validated(environments_document, Environments)
     if environments is not None:
-        environments = _with_paths(environments, environments_document, environments_path.absolute().parent)
+        folder = environments_path.absolute().parent
+        environments = environment_paths.absolute(environments, folder, environments_document.report)
     mistakes = _unusable_platforms(environments_document)
     _check_references(mesh_document, environments_document)
     file_texts, of_mesh = _beside(mesh_document, mesh_path.absolute().parent)
     problems = _unique([*mesh_document.problems, *environments_document.problems])
     if problems or mesh is None or environments is None:
         raise DiagnosticsError(_unique([*problems, *of_mesh, *mistakes.values()]))
-    return mesh.with_findings(of_mesh, file_texts), _with_mistakes(environments, mistakes)
+    made = mesh_document.expansion.made if mesh_document.expansion is not None else {}
+    return mesh.with_findings(of_mesh, file_texts, made), _with_mistakes(environments, mistakes)
 
 
 def load_mesh(path: Path) -> Mesh:
     """Read and check mesh.yaml alone. Raises: DiagnosticsError."""
-    document = _read(path)
+    return _checked_mesh(_read_mesh(path))
+
+
+def load_expansion(path: Path) -> Expansion:
+    """mesh.yaml as data, with its blueprints expanded; checked as `load_mesh` does. Raises: DiagnosticsError."""
+    document = _read_mesh(path)
+    _checked_mesh(document)
+    return document.expansion or expand(document.data)
+
+
+def _checked_mesh(document: _Document) -> Mesh:
     mesh = _validated(document, Mesh)
     for where, message in [*references.check_mesh(document.data), *texts.check_mesh(document.data)]:
         document.report(where, message)
@@ -153,6 +172,16 @@ def _with_mistakes(environments: Environments, mistakes: dict[str, Diagnostic]) 
 
 def _unique(problems: list[Diagnostic]) -> list[Diagnostic]:
     return list(dict.fromkeys(problems))
+
+
+def _read_mesh(path: Path) -> _Document:
+    """mesh.yaml with its blueprints expanded."""
+    document = _read(path)
+    expansion = document.expansion = expand(document.data)
+    document.data = expansion.referable
+    for where, message in expansion.problems:
+        document.report(where, message)
+    return document
 
 
 def _read(path: Path) -> _Document:
@@ -311,14 +340,15 @@ def _dotted(path: tuple[str | int, ...]) -> str:
 
 
 def _validated(document: _Document, model: type[_Model]) -> _Model | None:
-    if not isinstance(document.data, dict):
+    data = document.expansion.data if document.expansion is not None else document.data
+    if not isinstance(data, dict):
         return None
     try:
-        return model.model_validate(document.data)
+        return model.model_validate(data)
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             path, message, at_key = message_of(detail, model)
-            if path not in document.unread:
+            if document.origin(path) not in document.unread:
                 document.report(_as_written(document.data, path), message, at_key=at_key)
         return None
 
@@ -360,33 +390,3 @@ def _child(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node, yaml.Nod
 
 def _kind(value: object) -> str:
     return {list: "a list", str: "text", type(None): "nothing"}.get(type(value), "a single value")
-
-
-def _with_paths(environments: Environments, document: _Document, folder: Path) -> Environments:
-    """The same environments with absolute paths: `~` expanded, the rest relative to the file's folder. A `~` of nobody
-    is reported."""
-
-    def absolute(path: str, *where: str) -> str:
-        try:
-            return str(folder / user_paths.expanded(path))
-        except user_paths.NoHomeError as error:
-            document.report(where, f"{error.what}: {error.why}; {error.hint}")
-            return path
-
-    backend = environments.state.backend
-    if backend.startswith("file://"):  # relative to another folder: read by whoever opens it
-        absolute(backend.removeprefix("file://"), "state", "backend")
-    entries = dict(environments.environments)
-    for name, environment in entries.items():
-        declared = getattr(environment, "kubernetes", None)
-        if isinstance(declared, Kubeconfig) and declared.kubeconfig:
-            path = absolute(declared.kubeconfig, "environments", name, "kubernetes", "kubeconfig")
-            kubernetes = declared.model_copy(update={"kubeconfig": path})
-            entries[name] = environment.model_copy(update={"kubernetes": kubernetes})
-    secrets = {
-        name: source.model_copy(update={"file": absolute(source.file, "secrets", name, "file")})
-        if source.file
-        else source
-        for name, source in environments.secrets.items()
-    }
-    return environments.model_copy(update={"environments": entries, "secrets": secrets})

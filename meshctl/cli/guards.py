@@ -33,10 +33,18 @@ def refuse_up(project: Project, deployment: Deployment) -> None:
 
 
 def refuse_restart_without_nodes(project: Project, environment: str, workload: str) -> None:
-    """Raises: UsageError for a job that a shift has stopped: started now, it would run in part and hold its nodes."""
+    """Raises: UsageError for a job that a shift has stopped or made smaller: started now, with all of its pods, it
+    would run in part and hold its nodes."""
     from meshctl.errors import UsageError
 
-    if workload in project.session.shifts_in_force(environment).waiting:
+    shifts = project.session.shifts_in_force(environment)
+    if workload in shifts.sizes and workload not in shifts.waiting:
+        raise UsageError(
+            f"{workload} runs with fewer nodes in {environment} while a shift is in force",
+            why="a restart would start all of its pods, of which not all have room",
+            hint=f"`meshctl shift {environment} --undo` gives the nodes back, and it grows again",
+        )
+    if workload in shifts.waiting:
         raise UsageError(
             f"{workload} waits in {environment} until its nodes are back",
             why="a shift has given nodes of its pool to another pool, and not all of its pods have room on the others",

@@ -19,6 +19,7 @@ from typer import exceptions
 
 from meshctl import __version__, secret_variables
 from meshctl.cli import error_reports
+from meshctl.cli.blueprint import blueprint_app
 from meshctl.cli.check import check
 from meshctl.cli.context import Context, discard
 from meshctl.cli.doctor import doctor
@@ -98,6 +99,7 @@ for command in (check, plan, up, restart, destroy, status, shift, migrate, expan
     app.command()(command)
 app.command("eks-token")(eks_token)
 app.add_typer(migrations_app, name="migrations", cls=Group)
+app.add_typer(blueprint_app, name="blueprint", cls=Group)
 app.add_typer(lab_app, name="lab", cls=Group)
 
 

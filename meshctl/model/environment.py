@@ -19,8 +19,8 @@ from meshctl.model import image_names, pod_networks, pod_overrides
 from meshctl.model.addresses import Backend, HostedZone, Region, SecretsProvider, Url
 from meshctl.model.deployment import Toleration
 from meshctl.model.key_values import Argument, DnsLabel, EnvName, LabelKey, LabelValue, Text
-from meshctl.model.mesh import Section
 from meshctl.model.nested import merged
+from meshctl.model.sections import Section
 from meshctl.model.units import Seconds, UsdPerHour
 from meshctl.platforms import registry
 from meshctl.platforms.interface import EnvironmentSection

@@ -7,11 +7,10 @@ name.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -20,10 +19,11 @@ from pydantic import (
     WithJsonSchema,
     field_validator,
 )
-from pydantic.alias_generators import to_camel
 
 from meshctl.errors import Diagnostic
 from meshctl.model import mig_profiles, scaling
+from meshctl.model.blueprints import Blueprint
+from meshctl.model.drains import Drain
 from meshctl.model.gateways import RoutePath, RouteTarget, TlsForm
 from meshctl.model.health import HealthForm, Protocol, Startup
 from meshctl.model.key_values import (
@@ -51,14 +51,9 @@ from meshctl.model.key_values import (
     node_range,
     printable,
 )
+from meshctl.model.sections import Replicas, Section
 from meshctl.model.source_networks import SourceNetworks
 from meshctl.model.units import Cores, Gbps, Gib, Gigabytes, Mbps, Seconds, Usd
-
-
-class Section(BaseModel):
-    """A mapping of a user's file: frozen, camelCase in files, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
 class NodeRange(Section):
@@ -76,32 +71,6 @@ Nodes = Annotated[
                 {
                     "type": "object",
                     "properties": {"min": {"type": "integer", "minimum": 0}, "max": {"type": "integer", "minimum": 1}},
-                    "required": ["min", "max"],
-                    "additionalProperties": False,
-                },
-            ]
-        }
-    ),
-]
-
-
-class ReplicaRange(Section):
-    """Of what serves: load moves the number between both."""
-
-    min: Annotated[int, Field(strict=True, ge=0)]  # 0 is refused with its reason by `scaling.problems`
-    max: Count
-
-
-Replicas = Annotated[
-    ReplicaRange,
-    BeforeValidator(scaling.replica_range),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": 1},
-                {
-                    "type": "object",
-                    "properties": {"min": {"type": "integer", "minimum": 1}, "max": {"type": "integer", "minimum": 1}},
                     "required": ["min", "max"],
                     "additionalProperties": False,
                 },
@@ -166,6 +135,12 @@ class Cpu(Section):
     memory_gib: Gib | None = Field(None, alias="memory")
 
 
+class Lend(Section):
+    """`up_to`: so many nodes of the pool, at most, run `burst` jobs of other pools while they are idle."""
+
+    up_to: Count
+
+
 class Pool(Section):
     role: Literal["training", "inference", "analytics", "general"] = "general"
     nodes: Nodes
@@ -175,6 +150,7 @@ class Pool(Section):
     arch: Literal["amd64", "arm64"] = "amd64"
     fabric: Text | None = None
     capacity: Literal["on-demand", "spot", "reserved"] = "on-demand"
+    lend: Lend | None = None
 
 
 class Fabric(Section):
@@ -242,6 +218,12 @@ class Checkpoint(Section):
     grace_s: Seconds = Field(120, alias="grace")
 
 
+class Elastic(Section):
+    """With how few nodes a gang goes on where it has not got all."""
+
+    min: Count
+
+
 class Scale(Section):
     """Which load moves `replicas`: `target` is that of one replica, for cpu in percent of what a pod asks for.
     `cooldown_s`: how long fewer replicas must have been enough before some go."""
@@ -253,16 +235,18 @@ class Scale(Section):
 
 class Workload(Section):
     """`secrets`: by variable, or by path of a file in the pod. `files`: path in the pod -> file beside mesh.yaml, whose
-    text `Mesh.text` has. `after`: jobs that must have ended well before this one starts.
+    text `Mesh.text` has. `after`: jobs that must have ended well before this one starts. `burst`: a job that may also
+    run on nodes that other pools lend, and is stopped there when they are needed.
 
     `replicas` counts pods of inference, service and batch, or groups of `nodes` pods of the former two; for training
-    `nodes` counts the gang (all or none)."""
+    `nodes` counts the gang (all or none, but for `elastic`)."""
 
     kind: Literal["inference", "training", "service", "batch"]
     pool: Text
     replicas: Replicas | None = None
     scale: Scale | None = None
     nodes: Count | None = None
+    elastic: Elastic | None = None
     image: Image
     image_pull_secrets: tuple[DnsLabel, ...] = ()
     command: tuple[Argument, ...] = ()
@@ -272,12 +256,14 @@ class Workload(Section):
     env: dict[EnvName, Argument] = {}
     before: tuple[Before, ...] = ()
     after: tuple[Text, ...] = ()
+    burst: Annotated[bool, Field(strict=True)] = False
     secrets: dict[SecretKey, DnsLabel] = {}
     files: dict[FilePath, Text] = {}
     resources: Resources = Resources()
     ports: dict[PortName, Port] = {}
     health: Annotated[Health, HealthForm] | None = None
     metrics: Metrics | None = None
+    drain_s: Drain | None = Field(None, alias="drain")
     mounts: dict[str, Mount] = {}
     checkpoint: Checkpoint | None = None
 
@@ -306,8 +292,12 @@ class Limits(Section):
     hourly_usd: Usd | None = Field(None, alias="hourly")
 
 
+Made = dict[str, list[tuple[str, str]]]  # blueprint -> (section, name) of what it makes
+
+
 class Mesh(Section):
-    """The whole of mesh.yaml. References between its parts hold (checked by `meshctl.model.references`)."""
+    """The whole of mesh.yaml, its blueprints expanded. References between its parts hold (checked by
+    `meshctl.model.references`)."""
 
     api_version: Literal["meshctl/v1"]
     kind: Literal["Mesh"]
@@ -318,10 +308,11 @@ class Mesh(Section):
     storage: dict[DnsLabel, Storage] = {}
     workloads: dict[WorkloadName, Workload] = {}
     endpoints: dict[DnsLabel, Endpoint] = {}
-    blueprints: dict[str, dict[str, Any]] = {}
+    blueprints: dict[WorkloadName, Blueprint] = {}
     limits: Limits = Limits()
     _mistakes: tuple[Diagnostic, ...] = PrivateAttr(())
     _texts: dict[str, str] = PrivateAttr(default_factory=dict)
+    _made: Made = PrivateAttr(default_factory=dict)
 
     @property
     def mistakes(self) -> tuple[Diagnostic, ...]:
@@ -333,8 +324,14 @@ class Mesh(Section):
         """The text of a file that `files` of a workload names; `load` has read it."""
         return self._texts[file]
 
-    def with_findings(self, mistakes: tuple[Diagnostic, ...], texts: dict[str, str]) -> Mesh:
-        """The mesh with what `load` found beside the file itself: mistakes, and the texts of files by their names."""
+    @property
+    def made(self) -> Made:
+        """What each blueprint has made of itself; it is among `workloads`, `storage` and `endpoints`."""
+        return self._made
+
+    def with_findings(self, mistakes: tuple[Diagnostic, ...], texts: dict[str, str], made: Made | None = None) -> Mesh:
+        """The mesh with what `load` found beside the sections of the file: mistakes, the texts of files by their names,
+        and what the blueprints have made."""
         copy = self.model_copy()
-        copy._mistakes, copy._texts = mistakes, texts
+        copy._mistakes, copy._texts, copy._made = mistakes, texts, made or {}
         return copy

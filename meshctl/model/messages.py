@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from meshctl.model import foreign_keys, secret_places
+from meshctl.model import blueprints, foreign_keys, secret_places
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.file_problems import Path, suggestion
 from meshctl.platforms import registry
@@ -44,13 +44,17 @@ def message_of(detail: ErrorDetails, model: type[BaseModel]) -> tuple[Path, str,
     if about_secret is not None:
         return path, about_secret, at_key or kind == "extra_forbidden"
     if kind == "extra_forbidden":
-        return path, _unknown_key(path, _keys(model, detail["loc"][:-1])), True
+        return (
+            path,
+            _key_of_workload(detail["loc"], model) or _unknown_key(path, _keys(model, detail["loc"][:-1])),
+            True,
+        )
     if kind == "missing":
         advice = foreign_keys.missing_advice(path)
         return path[:-1], f'missing key "{path[-1]}"' + (f"; {advice}" if advice else ""), True
     if kind == "union_tag_invalid":
-        value = detail["input"]["provider"]
-        return (*path, "provider"), _one_of(value, str(detail["ctx"]["expected_tags"])), False
+        key = _discriminator(detail)
+        return (*path, key), _one_of(detail["input"][key], str(detail["ctx"]["expected_tags"])), False
     return path, _message(detail, path), at_key
 
 
@@ -58,6 +62,21 @@ def _unknown_key(path: Path, keys: list[str]) -> str:
     """The message for a key that the section does not have. `keys`: those that it may have."""
     advice = foreign_keys.key_advice(path)
     return f'unknown key "{path[-1]}"' + (f"; {advice}" if advice else suggestion(path[-1], keys))
+
+
+def _key_of_workload(location: tuple[int | str, ...], model: type[BaseModel]) -> str:
+    """The message for a workload's key beside the slot that it belongs into; "" where it is none."""
+    if location[:1] != ("blueprints",) or len(location) != 4:
+        return ""
+    slot, key = blueprints.SLOTS[str(location[2])], location[3]
+    if key not in _keys(model, ("workloads", "*")):
+        return ""
+    return f'"{key}" is a key of the blueprint\'s workload; write it into the slot: `{slot}: {{{key}: …}}`'
+
+
+def _discriminator(detail: ErrorDetails) -> str:
+    """The key that says which of several sections this is."""
+    return str(detail["ctx"]["discriminator"]).strip("'")
 
 
 def unusable_platform(name: str) -> str:
@@ -78,8 +97,10 @@ def _about_secret(kind: str, path: Path, model: type[BaseModel], *, at_key: bool
 
 
 def _file_path(location: tuple[int | str, ...], model: type[BaseModel]) -> Path:
-    """Pydantic's location without the name of the provider that it inserts below each environment."""
-    if model is Environments and location[:1] == ("environments",) and len(location) > 2 and location[2] != "[key]":
+    """Pydantic's location without what it inserts below each environment, the name of the provider, and below each
+    blueprint, its kind."""
+    section = "environments" if model is Environments else "blueprints"
+    if location[:1] == (section,) and len(location) > 2 and location[2] != "[key]":
         return (*location[:2], *location[3:])
     return location
 
@@ -96,8 +117,9 @@ def _message(detail: ErrorDetails, path: Path) -> str:
         advice = foreign_keys.value_advice(path, value)
         return _one_of(value, str(context["expected"])) + (f"; instead of {value}: {advice}" if advice else "")
     if kind == "union_tag_not_found":
-        names = ", ".join(platform.name for platform in registry.platforms())
-        return f'missing key "provider": one of {names}'
+        key = _discriminator(detail)
+        platforms = (platform.name for platform in registry.platforms())
+        return f'missing key "{key}": one of {", ".join(blueprints.SLOTS if key == "kind" else platforms)}'
     if kind == "string_pattern_mismatch":
         return f'"{value}" does not look right (it must match {context["pattern"]})'
     if kind in ("string_too_short", "too_short"):
@@ -155,12 +177,18 @@ def _keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
 def _inside(current: Any, part: int | str) -> Any:
     if isinstance(current, _Many):
         return current.section
-    if isinstance(current, tuple):  # one environment: a section for each platform, told apart by its name
-        return next((item for item in current if part in get_args(item.model_fields["provider"].annotation)), None)
+    if isinstance(current, tuple):  # an environment or a blueprint: several sections, told apart by a key
+        return next((item for item in current if part in _told_by(item)), None)
     if isinstance(current, type) and issubclass(current, BaseModel):
         fields = current.model_fields.items()
         return next((_section(info.annotation) for name, info in fields if part in (info.alias, name)), None)
     return None
+
+
+def _told_by(section: type[BaseModel]) -> tuple[Any, ...]:
+    """The values of the key that tells this section from the others."""
+    key = "provider" if "provider" in section.model_fields else "kind"
+    return get_args(section.model_fields[key].annotation)
 
 
 @dataclass(frozen=True)
@@ -174,6 +202,8 @@ def _section(annotation: Any) -> Any:
     """What a field holds: a section, `_Many` of one, the providers' sections, or None for a plain value."""
     if annotation is PlatformEnvironment:
         return tuple(platform.environment for platform in registry.platforms())
+    if annotation is blueprints.Blueprint:
+        return blueprints.KINDS
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     section = next((inner for inner in map(_section, reversed(get_args(annotation))) if inner is not None), None)

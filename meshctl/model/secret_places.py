@@ -15,9 +15,13 @@ from meshctl.model.file_problems import Path, suggestion
 _ANY: Final = object()
 _Pattern = tuple[object, ...]
 _WORKLOAD: Final = ("workloads", _ANY)
-_VARIABLES: Final[_Pattern] = (*_WORKLOAD, "secrets")
+_SLOT: Final = ("blueprints", _ANY, _ANY)  # has the keys of a workload
+_TOKEN: Final[_Pattern] = ("blueprints", _ANY, "token")
+_VARIABLES: Final[tuple[_Pattern, ...]] = ((*_WORKLOAD, "secrets"), (*_SLOT, "secrets"))
 _SOURCES: Final[_Pattern] = ("secrets",)
-_PULL_SECRETS: Final = tuple((*_WORKLOAD, key) for key in ("imagePullSecrets", "image_pull_secrets"))
+_PULL_SECRETS: Final = tuple(
+    (*place, key) for place in (_WORKLOAD, _SLOT) for key in ("imagePullSecrets", "image_pull_secrets")
+)
 
 _NAME: Final = (
     'must be the name of a secret, not its value: lower-case letters, digits and "-", a letter first, at most 30'
@@ -25,8 +29,12 @@ _NAME: Final = (
     ' "secrets:" of environments.yaml says'
 )
 _VALUES: Final[tuple[tuple[_Pattern, str], ...]] = (
-    (_VARIABLES, "expected a mapping of environment variables to names of secrets, like HF_TOKEN: hf-token"),
-    ((*_VARIABLES, _ANY), _NAME),
+    *(
+        (place, "expected a mapping of environment variables to names of secrets, like HF_TOKEN: hf-token")
+        for place in _VARIABLES
+    ),
+    *(((*place, _ANY), _NAME) for place in _VARIABLES),
+    (_TOKEN, _NAME),
     *((pattern, "expected a list of names of secrets, like [registry]") for pattern in _PULL_SECRETS),
     *(((*pattern, _ANY), _NAME) for pattern in _PULL_SECRETS),
     (_SOURCES, "expected a mapping of names of secrets to where they are read, like hf-token: {env: HF_TOKEN}"),
@@ -45,18 +53,18 @@ _VALUES: Final[tuple[tuple[_Pattern, str], ...]] = (
         " (what stands here is not shown). A passphrase itself belongs in $PULUMI_CONFIG_PASSPHRASE",
     ),
 )
+_VARIABLE: Final = (
+    'a key here must be the name of an environment variable (letters, digits and "_", no digit first, not MESH_…),'
+    " like HF_TOKEN: hf-token, or the path of a file in the pod, like /run/secrets/hf: hf-token: absolute, in its"
+    " shortest form, not below /proc, /sys, /dev/shm or /etc/meshctl (what stands here is not shown)"
+)
 _KEYS: Final[tuple[tuple[_Pattern, str], ...]] = (
-    (
-        (*_VARIABLES, _ANY),
-        'a key here must be the name of an environment variable (letters, digits and "_", no digit first, not MESH_…),'
-        " like HF_TOKEN: hf-token, or the path of a file in the pod, like /run/secrets/hf: hf-token: absolute, in its"
-        " shortest form, not below /proc, /sys, /dev/shm or /etc/meshctl (what stands here is not shown)",
-    ),
+    *(((*place, _ANY), _VARIABLE) for place in _VARIABLES),
     ((*_SOURCES, _ANY), _NAME),
 )
 # the form of a key that may be shown: of a variable or a file, of a secret, of where a secret is read
 _SHOWN_KEYS: Final[tuple[tuple[_Pattern, str], ...]] = (
-    ((*_VARIABLES, _ANY), r"[A-Za-z_][A-Za-z0-9_]*|(/[A-Za-z0-9_.-]+)+"),
+    *(((*place, _ANY), r"[A-Za-z_][A-Za-z0-9_]*|(/[A-Za-z0-9_.-]+)+") for place in _VARIABLES),
     ((*_SOURCES, _ANY), r"(?=.{1,30}$)[a-z]([-a-z0-9]*[a-z0-9])?"),
     ((*_SOURCES, _ANY, _ANY), r"env|file"),
 )

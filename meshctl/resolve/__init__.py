@@ -21,13 +21,16 @@ from meshctl.platforms import registry
 from meshctl.resolve import (
     addresses,
     allocatable,
+    blueprint_notes,
     claims,
     docker_hub,
     endpoint_notes,
     existing_file_systems,
     existing_storage,
+    gang_holds,
     gateways,
     group_notes,
+    lending,
     mirror_notes,
     monitors,
     offerings,
@@ -70,9 +73,12 @@ def resolve(
     pools_up = up.pools if up is not None and platform.nodes.made_of is not None else ()
     listed, catalog = catalog, offerings.with_running(catalog, environment.provider, pools_up)
     made = pools.resolve(mesh, environment, catalog, facts)
+    nodes_are_made, cluster_is_made = platform.nodes.made_of is not None, platform.cluster.made is not None
+    kueue = lending.seen(facts, served, nodes_are_made=nodes_are_made, cluster_is_made=cluster_is_made)
+    made.made[:] = lending.with_lenders(mesh, made.made, kueue)
     carried = whole_nodes.with_all_accelerators(workloads.resolve(mesh, environment), mesh, made.made)
     carried = monitors.with_monitors(carried, facts, served)
-    carried = (*carried, *gateways.workloads(mesh, environment))
+    carried = (*lending.with_borrowers(carried, made.made), *gateways.workloads(mesh, environment))
     endpoints = gateways.endpoints(mesh, environment, environments.dns)
     zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "")
     zone = zone or _first_zone(environment)
@@ -84,18 +90,20 @@ def resolve(
     usable = {pool.name: allocatable.of_pool(pool, environment.provider, catalog, facts) for pool in made.made}
     gaps = [
         *platform.words.gaps(environment),
-        *_mesh_gaps(mesh, environments),
+        *_dns_gaps(mesh, environments),
         *gateways.gaps(mesh, environment, facts),
         *made.gaps,
         *stored.gaps,
         *existing_file_systems.zone_gaps(stored.file_systems, carried, made.made),
-        *workloads.gaps(carried, made.made, usable, running.unchanged(carried, up)),
+        *workloads.gaps(lending.fixed(carried), made.made, usable, running.unchanged(carried, up)),
+        *lending.gaps(mesh, carried, made.made, usable, kueue),
         *queues.gaps(carried, facts),
-        *scaling.gaps(carried, facts, served, nodes_are_made=platform.nodes.made_of is not None),
+        *scaling.gaps(carried, facts, served, nodes_are_made=nodes_are_made),
         *scaling.shortages(carried, made.made, usable),
         *racks.gaps(carried, made.made, platform.name, catalog, facts),
     ]
     carried = carried if gaps else roll_outs.decided(carried, made.made, usable)
+    carried = carried if gaps else gang_holds.decided(carried, made.made, facts)
     groups = served_apis.LEADER_WORKER_SET
     is_kept = groups in served or (facts is not None and facts.serves(groups) is True)
     has_groups = is_kept and any(each.is_grouped for each in carried)
@@ -119,6 +127,7 @@ def resolve(
         storage_as=stored.words,
         stays_behind=storage.stays_behind(mesh),
         notes=(
+            *blueprint_notes.notes(mesh),
             *made.notes,
             *stored.notes,
             *_notes(mesh, deployment, most_usd),
@@ -134,15 +143,17 @@ def resolve(
             ),
             *endpoint_notes.notes_of_mesh(platform.name, endpoints),
             *workloads.notes(carried),
-            *(() if gaps else workloads.uncounted(carried, made.made, usable)),
-            *queues.notes(carried, is_made=platform.cluster.made is not None),
+            *(() if gaps else workloads.uncounted(lending.fixed(carried), made.made, usable)),
+            *(() if gaps else gang_holds.notes(carried, made.made, facts)),
+            *queues.notes(carried, is_made=cluster_is_made),
+            *lending.notes(mesh, carried, made.made, kueue),
             *scaling.notes(
                 carried,
                 made.made,
                 usable,
                 served,
-                nodes_are_made=platform.nodes.made_of is not None,
-                cluster_is_made=platform.cluster.made is not None,
+                nodes_are_made=nodes_are_made,
+                cluster_is_made=cluster_is_made,
             ),
             *platform.words.notes(environment),
         ),
@@ -202,16 +213,6 @@ def checked_name(environments: Environments, name: str) -> str:
     if mistake is not None:
         raise DiagnosticsError([mistake])
     return name
-
-
-def _mesh_gaps(mesh: Mesh, environments: Environments) -> list[Gap]:
-    gaps: list[Gap] = []
-    if mesh.blueprints:
-        names = ", ".join(mesh.blueprints)
-        hint = "blueprints are not supported yet: write their workloads into the mesh"
-        gaps.append(Gap(subject="blueprints", wanted=names, best="nothing", hint=hint))
-    gaps.extend(_dns_gaps(mesh, environments))
-    return gaps
 
 
 def _dns_gaps(mesh: Mesh, environments: Environments) -> list[Gap]:

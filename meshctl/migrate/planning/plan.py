@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from meshctl.errors import InfeasibleError
-from meshctl.migrate.planning import jobs
+from meshctl.migrate.planning import endpoint_differences, jobs
 from meshctl.migrate.planning.gaps import refused
 from meshctl.migrate.planning.inputs import Expanded, Options, Share, StoreFacts
 from meshctl.migrate.planning.rates import COPY_RATE
@@ -252,4 +252,4 @@ def _notes(source: Deployment, target: Deployment) -> tuple[str, ...]:
         for endpoint in target.endpoints
         if endpoint.is_internal
     ]
-    return tuple(notes)
+    return (*notes, *endpoint_differences.notes(source, target))

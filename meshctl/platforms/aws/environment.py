@@ -16,7 +16,7 @@ from meshctl.model.addresses import AwsRegion, AwsZone
 from meshctl.model.environment import PlatformEnvironment, Prices
 from meshctl.model.file_problems import Problem, missing
 from meshctl.model.key_values import Text
-from meshctl.model.mesh import Section
+from meshctl.model.sections import Section
 from meshctl.platforms.aws.guard_rails import PermissionsBoundary, RequiredTags, RolePath
 
 

@@ -118,6 +118,8 @@ ELSEWHERE: Mapping[str, Callable[[Read], object]] = {
     "environments.*.<kubernetes>.certificates.clusterIssuer": issuers,
     "environments.*.<onprem>.certificates.clusterIssuer": issuers,
     "endpoints.*.host": dns_records,
+    "blueprints.*.<serve>.endpoint": dns_records,
+    "blueprints.*.<notebook>.endpoint": dns_records,
     "dns.zone": dns_records,
     "dns.ttl": dns_records,
     "dns.profile": dns_credentials,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -91,5 +92,6 @@ def _is_seen_in(environment: str, unchanged: Read, changed: Read) -> bool:
 
 @cache
 def _declared_unchanged(environment: str) -> object:
-    mesh, environments = Mesh.model_validate(FILES["mesh"]), Environments.model_validate(FILES["environments"])
-    return effects.declared(effects.resolved(mesh, environments, environment).deployment)
+    with TemporaryDirectory() as folder:
+        read = sample.unchanged(Path(folder))
+    return effects.declared(effects.resolved(read.mesh, read.environments, environment).deployment)

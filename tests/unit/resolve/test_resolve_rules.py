@@ -340,10 +340,6 @@ def test_names_need_a_zone() -> None:
     assert found.deployment is not None
 
 
-def test_unfinished_features_are_gaps() -> None:
-    assert gap(resolved({"p": {"nodes": 1}}, AWS, blueprints={"rag": {}}), "blueprints").wanted == "rag"
-
-
 def test_an_unknown_environment() -> None:
     mesh = Mesh.model_validate({"apiVersion": "meshctl/v1", "kind": "Mesh", "name": "m", "pools": {"p": {"nodes": 1}}})
     document = {"apiVersion": "meshctl/v1", "kind": "Environments", "environments": {"aws-east": AWS}}

@@ -72,7 +72,7 @@ def test_an_up_leaves_the_labels_and_the_stopped_job_alone() -> None:
     )
     made = made.model_copy(update={"pools": pools})
     before = objects(made)
-    shifted = made.shifted({"g2"}, {"pretrain"})
+    shifted = made.shifted({"g2"}, {"pretrain"}, {})
     after = objects(shifted)
     assert after["pool/train:node-g2"].ignore_changes == ("metadata.labels",)
     assert after["pool/train:node-g1"] == before["pool/train:node-g1"]
@@ -81,7 +81,7 @@ def test_an_up_leaves_the_labels_and_the_stopped_job_alone() -> None:
     changed = {name for name in after if after[name] != before[name]}
     assert changed == {"pool/train:node-g2", "workload/pretrain:job"}
     assert shifted.bare == made.bare
-    assert made.shifted((), ()).model_dump_json() == made.model_dump_json()
+    assert made.shifted((), (), {}).model_dump_json() == made.model_dump_json()
 
 
 def test_commands_are_refused_while_a_shift_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:

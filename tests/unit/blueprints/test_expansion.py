@@ -1,0 +1,217 @@
+"""What blueprints become: ordinary workloads, storage and endpoints, with the user's own keys on top."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+import yaml
+
+from meshctl.blueprints import offer
+from meshctl.blueprints.expansion import expand
+from meshctl.catalog import load_catalog
+from meshctl.model.blueprints import KINDS, SLOTS
+from meshctl.model.environment import Environments
+from meshctl.model.file_problems import mapping
+from meshctl.model.mesh import Mesh, Workload
+from meshctl.model.references import check_mesh
+from meshctl.model.texts import check_mesh as check_texts
+from meshctl.resolve import resolve
+
+Section = dict[str, Any]
+HEAD = """
+apiVersion: meshctl/v1
+kind: Mesh
+name: m
+pools:
+  gpu: {role: inference, nodes: 4, accelerator: {model: H100, count: 8}}
+  web: {nodes: 2, cpu: {cores: 8}}
+storage:
+  weights: {kind: object, size: 100GiB}
+  shared: {kind: filesystem, size: 1TiB}
+"""
+SERVE = {"kind": "serve", "pool": "gpu", "model": "org/llama"}
+TRAIN = {"kind": "train", "pool": "gpu", "image": "acme/train:1", "checkpoints": "10TiB"}
+NOTEBOOK = {"kind": "notebook", "pool": "web", "token": "jupyter"}
+
+
+def expanded(more: Section | None = None, **blueprints: Section) -> Section:
+    """The mesh with what its blueprints make, which is valid."""
+    expansion = expand({**yaml.safe_load(HEAD), **(more or {}), "blueprints": blueprints})
+    assert expansion.problems == []
+    data: Section = mapping(expansion.data)
+    assert [*check_mesh(data), *check_texts(data)] == []
+    Mesh.model_validate(data)
+    return data
+
+
+def workload(section: Section) -> Section:
+    one: Section = expanded(w=section)["workloads"]["w"]
+    return one
+
+
+def test_a_mesh_without_blueprints_is_handed_on_as_it_is() -> None:
+    shapes: list[Any] = [yaml.safe_load(HEAD), {"blueprints": {}}, {"blueprints": []}, {"blueprints": None}, [], None]
+    for data in shapes:
+        before = repr(data)
+        assert expand(data).data is data
+        assert expand(data).origin(("workloads", "w", "env")) == ("workloads", "w", "env")
+        assert repr(data) == before
+
+
+def test_the_file_is_not_changed() -> None:
+    data = {**yaml.safe_load(HEAD), "blueprints": {"w": {**SERVE, "llm": {"env": {"A": "b"}}}}}
+    before = repr(data)
+    expand(data)
+    assert repr(data) == before
+
+
+def test_serve_a_model_of_a_hub() -> None:
+    assert workload(SERVE) == {
+        "kind": "inference",
+        "pool": "gpu",
+        "image": "vllm/vllm-openai:v0.11.0",
+        "args": ["--model", "org/llama", "--port", "8000", "--tensor-parallel-size", "$(MESH_ACCELERATORS)"],
+        "ports": {"http": 8000},
+        "health": {"path": "/health", "port": "http"},
+        "metrics": {"port": "http"},
+        "resources": {"accelerators": "all"},
+    }
+
+
+def test_serve_weights_of_the_mesh_and_of_its_own() -> None:
+    made = workload({**SERVE, "weights": "weights", "replicas": {"min": 1, "max": 2}, "accelerators": 2})
+    assert made["args"][:4] == ["--model", "/models/org/llama", "--served-model-name", "org/llama"]
+    assert made["mounts"] == {"weights": {"path": "/models", "readOnly": True}}
+    assert (made["replicas"], made["resources"]) == ({"min": 1, "max": 2}, {"accelerators": 2})
+    data = expanded(w={**SERVE, "weights": "200GiB"})
+    assert data["storage"]["w-weights"] == {"kind": "object", "size": "200GiB"}
+    assert list(data["workloads"]["w"]["mounts"]) == ["w-weights"]
+
+
+def test_serve_by_other_parts() -> None:
+    sglang = workload({**SERVE, "llm": "sglang"})
+    assert sglang["image"].startswith("lmsysorg/sglang:")
+    assert sglang["command"] == ["python3", "-m", "sglang.launch_server"]
+    assert sglang["args"][:2] == ["--model-path", "org/llama"]
+    assert "--host" in sglang["args"]  # it listens on localhost alone without
+    own = workload({**SERVE, "llm": {"part": "own", "image": "nvcr.io/nim/meta/llama:1"}})
+    assert (own["image"], own["ports"], "args" in own) == ("nvcr.io/nim/meta/llama:1", {"http": 8000}, False)
+
+
+def test_a_pool_without_accelerators_gives_none() -> None:
+    made = workload({**SERVE, "pool": "web"})
+    assert "resources" not in made
+    assert "--tensor-parallel-size" not in made["args"]
+    assert "--tensor-parallel-size" not in workload({**SERVE, "accelerators": 0})["args"]
+
+
+def test_an_endpoint_by_its_host_or_by_its_keys() -> None:
+    by_host = expanded(w={**SERVE, "endpoint": "chat.example.com"})["endpoints"]
+    assert by_host == {"w": {"host": "chat.example.com", "workload": "w", "port": "http"}}
+    keys = {"host": "chat.example.com", "access": "public", "tls": True}
+    assert expanded(w={**SERVE, "endpoint": keys})["endpoints"]["w"] == {**keys, "workload": "w", "port": "http"}
+
+
+def test_train_by_torchrun() -> None:
+    data = expanded(w={**TRAIN, "script": "train.py", "nodes": 4, "data": "shared"})
+    made = data["workloads"]["w"]
+    assert made["command"][0] == "torchrun"
+    assert made["command"][-1] == "train.py"
+    assert made["env"] == {"CHECKPOINTS": "$(MESH_W_CHECKPOINTS_URL)"}
+    assert made["mounts"] == {"w-checkpoints": {"path": "/checkpoints"}, "shared": {"path": "/data", "readOnly": True}}
+    assert (made["checkpoint"], made["nodes"]) == ({"storage": "w-checkpoints"}, 4)
+    assert data["storage"]["w-checkpoints"] == {"kind": "object", "size": "10TiB"}
+
+
+def test_train_with_the_program_of_the_image_and_files() -> None:
+    made = workload({**TRAIN, "checkpoints": "shared", "trainer": {"checkpoint": {"grace": "10m"}}})
+    assert "command" not in made
+    assert made["env"] == {"CHECKPOINTS": "/checkpoints"}
+    assert made["checkpoint"] == {"storage": "shared", "grace": "10m"}
+
+
+def test_storage_that_another_blueprint_makes() -> None:
+    """In whatever order they stand: an object store is a URL, not a folder."""
+    data = expanded(first={**TRAIN, "checkpoints": "second-checkpoints"}, second=TRAIN)
+    assert data["workloads"]["first"]["env"] == {"CHECKPOINTS": "$(MESH_SECOND_CHECKPOINTS_URL)"}
+
+
+def test_a_notebook() -> None:
+    data = expanded(w={**NOTEBOOK, "home": "100GiB", "data": "weights", "endpoint": "lab.example.com"})
+    made = data["workloads"]["w"]
+    assert data["storage"]["w-home"] == {"kind": "block", "size": "100GiB"}
+    assert (made["kind"], made["secrets"], made["env"]) == (
+        "service", {"JUPYTER_TOKEN": "jupyter"}, {"HOME": "/home/mesh"}
+    )  # fmt: skip
+    assert "--ServerApp.root_dir=/home/mesh" in made["args"]
+    assert "--ServerApp.root_dir=/tmp" in workload(NOTEBOOK)["args"]
+    images = [workload({**NOTEBOOK, "pool": pool})["image"] for pool in ("web", "gpu")]
+    assert [image.partition(":")[0] for image in images] == [
+        "quay.io/jupyter/scipy-notebook", "quay.io/jupyter/pytorch-notebook"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", [info.alias for name, info in Workload.model_fields.items() if name != "kind"])
+@pytest.mark.parametrize("section", [SERVE, TRAIN, NOTEBOOK], ids=lambda section: section["kind"])
+def test_every_key_of_a_workload_can_be_written_into_a_slot(section: Section, key: str) -> None:
+    slot = SLOTS[section["kind"]]
+    data: Any = expand({**yaml.safe_load(HEAD), "blueprints": {"w": {**section, slot: {key: "mine"}}}}).data
+    assert data["workloads"]["w"][key] == "mine"
+
+
+def test_mappings_are_merged_and_arguments_come_last() -> None:
+    made = workload({**SERVE, "llm": {"env": {"A": "b"}, "health": {"startup": "2h"}, "args": ["--seed", "1"]}})
+    assert made["health"] == {"path": "/health", "port": "http", "startup": "2h"}
+    assert made["args"][-2:] == ["--seed", "1"]
+    assert made["args"][0] == "--model"
+    trained = workload({**TRAIN, "trainer": {"env": {"CHECKPOINTS": "/elsewhere", "A": "b"}}})
+    assert trained["env"] == {"CHECKPOINTS": "/elsewhere", "A": "b"}
+
+
+def test_a_command_leaves_nothing_of_the_parts_own() -> None:
+    assert "args" not in workload({**SERVE, "llm": {"command": ["serve"]}})
+    made = workload({**SERVE, "llm": {"command": ["serve"], "args": ["--fast"]}})
+    assert (made["command"], made["args"]) == (["serve"], ["--fast"])
+
+
+def test_a_port_of_the_users_own_is_told_to_the_part() -> None:
+    made = workload({**SERVE, "llm": {"ports": {"http": 9000}}})
+    assert (made["ports"], made["args"][2:4]) == ({"http": 9000}, ["--port", "9000"])
+    assert "--port=9000" in workload({**NOTEBOOK, "notebook": {"ports": {"http": 9000}}})["args"]
+
+
+def test_what_is_offered_is_what_the_model_has() -> None:
+    kinds = {get_args(kind.model_fields["kind"].annotation)[0]: kind for kind in KINDS}
+    assert [each.kind for each in offer.OFFERS] == list(kinds)
+    for each in offer.OFFERS:
+        (slot,) = each.slots
+        assert SLOTS[each.kind] == slot.name
+        assert slot.name in kinds[each.kind].model_fields
+
+
+def test_it_resolves_to_the_same_as_the_workloads_written_out() -> None:
+    """What is persisted and planned knows no blueprint: not a byte of the deployment is other."""
+    blueprints = {"chat": {**SERVE, "weights": "weights"}, "lab": NOTEBOOK}
+    data = expanded(**blueprints)
+    written = {key: value for key, value in data.items() if key != "blueprints"}
+    environment = {"provider": "coreweave", "region": "US-EAST-04A", "kubernetes": {"context": "cw"}}
+    storage = {"objectStorage": {"endpoint": "https://cwobject.com", "profile": "cw"}}
+    environments = Environments.model_validate(
+        {"apiVersion": "meshctl/v1", "kind": "Environments", "environments": {"cw": {**environment, **storage}}}
+    )
+    first, second = (
+        resolve(Mesh.model_validate(each), environments, "cw", load_catalog()).deployment for each in (data, written)
+    )
+    assert first is not None
+    assert second is not None
+    assert first.model_dump_json() == second.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("section", "keys"),
+    [(SERVE, ("weights", "replicas", "accelerators")), (TRAIN, ("script", "nodes", "data")), (NOTEBOOK, ("home",))],
+    ids=["serve", "train", "notebook"],
+)
+def test_a_key_without_a_value_is_as_if_it_were_not_there(section: Section, keys: tuple[str, ...]) -> None:
+    assert workload({**section, **dict.fromkeys(keys)}) == workload(section)
