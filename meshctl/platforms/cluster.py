@@ -124,7 +124,7 @@ KUBERNETES: Final = Platform(
         endpoint_hint="",
     ),
     load_balancers=LoadBalancers(
-        public={}, internal={}, through_nodes=False, answers_within_s=10, tls=None, checked_cheaper=False
+        public={}, internal={}, through_nodes=False, answers_within_s=10, tls=None
     ),
     egress=Egress(usd_per_gb=None, source="unknown: depends on the site's connection"),
     words=_WORDS,

@@ -165,7 +165,6 @@ PLATFORM: Final = Platform(
         through_nodes=False,
         answers_within_s=60,
         tls=None,
-        checked_cheaper=False,
     ),
     egress=Egress(usd_per_gb=None, source="unknown: depends on the contract"),
     words=Words(

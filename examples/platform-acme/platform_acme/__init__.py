@@ -130,7 +130,6 @@ PLATFORM: Final = Platform(
         through_nodes=False,
         answers_within_s=10,
         tls=None,  # they pass on what they get
-        checked_cheaper=False,
     ),
     egress=Egress(usd_per_gb=0.02, source="made up: there is no such cloud"),
     words=Words(
