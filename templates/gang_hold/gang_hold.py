@@ -30,7 +30,9 @@ from typing import Any
 
 from gangs import GATE, WAITS, Pod, decide, node_of, pod_of, sized
 
-PERIOD_S = 5.0
+PERIOD_S = 2.0
+LONG_PERIOD_S = 10.0  # while gangs wait and nothing changes: each look then asks for all pods of the cluster
+SAME_LOOKS = 5
 LATE_S = 120.0  # how long the scheduler may take for the pods of a released gang before an event says it
 ASK_S = 10.0
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -86,6 +88,11 @@ class GangHold:
         self.clock = clock
         self.late = Late()
         self.waits: Mapping[str, str] = {}
+        self.same_looks = 0
+
+    @property
+    def period_s(self) -> float:
+        return LONG_PERIOD_S if self.same_looks >= SAME_LOOKS else PERIOD_S
 
     def look(self) -> str:
         """One look, and what follows from it; what there is to say of it. Raises: UNANSWERED."""
@@ -93,6 +100,7 @@ class GangHold:
         for pod in self.late.of(own, self.clock()):
             self.tell(pod)
         if not any(pod.is_held and not pod.is_ending for pod in own):
+            self.same_looks = 0
             return ""
         if any(pod.job for pod in own):
             own = sized(own, self.api.ask(f"/apis/batch/v1/namespaces/{self.namespace}/jobs")["items"])
@@ -105,6 +113,8 @@ class GangHold:
             # only what was so at the last look, too: while its pods come one by one, a gang waits for nothing
             if pod.is_held and text and text == self.waits.get(pod.gang) and pod.waits != text:
                 self.patch(pod, {"metadata": {"annotations": {WAITS: text}}})
+        is_same = not decision.released and decision.waits == self.waits
+        self.same_looks = self.same_looks + 1 if is_same else 0
         self.waits = decision.waits
         names = sorted({pod.workload for pod in decision.released})
         return f"released {len(decision.released)} pods of {', '.join(names)}" if names else ""
@@ -166,7 +176,7 @@ def main() -> None:
         if message and message != said:
             print(message, flush=True)  # noqa: T201 (the pod's log)
         said = message
-        time.sleep(PERIOD_S)
+        time.sleep(hold.period_s)
 
 
 if __name__ == "__main__":

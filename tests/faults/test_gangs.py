@@ -21,8 +21,20 @@ name: gangs
 pools:
   train: {role: training, nodes: 4, accelerator: {model: H100, count: 8}}
 workloads:
-  one: {kind: training, pool: train, nodes: 2, image: "acme/train:1", resources: {accelerators: 8}}
-  two: {kind: training, pool: train, nodes: 2, image: "acme/train:1", resources: {accelerators: 8}}
+  one:
+    kind: training
+    pool: train
+    nodes: 2
+    image: ghcr.io/acme/train:1.4
+    command: [sh, -c, "trap 'exit 143' TERM; while :; do sleep 0.2; done"]
+    resources: {accelerators: 8}
+  two:
+    kind: training
+    pool: train
+    nodes: 2
+    image: ghcr.io/acme/train:1.4
+    command: [sh, -c, "trap 'exit 143' TERM; while :; do sleep 0.2; done"]
+    resources: {accelerators: 8}
 """
 pytestmark = [pytest.mark.lab, pytest.mark.exhaustive]
 

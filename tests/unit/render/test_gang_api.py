@@ -103,6 +103,19 @@ def test_a_gang_without_room_is_told_why_once(program: Any) -> None:
     assert len(api.changes) == 2
 
 
+def test_the_looks_are_rare_while_nothing_changes(program: Any) -> None:
+    api = FakeApi(1, [pod(0), pod(1)])
+    hold = program.GangHold("m", api)
+    for _ in range(program.SAME_LOOKS):
+        hold.look()
+        assert hold.period_s == program.PERIOD_S
+    hold.look()
+    assert hold.period_s == program.LONG_PERIOD_S
+    api.nodes += FakeApi(2, []).nodes[1:]
+    assert hold.look().startswith("released")
+    assert hold.period_s == program.PERIOD_S
+
+
 @pytest.mark.parametrize("status", [404, 409])
 def test_a_pod_that_has_changed_is_looked_at_again(program: Any, status: int) -> None:
     program.GangHold("m", FakeApi(2, [pod(0), pod(1)], refused=status)).look()

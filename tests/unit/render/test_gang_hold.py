@@ -44,6 +44,7 @@ def test_one_program_may_see_all_pods_and_change_those_of_the_mesh() -> None:
     items = objects(deployment)
     assert items[f"{PROGRAM}-role"].manifest["rules"] == [
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "patch"]},
+        {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["list"]},
         {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
     ]
     assert items[f"{PROGRAM}-cluster-role"].manifest["rules"] == [
