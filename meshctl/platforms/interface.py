@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:  # types of the layers above, which the values below are made of
@@ -50,8 +50,7 @@ class Part:
             made_for = f"it was made for version {given} of the platform interface"
             raise PartsError(f"{made_for}, and this is version {INTERFACE}")
         types = {field.name: str(field.type) for field in fields(cls)}  # type: ignore[arg-type]
-        optional = {field.name for field in fields(cls) if field.default is not MISSING}  # type: ignore[arg-type]
-        missing, unknown = types.keys() - parts.keys() - optional, parts.keys() - types.keys()
+        missing, unknown = types.keys() - parts.keys(), parts.keys() - types.keys()
         whose = "" if cls is Platform else f" of its {cls.__name__}"
         if missing:
             names = ", ".join(name for name in types if name in missing)
@@ -273,15 +272,13 @@ class LoadBalancers(Part):
     `through_nodes`: whether every node of the cluster would be a target of every load balancer. Those of new endpoints
     then ask only nodes with ready pods of the workload (`externalTrafficPolicy: Local`). `answers_within_s`: how long a
     new one may take until it takes connections, after its Service has got the address. `tls`: None where they end no
-    TLS with certificates of the platform. `checked_cheaper`: whether Route 53 has lower prices for checks of their
-    health, since they belong to the same cloud."""
+    TLS with certificates of the platform."""
 
     public: Mapping[str, str]
     internal: Mapping[str, str]
     through_nodes: bool
     answers_within_s: int
     tls: BalancerTls | None
-    checked_cheaper: bool = False
 
     @property
     def tell_access(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from meshctl.model import drains, image_names, pod_users
+from meshctl.model import drains, elastic, image_names, pod_users
 from meshctl.model.deployment import Endpoint, Workload
 from meshctl.model.units import seconds_text
 from meshctl.platforms import registry
@@ -32,6 +32,7 @@ def notes(
         if image_names.beginning_of(image, mirrors) is None:
             yield from _registry_notes(provider, workload, image)
     yield from _reference_notes(workload)
+    yield from _elastic_notes(workload)
     yield from _drain_notes(workload)
     for name, port in sorted(workload.ports.items()):
         if port < _FIRST_OPEN_PORT and not pod_users.has_runtime_capabilities(workload):
@@ -58,6 +59,16 @@ def notes(
             f"workload/{workload.name}: its endpoint{'s' * (len(names) > 1)} {', '.join(names)} needs something in the"
             " cluster that gives Services of type LoadBalancer an address, such as MetalLB; meshctl installs none"
         )
+
+
+def _elastic_notes(workload: Workload) -> Iterator[str]:
+    if not workload.is_elastic:
+        return
+    sizes = elastic.words(workload.least_nodes, workload.replicas)
+    if workload.queue:
+        yield f"workload/{workload.name}: `elastic` has no effect in a queue, where Kueue starts all pods or none"
+    else:
+        yield f"workload/{workload.name}: works with {sizes}: all of them, until `meshctl shift` takes some"
 
 
 def _drain_notes(workload: Workload) -> Iterator[str]:

@@ -191,7 +191,7 @@ class Crud:
         description: Properties = self.live.poll(self.row.ready or EXISTS, context)
         return description
 
-    def _settled(self, context: dict[str, Any]) -> Properties:
+    def _description_at_rest(self, context: dict[str, Any]) -> Properties:
         """The description once nothing of it is in motion. A change may well mend what failed: a group that could not
         grow is made smaller, one whose machines are gone is emptied."""
         try:
@@ -336,7 +336,7 @@ class Crud:
         ]
         try:
             if unfinished:  # still as the last run left it
-                context["outputs"] = self._settled(context | {"inputs": old_inputs})
+                context["outputs"] = self._description_at_rest(context | {"inputs": old_inputs})
             if "Tags" in changed or unfinished:
                 self._retag(context, old_inputs.get("Tags") or {})
             for setting in needed:

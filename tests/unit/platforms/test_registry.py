@@ -329,8 +329,3 @@ def test_acme_is_gone_again_when_it_is_not_installed(tmp_path: Path) -> None:
         assert load(*files(tmp_path, "  a: {provider: acme, region: north-1}\n"))[1].mistakes == []
     assert load(*files(tmp_path, "  a: {provider: acme, region: north-1}\n"))[1].mistakes != []
     assert acme_platform.PACKAGE not in registry.installed().sources
-
-
-def test_a_part_with_a_default_may_be_left_out() -> None:
-    made = interface.LoadBalancers(public={}, internal={}, through_nodes=False, answers_within_s=60, tls=None)
-    assert made.checked_cheaper is False
