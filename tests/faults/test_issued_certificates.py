@@ -117,9 +117,14 @@ def test_the_proof_of_another_tool_outlives_the_environment(issued: RunningLab) 
     """Its certificate for the same host is renewed by the same record, which it has made with a TTL of its own."""
     acm, route53 = issued.boto3("acm"), issued.boto3("route53")
     theirs = acm.request_certificate(DomainName=HOST, ValidationMethod="DNS")["CertificateArn"]
-    (option,) = acm.describe_certificate(CertificateArn=theirs)["Certificate"]["DomainValidationOptions"]
+
+    def asked_for() -> Any:  # ACM names the record some seconds later
+        (option,) = acm.describe_certificate(CertificateArn=theirs)["Certificate"]["DomainValidationOptions"]
+        return option.get("ResourceRecord")
+
+    asked = wait_until(asked_for)
     (zone,) = (each["Id"] for each in route53.list_hosted_zones()["HostedZones"] if each["Name"] == "example.com.")
-    name, kind, value = (option["ResourceRecord"][key] for key in ("Name", "Type", "Value"))
+    name, kind, value = (asked[key] for key in ("Name", "Type", "Value"))
     record = {"Name": name, "Type": kind, "TTL": 60, "ResourceRecords": [{"Value": value}]}
     route53.change_resource_record_sets(
         HostedZoneId=zone, ChangeBatch={"Changes": [{"Action": "CREATE", "ResourceRecordSet": record}]}

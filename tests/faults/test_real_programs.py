@@ -98,7 +98,7 @@ def ask(here: RunningLab, environment: str, path: str, body: dict[str, Any] | No
     with pytest.MonkeyPatch.context() as patch:  # AWS balancers have names, which the lab's server resolves
         patch.setenv("MESHCTL_DNS_SERVER", here.env["MESHCTL_DNS_SERVER"])
         address = address_of(endpoint["name_address"])
-    with contextlib.closing(http.client.HTTPConnection(address, 80, timeout=60)) as connection:
+    with contextlib.closing(http.client.HTTPConnection(address, 8080, timeout=60)) as connection:
         headers = {"Host": endpoint["host"], "Content-Type": "application/json"}
         connection.request("GET" if body is None else "POST", path, json.dumps(body) if body else None, headers)
         response = connection.getresponse()
@@ -132,7 +132,7 @@ def test_a_real_model_answers_and_moves_while_streams_run(talking: RunningLab) -
     assert_a_model_answers(talking, "aws-east", weights.stat().st_size)
 
     dns_server = talking.env["MESHCTL_DNS_SERVER"]
-    url = "http://talking.example.com/v1/chat/completions"
+    url = "http://talking.example.com:8080/v1/chat/completions"
     load = Load(url, rate=1, dns_server=dns_server, body=STREAM).start()
     try:
         talking.meshctl("migrate", "aws-east", "cw", "--yes", "--observe", "5", timeout_s=900)

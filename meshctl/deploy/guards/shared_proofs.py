@@ -2,7 +2,7 @@
 
 Asked by `session` and `teardown` before records go. A platform asks for the same record for one host in every region
 (ADR 0046), so that the environment which goes first must leave it to the others, whose certificates it renews. One that
-somebody else has made is used, and stays when the last environment goes (`found`).
+somebody else has made is used, and stays when the last environment goes (`made_by_others`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def of_others(records: Iterable[Resource], others: Collection[StackState]) -> fr
     return frozenset(record.urn for record in records if _name(record) in names)
 
 
-def found(state: StackState) -> tuple[Resource, ...]:
+def made_by_others(state: StackState) -> tuple[Resource, ...]:
     """The records that were there when the environment asked for them, and that stay when it goes."""
     return tuple(each for each in _proofs(state) if each.outputs.get(FOUND))
 

@@ -187,8 +187,8 @@ def _share_proofs(stacks: StackRuns, run: StackRun, deployment: Deployment) -> N
     """Records that the run has found and another environment had made are of both: the last one to go removes them."""
     if not any(endpoint.certificate for endpoint in deployment.endpoints):
         return
-    found = shared_proofs.found(run.state())
-    made = shared_proofs.made_for_others(found, stacks.other_states(deployment.environment)) if found else frozenset()
+    proofs = shared_proofs.made_by_others(run.state())
+    made = shared_proofs.made_for_others(proofs, stacks.other_states(deployment.environment)) if proofs else frozenset()
     if made:
         run.rewrite(lambda state: state.with_changed(made, shared_proofs.as_made))
 

@@ -33,5 +33,5 @@ def mark_of(outputs: Properties) -> Properties:
 
 def as_declared(row: Row, now: Properties, inputs: Properties) -> Properties:
     """The inputs that the object has now, where what whoever made it decides counts as it is declared."""
-    kept = {name: inputs[name] for name in kept_inputs(row, inputs) if name in inputs and name in now}
-    return {**now, **kept}
+    declared = {name: inputs[name] for name in kept_inputs(row, inputs) if name in inputs and name in now}
+    return {**now, **declared}

@@ -58,15 +58,15 @@ def test_an_up_removes_the_record_of_a_host_that_has_no_certificate_any_more() -
 def test_a_record_that_another_environment_had_made_is_of_both() -> None:
     """Else the environment that found it would leave it behind when it goes last."""
     west = state_of("west", outputs={FOUND: True, "TTL": 300})
-    (record,) = shared_proofs.found(west)
-    assert shared_proofs.found(state_of("east")) == ()
+    (record,) = shared_proofs.made_by_others(west)
+    assert shared_proofs.made_by_others(state_of("east")) == ()
     assert shared_proofs.made_for_others([record], [states.NOTHING, state_of("east", "_b.chat.example.com.")]) == set()
     assert shared_proofs.made_for_others([record], [state_of("east", outputs={FOUND: True})]) == set(), "found by both"
     made = shared_proofs.made_for_others([record], [state_of("east")])
     assert made == {record.urn}
     changed = west.with_changed(made, shared_proofs.as_made)
     assert [each.outputs for each in changed.resources] == [{"TTL": 300}]
-    assert shared_proofs.found(changed) == ()
+    assert shared_proofs.made_by_others(changed) == ()
 
 
 class Run:
