@@ -9,6 +9,7 @@ mesh to the place in the file that its value comes from.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -26,7 +27,6 @@ _KINDS: Final[Mapping[str, Callable[[Source], Pieces]]] = {
     "train": train.made,
     "notebook": notebook.made,
 }
-_SECTIONS: Final[TypeAdapter[Any]] = TypeAdapter(Blueprint)
 _NOUNS: Final = {"workloads": "workload", "storage": "storage", "endpoints": "endpoint"}
 
 
@@ -85,10 +85,16 @@ def _with_made_storage(document: dict[str, Any]) -> dict[str, Any]:
 def _pieces(source: Source) -> Pieces | None:
     """None of a blueprint that is not valid, which validation of the mesh reports."""
     try:
-        _SECTIONS.validate_python(source.keys)
+        _section().validate_python(source.keys)
     except ValidationError:
         return None
     return _KINDS[source.keys["kind"]](source)
+
+
+@functools.cache
+def _section() -> TypeAdapter[Any]:
+    """Made once there is a blueprint: it takes a millisecond of every command otherwise."""
+    return TypeAdapter(Blueprint)
 
 
 def _put(expansion: Expansion, name: str, pieces: Pieces) -> None:

@@ -19,11 +19,11 @@ Made = dict[str, dict[str, Template]]  # section of the mesh -> name -> template
 
 @dataclass(frozen=True)
 class Given:
-    """A value that comes from `path` inside of the blueprint. `is_verbatim`: it is a mapping or a list that stands
-    there as it is, so that a path inside of it is one of the user's file as well."""
+    """A value that comes from `path` inside of the blueprint, or a template because of what stands there.
+    `is_verbatim`: it stands there as it is, so that a path inside of it is one of the user's file as well."""
 
     path: Path
-    value: object
+    value: Template
     is_verbatim: bool = False
 
 
@@ -130,7 +130,7 @@ def plain(template: Template, at: Path, record: Callable[[Path, Given], None]) -
     """The values of a template. `record` hears of each `Given` and of its place in the mesh."""
     if isinstance(template, Given):
         record(at, template)
-        return template.value
+        return template.value if template.is_verbatim else plain(template.value, at, record)
     if isinstance(template, dict):
         return {key: plain(value, (*at, key), record) for key, value in _set(template)}
     if isinstance(template, list):

@@ -14,6 +14,7 @@ import yaml
 
 from meshctl.blueprints.expansion import SECTION, Expansion
 from meshctl.model.file_problems import mapping
+from meshctl.model.mesh import Mesh
 
 _SECTIONS: Final = ("storage", "workloads", "endpoints")
 _WIDTH: Final = 120
@@ -34,8 +35,10 @@ _Dumper.add_implicit_resolver(
 
 
 def whole(expansion: Expansion) -> dict[str, Any]:
-    """The mesh without blueprints: what they make stands in its sections."""
-    return {key: value for key, value in mapping(expansion.data).items() if key != SECTION}
+    """The mesh without blueprints: what they make stands in its sections, which are in their usual order."""
+    data = mapping(expansion.data)
+    order = [info.alias or name for name, info in Mesh.model_fields.items() if name != SECTION]
+    return {key: data[key] for key in order if key in data}
 
 
 def of_one(expansion: Expansion, name: str) -> dict[str, Any]:

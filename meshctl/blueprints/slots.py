@@ -74,6 +74,8 @@ def _merged(template: Mapping[str, Template], keys: Mapping[str, Any], at: Path)
         below = merged.get(key)
         if isinstance(below, dict) and isinstance(value, dict):
             merged[key] = _merged(below, value, (*at, key))
+        elif isinstance(below, Given) and isinstance(below.value, dict) and isinstance(value, dict):
+            merged[key] = Given(below.path, _merged(below.value, value, (*at, key)))
         else:
             merged[key] = Given((*at, key), value, is_verbatim=True)
     return merged

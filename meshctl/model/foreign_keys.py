@@ -213,6 +213,23 @@ _KEYS: Mapping[Path, Mapping[str, str]] = {
         "storageClassName": _CLASS,
     },
     ("workloads", "*"): _OF_WORKLOAD,
+    ("blueprints", "*"): {
+        "autoscaling": "write `replicas: {min: 1, max: 4}`, and `scale` into the slot",
+        "checkpoint": "write `checkpoints: 500GiB`, or the name of a storage",
+        "entrypoint": "write `script: train.py` for torchrun, or `command` into the slot",
+        "gpu": _GPUS,
+        "gpus": _GPUS,
+        "host": "write `endpoint: chat.example.com`",
+        "hostname": "write `endpoint: chat.example.com`",
+        "model_name": "write `model: NAME`",
+        "overrides": "write keys of the workload into the slot: `llm: {args: [--max-model-len, '8192']}`",
+        "parts": "write each slot beside the other keys: `llm: sglang`",
+        "password": "write `token: NAME`, of a secret",
+        "slots": "write each slot beside the other keys: `llm: sglang`",
+        "storage": "write `weights`, `checkpoints`, `data` or `home`, whichever the blueprint has",
+        "tensorParallelSize": "follows from `accelerators`",
+        "type": "write `kind: serve`",
+    },
     ("workloads", "*", "scale"): {
         "cooldownPeriod": "write `cooldown: 5m`",
         "max": "write `replicas: {min: 1, max: 4}` beside `scale`",
@@ -338,7 +355,10 @@ def form_of(path: Path) -> str:
 def _pattern(path: Path) -> Path:
     """The path with `*` for the names that users choose: every second part, as far as sections lie in mappings. An
     entry of a list of accelerators has the form and the keys of one that stands alone."""
-    with_names = {("pools",), ("storage",), ("workloads",), ("endpoints",), ("fabrics",), ("workloads", "*", "mounts")}
+    with_names = {
+        *((section,) for section in ("pools", "storage", "workloads", "endpoints", "fabrics", "blueprints")),
+        ("workloads", "*", "mounts"),
+    }
     pattern: Path = ()
     for part in path:
         if pattern == ("pools", "*", "accelerator") and isinstance(part, int):

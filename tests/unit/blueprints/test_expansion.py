@@ -215,3 +215,11 @@ def test_it_resolves_to_the_same_as_the_workloads_written_out() -> None:
 )
 def test_a_key_without_a_value_is_as_if_it_were_not_there(section: Section, keys: tuple[str, ...]) -> None:
     assert workload({**section, **dict.fromkeys(keys)}) == workload(section)
+
+
+def test_a_mount_of_a_part_is_merged_too() -> None:
+    """What the blueprint mounts for one of its keys is a mapping as others are."""
+    made = workload({**TRAIN, "data": "shared", "trainer": {"mounts": {"shared": {"readOnly": False}}}})
+    assert made["mounts"]["shared"] == {"path": "/data", "readOnly": False}
+    served = workload({**SERVE, "weights": "weights", "llm": {"mounts": {"shared": {"path": "/shared"}}}})
+    assert served["mounts"] == {"weights": {"path": "/models", "readOnly": True}, "shared": {"path": "/shared"}}

@@ -96,6 +96,14 @@ def test_a_mistake_in_the_blueprint_itself(tmp_path: Path, keys: str, message: s
         (f"{{{SERVE}, llm: {{args: x}}}}", 'chat.llm.args: expected a list like [--model, /models/llama], got "x"'),
         (f"{{{SERVE}, llm: {{command: [a], args: [1]}}}}", "chat.llm.args.0: expected text, got 1"),
         (f"{{{SERVE}, llm: {{mounts: {{wieghts: {{path: /w}}}}}}}}", "chat.llm.mounts.wieghts: no storage named"),
+        (
+            f"{{{SERVE}, weights: weigths, llm: {{mounts: {{weigths: {{readOnly: true}}}}}}}}",
+            'chat.weights: no storage named "weigths"; did you mean "weights"?',
+        ),
+        (
+            f"{{{SERVE}, weights: weights, llm: {{mounts: {{weights: {{readonly: true}}}}}}}}",
+            'chat.llm.mounts.weights.readonly: unknown key "readonly"; write `readOnly: true`',
+        ),
         (f"{{{SERVE}, endpoint: Chat}}", 'chat.endpoint: "Chat" is not a host name like chat.example.com'),
         (
             f"{{{SERVE}, endpoint: {{host: a.b.de, acess: public}}}}",
