@@ -323,6 +323,13 @@ def ready_pods(story: Story) -> dict[str, int]:
 def scale_chat(story: Story, replicas: int) -> None:
     print(f"  $ kubectl --context cw -n llm-prod scale deployment chat --replicas {replicas}")
     kubectl(story, "-n", "llm-prod", "scale", "deployment", "chat", "--replicas", str(replicas))
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:  # a change that its controller has not seen yet counts as a roll-out
+        chat = json.loads(kubectl(story, "-n", "llm-prod", "get", "deployment", "chat", "-o", "json"))
+        if chat["status"].get("observedGeneration") == chat["metadata"]["generation"]:
+            return
+        time.sleep(0.5)
+    raise UntrueError("the controller of Deployments has not seen the new number of replicas for 60 s")
 
 
 def first_model(story: Story) -> dict[str, Any]:

@@ -40,8 +40,14 @@ def pools(mesh: Moved) -> list[str]:
 
 
 def one_more_chat(mesh: Moved) -> None:
-    """As an autoscaler does: its pod finds no node."""
+    """As an autoscaler does: its pod finds no node. A change that the controller has not seen counts as a roll-out."""
     mesh.lab.kubectl("dc1", "-n", "faults", "scale", "deployment", "chat", "--replicas", "3")
+    wait_until(lambda: is_seen(mesh))
+
+
+def is_seen(mesh: Moved) -> bool:
+    chat = json.loads(mesh.lab.kubectl("dc1", "-n", "faults", "get", "deployment", "chat", "-o", "json"))
+    return bool(chat["status"].get("observedGeneration") == chat["metadata"]["generation"])
 
 
 def load(mesh: Moved) -> Load:
