@@ -116,6 +116,8 @@ def tell(story: Story) -> None:
     step = look_around(story, weights)
     move(story, weights, step)
     leave(story)
+    shift(story)
+    story.meshctl("destroy", "cw", "--allow-data-loss", "--confirm", "cw")
 
 
 def lab_environment(story: Story) -> dict[str, str]:
@@ -212,7 +214,30 @@ def leave(story: Story) -> None:
     vpcs = aws(story, "ec2").describe_vpcs(Filters=[{"Name": "tag-key", "Values": ["meshctl.dev/mesh"]}])["Vpcs"]
     story.holds("nothing of it is left on AWS", true=not vpcs)
     story.holds("chat.example.com still answers, from cw", true=first_model(story)["environment"] == "cw")
-    story.meshctl("destroy", "cw", "--allow-data-loss", "--confirm", "cw")
+
+
+def shift(story: Story) -> None:
+    """A node of the trainers serves under load, and goes back."""
+    story.chapter(f"One node from training to inference and back, with {REQUESTS_PER_S} requests a second")
+    before = nodes(story)
+    load = start_load(story)
+    try:
+        scale_chat(story, 3)  # as an autoscaler does: the new pod finds no node
+        story.meshctl("shift", "cw", "--from", "train", "--to", "serve", "--nodes", "1", "--yes")
+        saved = checkpoint(story, "cw", "coreweave")
+        story.until("a third replica serves on that node", lambda: ready_pods(story)["chat"] == 3)
+        stopped = ready_pods(story)["pretrain"] == 0 and checkpoint(story, "cw", "coreweave") == saved
+        story.holds(f"the trainer waits at its checkpoint, step {saved}", true=stopped and chain_holds(story))
+        story.meshctl("shift", "cw", "--undo")
+        scale_chat(story, 2)
+        story.until("the trainer goes on with all of its ranks", lambda: ready_pods(story)["pretrain"] == 4)
+        story.until("from that step", lambda: checkpoint(story, "cw", "coreweave") > saved)
+    finally:
+        result = stop_load(load, settle_s=1)
+        tell_failures(story, result)
+    story.holds(f"{result['requests']} requests, {result['failed']} failed", true=not result["failed"])
+    story.until("labels, taints and cordons of all nodes are as before", lambda: nodes(story) == before)
+    story.holds("no step lost, chain unbroken", true=chain_holds(story))
 
 
 # ---- the other tools
@@ -262,6 +287,44 @@ def chain_holds(story: Story) -> bool:
     return bool(saved["weights"] == weights)
 
 
+def kubectl(story: Story, *arguments: str) -> str:
+    from meshctl import tools
+
+    command = [str(tools.find("kubectl")), "--context", "cw", *arguments]
+    done = subprocess.run(command, env=story.environment, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout
+
+
+def nodes(story: Story) -> dict[str, Any]:
+    """What a shift changes of each node at cw: labels, taints, whether it is cordoned."""
+    items = json.loads(kubectl(story, "get", "nodes", "-o", "json"))["items"]
+    return {
+        item["metadata"]["name"]: (
+            item["metadata"]["labels"],
+            item["spec"].get("taints"),
+            item["spec"].get("unschedulable"),
+        )
+        for item in items
+    }
+
+
+def ready_pods(story: Story) -> dict[str, int]:
+    """The ready pods of each workload at cw, by the cluster itself."""
+    pods = json.loads(kubectl(story, "-n", "llm-prod", "get", "pods", "-o", "json"))["items"]
+    counts = {"chat": 0, "pretrain": 0}
+    for pod in pods:
+        conditions = pod.get("status", {}).get("conditions", [])
+        is_ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+        name = pod["metadata"]["labels"].get("app.kubernetes.io/name", "")
+        counts[name] = counts.get(name, 0) + (is_ready and not pod["metadata"].get("deletionTimestamp"))
+    return counts
+
+
+def scale_chat(story: Story, replicas: int) -> None:
+    print(f"  $ kubectl --context cw -n llm-prod scale deployment chat --replicas {replicas}")
+    kubectl(story, "-n", "llm-prod", "scale", "deployment", "chat", "--replicas", str(replicas))
+
+
 def first_model(story: Story) -> dict[str, Any]:
     """What /v1/models says of the model, asked through the endpoint's name and the lab's DNS."""
     import httpx2
@@ -284,9 +347,9 @@ def start_load(story: Story) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=story.environment)
 
 
-def stop_load(load: subprocess.Popen[str]) -> dict[str, Any]:
-    """Let it see the new address for a while, then ask for its account."""
-    time.sleep(10)
+def stop_load(load: subprocess.Popen[str], settle_s: float = 10) -> dict[str, Any]:
+    """Let it see a new address for a while, then ask for its account."""
+    time.sleep(settle_s)
     load.terminate()
     output, _ = load.communicate(timeout=300)
     result: dict[str, Any] = json.loads(output)

@@ -6,11 +6,11 @@ Called by `meshctl doctor --iam-policy`. What is in the document is the platform
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
+from meshctl import policy_parts
 from meshctl.catalog import load_catalog
 from meshctl.deploy.guards import preflight
 from meshctl.errors import UsageError
@@ -20,15 +20,32 @@ from meshctl.model.questions import PolicyScope
 from meshctl.platforms import registry
 from meshctl.resolve import offerings, resolve
 
-_MAX_CHARACTERS: Final = 6144  # of a managed policy, without white space ("IAM and AWS STS quotas")
+
+@dataclass(frozen=True)
+class NamedPolicy:
+    """One managed policy, with a name to make it under."""
+
+    name: str
+    document: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Policy:
-    """`notes`: what to know of the document before it is used."""
+    """`document`: everything. `parts`: the same as managed policies, of which each is short enough. `notes`: what to
+    know before they are used."""
 
     document: Mapping[str, Any]
+    parts: tuple[NamedPolicy, ...]
     notes: tuple[str, ...]
+
+    def part(self, number: int) -> NamedPolicy:
+        """Raises: UsageError."""
+        if not 1 <= number <= len(self.parts):
+            raise UsageError(
+                f"the policy has no part {number}, as {_count(self.parts)} enough for it",
+                hint=f"give a number from 1 to {len(self.parts)}" if len(self.parts) > 1 else "leave `--part` out",
+            )
+        return self.parts[number - 1]
 
 
 def least_policy(mesh: Mesh, environments: Environments, environment: str) -> Policy:
@@ -51,17 +68,42 @@ def least_policy(mesh: Mesh, environments: Environments, environment: str) -> Po
     dns_zone = environments.dns.zone if environments.dns else ""
     scope = PolicyScope(account=account, dns_zone=dns_zone, state=environments.state.backend)
     document = platform.preflight.policy(resolution.deployment, scope)
-    return Policy(document, tuple(_notes(document, scope)))
+    parts = _named(f"{mesh.name}-{environment}", policy_parts.parts(document))
+    return Policy(document, parts, (*_notes(environment, document, parts), *_of_account(scope)))
 
 
-def _notes(document: Mapping[str, Any], scope: PolicyScope) -> list[str]:
-    notes: list[str] = []
-    length = len(json.dumps(document, separators=(",", ":")))
-    if length > _MAX_CHARACTERS:
-        notes.append(
-            f"note: the policy has {length} characters, a managed policy at most {_MAX_CHARACTERS}: attach it to a role"
-            " as an inline policy, or split it by its statements"
+def _named(name: str, documents: tuple[Mapping[str, Any], ...]) -> tuple[NamedPolicy, ...]:
+    if len(documents) == 1:
+        return (NamedPolicy(name, documents[0]),)
+    return tuple(NamedPolicy(f"{name}-{number}", document) for number, document in enumerate(documents, start=1))
+
+
+def _notes(environment: str, document: Mapping[str, Any], parts: tuple[NamedPolicy, ...]) -> Iterator[str]:
+    if len(parts) > 1:
+        services = "; ".join(f"{each.name}: {', '.join(policy_parts.services(each.document))}" for each in parts)
+        yield (
+            f"note: the whole policy has {policy_parts.characters(document)} characters, a managed policy at most"
+            f" {policy_parts.MAX_CHARACTERS}: make {len(parts)} of it ({services}) and attach all of them"
         )
+    if len(parts) > policy_parts.MAX_ATTACHED:
+        yield (
+            f"note: a role takes {policy_parts.MAX_ATTACHED} managed policies, unless AWS raises this quota on request"
+            " (`aws service-quotas list-service-quotas --service-code iam`)"
+        )
+    yield "hint: to make a managed policy and attach it to a role:"
+    for number, each in enumerate(parts, start=1):
+        option = f" --part {number}" if len(parts) > 1 else ""
+        yield f"  meshctl doctor --iam-policy {environment}{option} > {each.name}.json"
+        yield (
+            "  aws iam attach-role-policy --role-name ROLE --policy-arn $(aws iam create-policy"
+            f" --policy-name {each.name} --policy-document file://{each.name}.json --query Policy.Arn --output text)"
+        )
+
+
+def _of_account(scope: PolicyScope) -> Iterator[str]:
     if not scope.account:
-        notes.append("note: environments.yaml names no `account`, so the policy is not narrowed to one")
-    return notes
+        yield "note: environments.yaml names no `account`, so the policy is not narrowed to one"
+
+
+def _count(parts: tuple[NamedPolicy, ...]) -> str:
+    return "one managed policy is" if len(parts) == 1 else f"{len(parts)} managed policies are"

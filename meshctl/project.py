@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from meshctl.catalog import Catalog, load_catalog
-from meshctl.clients import clusters, existing_claims, existing_file_systems, kueue, other_pods
+from meshctl.clients import clusters, existing_claims, existing_file_systems, kueue, loans, other_pods
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy import running_endpoints
 from meshctl.deploy.guards import access_default, pools_in_place, preflight
@@ -19,6 +19,7 @@ from meshctl.deploy.session import Session
 from meshctl.engine import stack_locks
 from meshctl.engine.state_store import StateStore, keeps_journals, open_state_store
 from meshctl.errors import UnreadableError
+from meshctl.model import lending
 from meshctl.model.deployment import POOL_LABEL, Deployment, Resolution
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh
@@ -90,7 +91,17 @@ class Project:
         self.session.remarks[environment] = (*remarks, *shifts.notes)
         served = self._served_apis(environment) if not nodes_are_given else ()
         resolution = resolve(self.mesh, self.environments, environment, self.catalog, facts, served=served)
-        return _with_shifts(self.as_it_is_up(resolution, facts, served), shifts)
+        resolution = _with_shifts(self.as_it_is_up(resolution, facts, served), shifts)
+        self._add_notes_on_loans(environment, resolution.deployment, facts)
+        return resolution
+
+    def _add_notes_on_loans(self, environment: str, deployment: Deployment | None, facts: Facts | None) -> None:
+        """What others count of the nodes that are lent; the cluster is asked only where some are."""
+        is_lending = deployment is not None and bool(lending.pools(deployment))
+        access = self.access(environment) if is_lending else None
+        if deployment is not None and access is not None:
+            notes = loans.other_queues(access, deployment, facts.nodes if facts is not None else ())
+            self.session.remarks[environment] = (*self.session.remarks.get(environment, ()), *notes)
 
     def as_it_is_up(self, resolution: Resolution, facts: Facts | None = None, served: Sequence[str] = ()) -> Resolution:
         """The resolution in which what is up stays, though the catalog would not take it now. The state is read only
@@ -105,11 +116,12 @@ class Project:
 
     def _served_apis(self, environment: str) -> tuple[str, ...]:
         """What an existing cluster serves in which nodes are made; it is asked only if the mesh has groups of pods,
-        metrics, or replicas that follow load."""
+        metrics, replicas that follow load, or pools that lend nodes."""
         uses_some = any(
             workloads.nodes_per_replica(each) > 1 or each.metrics is not None or each.scale is not None
             for each in self.mesh.workloads.values()
         )
+        uses_some = uses_some or any(pool.lend is not None for pool in self.mesh.pools.values())
         access = self.access(environment) if uses_some else None
         return clusters.served(access) if access is not None else ()
 
@@ -220,11 +232,13 @@ def at_home(facts: Facts, shifts: ShiftsInForce) -> Facts:
 
 def _with_shifts(resolution: Resolution, shifts: ShiftsInForce) -> Resolution:
     deployment = resolution.deployment
-    if deployment is None or not (shifts.nodes or shifts.waiting):
+    if deployment is None or not (shifts.nodes or shifts.waiting or shifts.sizes):
         return resolution
     existing = {name for pool in deployment.pools for name in pool.node_names}
-    jobs = shifts.waiting & {workload.name for workload in deployment.workloads}
-    return resolution.model_copy(update={"deployment": deployment.shifted(existing & shifts.nodes.keys(), jobs)})
+    names = {workload.name for workload in deployment.workloads}
+    sizes = {w.name: shifts.sizes[w.name] for w in deployment.workloads if w.is_elastic and w.name in shifts.sizes}
+    shifted = deployment.shifted(existing & shifts.nodes.keys(), shifts.waiting & names, sizes)
+    return resolution.model_copy(update={"deployment": shifted})
 
 
 def _text_or_none(store: StateStore, path: str) -> str | None:

@@ -15,6 +15,10 @@ OWNER_TAG: Final = "meshctl:urn"
 UNFINISHED: Final = "meshctlUnfinished"
 """An output of a `meshaws` resource that exists but is not completely set up or not ready. The next `up` goes on."""
 
+FOUND: Final = "meshctlFound"
+"""An output of a `meshaws` resource whose object was there before and may be somebody else's: it is used, and stays
+when the resource is deleted."""
+
 # What meshctl writes into a state.
 
 UNANSWERED: Final = "unanswered"

@@ -176,7 +176,8 @@ def _rolled_before(item: PlatformObject, late: Mapping[str, pulumi.Input[Any]]) 
 
 def _delete_s(item: PlatformObject) -> int:
     """How long its end may take: as long as its pods may take to end, and some more."""
-    template = (item.manifest.get("spec") or {}).get("template") or {}
+    spec = item.manifest.get("spec") or {}
+    template = (spec.get("leaderWorkerTemplate") or {}).get("workerTemplate") or spec.get("template") or {}
     grace_s = (template.get("spec") or {}).get("terminationGracePeriodSeconds") or 0
     return max(_DELETE_S, int(grace_s) + _DELETE_MARGIN_S)
 

@@ -12,10 +12,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from meshctl.changes import group_words, leader_worker_sets, probe_words, scale_words, security
+from meshctl.changes import (
+    drain_words,
+    gang_words,
+    group_words,
+    leader_worker_sets,
+    lending_words,
+    probe_words,
+    scale_words,
+    security,
+)
 from meshctl.changes.field_change import EPHEMERAL, FILES_ROLL_OUT, LATER, ORDER, ROLL_OUT, FieldChange
 from meshctl.changes.steps import PropertyChange, Step
-from meshctl.model import job_order, pod_files, pod_groups, pod_networks
+from meshctl.model import elastic, job_order, pod_files, pod_groups, pod_networks
 from meshctl.model.resource_types import BUCKET, RECORD_SET
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Words
@@ -23,6 +32,7 @@ from meshctl.render import container_fields, literal
 from meshwire.marks import UNKNOWN_STRING
 
 _POD = "spec.template.spec"
+_GRACE = f"{_POD}.terminationGracePeriodSeconds"
 _CONTAINER = f"{_POD}.containers[0]"
 _ENV = f"{_CONTAINER}.env"
 _EXPANDED = frozenset(field.key for field in container_fields.FIELDS if field.is_expanded)
@@ -36,18 +46,20 @@ _TERMS = {
     ("kubernetes:batch/v1:Job", "spec.suspend"): "suspended",
     ("kubernetes:batch/v1:Job", f'metadata.annotations["{job_order.ANNOTATION}"]'): "after",
     ("kubernetes:batch/v1:Job", f'metadata.labels["{job_order.QUEUE_LABEL}"]'): "queue",
+    ("kubernetes:batch/v1:Job", f'metadata.annotations["{elastic.ANNOTATION}"]'): "elastic",
     ("kubernetes:batch/v1:Job", "spec.parallelism"): "nodes",
     ("kubernetes:batch/v1:Job", "spec.completions"): "nodes",
     ("kubernetes:apps/v1:", "spec.replicas"): "replicas",
     (leader_worker_sets.LEADER_WORKER_SET, "spec.replicas"): "replicas",
     **scale_words.TERMS,
+    **lending_words.TERMS,
     (leader_worker_sets.LEADER_WORKER_SET, leader_worker_sets.SIZE): "nodes",
     ("kubernetes:apps/v1:Deployment", "spec.strategy.rollingUpdate.maxSurge"): ORDER,
     ("kubernetes:core/v1:Service", f'spec.selector["{pod_groups.ROLE_LABEL}"]'): "pods that get requests",
     ("kubernetes:core/v1:PersistentVolume", "spec.capacity.storage"): "size",
     ("kubernetes:core/v1:PersistentVolumeClaim", "spec.resources.requests.storage"): "size",
     ("kubernetes:core/v1:PersistentVolumeClaim", "spec.storageClassName"): "storage class",
-    ("kubernetes:", f"{_POD}.terminationGracePeriodSeconds"): "grace in seconds",
+    ("kubernetes:", _GRACE): "grace in seconds",
     ("kubernetes:", 'spec.template.metadata.annotations["prometheus.io/port"]'): "metrics port",
     ("kubernetes:", 'spec.template.metadata.annotations["prometheus.io/path"]'): "metrics path",
     ("kubernetes:", 'spec.template.metadata.annotations["prometheus.io/scheme"]'): "metrics scheme",
@@ -58,8 +70,10 @@ _HIDDEN = re.compile(
     r"|^spec\.progressDeadlineSeconds$"  # made from `health.startup`, as the startup probe is
     r"|^spec\.strategy\.rollingUpdate\.maxUnavailable$"  # said by maxSurge, of which it is the reverse
     r"|^spec\.template\.metadata\.annotations.*prometheus\.io/scrape"  # comes and goes with its port
+    r"|^spec\.template\.metadata\.annotations.*meshctl\.dev/gang"  # said by the pods' scheduling gate
     r"|^metadata\.annotations.*meshctl\.dev/revision"  # said by the Secret's own values
     r"|^LaunchTemplateData\.TagSpecifications\[[12]\]"  # what the first one says, for volumes and interfaces
+    rf"|{lending_words.HIDDEN}"  # comes and goes with the queue
 )
 _REVISION = re.compile(r"^spec\.template\.metadata\.annotations.*meshctl\.dev/(?:secrets|object-storage)-revision\b")
 _FILES_REVISION = re.compile(r"^spec\.template\.metadata\.annotations.*meshctl\.dev/files-revision\b")
@@ -76,6 +90,7 @@ _PROBE = re.compile(rf"^{re.escape(_CONTAINER)}\.(readiness|liveness|startup)Pro
 _IN_WORDS: dict[str, tuple[str, Callable[[Any], str | None]]] = {
     f"{_POD}.securityContext": ("user", security.user),
     f"{_CONTAINER}.securityContext": ("capabilities", security.capabilities),
+    f"{_POD}.schedulingGates": (gang_words.TERM, gang_words.start),
 }
 _CALLED = {"lifecycle": "stop command"}
 _LISTS = {"spec.loadBalancerSourceRanges": "cidrs"}  # lists that are shown whole
@@ -123,9 +138,9 @@ _NAMED: tuple[tuple[str, str, str, Callable[[Mapping[str, Any]], Any]], ...] = (
 
 def fields(step: Step) -> list[FieldChange]:
     """What the step changes, each thing once, in the order of its properties."""
-    of_scaler = scale_words.of_scaler(step)
-    if of_scaler is not None:
-        return [FieldChange(*change) for change in of_scaler]
+    for of_program in (scale_words.of_scaler(step), gang_words.of_program(step)):
+        if of_program is not None:
+            return [FieldChange(*change) for change in of_program]
     changes: list[FieldChange] = []
     for view in leader_worker_sets.views(step):
         for change in view.properties:
@@ -187,8 +202,14 @@ def _in_own_words(step: Step, change: PropertyChange) -> list[FieldChange] | Non
     size = size or scale_words.replicas(change.path, step.old, step.new)
     if size is not None:
         return [FieldChange(*size)]
+    drain = drain_words.change(step) if change.path == _GRACE else None
+    if drain is not None:
+        return [FieldChange(*drain, _forces(step, _GRACE))]
+    of_loans = lending_words.in_words(step.type, change.path, step.old, step.new)
+    if of_loans is not None:
+        return [FieldChange(*each, change.forces_replace) for each in of_loans]
     for path, (term, in_words) in _IN_WORDS.items():
-        if change.path == path or change.path.startswith(f"{path}."):
+        if change.path == path or change.path.startswith((f"{path}.", f"{path}[")):
             old, new = (in_words(_without_unknown(value_at(inputs, path))) for inputs in (step.old, step.new))
             return [FieldChange(term, old, new, _forces(step, path))] if old != new else []
     entry = _ENTRY.match(change.path)

@@ -17,8 +17,10 @@ _AUTOSCALER: Final = "kubernetes:autoscaling/v2:HorizontalPodAutoscaler"
 TERMS: Final = {
     (_AUTOSCALER, "spec.metrics[0].containerResource.target.averageUtilization"): "scale.target",
     (_AUTOSCALER, "spec.behavior.scaleDown.stabilizationWindowSeconds"): "scale.cooldown in seconds",
+    (_AUTOSCALER, "spec.behavior.scaleDown.policies"): "pace at which replicas go",
 }
-_SAID_ELSEWHERE: Final = ("spec.minReplicas", "spec.maxReplicas")
+# the last is the cooldown, where that is short
+_SAID_ELSEWHERE: Final = ("spec.minReplicas", "spec.maxReplicas", "spec.behavior.scaleDown.policies[0].periodSeconds")
 _ANNOTATION: Final = f'metadata.annotations["{scaling.REPLICAS_ANNOTATION}"]'
 _SCALER: Final = "scaler"  # how the details of its objects begin
 # variables of the scaler -> the key that they come from

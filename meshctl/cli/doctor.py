@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meshctl.cli.context import Context
+from meshctl.errors import UsageError
 from meshctl.printable import one_line
 
 if TYPE_CHECKING:
@@ -28,14 +29,24 @@ def doctor(
             " instead.",
         ),
     ] = "",
+    part: Annotated[
+        int,
+        typer.Option(
+            "--part",
+            metavar="N",
+            help="With --iam-policy: print the N-th of the managed policies that it takes, where one is too long.",
+        ),
+    ] = 0,
 ) -> None:
     """Show which programs, packages, plugins and credentials meshctl uses here, and how to get missing ones."""
     from meshctl.diagnosis import diagnose  # boto3 and Pulumi: too slow to import for `meshctl --help`
 
     context: Context = ctx.obj
     if iam_policy:
-        _print_policy(context, iam_policy)
+        _print_policy(context, iam_policy, part)
         return
+    if part:
+        raise UsageError("`--part` is of a policy", hint="add `--iam-policy ENV`")
     context.withhold_secrets()
     findings = diagnose()
     missing = [finding for finding in findings if finding.state == "missing"]
@@ -47,17 +58,19 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _print_policy(context: Context, environment: str) -> None:
-    """On stdout the document alone, so that it can be given to the platform's own tool as it is."""
+def _print_policy(context: Context, environment: str, part: int) -> None:
+    """On stdout one document alone, so that it can be given to the platform's own tool as it is."""
     from meshctl.policies import least_policy
 
     mesh, environments = context.load()
     policy = least_policy(mesh, environments, environment)
+    document = policy.part(part).document if part else policy.document
     if context.output == "json":
-        context.print_json({"environment": environment, "policy": policy.document})
+        policies = [{"name": each.name, "document": each.document} for each in policy.parts]
+        context.print_json({"environment": environment, "policy": document, "policies": policies})
         return
-    context.print(json.dumps(policy.document, indent=2))
-    for note in policy.notes:
+    context.print(json.dumps(document, indent=2))
+    for note in () if part else policy.notes:
         context.say(note)
 
 

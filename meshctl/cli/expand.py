@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -10,13 +10,28 @@ from meshctl.cli.context import Context
 from meshctl.cli.migrate import BreakLock, opened_migrations, show_document, show_end
 from meshctl.errors import UsageError
 
+if TYPE_CHECKING:
+    from meshctl.migrate.journal.activity import MigrationStatus
+    from meshctl.migrate.migration import Migrations
+    from meshctl.migrate.planning.inputs import Share
+
 
 def expand(
     ctx: typer.Context,
     source: Annotated[str, typer.Argument(help="The environment that has the workload.", metavar="SRC")],
     target: Annotated[str, typer.Argument(help="The environment that gets it, too.", metavar="DST")],
     workload: Annotated[str, typer.Option("--workload", help="The workload, which only reads.", metavar="NAME")],
-    share: Annotated[str, typer.Option("--share", help="DST's share of the requests, such as 40%.", metavar="PERCENT")],
+    share: Annotated[
+        str,
+        typer.Option(
+            "--share",
+            help="DST's share of requests, such as 40%. Again without it: newer data.",
+            metavar="PERCENT",
+        ),
+    ] = "",
+    by: Annotated[
+        Literal["dns", "gateway"], typer.Option("--by", help="How users are shared: dns; a gateway is not built.")
+    ] = "dns",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; change nothing.")] = False,
     observe: Annotated[int, typer.Option("--observe", help="Watch DST this long, in seconds.", min=0)] = 30,
     replace_target_data: Annotated[
@@ -29,20 +44,23 @@ def expand(
     from meshctl.migrate.views import expansion as views
 
     context: Context = ctx.obj
-    wanted = Share(workload=workload, weight=weight_of(_percent(share)))
+    if by == "gateway":
+        _refuse_gateway()
+    percent = _percent(share) if share else None
     options = Options(observe_s=observe, replace_target_data=replace_target_data)
-    with opened_migrations(context, source, target, break_lock=break_lock) as migrations:
+    with opened_migrations(context, source, target, command="expand", break_lock=break_lock) as migrations:
         present = migrations.expansion_of(source, target, workload)
-        if present is not None and dry_run:
-            document = views.round_document(present.history, wanted.weight)
-            show_document(context, document, views.round_text(present.history, wanted.weight))
-            return
         if present is not None:
-            if context.must_confirm:
-                context.confirm(f"lead {wanted.text} of {workload} to {target}?")
-            migrations.share_again(present.migration, wanted.weight)
-            show_end(context, migrations.status(present.migration))
+            weight = present.history.weights[-1] if percent is None else weight_of(percent)
+            _expand_again(context, migrations, present, Share(workload=workload, weight=weight), dry_run=dry_run)
             return
+        if percent is None or percent == 100:
+            raise UsageError(
+                f"{workload} is not expanded yet" if percent else "--share is missing",
+                why="its first share must be above 0% and below 100%",
+                hint=f"`meshctl expand {source} {target} --workload {workload} --share 40%`",
+            )
+        wanted = Share(workload=workload, weight=weight_of(percent))
         plan = migrations.plan_expansion(source, target, wanted, options)
         if dry_run:
             show_document(context, views.expansion_document(plan), views.expansion_text(plan))
@@ -53,6 +71,35 @@ def expand(
         migration = migrations.start(plan)
         shown = migrations.status(migration)
     show_end(context, shown)
+
+
+def _refuse_gateway() -> None:
+    """Raises: UsageError: see ADR 0056."""
+    raise UsageError(
+        "--by gateway: a share exact for each request is not built",
+        why="a route of the Gateway API leads to Services of its own cluster; to lead to another one, each gateway has"
+        " its own way, mostly switched off, and meshctl can't tell beforehand whether it works",
+        hint="leave out --by: weighted DNS records share the resolutions, which fits many clients that come and go",
+    )
+
+
+def _expand_again(
+    context: Context, migrations: Migrations, present: MigrationStatus, share: Share, *, dry_run: bool
+) -> None:
+    """Another share, or with the same one only what is new in the stores."""
+    from meshctl.migrate.views import expansion as views
+
+    if dry_run:
+        document = views.round_document(present.history, share.weight)
+        show_document(context, document, views.round_text(present.history, share.weight))
+        return
+    plan = present.history.plan
+    if context.must_confirm and share.weight == present.history.weights[-1]:
+        context.confirm(f"copy what is new in {plan.source.environment} to {plan.target.environment}?")
+    elif context.must_confirm:
+        context.confirm(f"lead {share.text} of {share.workload} to {plan.target.environment}?")
+    migrations.share_again(present.migration, share.weight)
+    show_end(context, migrations.status(present.migration))
 
 
 def contract(
@@ -86,15 +133,15 @@ def contract(
 
 
 def _percent(text: str) -> float:
-    """Raises: UsageError unless it is a number above 0 and below 100."""
+    """Raises: UsageError unless it is a number above 0, and at most 100."""
     try:
         percent = float(text.strip().removesuffix("%"))
     except ValueError:
         percent = 0.0
-    if not 0 < percent < 100:
+    if not 0 < percent <= 100:
         raise UsageError(
             f"--share {text} is no share",
-            why="it must be above 0% and below 100%",
-            hint="write it like --share 40%; `meshctl migrate` moves all of it, `meshctl contract` ends an expansion",
+            why="it must be above 0% and at most 100%",
+            hint="write it like --share 40%; `meshctl migrate` moves the mesh, `meshctl contract` ends an expansion",
         )
     return percent

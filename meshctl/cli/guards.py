@@ -33,10 +33,18 @@ def refuse_up(project: Project, deployment: Deployment) -> None:
 
 
 def refuse_restart_without_nodes(project: Project, environment: str, workload: str) -> None:
-    """Raises: UsageError for a job that a shift has stopped: started now, it would run in part and hold its nodes."""
+    """Raises: UsageError for a job that a shift has stopped or made smaller: started now, with all of its pods, it
+    would run in part and hold its nodes."""
     from meshctl.errors import UsageError
 
-    if workload in project.session.shifts_in_force(environment).waiting:
+    shifts = project.session.shifts_in_force(environment)
+    if workload in shifts.sizes and workload not in shifts.waiting:
+        raise UsageError(
+            f"{workload} runs with fewer nodes in {environment} while a shift is in force",
+            why="a restart would start all of its pods, of which not all have room",
+            hint=f"`meshctl shift {environment} --undo` gives the nodes back, and it grows again",
+        )
+    if workload in shifts.waiting:
         raise UsageError(
             f"{workload} waits in {environment} until its nodes are back",
             why="a shift has given nodes of its pool to another pool, and not all of its pods have room on the others",
@@ -44,7 +52,7 @@ def refuse_restart_without_nodes(project: Project, environment: str, workload: s
         )
 
 
-def refuse_if_shifted(project: Project, environment: str, command: Literal["destroy", "migrate"]) -> None:
+def refuse_if_shifted(project: Project, environment: str, command: Literal["destroy", "migrate", "expand"]) -> None:
     """Raises: LockedError where nodes are shifted and the command could not put their labels back. A `destroy` of nodes
     that meshctl made ends them, and the shift with them."""
     from meshctl.platforms import registry
@@ -57,8 +65,18 @@ def refuse_if_shifted(project: Project, environment: str, command: Literal["dest
     nodes_are_given = declared is None or registry.platform(declared.provider).nodes.made_of is None
     if command == "migrate":
         in_force.refuse_in_force(shifts, command, "a migration moves pools as they were made, and ends the source")
+    elif command == "expand":
+        why = "an expansion is planned from pools as they were made, and brings them up in the second environment"
+        in_force.refuse_in_force(shifts, command, why)
     elif nodes_are_given:
         in_force.refuse_in_force(shifts, command, "these nodes stay, and would keep the labels of the shift")
+
+
+def refuse_if_shift_under_way(project: Project, environment: str, command: str) -> None:
+    """Raises: LockedError where nodes are between two pools. A shift in force is no matter for the command."""
+    from meshctl.shift import in_force
+
+    in_force.refuse_while_under_way(in_force.open_shifts_of(project, environment), command)
 
 
 def end_shifts(project: Project, environment: str) -> None:

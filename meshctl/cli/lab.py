@@ -26,19 +26,23 @@ def lab_up(
             help="Run the controller of LeaderWorkerSets on this cluster (cw, dc1); may be repeated.",
         ),
     ] = None,
+    kueue: Annotated[
+        list[str] | None,
+        typer.Option("--kueue", metavar="CLUSTER", help="Run Kueue on this cluster (cw, dc1); may be repeated."),
+    ] = None,
 ) -> None:
     """Start the lab: an AWS API, three Kubernetes control planes, object stores and DNS."""
-    from meshctl.lab import group_controller, up  # psutil, the clients: not for `meshctl --help`
+    from meshctl.lab import real_controllers, up  # psutil, the clients: not for `meshctl --help`
     from meshctl.lab.state import Lab, default_root
 
-    unknown = [name for name in groups or () if name not in group_controller.CLUSTERS]
+    unknown = [name for name in (*(groups or ()), *(kueue or ())) if name not in real_controllers.CLUSTERS]
     if unknown:
-        clusters = ", ".join(group_controller.CLUSTERS)
+        clusters = ", ".join(real_controllers.CLUSTERS)
         raise UsageError(f"no cluster {', '.join(unknown)} of the lab can run it", hint=f"choose from: {clusters}")
     context: Context = ctx.obj
     lab = Lab(default_root())
     context.withhold_secrets()
-    started = up.up(lab, context.say, groups or ())
+    started = up.up(lab, context.say, groups or (), kueue or ())
     if context.output == "json":
         context.print_json({"root": str(lab.root), **started})
     else:

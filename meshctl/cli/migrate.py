@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -219,27 +219,39 @@ def finish(
 
 
 @contextmanager
-def opened_migrations(context: Context, *environments: str, break_lock: bool = False) -> Iterator[Migrations]:
+def opened_migrations(
+    context: Context, *environments: str, command: Literal["migrate", "expand"] = "migrate", break_lock: bool = False
+) -> Iterator[Migrations]:
     """The mesh's migrations; while the block runs, Ctrl-C stops at the next safe point, also inside the engine.
 
-    Raises: UsageError when environments.yaml lacks one of `environments`.
+    `environments`: those whose nodes must not be shifted. An expansion that is in force already may get another share
+    while they are.
+
+    Raises: UsageError when environments.yaml lacks one of `environments`; LockedError.
     """
-    from meshctl.cli.guards import refuse_if_shifted
+    from meshctl.cli.guards import refuse_if_shift_under_way, refuse_if_shifted
     from meshctl.cli.opened import opened
     from meshctl.engine.state_store import open_state_store
     from meshctl.migrate.engine_gateway import build_gateway
     from meshctl.migrate.migration import Migrations
 
     with opened(context, "migrate", break_lock=break_lock) as mesh:
+        names = [mesh.checked_name(name) for name in environments]
 
         def refuse_shifted() -> None:
-            for name in environments:
-                refuse_if_shifted(mesh, mesh.checked_name(name), "migrate")
+            for name in names:
+                refuse_if_shifted(mesh, name, command)
 
-        refuse_shifted()
+        def refuse_half_shifted() -> None:
+            for name in names:
+                refuse_if_shift_under_way(mesh, name, command)
+
+        if command == "migrate":
+            refuse_shifted()
         store = open_state_store(mesh.environments.state.backend, context.folder)
         migrations = Migrations(mesh.mesh.name, build_gateway(mesh), store, _reporter(context), break_lock=break_lock)
         migrations.check = refuse_shifted  # again: a shift may have begun while the migration was planned
+        migrations.check_again = refuse_half_shifted
         mesh.on_stop.append(migrations.stop.request)
         yield migrations
 

@@ -14,7 +14,7 @@ from meshctl.errors import UsageError
 def setup(
     ctx: typer.Context,
     names: Annotated[
-        list[str] | None, typer.Argument(help="Only these programs.", show_default="all but lws-manager")
+        list[str] | None, typer.Argument(help="Only these programs.", show_default="all but lws-manager, kueue-manager")
     ] = None,
     build: Annotated[
         bool, typer.Option("--build", help="Build missing programs with Go instead of downloading them.")
@@ -24,7 +24,7 @@ def setup(
 
     Official releases are downloaded and verified; programs that can't be downloaded are built with Go, which takes
     about a quarter of an hour for all on two cores. Deploying needs `meshctl setup pulumi`; the others are for the lab,
-    and `lws-manager` only for `meshctl lab up --group-controller`.
+    `lws-manager` only for `meshctl lab up --group-controller`, and `kueue-manager` only for `meshctl lab up --kueue`.
     """
     unknown = [name for name in names or () if name not in tools.TOOLS]
     if unknown:

@@ -137,16 +137,17 @@ def up(
             say=context.say,
             is_interrupted=lambda: mesh.session.program.interrupted,
         )
-    if result.failed_jobs is not None and context.output == "json":
-        raise result.failed_jobs  # JSON output is a single document: the error
+    error = result.failed_jobs or result.ended_blocks
+    if error is not None and context.output == "json":
+        raise error  # JSON output is a single document: the error
     _show(context, result.plan, result.addresses, result.waiting_jobs)
     if context.output != "json":
         for name, waits_for in result.waiting_jobs.items():
             context.print(f"  {name}: {waits_for}\n")
         for endpoint in deployment.endpoints:
             context.print(f"  {endpoint.host} -> {result.addresses.get(endpoint.name, 'no address yet')}\n")
-    if result.failed_jobs is not None:
-        raise result.failed_jobs
+    if error is not None:
+        raise error
 
 
 def _bring_up(

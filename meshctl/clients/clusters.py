@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from meshctl.clients import accelerators, health_events, scheduling
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.quantities import quantity
-from meshctl.model import pod_groups, served_apis
+from meshctl.model import gangs, pod_groups, served_apis
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment, Taint
 from meshctl.model.observed import Facts, ObservedNode, PodState, StorageClass
 from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs
@@ -194,7 +194,7 @@ def pod_state(pod: objects.Pod) -> PodState:
     scheduled = conditions.get("PodScheduled", {})
     waits = scheduled.get("status") == "False"
     if waits:
-        reason = scheduling.in_words(scheduled.get("message") or "") or scheduled.get("reason") or reason
+        reason = _unscheduled_reason(pod, scheduled) or reason
     labels = metadata.get("labels") or {}
     group, rank = pod_groups.place_of(labels)
     return PodState(
@@ -212,8 +212,27 @@ def pod_state(pod: objects.Pod) -> PodState:
         uid=metadata.get("uid", ""),
         group=group,
         rank=rank,
+        is_held=waits and gangs.GATE in _gates(pod),
         in_leader_worker_set=pod_groups.LWS_RANK in labels,
     )
+
+
+def _unscheduled_reason(pod: objects.Pod, scheduled: objects.Condition) -> str:
+    """Why a pod has no node: what its gang waits for, who else keeps the scheduler from it, or what the scheduler
+    says."""
+    gates, metadata = _gates(pod), pod.get("metadata", {})
+    if gangs.GATE in gates:
+        waits = (metadata.get("annotations") or {}).get(gangs.WAITS)
+        logs = f"kubectl logs -n {metadata.get('namespace', '')} deploy/{gangs.PROGRAM}"
+        without_words = f"held until all pods of its gang can start: `{logs}` shows what is done"
+        return f"its gang {waits}" if waits else without_words
+    if gates:
+        return f"the scheduler may not place it before somebody removes its scheduling gates {', '.join(gates)}"
+    return scheduling.in_words(scheduled.get("message") or "") or scheduled.get("reason") or ""
+
+
+def _gates(pod: objects.Pod) -> list[str]:
+    return [gate["name"] for gate in pod.get("spec", {}).get("schedulingGates") or []]
 
 
 def _seconds(timestamp: str) -> float:

@@ -49,7 +49,7 @@ def notes(deployment: Deployment, steps: Iterable[Step], addresses: Mapping[str,
 
 def _new(deployment: Deployment, steps: Iterable[Step]) -> Iterator[Endpoint]:
     changed = {resource_name(step.urn) for step in steps if step.action in ("create", "replace", "update")}
-    waiting = {each.name for each in deployment.waiting_for_start}
+    waiting = {each.name for each in deployment.waiting_for_nodes}
     with_pods = {each.name for each in deployment.workloads if each.replicas > 0 and not each.paused} - waiting
     for endpoint in deployment.endpoints:
         if (

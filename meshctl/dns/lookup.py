@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import dns.exception
 import dns.resolver
@@ -16,6 +17,7 @@ from meshctl.errors import UnreachableError, UsageError
 
 DNS_SERVER = "MESHCTL_DNS_SERVER"  # "address:port" of the DNS server to ask, for networks with a DNS view of their own
 _DNS_TIMEOUT_S = 10  # for all servers together: some of them may be down
+_AT_ONCE = 16  # questions under way at a time, where one name is asked for many times
 
 
 def dns_server() -> tuple[str, int] | None:
@@ -64,18 +66,23 @@ def cnames(name: str, resolutions: int) -> Counter[str]:
 
     Raises: UnreachableError when no server answers."""
     resolver = _resolver(name)
-    targets: Counter[str] = Counter()
-    for _ in range(resolutions):
-        try:
-            answer = resolver.resolve(name, "CNAME", search=False)
-        except (dns.resolver.NoAnswer, dns.resolver.NXDOMAIN):
-            break
-        except dns.exception.DNSException as error:
-            raise UnreachableError(
-                f"DNS does not answer for {name}", why=str(error), hint="check the network"
-            ) from error
-        targets.update(str(record.target).rstrip(".") for record in answer)
+    targets = Counter(_cname_targets(resolver, name))
+    if not targets:
+        return targets
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # after an error the questions that wait are not asked any more
+        for answer in pool.map(lambda _: _cname_targets(resolver, name), range(resolutions - 1)):
+            targets.update(answer)
     return targets
+
+
+def _cname_targets(resolver: dns.resolver.Resolver, name: str) -> tuple[str, ...]:
+    try:
+        answer = resolver.resolve(name, "CNAME", search=False)
+    except (dns.resolver.NoAnswer, dns.resolver.NXDOMAIN):
+        return ()
+    except dns.exception.DNSException as error:
+        raise UnreachableError(f"DNS does not answer for {name}", why=str(error), hint="check the network") from error
+    return tuple(str(record.target).rstrip(".") for record in answer)
 
 
 def _resolver(host: str) -> dns.resolver.Resolver:

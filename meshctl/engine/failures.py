@@ -66,6 +66,8 @@ HINTS = {
     "HealthCheck": "a start that takes longer needs more time: raise `health.startup`; otherwise compare the "
     "workload's `health` (port, path, protocol) with what the program serves, and look at `kubectl logs`",
     "Unschedulable": "no node takes the pod: `kubectl describe pod` shows whether they are too small, full or tainted",
+    "SchedulingGated": "the pod is held until all pods of its gang can start: `meshctl status` says what it waits "
+    "for, `kubectl logs deploy/meshctl-gang-hold` in the mesh's namespace what the program that releases it says",
     "VolumeExpansion": "the storage class does not allow expansion: set `allowVolumeExpansion: true` on it if its "
     "driver supports that, or set the old size again",
     "VolumeShrink": "volumes can grow but not shrink: set the size that it has again, or declare a smaller storage "
@@ -114,6 +116,7 @@ _CODES_BY_TEXT = (
     ("ImagePull", re.compile(r"ImagePullBackOff|ErrImagePull|InvalidImageName")),
     ("CrashLoop", re.compile(r"CrashLoopBackOff")),
     ("ProvisioningFailed", re.compile(r"ProvisioningFailed|unbound immediate PersistentVolumeClaims")),
+    ("SchedulingGated", re.compile(r"SchedulingGated|non-empty scheduling gates")),
     ("Unschedulable", re.compile(r"Unschedulable|nodes are available")),
     # as the stand-in and the official plugin say it
     ("NoAddress", re.compile(r"no address has been assigned yet|Service was not allocated an IP address")),

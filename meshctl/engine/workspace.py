@@ -24,7 +24,7 @@ from pulumi import automation
 from pulumi.automation.events import EngineEvent
 
 from meshctl import atomic_write, own_folder, secret_variables, tools, user_paths
-from meshctl.engine import pulumi_private, state_folder
+from meshctl.engine import pulumi_private, state_file, state_folder
 from meshctl.engine.command import PulumiProgram
 from meshctl.errors import UsageError
 from meshwire import versions
@@ -73,6 +73,9 @@ class EngineStack(automation.Stack):
     needed here: steps come from the engine's events, and outputs from the exported state.
     """
 
+    read_file: Callable[[], dict[str, Any] | None] = staticmethod(lambda: None)
+    """The state from its file; None where the program has to be asked (`state_file.exported`)."""
+
     def outputs(self) -> automation.OutputMap:
         return {}
 
@@ -94,10 +97,13 @@ class EngineStack(automation.Stack):
             self.workspace.env_vars = env_vars
 
     def exported(self, *, plain_secrets: bool) -> dict[str, Any]:
-        """The state as the engine exports it: `version` and `deployment`. Plain secrets take twice the time.
+        """The state as the engine exports it: `version` and `deployment`, which is None where there is no such stack.
+        Only for plain secrets, or a state on another machine, is the program started.
 
         Raises: `automation.CommandError`, StackNotFoundError among them.
         """
+        if not plain_secrets and (saved := self.read_file()) is not None:
+            return saved
         options = ["--show-secrets"] if plain_secrets else []
         state: dict[str, Any] = json.loads(pulumi_private.run_command(self, ["stack", "export", *options]).stdout)
         return state
@@ -170,7 +176,9 @@ def open_stack(
         secrets_provider=backend.secrets_provider,
         pulumi_command=pulumi,
     )
-    return EngineStack(stack, workspace, pulumi_private.SELECT)
+    opened = EngineStack(stack, workspace, pulumi_private.SELECT)
+    opened.read_file = partial(state_file.exported, backend.url, backend.folder, project, stack)
+    return opened
 
 
 def path_with_meshctl() -> str:

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -296,8 +296,8 @@ def write_user_kubeconfig(lab: Lab) -> None:
     write_whole(lab.kubeconfig, yaml.safe_dump(merged, sort_keys=False), 0o600)
 
 
-def entry(lab: Lab, plane: Plane, *, group_controller: bool = False) -> dict[str, str]:
-    """What lab.json says of a cluster. `group_controller`: it runs that of LeaderWorkerSets."""
+def entry(lab: Lab, plane: Plane, extras: Iterable[str] = ()) -> dict[str, str]:
+    """What lab.json says of a cluster. `extras`: what it runs beside the usual parts, `group_controller` or `kueue`."""
     kubeconfig = str(kubeconfig_of(lab, plane))
     values = {"provider": plane.provider, "region": plane.region, "kubeconfig": kubeconfig, "context": ""}
-    return {**values, "group_controller": "yes"} if group_controller else values
+    return {**values, **dict.fromkeys(extras, "yes")}

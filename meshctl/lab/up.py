@@ -17,17 +17,19 @@ import time
 import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.error import HTTPError, URLError
 
 import psutil
 
 from meshctl import tools
 from meshctl.errors import LabError
-from meshctl.lab import clusters, environment, group_controller, stores
+from meshctl.lab import clusters, environment, group_controller, kueue_controller, stores
 from meshctl.lab.network.ports import free_ports
 from meshctl.lab.parts import PARTS, PartState, command_line, states
+from meshctl.lab.real_controllers import Controller
 from meshctl.lab.state import ACCOUNT, READY_FOLDER, Lab, lives, read_json, ready_files, wait_ended, write_whole
 
 Say = Callable[[str], None]
@@ -37,17 +39,36 @@ STARTED = "started"  # a file that says that this lab was up once
 PORTS = ("aws", "dns", "webhook", "store_cw", "store_dc1", *(f"apiserver_{plane.name}" for plane in clusters.PLANES))
 
 
-def up(lab: Lab, say: Say, group_controllers: Sequence[str] = ()) -> dict[str, Any]:
-    """Start the lab; returns lab.json. `group_controllers`: the clusters that get the controller of LeaderWorkerSets.
+@dataclass(frozen=True)
+class Extra:
+    """What some clusters of the lab run beside the usual parts. `key`: of their entries in lab.json."""
+
+    key: str
+    controller: Controller
+    option: str
+    words: str
+
+
+EXTRAS: Final = (
+    Extra("group_controller", group_controller.CONTROLLER, "--group-controller", "a controller of groups"),
+    Extra("kueue", kueue_controller.CONTROLLER, "--kueue", "Kueue"),
+)
+Wanted = dict[str, Sequence[str]]  # the key of an extra -> clusters
+
+
+def up(lab: Lab, say: Say, group_controllers: Sequence[str] = (), kueue: Sequence[str] = ()) -> dict[str, Any]:
+    """Start the lab; returns lab.json. `group_controllers`: the clusters that get the controller of LeaderWorkerSets,
+    `kueue`: those that get Kueue.
 
     Raises: LabError, ToolError.
     """
+    wanted: Wanted = {"group_controller": group_controllers, "kueue": kueue}
     with lab.exclusively():
-        _refuse_other_controllers(lab, group_controllers)
+        _refuse_other_controllers(lab, wanted)
         if is_up(lab):
             say(f"the lab is up already ({lab.root})")
             return lab.read()
-        for program in (*clusters.PROGRAMS, *([group_controller.PROGRAM] if group_controllers else ())):
+        for program in (*clusters.PROGRAMS, *(extra.controller.program for extra in EXTRAS if wanted[extra.key])):
             tools.find(program)  # says at once what is missing
         dead = [state for state in states(lab) if not state.up]
         if _can_be_mended(lab, dead):
@@ -59,7 +80,7 @@ def up(lab: Lab, say: Say, group_controllers: Sequence[str] = ()) -> dict[str, A
             _clean(lab, staying=(ACCOUNT,))
         began = time.monotonic()
         try:
-            _start(lab, _ports(before, group_controllers), say, group_controllers)
+            _start(lab, _ports(before, wanted), say, wanted)
         except BaseException:
             say("the lab did not start; ending what did")
             _end(lab)
@@ -85,17 +106,18 @@ def is_up(lab: Lab) -> bool:
     return bool(parts) and all(state.up for state in parts)
 
 
-def _refuse_other_controllers(lab: Lab, wanted: Sequence[str]) -> None:
+def _refuse_other_controllers(lab: Lab, wanted: Wanted) -> None:
     """What a lab has beyond the usual parts is decided when it starts."""
     entries = read_json(lab.file).get("clusters", {})
-    missing = [name for name in wanted if name in entries and not entries[name].get("group_controller")]
-    if missing and (lab.root / STARTED).exists():
-        arguments = " ".join(f"--group-controller {name}" for name in wanted)
-        raise LabError(
-            f"the lab was started without a controller of groups on {', '.join(missing)}",
-            why="that is decided when a lab starts",
-            hint=f"meshctl lab down && meshctl lab up {arguments}",
-        )
+    arguments = " ".join(f"{extra.option} {name}" for extra in EXTRAS for name in wanted[extra.key])
+    for extra in EXTRAS:
+        missing = [name for name in wanted[extra.key] if name in entries and not entries[name].get(extra.key)]
+        if missing and (lab.root / STARTED).exists():
+            raise LabError(
+                f"the lab was started without {extra.words} on {', '.join(missing)}",
+                why="that is decided when a lab starts",
+                hint=f"meshctl lab down && meshctl lab up {arguments}",
+            )
 
 
 def _can_be_mended(lab: Lab, dead: list[PartState]) -> bool:
@@ -115,9 +137,10 @@ def _mend(lab: Lab, dead: list[PartState], say: Say) -> None:
     say("the lab is up again")
 
 
-def _ports(before: dict[str, int], group_controllers: Sequence[str]) -> dict[str, int]:
+def _ports(before: dict[str, int], wanted: Wanted) -> dict[str, int]:
     """Those of the lab that was here, as far as nobody took them."""
-    names = (*PORTS, *map(group_controller.port_name, group_controllers))
+    of_extras = [extra.controller.port_name(name) for extra in EXTRAS for name in wanted.get(extra.key, ())]
+    names = (*PORTS, *of_extras)
     ports = {name: port for name, port in before.items() if name in names and _can_listen(port)}
     missing = [name for name in names if name not in ports]
     return ports | dict(zip(missing, free_ports(len(missing)), strict=True))
@@ -134,9 +157,9 @@ def _can_listen(port: int) -> bool:
     return True
 
 
-def _start(lab: Lab, ports: dict[str, int], say: Say, group_controllers: Sequence[str]) -> None:
+def _start(lab: Lab, ports: dict[str, int], say: Say, wanted: Wanted) -> None:
     entries = {
-        plane.name: clusters.entry(lab, plane, group_controller=plane.name in group_controllers)
+        plane.name: clusters.entry(lab, plane, [extra.key for extra in EXTRAS if plane.name in wanted[extra.key]])
         for plane in clusters.PLANES
     }
     lab.write({"ports": ports, "clusters": entries})
@@ -154,8 +177,9 @@ def _start(lab: Lab, ports: dict[str, int], say: Say, group_controllers: Sequenc
         _wait_answers(lab, name, processes[name], ports)
     say("platforms: nodes, storage classes, custom resources")
     for name in entries:
-        platform, groups = ready_files(name)
-        for file in (platform, groups) if name in group_controllers else (platform,):
+        platform, *of_extras = ready_files(name)
+        files = [file for extra, file in zip(EXTRAS, of_extras, strict=True) if name in wanted[extra.key]]
+        for file in (platform, *files):
             _wait(lab, "controllers", processes["controllers"], (lab.root / READY_FOLDER / file).exists)
     write_whole(lab.root / STARTED, "")
 

@@ -31,6 +31,12 @@ from meshctl.errors import (
 from meshctl.migrate import plans
 from meshctl.migrate.data import Data, S3Data
 from meshctl.migrate.gateway import Gateway
+from meshctl.migrate.going_on import (
+    end_expansion,
+    expansion_to_go_on_from,
+    refuse_if_gone_on,
+    refuse_other_open,
+)
 from meshctl.migrate.journal import lock
 from meshctl.migrate.journal.activity import (
     Activity,
@@ -38,7 +44,6 @@ from meshctl.migrate.journal.activity import (
     UnreadableMigration,
     activity_of,
     next_text,
-    state_text,
 )
 from meshctl.migrate.journal.guard import open_migration
 from meshctl.migrate.journal.history import Direction, History, read_history
@@ -81,13 +86,16 @@ class Migrations:
     break_lock: bool = False
     data: Data = field(default_factory=S3Data)
     check: Callable[[], None] = lambda: None  # raises what forbids a migration; called with the lock held
+    check_again: Callable[[], None] = lambda: None  # as `check`, of what forbids another share of an expansion
 
     def plan(self, source: str, target: str, options: Options) -> MigrationPlan:
-        """As `plans.plan_of_migration`."""
-        return plans.plan_of_migration(self.gateway, self.data, source, target, options)
+        """As `plans.plan_of_migration`. Raises: also UsageError, MigrationError for another migration that is open."""
+        expanded = expansion_to_go_on_from(open_migration(self.store, self.mesh), source, target)
+        return plans.plan_of_migration(self.gateway, self.data, source, target, options, expanded)
 
     def plan_expansion(self, source: str, target: str, share: Share, options: Options) -> MigrationPlan:
-        """As `plans.plan_of_expansion`."""
+        """As `plans.plan_of_expansion`. Raises: also LockedError."""
+        self.check()
         return plans.plan_of_expansion(self.gateway, self.data, source, target, share, options)
 
     def expansion(self) -> MigrationStatus | None:
@@ -120,16 +128,16 @@ class Migrations:
             journal = self._journal(migration, str(lease.owner))
             history = self._open(journal)
             refuse_unless_expanded(journal.migration, history)
+            self.check_again()
             journal.add("migration", "direction", self.gateway.now(), {"to": "forward", "weight": weight})
             return self._run(journal)
 
     def start(self, plan: MigrationPlan) -> str:
         """Run all steps until the migration waits for `finish`. Returns its id. Raises: UsageError, MigrationError."""
         with self._locked() as lease:
-            self._refuse_second(plan)
+            refuse_other_open(open_migration(self.store, self.mesh), plan)
             self.check()
-            source, target = plan.source.environment, plan.target.environment
-            migration = self._new_id(f"{source}-{target}")
+            migration = self._new_id(f"{plan.source.environment}-{plan.target.environment}")
             journal = Journal(self.store, self.mesh, migration, str(lease.owner))
             journal.add("migration", "begin", self.gateway.now(), {"plan": plan.model_dump(mode="json")})
             self._run(journal)
@@ -292,6 +300,7 @@ class Migrations:
             runner.run()
             outcome = _CLOSED_AS.get(runner.history.direction)
             if outcome:
+                end_expansion(self.store, self.mesh, runner.history, outcome, journal.owner, self.gateway.now())
                 runner.add("migration", "closed", {"outcome": outcome})
         return runner.history
 
@@ -318,17 +327,6 @@ class Migrations:
                 )
             yield lease
 
-    def _refuse_second(self, plan: MigrationPlan) -> None:
-        status = open_migration(self.store, self.mesh)
-        if status is None:
-            return
-        migration, history, _ = status
-        ends = f"{history.plan.source.environment} -> {history.plan.target.environment}"
-        raise UsageError(
-            f"migration {migration} ({ends}) of {plan.source.mesh} is not finished: {state_text(history, Activity())}",
-            hint=next_text(migration, history, Activity()),
-        )
-
     def _new_id(self, tail: str) -> str:
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(self.gateway.now()))
         migration = f"{stamp}-{tail}"
@@ -347,6 +345,7 @@ class Migrations:
     def _open(self, journal: Journal) -> History:
         history = read_history(journal.records)
         refuse_if_closed(journal.migration, history)
+        refuse_if_gone_on(self.store, self.mesh, journal.migration)
         return history
 
 

@@ -12,13 +12,17 @@ from meshctl.errors import UsageError
 from meshctl.migrate.data import Data
 from meshctl.migrate.gateway import Gateway
 from meshctl.migrate.planning.expansion import plan_expansion
-from meshctl.migrate.planning.inputs import Options, Share, StoreFacts
+from meshctl.migrate.planning.inputs import Expanded, Options, Share, StoreFacts
 from meshctl.migrate.planning.plan import MigrationPlan, plan_migration
 from meshctl.model.deployment import Deployment
 
 
-def plan_of_migration(gateway: Gateway, data: Data, source: str, target: str, options: Options) -> MigrationPlan:
-    """Make the plan. Changes nothing. Raises: InfeasibleError, UsageError, ProtectedDataError."""
+def plan_of_migration(
+    gateway: Gateway, data: Data, source: str, target: str, options: Options, expanded: Expanded | None = None
+) -> MigrationPlan:
+    """Make the plan. `expanded`: the expansion that is in force from source to target. Changes nothing.
+
+    Raises: InfeasibleError, UsageError, ProtectedDataError."""
     if source == target:
         raise UsageError(f"source and target are both {source}", hint="name two different environments")
     source_deployment = gateway.deployed(source)
@@ -36,7 +40,7 @@ def plan_of_migration(gateway: Gateway, data: Data, source: str, target: str, op
         gateway.check_fields(deployment, f"meshctl migrate {source} {target}")
     facts = _store_facts(gateway, data, source_deployment, target_deployment)
     jobs = gateway.jobs(source_deployment)
-    plan = plan_migration(source_deployment, target_deployment, facts, options, jobs)
+    plan = plan_migration(source_deployment, target_deployment, facts, options, jobs, expanded)
     lost = gateway.losses_by_up(target_deployment)
     if lost:  # refused now, because the steps of an open migration can't ask the user
         raise refused_by_migrate(target, lost)

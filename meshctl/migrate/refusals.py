@@ -18,6 +18,16 @@ def refuse_if_closed(migration: str, history: History) -> None:
         raise UsageError(f"migration {migration} is already {history.outcome}", hint=hint)
 
 
+def refuse_second(mesh: str, migration: str, history: History) -> None:
+    """Raises: UsageError: a mesh has one migration or expansion at a time."""
+    what = "migration" if history.share is None else "expansion"
+    ends = f"{history.plan.source.environment} -> {history.plan.target.environment}"
+    raise UsageError(
+        f"{what} {migration} ({ends}) of {mesh} is not finished: {state_text(history, Activity())}",
+        hint=next_text(migration, history, Activity()),
+    )
+
+
 def refuse_unless_waiting(migration: str, history: History) -> None:
     """Raises: MigrationError if the migration is not waiting for `finish`."""
     if history.share is not None:
@@ -33,12 +43,14 @@ def refuse_unless_waiting(migration: str, history: History) -> None:
         )
 
 
-def refuse_unless_expanded(migration: str, history: History) -> None:
+def refuse_unless_expanded(
+    migration: str, history: History, why: str = "its share can be changed once both environments serve"
+) -> None:
     """Raises: MigrationError unless the expansion is in force, so that its share can be changed."""
     if history.state != "waiting":
         raise MigrationError(
             f"expansion {migration} is not in force: {state_text(history, Activity())}",
-            why="its share can be changed once both environments serve",
+            why=why,
             hint=next_text(migration, history, Activity()),
         )
 

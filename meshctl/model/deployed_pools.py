@@ -78,12 +78,13 @@ NodeSetup = Literal["huge-pages", "lustre-client"]  # what a node is set up with
 class ReservedCapacity(Value):
     """What the platform says of a pool's reservation. `starts`: when its machines are there, where that is yet to come;
     `ends`: when it ends; `saves_at`: when training on them has to begin to save, as they are taken back before the end.
-    All in RFC 3339, in UTC. `placement_group`: the one that its machines are in, which belongs to whoever made the
-    reservation."""
+    All in RFC 3339, in UTC. `has_ended`: the platform takes its machines back, or has, and no other ones can come.
+    `placement_group`: the one that its machines are in, which belongs to whoever made the reservation."""
 
     starts: str = ""
     ends: str = ""
     saves_at: str = added_later("")
+    has_ended: bool = added_later(False)
     placement_group: str = ""
 
 
@@ -126,6 +127,8 @@ class Pool(Value):
     labels: dict[str, str] = {}
     taints: tuple[Taint, ...] = ()
     tolerations: tuple[Toleration, ...] = added_later(())  # of its pods, beside those that meshctl gives them
+    # at most so many of its nodes run burst jobs of other pools while they are idle; see `model.lending`
+    lends_nodes: int = added_later(0)
     node_names: tuple[str, ...] = ()  # provider kubernetes/onprem: the existing nodes chosen
     rejected: tuple[Rejected, ...] = ()
     alternatives: tuple[str, ...] = ()  # machines that fit too, next best first
@@ -145,9 +148,14 @@ class Pool(Value):
         return self.reserved.ends if self.reserved else ""
 
     @property
+    def has_ended(self) -> bool:
+        """Whether its reservation is over, so that nothing can run in it."""
+        return self.reserved is not None and self.reserved.has_ended
+
+    @property
     def nodes_now(self) -> int:
-        """Those that there can be by now: none before its reservation begins."""
-        return 0 if self.starts else self.nodes
+        """Those that there can be by now: none before its reservation begins, and none after its end."""
+        return 0 if self.starts or self.has_ended else self.nodes
 
     def placed_as(self, other: Pool) -> Pool:
         """The same pool with what an `up` decides for `other`: see `Deployment.placed_as`. How new nodes are set up is

@@ -86,6 +86,7 @@ class Workload(Value):
     pool: str
     replicas: int
     most_replicas: int = added_later(0)  # 0 = `replicas` is a number, not a range
+    least_nodes: int = added_later(0)  # with how few nodes a gang goes on; 0 = with none fewer than `replicas`
     scale: Scale | None = added_later(None)  # None with a range = a program that meshctl does not make moves the number
     nodes_per_replica: int = added_later(1)  # more than 1: each replica is a group of so many pods, whose rank 0 serves
     image: str
@@ -103,7 +104,13 @@ class Workload(Value):
     pod: dict[str, Any] = added_later({})
     before: tuple[Before, ...] = added_later(())
     after: tuple[str, ...] = added_later(())  # the jobs that must have ended well before this one starts
-    queue: str = added_later("")  # of Kueue, in this environment alone: it decides when the job starts
+    # of Kueue: it decides when the job starts, or counts the pods of what serves. Environments.yaml names it for jobs;
+    # where pools lend nodes, it is the one of the pool
+    queue: str = added_later("")
+    burst: bool = added_later(False)  # a job that may also run on nodes that other pools lend
+    lenders: tuple[str, ...] = added_later(())  # the pools whose nodes it may borrow here
+    # whether a program of meshctl lets the pods of its gang start, all at once: see `meshctl.model.gangs`
+    held_together: bool = added_later(False)
     secrets: dict[str, str] = {}  # env name -> secret name
     files: dict[str, str] = added_later({})  # path in the pod -> text
     secret_files: dict[str, str] = added_later({})  # path in the pod -> secret name
@@ -113,6 +120,8 @@ class Workload(Value):
     ports: dict[str, int] = {}
     health: Health | None = None
     metrics: Metrics | None = added_later(None)
+    # how long its pods may take to end open requests; None = as before there was a `drain`, see `drains.UNSAID_S`
+    drain_s: int | None = added_later(None)
     mounts: tuple[Mount, ...] = ()
     staged_gib: float = 0  # local disk that one pod's staged and local mounts take
     staging_s: int = added_later(0)  # how long the copy of its staged objects may take, where that is long
@@ -137,6 +146,11 @@ class Workload(Value):
     def is_grouped(self) -> bool:
         """Whether each replica is a group of several pods."""
         return self.nodes_per_replica > 1
+
+    @property
+    def is_elastic(self) -> bool:
+        """Whether it is a gang that goes on with fewer nodes."""
+        return 0 < self.least_nodes < self.replicas
 
     @property
     def has_range(self) -> bool:

@@ -175,10 +175,11 @@ class Deployment(Value):
     images: dict[str, str] = added_later({})
     # whether somebody else made the namespace, which `destroy` then leaves: see `deploy.guards.namespaces`
     namespace_is_given: bool = added_later(False)
-    # existing nodes that a shift has given to another pool, whose label it leaves alone; and the jobs that stand still
-    # until such nodes are back
+    # existing nodes that a shift has given to another pool, whose label it leaves alone; the jobs that stand still
+    # until such nodes are back; and the elastic gangs that run on fewer nodes until then, with their number
     shifted_nodes: tuple[str, ...] = added_later(())
     jobs_without_nodes: tuple[str, ...] = added_later(())
+    jobs_with_fewer_nodes: dict[str, int] = added_later({})
 
     @property
     def adopted_claims(self) -> tuple[str, ...]:
@@ -224,9 +225,9 @@ class Deployment(Value):
         return hashlib.sha256(document.encode()).hexdigest()
 
     @property
-    def waiting_for_start(self) -> tuple[Workload, ...]:
-        """The workloads of pools whose reservations are yet to begin."""
-        waiting = {pool.name for pool in self.pools if pool.starts}
+    def waiting_for_nodes(self) -> tuple[Workload, ...]:
+        """The workloads of pools whose reservations are yet to begin, or have ended."""
+        waiting = {pool.name for pool in self.pools if pool.starts or pool.has_ended}
         return tuple(workload for workload in self.workloads if workload.pool in waiting)
 
     def pool(self, name: str) -> Pool:
@@ -276,10 +277,27 @@ class Deployment(Value):
         )
         return self.model_copy(update={"workloads": workloads})
 
-    def shifted(self, nodes: Iterable[str], jobs: Iterable[str]) -> Deployment:
-        """The same deployment while shifts have changed exactly these nodes and have stopped these jobs."""
-        update = {"shifted_nodes": tuple(sorted(nodes)), "jobs_without_nodes": tuple(sorted(jobs))}
+    def shifted(self, nodes: Iterable[str], jobs: Iterable[str], sizes: Mapping[str, int]) -> Deployment:
+        """The same deployment while shifts have changed exactly these nodes, have stopped these jobs, and have made
+        these gangs as small."""
+        update = {
+            "shifted_nodes": tuple(sorted(nodes)),
+            "jobs_without_nodes": tuple(sorted(jobs)),
+            "jobs_with_fewer_nodes": dict(sorted(sizes.items())),
+        }
         return self.model_copy(update=update)
+
+    def with_ranks(self, sizes: Mapping[str, int]) -> Deployment:
+        """The same deployment with so many ranks in these gangs."""
+        workloads = tuple(
+            w.model_copy(update={"replicas": sizes.get(w.name, w.replicas) if w.is_elastic else w.replicas})
+            for w in self.workloads
+        )
+        return self.model_copy(update={"workloads": workloads})
+
+    def nodes_of_gang(self, workload: Workload) -> int:
+        """How many ranks a gang has now: fewer than the mesh says while a shift has some of its nodes."""
+        return self.jobs_with_fewer_nodes.get(workload.name, workload.replicas)
 
     @property
     def marks(self) -> dict[str, str]:
@@ -289,7 +307,7 @@ class Deployment(Value):
     @property
     def bare(self) -> Deployment:
         """What is declared, whatever of it runs at the moment, and on which nodes."""
-        return self.paused(frozenset()).finished({}).with_least({}).shifted((), ())
+        return self.paused(frozenset()).finished({}).with_least({}).shifted((), (), {})
 
 
 class Gap(Value):

@@ -48,7 +48,8 @@ _ORDER = (
     " wait in `command` for what another one makes"
 )
 _GRACE = (
-    "for `kind: training` write `checkpoint: {storage: NAME, grace: 10m}`; others have 60 s with `ports`, 30 s without"
+    "for `kind: inference` and `service` write `drain: 10m`; for `training` `checkpoint: {storage: NAME, grace: 10m}`;"
+    " others have 30 s"
 )
 _GANG = (
     "write `nodes: N`: each of the `replicas` is then a group of N pods, whose rank 0 has the ports and the health; all"
@@ -84,7 +85,6 @@ _OF_WORKLOAD = {
     "cpu": _RESOURCES,
     "dependsOn": _ORDER,
     "depends_on": _ORDER,
-    "elastic": f"{_NOT_YET}: a training job runs on a fixed number of `nodes`, or waits",
     "entrypoint": "write `command: [PROGRAM, …]`",
     "envFrom": "list each variable under `env`, or under `secrets` where its value is secret",
     "environment": "write `env: {NAME: value}`",
@@ -315,6 +315,7 @@ _FORMS: Mapping[Path, str] = {
     ("workloads", "*", "args"): "[--model, /models/llama]",
     ("workloads", "*", "checkpoint"): "{storage: NAME, grace: 2m}",
     ("workloads", "*", "command"): "[python, serve.py]",
+    ("workloads", "*", "elastic"): "{min: 2}",
     ("workloads", "*", "env"): "{LOG_LEVEL: info}",
     ("workloads", "*", "files"): "{/etc/app.yaml: app.yaml}",
     ("workloads", "*", "health"): "{port: http, path: /health}",

@@ -23,6 +23,7 @@ from pydantic import (
 from meshctl.errors import Diagnostic
 from meshctl.model import mig_profiles, scaling
 from meshctl.model.blueprints import Blueprint
+from meshctl.model.drains import Drain
 from meshctl.model.gateways import RoutePath, RouteTarget, TlsForm
 from meshctl.model.health import HealthForm, Protocol, Startup
 from meshctl.model.key_values import (
@@ -134,6 +135,12 @@ class Cpu(Section):
     memory_gib: Gib | None = Field(None, alias="memory")
 
 
+class Lend(Section):
+    """`up_to`: so many nodes of the pool, at most, run `burst` jobs of other pools while they are idle."""
+
+    up_to: Count
+
+
 class Pool(Section):
     role: Literal["training", "inference", "analytics", "general"] = "general"
     nodes: Nodes
@@ -143,6 +150,7 @@ class Pool(Section):
     arch: Literal["amd64", "arm64"] = "amd64"
     fabric: Text | None = None
     capacity: Literal["on-demand", "spot", "reserved"] = "on-demand"
+    lend: Lend | None = None
 
 
 class Fabric(Section):
@@ -210,6 +218,12 @@ class Checkpoint(Section):
     grace_s: Seconds = Field(120, alias="grace")
 
 
+class Elastic(Section):
+    """With how few nodes a gang goes on where it has not got all."""
+
+    min: Count
+
+
 class Scale(Section):
     """Which load moves `replicas`: `target` is that of one replica, for cpu in percent of what a pod asks for.
     `cooldown_s`: how long fewer replicas must have been enough before some go."""
@@ -221,16 +235,18 @@ class Scale(Section):
 
 class Workload(Section):
     """`secrets`: by variable, or by path of a file in the pod. `files`: path in the pod -> file beside mesh.yaml, whose
-    text `Mesh.text` has. `after`: jobs that must have ended well before this one starts.
+    text `Mesh.text` has. `after`: jobs that must have ended well before this one starts. `burst`: a job that may also
+    run on nodes that other pools lend, and is stopped there when they are needed.
 
     `replicas` counts pods of inference, service and batch, or groups of `nodes` pods of the former two; for training
-    `nodes` counts the gang (all or none)."""
+    `nodes` counts the gang (all or none, but for `elastic`)."""
 
     kind: Literal["inference", "training", "service", "batch"]
     pool: Text
     replicas: Replicas | None = None
     scale: Scale | None = None
     nodes: Count | None = None
+    elastic: Elastic | None = None
     image: Image
     image_pull_secrets: tuple[DnsLabel, ...] = ()
     command: tuple[Argument, ...] = ()
@@ -240,12 +256,14 @@ class Workload(Section):
     env: dict[EnvName, Argument] = {}
     before: tuple[Before, ...] = ()
     after: tuple[Text, ...] = ()
+    burst: Annotated[bool, Field(strict=True)] = False
     secrets: dict[SecretKey, DnsLabel] = {}
     files: dict[FilePath, Text] = {}
     resources: Resources = Resources()
     ports: dict[PortName, Port] = {}
     health: Annotated[Health, HealthForm] | None = None
     metrics: Metrics | None = None
+    drain_s: Drain | None = Field(None, alias="drain")
     mounts: dict[str, Mount] = {}
     checkpoint: Checkpoint | None = None
 

@@ -15,6 +15,7 @@ OBJECT_STORAGE_SECRET = "object-storage"  # noqa: S105  the name of a Secret
 _MOST_GROUPS = 1000  # of a workload, whose names are looked at; a larger number has no nodes, which is said elsewhere
 BEFORE = "before-"  # how the names of a workload's own init containers begin; `before-1` is the first
 GPU_METRICS = "platform:dcgm-exporter"  # the logical name of the object that measures GPUs
+GANG_HOLD = "meshctl-gang-hold"  # what lets the pods of gangs start: its Deployment, account, rights and files
 STAGE = "stage-"  # how those begin that copy objects to the node's disk
 
 
@@ -42,6 +43,11 @@ def workload_secret(workload: str) -> str:
 def workload_files(workload: str) -> str:
     """The ConfigMap of its files."""
     return f"{workload}-files"
+
+
+def gang(workload: str) -> str:
+    """The ConfigMap with the number of ranks of an elastic gang."""
+    return f"{workload}-gang"
 
 
 def certificate(workload: str) -> str:
@@ -110,6 +116,9 @@ def objects(mesh: dict[str, Any]) -> Iterator[Named]:
     lasting = {name for name, store in stores.items() if store.get("kind") == "block" and not store.get("ephemeral")}
     workloads = _mappings(mesh.get("workloads"))
     yield from _registry_secrets(workloads)
+    gang = next((name for name, workload in workloads.items() if workload.get("kind") == "training"), None)
+    if gang is not None:
+        yield Named(("workloads", gang), "ServiceAccount", GANG_HOLD)
     for name, workload in workloads.items():
         yield Named(("workloads", name), "ServiceAccount", name)
         yield from _of_workload(name, workload, lasting)

@@ -75,10 +75,12 @@ class ShiftedNode:
 @dataclass(frozen=True)
 class ShiftsInForce:
     """What shifts have changed in an environment. `nodes`: by name; `waiting`: the jobs that stand still until their
-    nodes are back; `notes`: a line for each shift."""
+    nodes are back; `sizes`: the gangs that run on fewer nodes until then, with their number; `notes`: a line for each
+    shift."""
 
     nodes: Mapping[str, ShiftedNode] = field(default_factory=dict)
     waiting: frozenset[str] = frozenset()
+    sizes: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def gained(self, pool: str) -> int:
@@ -168,6 +170,7 @@ class PodState:
     uid: str = ""
     group: int | None = None  # of a replica of several pods: the number of the replica, and the pod's rank in it
     rank: int | None = None
+    is_held: bool = False  # whether a program of meshctl keeps the scheduler from it, until all of its gang can start
     in_leader_worker_set: bool = False  # whether a controller makes its group anew as soon as one pod of it ends
 
 

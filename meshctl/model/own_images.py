@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from meshctl.model import block_ends, image_names, job_order, scaling
+from meshctl.model import block_ends, gangs, image_names, job_order, scaling
 from meshctl.model.deployment import Deployment, Mount, Workload
 from meshctl.platforms import registry
 
@@ -57,7 +57,7 @@ def of(deployment: Deployment) -> tuple[str, ...]:
     needed = {
         STAGING: is_staging,
         RELEASE: runs_kubectl,
-        SCALER: any(has_scaler(workload) for workload in deployment.workloads),
+        SCALER: gangs.has_program(deployment) or any(has_scaler(workload) for workload in deployment.workloads),
         GPU_PLUGIN: has_gpus and not has_plugins,
         DCGM_EXPORTER: bool(measured_pools(deployment)),
         efa_plugin(deployment.region, deployment.images): has_efa and not has_plugins,

@@ -17,7 +17,7 @@ _OWN_FIELDS: Final = {
     "serviceAccount": "each workload has an account of its own",
     "serviceAccountName": "each workload has an account of its own",
     "subdomain": "the pods of a gang find each other by it",
-    "terminationGracePeriodSeconds": "write `checkpoint.grace` in the workload",
+    "terminationGracePeriodSeconds": "write `drain: 10m` in the workload, or `checkpoint.grace` for training",
 }
 _NO_FIELDS: Final = {
     "metadata": "write `labels` and `annotations` beside `pod`",

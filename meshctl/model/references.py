@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from meshctl.model import gateways, job_order, object_names, pod_users, scaling
+from meshctl.model import drains, elastic, gateways, job_order, lending, object_names, pod_users, scaling
 from meshctl.model import health as health_words
 from meshctl.model.file_problems import Path, Problem, items, mapping, missing
 
@@ -64,6 +64,9 @@ def _pools(mesh: dict[str, Any]) -> Iterator[Problem]:
         nodes = pool.get("nodes")
         if isinstance(nodes, dict) and _int(nodes.get("min")) > _int(nodes.get("max")) > 0:
             yield ("pools", name, "nodes", "min"), f"min {nodes['min']} is more than max {nodes['max']}"
+    yield from lending.problems(
+        dict(items(mesh, "pools")), dict(items(mesh, "workloads")), mapping(mesh.get("storage"))
+    )
 
 
 def _storage(mesh: dict[str, Any]) -> Iterator[Problem]:
@@ -81,6 +84,7 @@ def _workloads(mesh: dict[str, Any]) -> Iterator[Problem]:
         yield from missing((*at, "pool"), "pool", workload.get("pool"), mapping(mesh.get("pools")))
         yield from _mounts(mesh, workload, at)
         yield from _size(workload, at)
+        yield from (((*at, *path), message) for path, message in elastic.problems(mesh, workload))
         yield from _all_of_none(mesh, workload, at)
         yield from _closed_to_user(workload, at)
         yield from _file_paths(workload, at)
@@ -108,6 +112,7 @@ def _size(workload: dict[str, Any], at: Path) -> Iterator[Problem]:
     if training and "replicas" in workload:
         yield (*at, "replicas"), 'a training workload has "nodes" (a gang: all or none), not "replicas"'
     yield from (((*at, *path), message) for path, message in scaling.problems(workload))
+    yield from (((*at, *path), message) for path, message in drains.problems(workload))
     if workload.get("kind") == "batch" and "nodes" in workload:
         message = 'a batch job has "replicas", whose pods work each for itself, not "nodes"'
         yield (*at, "nodes"), f"{message}; for one job on several nodes write `kind: training`"

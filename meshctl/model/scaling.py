@@ -170,8 +170,8 @@ def _bounds(replicas: dict[str, Any]) -> Iterator[tuple[Path, str]]:
     least, most = (_whole(replicas.get(key)) for key in ("min", "max"))
     if least == 0:
         message = (
-            "must be at least 1: without a pod there is nobody whose load can be measured, and nothing would start the"
-            " first one when requests come"
+            "must be at least 1: without a pod there is nobody whose load can be measured, and a request that comes"
+            " then would find no server and fail while the first one starts; write `min: 1`"
         )
         yield ("replicas", "min"), message
     if least is not None and most is not None and least > most > 0:

@@ -17,5 +17,16 @@ COMPUTE_DOMAIN: Final = "resource.nvidia.com/v1beta1/ComputeDomain"
 LEADER_WORKER_SET: Final = "leaderworkerset.x-k8s.io/v1/LeaderWorkerSet"
 # metrics-server, or what stands in for it: how much CPU pods use, which replicas may follow
 POD_METRICS: Final = "metrics.k8s.io/v1beta1/PodMetrics"
+# Kueue, from release 0.15 on: it counts what pools lend. Older ones serve only the other version.
+CLUSTER_QUEUE: Final = "kueue.x-k8s.io/v1beta2/ClusterQueue"
+OLDER_CLUSTER_QUEUE: Final = "kueue.x-k8s.io/v1beta1/ClusterQueue"
 
-ASKED_FOR: Final = (POD_MONITOR, CERTIFICATE, COMPUTE_DOMAIN, LEADER_WORKER_SET, POD_METRICS)
+ASKED_FOR: Final = (
+    POD_MONITOR,
+    CERTIFICATE,
+    COMPUTE_DOMAIN,
+    LEADER_WORKER_SET,
+    POD_METRICS,
+    CLUSTER_QUEUE,
+    OLDER_CLUSTER_QUEUE,
+)

@@ -22,11 +22,12 @@ from meshwire.marks import UNKNOWN_STRING
 STACK_TYPE: Final = "pulumi:pulumi:Stack"
 STAMP: Final = "meshctl"  # the output that holds the stamp (see `model.persisted`) of all outputs
 
+BEGUN: Final = "begun"  # the output that a run has from its start to its end
 # The reader of every persisted deployment, in states and in journals. To change the shape of `Deployment`, raise
 # `persisted.SCHEMA` and add the upgrade from the previous schema version here: {1: _renamed_image}.
 DEPLOYMENT: Final[Format[Deployment]] = Format(Deployment.model_validate)
 # The reader of the outputs of a stack.
-OUTPUTS: Final[Format[dict[str, Any]]] = Format(dict, parts={"deployment": DEPLOYMENT})
+OUTPUTS: Final[Format[dict[str, Any]]] = Format(dict, parts={"deployment": DEPLOYMENT, BEGUN: DEPLOYMENT})
 
 _RECORD_TYPES: Final = {"inputs": dict, "outputs": dict, "initErrors": list}  # fields of a resource, where present
 _TABLES: Final = ("endpoints", "before")  # outputs that map an endpoint's name to its address or DNS record
@@ -137,6 +138,7 @@ class StackOutputs:
     values: Record = field(default_factory=dict)
     deployment: Deployment | None = None  # what the last `up` declared
     stamp: Stamp = OWN
+    begun: Deployment | None = None  # see `StackState.begun`
 
     def written(self) -> dict[str, Any]:
         """The outputs to write into a state, in the current schema version."""
@@ -200,6 +202,12 @@ class StackState:
         """The deployment that the last `up` declared; None before the first one."""
         return self.outputs.deployment
 
+    @property
+    def begun(self) -> Deployment | None:
+        """What the last run was about to make, if it was killed before it declared its outputs; without what runs on
+        the nodes."""
+        return self.outputs.begun
+
     @cached_property
     def _by_reference(self) -> dict[str, Resource]:
         return {resource.reference: resource for resource in self.resources}
@@ -238,12 +246,25 @@ class StackState:
 
     def with_deployment(self, deployment: Deployment) -> StackState:
         """A copy with this deployment in its outputs, which get the current schema version."""
-        outputs = StackOutputs({**self.outputs.values, **as_outputs(deployment)}, deployment)
+        outputs = StackOutputs({**self.outputs.values, **as_outputs(deployment)}, deployment, begun=self.begun)
         written = outputs.written()
         resources = tuple(
             each.with_fields(outputs=written) if each.type == STACK_TYPE else each for each in self.resources
         )
         return StackState(resources, self.pending_operations, outputs, self.record)
+
+    def with_begun(self, deployment: Deployment, stack_urn: str) -> StackState:
+        """A copy that has the deployment as `begun`. `stack_urn`: of the stack's own resource, which a new stack does
+        not have yet. The program's outputs replace it."""
+        trimmed = deployment.model_copy(update={"workloads": (), "endpoints": (), "object_stores": ()})
+        begun = {BEGUN: trimmed.model_dump(mode="json")}
+        outputs = StackOutputs({**self.outputs.values, **begun}, self.deployment, begun=trimmed)
+        written = outputs.written()
+        resources = self.resources
+        if not self.of_type(STACK_TYPE):
+            resources = (Resource({"urn": stack_urn, "type": STACK_TYPE, "custom": False}), *resources)
+        changed = tuple(each.with_fields(outputs=written) if each.type == STACK_TYPE else each for each in resources)
+        return StackState(changed, self.pending_operations, outputs, self.record)
 
 
 def as_outputs(deployment: Deployment) -> dict[str, Any]:
@@ -262,7 +283,8 @@ def _outputs(resources: Iterable[Resource], place: str) -> StackOutputs:
     values = OUTPUTS.read(_with_parsed_deployment(raw, place), stamp, place)
     document = values.get("deployment")
     deployment = DEPLOYMENT.read(document, Stamp(SCHEMA, stamp.made_by), place) if document else None
-    return StackOutputs(values, deployment, stamp)
+    begun = DEPLOYMENT.read(values[BEGUN], Stamp(SCHEMA, stamp.made_by), place) if values.get(BEGUN) else None
+    return StackOutputs(values, deployment, stamp, begun)
 
 
 def _with_parsed_deployment(raw: dict[str, Any], place: str) -> dict[str, Any]:

@@ -31,13 +31,15 @@ class PoolStatus:
     newer_image: str = ""
     starts: str = ""
     ends: str = ""
+    has_ended: bool = False
 
     def line(self, width: int) -> str:
         wanted = self.wanted if self.nodes is None else self.nodes
         facts = [count_words(self.nodes, self.least, self.most)] if self.nodes is not None else []
         facts += [f"image {self.image}{_newer(self.newer_image)}"] if self.image else []
         facts += [f"starts {utc_text(self.starts)}: `up` after that brings its nodes up"] if self.starts else []
-        facts += [f"reserved until {utc_text(self.ends)}"] if self.ends and not self.starts else []
+        word = "its block ended" if self.has_ended else "reserved until"
+        facts += [f"{word} {utc_text(self.ends)}"] if self.ends and not self.starts else []
         line = f"  pool      {self.name:<{width}}  {self.ready}/{wanted} nodes ready  {self.machine}"
         return line + (f"  ({'; '.join(facts)})" if facts else "")
 
@@ -81,6 +83,7 @@ def _pool(pool: Pool, ready: int, live: LivePool | None, gained: int) -> PoolSta
         newer_image=live.newest_image if live is not None and live.is_outdated else "",
         starts=pool.starts,
         ends=pool.ends,
+        has_ended=pool.has_ended,
     )
 
 

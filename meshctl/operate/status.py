@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meshctl.clients import clusters, holders, kueue
+from meshctl.clients import clusters, holders, kueue, loans
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy import deploy_state, live_platform, scheduled_pools
 from meshctl.deploy.guards import cluster_identity
-from meshctl.deploy.jobs import held_jobs, job_states
+from meshctl.deploy.jobs import held_gangs, held_jobs, job_states
 from meshctl.deploy.session import Session
 from meshctl.engine.stack_locks import Holder
 from meshctl.errors import MeshError, NewerVersionError, UnreadableError
@@ -23,7 +23,8 @@ from meshctl.model import observed, scaling
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.observed import DeployState, JobState
 from meshctl.model.stack_state import StackOutputs, StackState
-from meshctl.operate import group_status, pool_status
+from meshctl.operate import group_status, loan_status, pool_status
+from meshctl.operate.loan_status import LoanStatus
 from meshctl.operate.pool_status import AddonStatus, PoolStatus
 from meshctl.operate.shares import ShareStatus, shares
 from meshctl.platforms import registry
@@ -88,6 +89,7 @@ class EnvironmentStatus:
     addons: tuple[AddonStatus, ...] = ()
     notes: tuple[str, ...] = ()
     shifts: tuple[str, ...] = ()
+    loans: tuple[LoanStatus, ...] = ()  # a line for each pool that lends nodes
 
     def document(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -119,22 +121,26 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         cluster_identity.check_cluster_unchanged(access)
         nodes = clusters.ready_nodes(access, deployment.mesh)
         pods = holders.with_holders(access, deployment, clusters.pods(access, deployment.namespace))
+        pods = held_gangs.explained(deployment, pods)
         ends = (
             job_states.jobs_in_cluster(access, deployment.namespace)
             if any(w.is_job for w in deployment.workloads)
             else {}
         )
         waiting = {
+            **held_gangs.waiting_gangs(deployment, pods),
             **_waiting_jobs(access, deployment, ends, pods),
             **scheduled_pools.saved_jobs(deployment, ends),
             **scheduled_pools.waiting_workloads(deployment),
             **_without_nodes(deployment, shifts),
         }
+        lent = loans.loans(access, deployment) if any(pool.lends_nodes for pool in deployment.pools) else None
     except MeshError as error:
         problem = f"{error.what}: {error.why}"
         return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=problem, shifts=shifts.notes)
     releases = live_platform.ask(deployment, state)
     pools = pool_status.pools(deployment, nodes, releases, shifts)
+    deployment = deployment.with_ranks(shifts.sizes)
     workloads = tuple(
         workload_status(deployment, w.name, pods, ends.get(w.name), waiting.get(w.name, ""))
         for w in deployment.workloads
@@ -154,6 +160,7 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         addons=pool_status.addons(releases),
         notes=(*releases.notes, *releases.unasked),
         shifts=shifts.notes,
+        loans=loan_status.loan_statuses(deployment, lent),
     )
 
 
@@ -278,6 +285,7 @@ def status_text(status: EnvironmentStatus) -> str:
     names += [addon.name for addon in status.addons]
     width = max((len(name) for name in names), default=0)
     lines += [pool.line(width) for pool in status.pools]
+    lines += [loan.line(width) for loan in status.loans]
     for workload in status.workloads:
         line = f"  workload  {workload.name:<{width}}  {_readiness(workload)}"
         line += f", {workload.done} done" if workload.done else ""

@@ -17,6 +17,7 @@ from meshctl.render.templates import render
 AUTOSCALER: Final = "autoscaler"
 # without one of these nobody moves the replicas: see `meshctl.deploy.fields.replica_ranges`
 SCALING: Final = (AUTOSCALER, scalers.BINDING)
+_STEP_S: Final = 60  # a quarter of the replicas may go in it
 # Source: kubernetes.io/docs/reference/kubernetes-api/workload-resources/horizontal-pod-autoscaler-v2 (1.36)
 _KIND: Final = {"HorizontalPodAutoscaler": ("autoscaling/v2", "spec")}
 
@@ -47,6 +48,7 @@ def _autoscaler(
         "most": workload.at_most,
         "percent": round(scale.target),
         "cooldown_s": scale.cooldown_s,
+        "step_s": min(_STEP_S, scale.cooldown_s),
     }
     (manifest,) = render("platform/autoscaler.yaml.j2", ("HorizontalPodAutoscaler",), values, _KIND)
     return PlatformObject(f"workload/{workload.name}:{AUTOSCALER}", manifest, depends_on=(needs, running.name))

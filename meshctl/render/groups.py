@@ -23,7 +23,7 @@ from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
 _RANK_OF_SET: Final = f"metadata.labels['{pod_groups.SET_INDEX_LABEL}']"
-_END_S: Final = 30  # the time that a worker has to end after its leader has ended
+END_S: Final = 30  # the time that a worker has to end after its leader has ended
 
 
 def group_objects(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
@@ -110,7 +110,7 @@ def _of_set(workload: Workload, group: int, *, is_leader: bool) -> dict[str, Any
         "replicas": 0 if workload.paused else workload.nodes_per_replica - 1,
         "rollout_s": str(probes.ready_s(workload)),
         "min_ready_s": 0,
-        "grace_s": leader_s + _END_S,
+        "grace_s": leader_s + END_S,
         "stop_sleep_s": leader_s if workload.ports else 0,
     }
 

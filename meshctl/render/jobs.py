@@ -11,11 +11,13 @@ from typing import Final
 
 from meshctl.model import job_order
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.render import compute_domains, job_release, overrides, pods
+from meshctl.render import compute_domains, elastic_gangs, gang_hold, job_release, lending, overrides, pods
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
 SUSPEND: Final = "spec.suspend"
+_METADATA: Final = ("metadata.labels", "metadata.annotations")
+SIZE: Final = ("spec.completions", "spec.parallelism")
 TOLERATIONS: Final = "spec.template.spec.tolerations"  # Kueue adds those of the flavor with which it starts a job
 
 
@@ -24,11 +26,16 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
     signals = {signal.SIGTERM, signal.Signals[workload.checkpoint.signal]} if workload.checkpoint else {signal.SIGTERM}
     is_without_nodes = workload.name in deployment.jobs_without_nodes
     values = {
-        **pods.pod_values(deployment, workload),
+        **gang_hold.with_gate(workload, pods.pod_values(deployment, workload), size=workload.replicas),
+        "node_selector": lending.node_selector(deployment, workload),
+        "tolerations": lending.tolerations(deployment, workload),
         "namespace": deployment.namespace,
-        "pods": workload.replicas,
+        "pods": deployment.nodes_of_gang(workload),
         "is_suspended": not workload.runs or job_order.is_held(deployment, workload) or is_without_nodes,
-        "job_annotations": job_release.order_annotations(deployment, workload),
+        "job_annotations": {
+            **job_release.order_annotations(deployment, workload),
+            **elastic_gangs.job_annotations(workload),
+        },
         "labels": {**pods.labels(deployment, workload), **job_release.queue_labels(deployment, workload)},
         # a lost node fails all pods of a gang at once, so this allows for three lost nodes
         "backoff_limit": 3 * workload.replicas,
@@ -38,7 +45,12 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
     }
     # `up` does not wait for the job: it may run for days
     (manifest,) = render("platform/job.yaml.j2", ("Job",), values)
-    with_overrides = overrides.applied(compute_domains.with_channel(manifest, deployment, workload), workload)
+    manifest = lending.with_lenders(compute_domains.with_channel(manifest, deployment, workload), workload)
+    with_overrides = overrides.applied(manifest, workload)
     left_to_others = (SUSPEND,) if job_order.is_held(deployment, workload) or is_without_nodes else ()
+    # the engine would make the Job anew with another size: `deploy.jobs.finished_jobs` keeps the rest of it, too
+    ignored = (*SIZE, *_METADATA) if workload.name in deployment.jobs_with_fewer_nodes else ()
     added_to = (TOLERATIONS,) if workload.queue else ()
-    return PlatformObject(f"workload/{workload.name}:job", with_overrides, left=left_to_others, added_to=added_to)
+    return PlatformObject(
+        f"workload/{workload.name}:job", with_overrides, left=left_to_others, added_to=added_to, ignore_changes=ignored
+    )

@@ -18,11 +18,14 @@ from meshctl.render import (
     block_end,
     certificates,
     compute_domains,
+    elastic_gangs,
     file_mounts,
     file_systems,
+    gang_hold,
     groups,
     job_release,
     jobs,
+    lending,
     namespaces,
     object_storage,
     overrides,
@@ -63,8 +66,12 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     if not registry.platform(deployment.provider).nodes.has_device_plugins:
         objects += device_plugin_objects(deployment)
     objects += gpu_metrics_objects(deployment)
+    priorities = [item.name for item in objects if item.kind == "PriorityClass"]
+    objects += gang_hold.objects(deployment, namespace=NAMESPACE, priorities=priorities)
     for system in deployment.file_systems:
         objects += file_systems.objects(deployment, system, needs=NAMESPACE)
+    running = {each.name: workload_manifests(deployment, each) for each in deployment.workloads if each.queue}
+    objects += lending.objects(deployment, running, NAMESPACE)
     for workload in deployment.workloads:
         objects += _workload_objects(deployment, workload)
     for workload in deployment.workloads:  # behind all jobs: each release needs those that it waits for
@@ -74,8 +81,8 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
 
 
 def _waiting(deployment: Deployment, objects: list[PlatformObject]) -> Iterator[PlatformObject]:
-    """No run waits for pods whose nodes start at a later date: they are there, and start with their nodes."""
-    waiting = {f"workload/{workload.name}" for workload in deployment.waiting_for_start}
+    """No run waits for pods whose nodes start at a later date, or are gone: they start with their nodes."""
+    waiting = {f"workload/{workload.name}" for workload in deployment.waiting_for_nodes}
     for item in objects:
         yield replace(item, wait=False) if item.subject in waiting else item
 
@@ -193,6 +200,7 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
     objects = [*_workload_secret(deployment, workload), *_workload_files(deployment, workload)]
     objects += block_claims(deployment, workload, NAMESPACE)
     objects += compute_domains.compute_domains(deployment, workload, NAMESPACE)
+    objects += elastic_gangs.size(deployment, workload, NAMESPACE)
     objects += certificates.certificate(deployment, workload, needs=NAMESPACE)
     needs = [
         NAMESPACE,
@@ -206,6 +214,8 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
             if not system.existing_claim and any(mount.storage == system.name for mount in workload.mounts)
         ),
     ]
+    # Kueue refuses a queue that is used, so that the workload goes first
+    needs += [lending.logical_name(workload.pool)] if lending.has_queue(deployment, workload) else []
     # nginx starts only if the cluster's DNS has the names of its targets, whether or not these have pods
     needs += [f"workload/{target}:service" for target in workload.forwards_to]
     platform = registry.platform(deployment.provider)
@@ -267,8 +277,11 @@ def server(deployment: Deployment, workload: Workload) -> PlatformObject:
     new_first = roll_outs.starts_new_first(workload, deployment.pool(workload.pool))
     stateful = pods.is_stateful(deployment, workload)
     lasting = pods.lasting_blocks(deployment, workload)
+    pod_values = pods.pod_values(deployment, workload)
     values = {
-        **pods.pod_values(deployment, workload),
+        **pod_values,
+        "pod_labels": {**pod_values["pod_labels"], **lending.pod_labels(workload)},
+        "annotations": {**pod_values["annotations"], **lending.pod_annotations(workload)},
         "namespace": deployment.namespace,
         "replicas": replica_counts.declared_replicas(workload),
         "bounds": list(replica_counts.bounds_annotation(workload).items()),

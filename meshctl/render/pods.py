@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-from meshctl.model import object_names, own_images, pod_networks, pod_users, pod_variables
+from meshctl.model import drains, elastic, object_names, own_images, pod_networks, pod_users, pod_variables
 from meshctl.model import tolerations as tolerations_of_pods
 from meshctl.model.deployment import HUGE_PAGES_MIB, Before, Block, Deployment, Mount, Pool, Workload
 from meshctl.render import (
@@ -25,8 +25,6 @@ from meshctl.render import (
 )
 
 STEADY_S = 10  # how long a pod that nothing can ask for its health has to run before it counts
-# how long a pod that is ending still gets requests: until every load balancer knows that it ends
-LEAVING_S: Final = 10
 # with a digit first, unlike any name of a storage in a mesh
 _MEMORY = {"0-shm": "/dev/shm", "0-hugepages": "/dev/hugepages"}  # noqa: S108
 
@@ -58,6 +56,7 @@ def pod_values(
         "container_fields": container_fields.values(workload, [entry["name"] for entry in env]),
         "priority_class": priority_class(deployment, workload),
         "node_selector": deployment.node_labels(pool.name),
+        "gates": [],  # what keeps the scheduler from the pods: see `gang_hold`
         "spread_by": [],  # further labels whose values pods must share to be spread over nodes
         "tolerations": tolerations(deployment, pool),
         "zones": list(pool.zones),
@@ -88,7 +87,7 @@ def pod_values(
         "probes": list(probes.probes(workload).items()),
         "grace_s": grace_s(workload),
         "stop_command": stop_command(workload),
-        "stop_sleep_s": LEAVING_S if workload.ports and not workload.is_job else 0,
+        "stop_sleep_s": drains.LEAVING_S if workload.ports and not workload.is_job else 0,
     }
 
 
@@ -298,10 +297,10 @@ def _job_env(workload: Workload) -> dict[str, dict[str, Any]]:
         pod_variables.RANK: from_field("metadata.annotations['batch.kubernetes.io/job-completion-index']"),
     }
     if workload.kind == "training":
-        hosts = [f"{workload.name}-{rank}.{workload.name}" for rank in range(workload.replicas)]
+        hosts = elastic.hosts(workload.name, workload.replicas)
         entries[pod_variables.LEADER] = {"value": hosts[0]}
         entries[pod_variables.HOSTS] = {"value": ",".join(hosts)}
-    return entries
+    return {**entries, **(elastic.variables(workload.name) if workload.is_elastic else {})}
 
 
 def from_field(path: str) -> dict[str, Any]:
@@ -388,10 +387,13 @@ def without_requests(workload: Workload) -> Workload:
 
 
 def grace_s(workload: Workload) -> int:
-    """Seconds between the signal to stop and the kill: the checkpoint's, or time to finish open requests."""
+    """Seconds until a pod that is to end is killed: the checkpoint's, or time to finish open requests, in the first of
+    which it still gets new ones."""
     if workload.checkpoint is not None:
         return workload.checkpoint.grace_s
-    return 60 if workload.ports else 30
+    if not workload.ports:
+        return 30
+    return drains.LEAVING_S + (drains.UNSAID_S if workload.drain_s is None else workload.drain_s)
 
 
 def stop_command(workload: Workload) -> list[str]:

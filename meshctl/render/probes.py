@@ -54,14 +54,21 @@ def startup_s(workload: Workload) -> int:
 
 
 def ready_s(workload: Workload) -> int:
-    """How many seconds one pod may take to get ready: a start, the copying of what is staged before it, and a margin. A
-    short `startup` does not shorten the wait, since images take their time, too."""
+    """How many seconds one pod may take to get ready: a start, the copying of what is staged before it, the end of the
+    pod that has its place until then, and a margin. A short `startup` does not shorten the wait, since images take
+    their time, too."""
+    return _start_s(workload) + (workload.drain_s or 0)
+
+
+def _start_s(workload: Workload) -> int:
     return max(STARTUP_S, startup_s(workload)) + _MARGIN_S + workload.staging_s
 
 
 def rollout_s(workload: Workload) -> int:
     """How many seconds it may take until all pods are new and ready. Pods are replaced one after another. If something
-    is staged for long, or a start may take longer than the default, that time counts once for each of them."""
+    is staged for long, a start may take longer than the default, or open requests may be ended for a time that is
+    written down, that time counts once for each of them."""
     is_long = startup_s(workload) > STARTUP_S or workload.staging_s
     each_s = startup_s(workload) + workload.staging_s
-    return max(workload.at_most * each_s + _MARGIN_S, ready_s(workload)) if is_long else ready_s(workload)
+    starts_s = max(workload.at_most * each_s + _MARGIN_S, _start_s(workload)) if is_long else _start_s(workload)
+    return starts_s + workload.at_most * (workload.drain_s or 0)

@@ -27,8 +27,10 @@ from meshctl.resolve import (
     endpoint_notes,
     existing_file_systems,
     existing_storage,
+    gang_holds,
     gateways,
     group_notes,
+    lending,
     mirror_notes,
     monitors,
     offerings,
@@ -71,9 +73,12 @@ def resolve(
     pools_up = up.pools if up is not None and platform.nodes.made_of is not None else ()
     listed, catalog = catalog, offerings.with_running(catalog, environment.provider, pools_up)
     made = pools.resolve(mesh, environment, catalog, facts)
+    nodes_are_made, cluster_is_made = platform.nodes.made_of is not None, platform.cluster.made is not None
+    kueue = lending.seen(facts, served, nodes_are_made=nodes_are_made, cluster_is_made=cluster_is_made)
+    made.made[:] = lending.with_lenders(mesh, made.made, kueue)
     carried = whole_nodes.with_all_accelerators(workloads.resolve(mesh, environment), mesh, made.made)
     carried = monitors.with_monitors(carried, facts, served)
-    carried = (*carried, *gateways.workloads(mesh, environment))
+    carried = (*lending.with_borrowers(carried, made.made), *gateways.workloads(mesh, environment))
     endpoints = gateways.endpoints(mesh, environment, environments.dns)
     zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "")
     zone = zone or _first_zone(environment)
@@ -90,13 +95,15 @@ def resolve(
         *made.gaps,
         *stored.gaps,
         *existing_file_systems.zone_gaps(stored.file_systems, carried, made.made),
-        *workloads.gaps(carried, made.made, usable, running.unchanged(carried, up)),
+        *workloads.gaps(lending.fixed(carried), made.made, usable, running.unchanged(carried, up)),
+        *lending.gaps(mesh, carried, made.made, usable, kueue),
         *queues.gaps(carried, facts),
-        *scaling.gaps(carried, facts, served, nodes_are_made=platform.nodes.made_of is not None),
+        *scaling.gaps(carried, facts, served, nodes_are_made=nodes_are_made),
         *scaling.shortages(carried, made.made, usable),
         *racks.gaps(carried, made.made, platform.name, catalog, facts),
     ]
     carried = carried if gaps else roll_outs.decided(carried, made.made, usable)
+    carried = carried if gaps else gang_holds.decided(carried, made.made, facts)
     groups = served_apis.LEADER_WORKER_SET
     is_kept = groups in served or (facts is not None and facts.serves(groups) is True)
     has_groups = is_kept and any(each.is_grouped for each in carried)
@@ -136,15 +143,17 @@ def resolve(
             ),
             *endpoint_notes.notes_of_mesh(platform.name, endpoints),
             *workloads.notes(carried),
-            *(() if gaps else workloads.uncounted(carried, made.made, usable)),
-            *queues.notes(carried, is_made=platform.cluster.made is not None),
+            *(() if gaps else workloads.uncounted(lending.fixed(carried), made.made, usable)),
+            *(() if gaps else gang_holds.notes(carried, made.made, facts)),
+            *queues.notes(carried, is_made=cluster_is_made),
+            *lending.notes(mesh, carried, made.made, kueue),
             *scaling.notes(
                 carried,
                 made.made,
                 usable,
                 served,
-                nodes_are_made=platform.nodes.made_of is not None,
-                cluster_is_made=platform.cluster.made is not None,
+                nodes_are_made=nodes_are_made,
+                cluster_is_made=cluster_is_made,
             ),
             *platform.words.notes(environment),
         ),

@@ -118,7 +118,7 @@ def _placement(pool: Pool) -> str:
     market = f", {pool.market}" if pool.market != "on-demand" else ""
     fabric = f", {pool.fabric.kind}" if pool.fabric else ""
     start = f"; starts {utc_text(pool.starts)}, 0 nodes until then" if pool.starts else ""
-    end = f"; reserved until {utc_text(pool.ends)}" if pool.ends else ""
+    end = f"; {'its block ended' if pool.has_ended else 'reserved until'} {utc_text(pool.ends)}" if pool.ends else ""
     return f"{nodes} x {pool.machine}{market}{fabric}{start}{end}"
 
 

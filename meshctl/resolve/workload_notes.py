@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from meshctl.model import image_names, pod_users
+from meshctl.model import drains, image_names, pod_users
 from meshctl.model.deployment import Endpoint, Workload
 from meshctl.platforms import registry
 
@@ -17,6 +17,8 @@ from meshctl.platforms import registry
 # give every user all ports of a pod's network (net.ipv4.ip_unprivileged_port_start): containerd 2.0 does by default
 # (github.com/containerd/containerd, pull 9348), 1.x and CRI-O don't (github.com/kubernetes/kubernetes, issue 102612).
 _FIRST_OPEN_PORT = 1024
+_VLLM = "vllm-openai"  # the name of vLLM's own image, in whichever registry
+_VLLM_WAITS = "--shutdown-timeout"
 _KUBERNETES_REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 
 
@@ -29,6 +31,7 @@ def notes(
         if image_names.beginning_of(image, mirrors) is None:
             yield from _registry_notes(provider, workload, image)
     yield from _reference_notes(workload)
+    yield from _drain_notes(workload)
     for name, port in sorted(workload.ports.items()):
         if port < _FIRST_OPEN_PORT and not pod_users.has_runtime_capabilities(workload):
             yield (
@@ -45,6 +48,20 @@ def notes(
             f"workload/{workload.name}: its endpoint{'s' * (len(names) > 1)} {', '.join(names)} needs something in the"
             " cluster that gives Services of type LoadBalancer an address, such as MetalLB; meshctl installs none"
         )
+
+
+def _drain_notes(workload: Workload) -> Iterator[str]:
+    """vLLM ends its open requests with an error at SIGTERM, unless it is told how long to wait for them
+    (github.com/vllm-project/vllm, pull 36666 of March 2026: `--shutdown-timeout`, 0 by default)."""
+    texts = (*workload.command, *workload.args)
+    name = workload.image.split("@")[0].rpartition("/")[2].partition(":")[0]
+    if name != _VLLM or not workload.ports or any(text.split("=")[0].endswith(_VLLM_WAITS) for text in texts):
+        return
+    drain_s = workload.drain_s or drains.DEFAULT_S
+    yield (
+        f"workload/{workload.name}: vLLM cuts open requests when its pod is taken away, whatever `drain` says; releases"
+        f' from March 2026 on wait for them with `args: [{_VLLM_WAITS}, "{drain_s}"]`'
+    )
 
 
 def _reference_notes(workload: Workload) -> Iterator[str]:

@@ -101,6 +101,7 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
         most_replicas=most_replicas_of(workload),
         scale=Scale(**workload.scale.model_dump()) if workload.scale else None,
         nodes_per_replica=nodes_per_replica(workload),
+        least_nodes=workload.elastic.min if workload.elastic else 0,
         accelerators=0 if resources.accelerators == "all" else resources.accelerators,  # see `whole_nodes`
         cpu=resources.cpu or 0,
         memory_gib=resources.memory_gib or 0,

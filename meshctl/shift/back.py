@@ -10,10 +10,21 @@ from typing import Any
 
 from meshctl.model.deployment import POOL_LABEL
 from meshctl.shift import node_changes, pods
-from meshctl.shift.context import StepContext, patched
-from meshctl.shift.evictions import until_ended
-from meshctl.shift.gateway import Node, Patch, Pod
+from meshctl.shift.context import StepContext, alive_of_mesh, patched
+from meshctl.shift.evictions import until_ended, until_gone
+from meshctl.shift.gateway import Gang, Node, Patch, Pod
+from meshctl.shift.history import CORDONS
 from meshctl.shift.node_changes import Original
+
+
+def record_cordons(context: StepContext) -> dict[str, Any]:
+    """The cordons that somebody has set or taken away while the shift was in force: they stay so. Where the shift has
+    not let pods come yet, its own cordons are there, and those from before count."""
+    if "release" not in context.done:
+        return {}
+    return {
+        CORDONS: {pods.name(n): pods.is_cordoned(n) for n in context.live_nodes if pods.name(n) in context.originals}
+    }
 
 
 def undo_hold(context: StepContext) -> dict[str, Any]:
@@ -76,7 +87,28 @@ def give_back_fields(context: StepContext) -> dict[str, Any]:
 
 
 def start_gangs(context: StepContext) -> dict[str, Any]:
+    grown = _grow(context)
     started = [name for name in context.plan.waiting if context.gateway.suspend(name, suspended=False)]
-    for name in started:
+    for name in (*started, *grown):
         context.say(f"{name} goes on from its last checkpoint")
-    return {"started": started}
+    return {"started": started, "grown": grown}
+
+
+def _grow(context: StepContext) -> list[str]:
+    """The gangs that run with fewer ranks save, stop, and start again with all of them. Returns their names."""
+    gateway, resized = context.gateway, context.plan.resized
+    gangs = {each.workload: gang for each in resized if (gang := gateway.gang(each.workload)) is not None}
+    changed = [each for each in resized if each.workload in gangs and _differs(gangs[each.workload], each.before)]
+    running = [each.workload for each in changed if not gangs[each.workload].has_ended]
+    for name in running:
+        gateway.suspend(name, suspended=True)
+    ending = [pod for pod in alive_of_mesh(context) if pods.workload(pod) in running]
+    until_gone(context, ending, (), context.plan.undo_limit_s)
+    for each in changed:
+        gateway.resize(each.workload, each.before)
+    return running
+
+
+def _differs(gang: Gang, before: int) -> bool:
+    """Also of a gang that was stopped to be made smaller, and has not been."""
+    return gang.nodes != before or (gang.is_suspended and not gang.has_ended)

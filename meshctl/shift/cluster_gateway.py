@@ -13,12 +13,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.model import elastic, object_names
 from meshctl.model.deployment import Deployment
-from meshctl.shift.gateway import FIELD_MANAGER, GONE, Node, Patch, Pod
+from meshctl.shift.gateway import FIELD_MANAGER, GONE, Gang, Node, Patch, Pod
 from meshwire.kubernetes import requests
 from meshwire.kubernetes.errors import ApiError
 from meshwire.kubernetes.objects import Server
-from meshwire.kubernetes.resources import DEPLOYMENTS, JOBS, NODES, PODS, STATEFUL_SETS, Resource
+from meshwire.kubernetes.resources import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    JOBS,
+    LEADER_WORKER_SETS,
+    NODES,
+    PODS,
+    STATEFUL_SETS,
+    Resource,
+)
 
 if TYPE_CHECKING:
     from meshwire.kubernetes.client import Client
@@ -88,14 +98,39 @@ class ClusterGateway:
         return ""
 
     def suspend(self, job: str, *, suspended: bool) -> bool:
-        if not suspended and not any(each.name == job and each.runs for each in self.deployment.workloads):
+        if not suspended and not self._runs(job):
             return False
-        patch = {"spec": {"suspend": suspended}}
+        return self._patched(JOBS, job, {"spec": {"suspend": suspended}})
+
+    def gang(self, job: str) -> Gang | None:
+        with self._connected() as client:
+            try:
+                live = client.get(JOBS, job, namespace=self.deployment.namespace)
+            except ApiError as error:
+                if error.status != _ABSENT:
+                    raise
+                return None
+        spec, conditions = live["spec"], live.get("status", {}).get("conditions") or ()
+        ended = any(each["type"] in ("Complete", "Failed") and each["status"] == "True" for each in conditions)
+        return Gang(int(spec.get("parallelism") or 0), bool(spec.get("suspend")), ended)
+
+    def resize(self, job: str, nodes: int) -> None:
+        """The ConfigMap first, which pods read when they start. In one patch with the size, the start can't come
+        without it: https://kubernetes.io/docs/concepts/workloads/controllers/job/#elastic-indexed-jobs"""
+        self._patched(CONFIG_MAPS, object_names.gang(job), {"data": elastic.data(job, nodes)})
+        start = {"suspend": False} if self._runs(job) else {}
+        self._patched(JOBS, job, {"spec": {"completions": nodes, "parallelism": nodes, **start}})
+
+    def _runs(self, job: str) -> bool:
+        return any(each.name == job and each.runs for each in self.deployment.workloads)
+
+    def _patched(self, resource: Resource[Any], name: str, patch: dict[str, Any]) -> bool:
+        """False where there is no such object of the mesh."""
         with self._connected() as client:
             try:
                 client.patch(
-                    JOBS,
-                    job,
+                    resource,
+                    name,
                     patch,
                     kind=requests.MERGE_PATCH,
                     namespace=self.deployment.namespace,
@@ -105,7 +140,7 @@ class ClusterGateway:
                 if error.status != _ABSENT:
                     raise
                 return False
-            return True
+        return True
 
     def changed_by(self) -> str:
         running = self.running_change()
@@ -118,6 +153,9 @@ class ClusterGateway:
                 for item in self._servers(client, resource)
                 if is_rolling(item)
             ]
+            if self.deployment.has_group_controller and any(w.is_grouped for w in self.deployment.workloads):
+                groups = self._servers(client, LEADER_WORKER_SETS)
+                rolling += [item["metadata"]["name"] for item in groups if are_groups_rolling(item)]
         return f"{', '.join(sorted(rolling))} is being rolled out" if rolling else ""
 
     def _servers(self, client: Client, resource: Resource[Server]) -> list[Server]:
@@ -144,6 +182,16 @@ def is_rolling(server: Server) -> bool:
     return status.get("observedGeneration", 0) < metadata.get("generation", 0) or (
         status.get("updatedReplicas", 0) < status.get("replicas", 0)
     )
+
+
+def are_groups_rolling(group_set: Server) -> bool:
+    """As `is_rolling`, of a LeaderWorkerSet. It has no observedGeneration, and says in a condition that it is rolled
+    out: github.com/kubernetes-sigs/lws, api/leaderworkerset/v1/leaderworkerset_types.go. PURE."""
+    status = group_set.get("status", {})
+    conditions = status.get("conditions") or ()
+    is_updating = any(each["type"] == "UpdateInProgress" and each["status"] == "True" for each in conditions)
+    replicas = status.get("replicas", 0)
+    return is_updating or status.get("updatedReplicas", replicas) < replicas
 
 
 def _words(error: ApiError) -> str:

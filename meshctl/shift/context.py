@@ -13,7 +13,8 @@ from meshctl.engine import passing
 from meshctl.errors import BusyError, MeshError, ShiftError
 from meshctl.migrate.progress import Event, Report
 from meshctl.objects.progress import Stop
-from meshctl.shift.gateway import Gateway, Node, Patch
+from meshctl.shift import pods
+from meshctl.shift.gateway import Gateway, Node, Patch, Pod
 from meshctl.shift.node_changes import Original
 from meshctl.shift.plan import ShiftPlan
 
@@ -23,11 +24,13 @@ _TRIES: Final = 5  # of a patch, while others change the node
 
 @dataclass(frozen=True)
 class StepContext:
-    """What the functions of a step use. `originals`: as recorded; empty before the first step."""
+    """What the functions of a step use. `originals`: as recorded; empty before the first step. `done`: the steps that
+    are over."""
 
     gateway: Gateway
     plan: ShiftPlan
     originals: Mapping[str, Original]
+    done: frozenset[str]
     name: str
     title: str
     report: Report
@@ -82,6 +85,10 @@ class Step:
     act: Callable[[StepContext], dict[str, Any]]
     before: Callable[[StepContext], dict[str, Any]] = lambda _context: {}
     missing: Callable[[StepContext], str] | None = None
+
+
+def alive_of_mesh(context: StepContext) -> list[Pod]:
+    return [pod for pod in context.gateway.pods_of_mesh() if not pods.has_ended(pod)]
 
 
 def existing(context: StepContext, name: str) -> Node:

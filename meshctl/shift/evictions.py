@@ -9,7 +9,7 @@ from typing import Any, Final
 from meshctl.errors import NotReadyError, ShiftError
 from meshctl.migrate.steps.grace import GraceWatch
 from meshctl.shift import pods
-from meshctl.shift.context import POLL_S, StepContext
+from meshctl.shift.context import POLL_S, StepContext, alive_of_mesh
 from meshctl.shift.gateway import GONE, Pod
 
 _LONGEST_PAUSE_S: Final = 30.0  # between two tries to evict a pod that a budget holds
@@ -36,6 +36,13 @@ def until_ended(context: StepContext, left: Callable[[], list[Pod]], to_evict: C
     if error is not None:
         raise NotReadyError(f"{context.plan.environment} does not answer", why=text) from error
     raise _not_ended(context, text, left(), limit_s)
+
+
+def until_gone(context: StepContext, ending: Collection[Pod], to_evict: Collection[Pod], limit_s: float) -> None:
+    """Wait for the end of exactly these pods, and evict some of them; the others end by themselves. Raises: as
+    `until_ended`."""
+    uids = frozenset(map(pods.uid, ending))
+    until_ended(context, lambda: [p for p in alive_of_mesh(context) if pods.uid(p) in uids], to_evict, limit_s)
 
 
 def _state(pod: Pod) -> Any:

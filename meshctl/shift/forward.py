@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from meshctl.errors import LockedError, NotReadyError
 from meshctl.shift import node_changes, pods
-from meshctl.shift.context import StepContext, existing, patched
-from meshctl.shift.evictions import until_ended
+from meshctl.shift.context import StepContext, alive_of_mesh, existing, patched
+from meshctl.shift.evictions import until_ended, until_gone
+from meshctl.shift.gangs import Resized
 from meshctl.shift.gateway import Node, Patch, Pod
 from meshctl.shift.history import ORIGINALS, originals_document
 from meshctl.shift.node_changes import Original
@@ -61,21 +62,32 @@ def not_held(context: StepContext) -> str:
 
 
 def checkpoint(context: StepContext) -> dict[str, Any]:
-    """The gangs that lose a node get the signal to save, all pods of each, and the grace of their pods."""
+    """The gangs that lose a node get the signal to save, all pods of each, and the grace of their pods. Those that can
+    go on with fewer ranks then start again: the nodes of the shift are held already."""
     plan, gateway = context.plan, context.gateway
-    for name in plan.waiting:
+    if not plan.gangs:
+        return {}
+    ranks = [pod for pod in alive_of_mesh(context) if pods.workload(pod) in plan.gangs]
+    shrinking = [each for each in plan.resized if _is_to_shrink(context, each)]
+    for name in (*plan.waiting, *(each.workload for each in shrinking)):
         if not gateway.suspend(name, suspended=True):
             context.say(f"{name} has no Job in the cluster any more")
-    gangs = {*plan.waiting, *plan.restarting}
-    if not gangs:
-        return {}
-    ending = [pod for pod in _alive_of_mesh(context) if pods.workload(pod) in gangs]
-    uids = frozenset(map(pods.uid, ending))
-    restarting = [pod for pod in ending if pods.workload(pod) in plan.restarting]
-    until_ended(
-        context, lambda: [p for p in _alive_of_mesh(context) if pods.uid(p) in uids], restarting, plan.end_limit_s
-    )
-    return {"saved": sorted(gangs)}
+    shrunk = {each.workload for each in plan.resized} - {each.workload for each in shrinking}
+    # one that has its size, and ranks on these nodes: somebody has given a node back while the shift is in force
+    split = {name for name in shrunk if any(pods.workload(p) == name and pods.node_of(p) in plan.nodes for p in ranks)}
+    ending = [pod for pod in ranks if pods.workload(pod) not in shrunk - split]
+    evicted = [pod for pod in ending if pods.workload(pod) in {*plan.restarting, *split}]
+    until_gone(context, ending, evicted, plan.end_limit_s)
+    for each in shrinking:
+        gateway.resize(each.workload, each.nodes)
+        context.say(f"{each.workload} goes on from its checkpoint with {each.nodes} of {each.before} nodes")
+    return {"saved": sorted(plan.gangs)}
+
+
+def _is_to_shrink(context: StepContext, resized: Resized) -> bool:
+    """An interrupted run may have done it, and a gang may have ended."""
+    gang = context.gateway.gang(resized.workload)
+    return gang is not None and not gang.has_ended and gang.nodes != resized.nodes
 
 
 def empty(context: StepContext) -> dict[str, Any]:
@@ -151,7 +163,3 @@ def arrive(context: StepContext) -> dict[str, Any]:
     if not result["running"]:
         context.say(f"no pod of pool {plan.taking} waits for a node: the next one that is started finds them free")
     return result
-
-
-def _alive_of_mesh(context: StepContext) -> list[Pod]:
-    return [pod for pod in context.gateway.pods_of_mesh() if not pods.has_ended(pod)]

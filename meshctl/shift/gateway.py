@@ -6,7 +6,7 @@ Nodes and pods are the API's own objects, since labels and taints are to be put 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 Node = Mapping[str, Any]
 Pod = Mapping[str, Any]
@@ -14,6 +14,14 @@ Patch = Mapping[str, Any]
 
 FIELD_MANAGER: Final = "meshctl-shift"  # under which name nodes and Jobs are changed, in their managedFields
 GONE: Final = "gone"  # what `evict` says of a pod that is no longer there
+
+
+class Gang(NamedTuple):
+    """The Job of an elastic gang: how many ranks it has, whether it stands still, whether its work is over."""
+
+    nodes: int
+    is_suspended: bool
+    has_ended: bool
 
 
 class Gateway(Protocol):
@@ -40,6 +48,13 @@ class Gateway(Protocol):
     def suspend(self, job: str, *, suspended: bool) -> bool:
         """Stops or starts a Job. False where there is none of that name, and where the last `up` has paused the one
         that is to be started."""
+
+    def gang(self, job: str) -> Gang | None:
+        """None where there is no such Job."""
+
+    def resize(self, job: str, nodes: int) -> None:
+        """Gives the Job of an elastic gang, which has no pods then, so many ranks, and starts it unless the last `up`
+        has paused it."""
 
     def changed_by(self) -> str:
         """Who is changing the environment now (an `up`, a roll-out), in words; "" for nobody."""

@@ -6,7 +6,7 @@ Used by `runner` (which steps to skip), `shifts`, `in_force` and `views`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -18,6 +18,7 @@ from meshctl.shift.plan import SHIFT_PLAN, ShiftPlan
 
 SHIFT: Final = Undertaking("shift", "shifts", "meshctl status")
 ORIGINALS: Final = "originals"  # the key of the intent that holds what the nodes had before the first patch
+CORDONS: Final = "cordons"  # the key of the undo's first intent: which nodes were cordoned then
 _ORIGINALS: Final = TypeAdapter(dict[str, Original])
 FORWARD: Final = ("hold", "checkpoint", "empty", "hand-over", "release", "arrive")
 BACK: Final = ("undo/hold", "undo/empty", "undo/put-back", "undo/release", "undo/owners", "undo/gangs")
@@ -78,12 +79,14 @@ def read_history(records: Sequence[Record]) -> History:
     intents: set[str] = set()
     direction: Direction = "forward"
     originals: Mapping[str, Original] = {}
+    cordons: Mapping[str, bool] = {}
     outcome = failure = ""
     for record in records[1:]:
         failure = str(record.data.get("what", "")) if record.kind == "failed" else ""
         if record.kind == "intent":
             intents.add(record.step)
             originals = originals or _read_originals(record)
+            cordons = cordons or record.data.get(CORDONS, {})
         elif record.kind == "done":
             done.add(record.step)
             originals = originals or _read_originals(record)
@@ -93,6 +96,9 @@ def read_history(records: Sequence[Record]) -> History:
             direction = "rollback" if record.data["to"] == "rollback" else "forward"
         elif record.kind == "closed":
             outcome = record.data["outcome"]
+    originals = {
+        name: replace(each, unschedulable=cordons.get(name, each.unschedulable)) for name, each in originals.items()
+    }
     plan = SHIFT_PLAN.read(first.data.get("plan"), first.stamp, place)
     return History(plan, direction, frozenset(done), frozenset(intents), originals, outcome, failure)
 

@@ -54,7 +54,7 @@ def of_project(project: Project, environment: str) -> ShiftsInForce:
     """For what resolves and shows the environment. Raises: NewerVersionError, UnreadableError."""
     shifts = open_shifts_of(project, environment)
     notes = views.status_lines([(status.history, state_text(status)) for status in shifts], time.time())
-    return ShiftsInForce(shifted_nodes(shifts), waiting_gangs(shifts), tuple(notes))
+    return ShiftsInForce(shifted_nodes(shifts), waiting_gangs(shifts), gang_sizes(shifts), tuple(notes))
 
 
 def shifted_nodes(shifts: Iterable[ShiftStatus]) -> dict[str, ShiftedNode]:
@@ -70,8 +70,18 @@ def shifted_nodes(shifts: Iterable[ShiftStatus]) -> dict[str, ShiftedNode]:
 
 def waiting_gangs(shifts: Iterable[ShiftStatus]) -> frozenset[str]:
     """The jobs that shifts have stopped until their nodes are back."""
-    begun = [s.history for s in shifts if "checkpoint" in s.history.intents | s.history.done and not s.history.outcome]
-    return frozenset(name for history in begun for name in history.plan.waiting)
+    return frozenset(name for history in _with_stopped_gangs(shifts) for name in history.plan.waiting)
+
+
+def gang_sizes(shifts: Iterable[ShiftStatus]) -> dict[str, int]:
+    """The gangs that shifts have made smaller, with their number of nodes. `shifts`: oldest first, since a newer one
+    may have taken more."""
+    return {each.workload: each.nodes for history in _with_stopped_gangs(shifts) for each in history.plan.resized}
+
+
+def _with_stopped_gangs(shifts: Iterable[ShiftStatus]) -> list[History]:
+    histories = (status.history for status in shifts)
+    return [each for each in histories if "checkpoint" in each.intents | each.done and not each.outcome]
 
 
 def refuse_while_under_way(shifts: Iterable[ShiftStatus], command: str) -> None:

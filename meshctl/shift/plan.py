@@ -11,12 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from meshctl.model.deployment import POOL_LABEL, Deployment, Pool, Taint, Workload
+from meshctl.model.deployment import POOL_LABEL, Deployment, Pool, Taint
 from meshctl.model.nvlink import DOMAIN_LABEL
 from meshctl.model.persisted import Format
 from meshctl.model.value import Value, added_later
 from meshctl.render.pods import grace_s
-from meshctl.shift import equality, planning, pods
+from meshctl.shift import equality, gangs, planning, pods
+from meshctl.shift.gangs import Gangs, Resized, is_gang
 from meshctl.shift.gateway import Node, Pod
 from meshctl.shift.planning import NodeLoad, PodLoad
 
@@ -36,8 +37,9 @@ class Request:
 
 
 class Disturbed(Value):
-    """A workload whose pods have to leave. `effect`: `moves`, `restarts` (as a whole) or `waits` (until its nodes are
-    back). `without_room`: how many of those that move the pool's other nodes have no accelerators for now."""
+    """A workload whose pods have to leave. `effect`: `moves`, `restarts` (as a whole), `shrinks` (and goes on with
+    fewer ranks) or `waits` (until its nodes are back). `without_room`: how many of those that move the pool's other
+    nodes have no accelerators for now."""
 
     owner: str
     pods: int
@@ -48,8 +50,9 @@ class Disturbed(Value):
 
 class ShiftPlan(Value):
     """`labels` and `taking_taints`: what the nodes get; `giving_taints`: what they lose. `restarting`: the gangs all
-    of whose pods end, and start again on the nodes that are left; `waiting`: those that stop until their nodes are
-    back. `accelerators`: of each node. `until_s`: 0 = until the user takes it back."""
+    of whose pods end, and start again on the nodes that are left; `resized`: those that go on there with fewer ranks;
+    `waiting`: those that stop until their nodes are back. `accelerators`: of each node. `until_s`: 0 = until the user
+    takes it back."""
 
     mesh: str
     environment: str
@@ -62,6 +65,7 @@ class ShiftPlan(Value):
     taking_taints: tuple[Taint, ...] = ()
     disturbed: tuple[Disturbed, ...] = ()
     restarting: tuple[str, ...] = ()
+    resized: tuple[Resized, ...] = added_later(())
     waiting: tuple[str, ...] = ()
     taking_workloads: tuple[str, ...] = ()
     giving_workloads: tuple[str, ...] = ()
@@ -72,6 +76,11 @@ class ShiftPlan(Value):
     end_limit_s: int  # for the nodes to become empty
     undo_limit_s: int  # as much for the way back
     until_s: float = 0
+
+    @property
+    def gangs(self) -> frozenset[str]:
+        """Those that stop as a whole, for a while or until the way back."""
+        return frozenset({*self.restarting, *self.waiting, *(each.workload for each in self.resized)})
 
 
 SHIFT_PLAN: Final[Format[ShiftPlan]] = Format(ShiftPlan.model_validate)  # the only reader of the plan in a journal
@@ -93,21 +102,22 @@ def plan_shift(
     names = frozenset(load.name for load in chosen)
     moving = [pod for pod in pods.to_move(all_pods, deployment.namespace) if pods.node_of(pod) in names]
     rest = [load for load in loads if load.name not in names]
-    restarting, waiting = _gangs(deployment, giving, moving, rest)
+    stopped = gangs.decide(deployment, giving, frozenset(map(pods.workload, moving)), rest)
     own_loads = [_own(load) for load in chosen]
-    without_room = _without_room(deployment, giving, moving, rest, restarting, waiting)
-    effects = {**dict.fromkeys(restarting, "restarts"), **dict.fromkeys(waiting, "waits")}
+    without_room = _without_room(deployment, giving, moving, rest, stopped)
     disturbed = tuple(
         Disturbed(
             owner=each.owner,
             pods=each.pods,
-            effect=effects.get(each.owner.rpartition("/")[2], "restarts" if each.stops_whole else "moves"),
+            effect=stopped.effect(each.owner.rpartition("/")[2]) or ("restarts" if each.stops_whole else "moves"),
             grace_s=each.grace_s,
             without_room=without_room[each.owner.rpartition("/")[2]],
         )
         for each in planning.disturbances(own_loads)
     )
-    grace = max([each.grace_s for each in disturbed] + [grace_s(deployment.workload(w)) for w in waiting], default=0)
+    grace = max(
+        [each.grace_s for each in disturbed] + [grace_s(deployment.workload(w)) for w in stopped.waiting], default=0
+    )
     by_name = {pods.name(node): pods.labels(node) for node in usable}
     return ShiftPlan(
         mesh=deployment.mesh,
@@ -120,8 +130,9 @@ def plan_shift(
         giving_taints=giving.taints,
         taking_taints=taking.taints,
         disturbed=disturbed,
-        restarting=restarting,
-        waiting=waiting,
+        restarting=stopped.restarting,
+        resized=stopped.resized,
+        waiting=stopped.waiting,
         taking_workloads=tuple(w.name for w in deployment.workloads if w.pool == taking.name),
         giving_workloads=tuple(w.name for w in deployment.workloads if w.pool == giving.name),
         taking_pods_waiting=waiting_pods,
@@ -129,13 +140,15 @@ def plan_shift(
         accelerators=giving.gpus_per_node,
         pods_of_others=sum(not pod.workload for load in chosen for pod in load.pods),
         end_limit_s=request.timeout_s or grace + _END_MARGIN_S,
-        undo_limit_s=request.timeout_s or _longest_grace_s(deployment, taking) + _END_MARGIN_S,
+        undo_limit_s=request.timeout_s or _longest_grace_s(deployment, taking, stopped) + _END_MARGIN_S,
         until_s=request.until_s,
     )
 
 
-def _longest_grace_s(deployment: Deployment, pool: Pool) -> int:
-    return max((grace_s(workload) for workload in deployment.workloads if workload.pool == pool.name), default=0)
+def _longest_grace_s(deployment: Deployment, pool: Pool, stopped: Gangs) -> int:
+    """Of what the way back stops: the pods on the taking pool, and the gangs that grow again."""
+    ending = (w for w in deployment.workloads if w.pool == pool.name or w.name in stopped.starting)
+    return max(map(grace_s, ending), default=0)
 
 
 def _labels(deployment: Deployment, giving: Pool, taking: Pool, nodes: Iterable[dict[str, str]]) -> dict[str, str]:
@@ -166,52 +179,18 @@ def _own(load: NodeLoad) -> NodeLoad:
     return NodeLoad(load.name, load.domain, tuple(pod for pod in load.pods if pod.workload))
 
 
-def is_gang(workload: Workload) -> bool:
-    """Whether all pods of a job work as one, so that none goes on without the others."""
-    return workload.kind == "training" and workload.replicas > 1
-
-
-def _gangs(
-    deployment: Deployment, giving: Pool, moving: Iterable[Pod], rest: Sequence[NodeLoad]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The gangs that lose a node: those that start again on the other nodes of their pool, and those that wait. A gang
-    in a queue is started by the queue's controller, which knows what is free: it restarts."""
-    names = sorted({pods.workload(pod) for pod in moving})
-    gangs = [w for w in deployment.workloads if w.name in names and is_gang(w)]
-    waiting = tuple(w.name for w in gangs if not w.queue and not _fits(deployment, w, giving, rest))
-    return tuple(w.name for w in gangs if w.name not in waiting), waiting
-
-
-def _fits(deployment: Deployment, gang: Workload, pool: Pool, rest: Sequence[NodeLoad]) -> bool:
-    """Whether all pods of the gang have room on the other nodes, by their accelerators. One pod on each node where it
-    asks for none."""
-    free = 0
-    for load in rest:
-        others = [deployment.workload(p.workload) for p in load.pods if _is_another_of_mesh(deployment, p, gang)]
-        if gang.accelerators:
-            taken = sum(workload.accelerators for workload in others)
-            free += max(0, pool.gpus_per_node - taken) // gang.accelerators
-        else:
-            free += 1
-    return free >= gang.replicas
-
-
 def _without_room(
-    deployment: Deployment,
-    pool: Pool,
-    moving: Iterable[Pod],
-    rest: Sequence[NodeLoad],
-    restarting: Sequence[str],
-    waiting: Sequence[str],
+    deployment: Deployment, pool: Pool, moving: Iterable[Pod], rest: Sequence[NodeLoad], stopped: Gangs
 ) -> Counter[str]:
     """By workload, the pods that move and find no accelerators on the other nodes. Gangs that start again there take
     theirs first; those that wait need none."""
     by_name = {workload.name: workload for workload in deployment.workloads}
-    staying = by_name.keys() - {*restarting, *waiting}
+    starting = {**{name: by_name[name].replicas for name in stopped.restarting}, **stopped.starting}
+    staying = by_name.keys() - {*starting, *stopped.waiting}
     taken = [sum(by_name[p.workload].accelerators for p in load.pods if p.workload in staying) for load in rest]
     free = [pool.gpus_per_node - accelerators for accelerators in taken]
     movers = [by_name[name] for name in sorted(map(pods.workload, moving)) if name in by_name]
-    wanted = [by_name[name] for name in restarting for _ in range(by_name[name].replicas)]
+    wanted = [by_name[name] for name, ranks in starting.items() for _ in range(ranks)]
     missing: Counter[str] = Counter()
     for workload in (*wanted, *(each for each in movers if not is_gang(each))):
         place = next((i for i, count in enumerate(free) if count >= workload.accelerators), None)
@@ -220,7 +199,3 @@ def _without_room(
         elif workload.accelerators and not is_gang(workload):
             missing[workload.name] += 1
     return missing
-
-
-def _is_another_of_mesh(deployment: Deployment, pod: PodLoad, gang: Workload) -> bool:
-    return pod.workload != gang.name and any(w.name == pod.workload for w in deployment.workloads)

@@ -74,6 +74,7 @@ class Runner:
             self.gateway,
             history.plan,
             history.originals,
+            history.done,
             name,
             STEPS[name].title,
             self.report,

@@ -81,9 +81,14 @@ class Shifts:
         own_labels = self.deployment.node_labels(request.giving).items()
         names = [pods.name(node) for node in nodes if own_labels <= pods.labels(node).items()]
         on_nodes = self.gateway.pods_on(names)
-        plan = plan_shift(self.deployment, request, nodes, on_nodes, self._pods_waiting(request.taking))
+        plan = plan_shift(self._with_live_gangs(), request, nodes, on_nodes, self._pods_waiting(request.taking))
         self._try_evictions(plan)
         return plan
+
+    def _with_live_gangs(self) -> Deployment:
+        """What is up, with the gangs as small as shifts that are in force have made them."""
+        live = {w.name: self.gateway.gang(w.name) for w in self.deployment.workloads if w.is_elastic}
+        return self.deployment.with_ranks({name: gang.nodes for name, gang in live.items() if gang and gang.nodes})
 
     def _pods_waiting(self, pool: str) -> int:
         workloads = {workload.name for workload in self.deployment.workloads if workload.pool == pool}
@@ -93,8 +98,9 @@ class Shifts:
     def _try_evictions(self, plan: ShiftPlan) -> None:
         """As a trial alone, so that nothing is begun that a disruption budget forbids. Raises: ShiftError."""
         refused = []
+        suspended = {*plan.waiting, *(each.workload for each in plan.resized)}
         for pod in pods.to_move(self.gateway.pods_on(plan.nodes), plan.namespace):
-            if pods.workload(pod) in plan.waiting or pods.is_stopping(pod):
+            if pods.workload(pod) in suspended or pods.is_stopping(pod):
                 continue
             why = self.gateway.evict(pods.namespace(pod), pods.name(pod), pods.uid(pod), dry_run=True)
             if why and why != GONE:
@@ -171,9 +177,8 @@ class Shifts:
 
     def _again(self, plan: ShiftPlan, lost: list[str]) -> list[str]:
         """The steps that give nodes to the other pool once more. A gang that runs elsewhere by now is left alone."""
-        gangs = {*plan.waiting, *plan.restarting}
         left = pods.to_move(self.gateway.pods_on(lost), plan.namespace)
-        has_gang = any(pods.workload(pod) in gangs for pod in left)
+        has_gang = any(pods.workload(pod) in plan.gangs for pod in left)
         return [step for step in FORWARD if step != "checkpoint" or has_gang]
 
     def _nodes_without_labels(self, plan: ShiftPlan) -> list[str]:

@@ -20,7 +20,7 @@ STEPS: Final[Mapping[str, Step]] = {
     ),
     "release": Step("let new pods come", forward.release, missing=forward.not_released),
     "arrive": Step("wait for a pod of the other pool", forward.arrive),
-    "undo/hold": Step("hold new work off the nodes", back.undo_hold, missing=back.not_held),
+    "undo/hold": Step("hold new work off the nodes", back.undo_hold, back.record_cordons, back.not_held),
     "undo/empty": Step("evict the pods of the other pool", back.undo_empty),
     "undo/put-back": Step("put labels and taints back", back.put_back, missing=back.not_put_back),
     "undo/release": Step("let new pods come", forward.release, missing=forward.not_released),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from meshctl.printable import one_line
+from meshctl.shift.gangs import Resized
 from meshctl.shift.history import History
 from meshctl.shift.plan import Disturbed, ShiftPlan
 from meshctl.words import pluralize
@@ -14,6 +15,7 @@ from meshctl.words import pluralize
 _EFFECTS = {
     "moves": "{pods} evicted",
     "restarts": "all of its pods stop and start again together on other nodes",
+    "shrinks": "stops at its checkpoint and goes on with {nodes} of its {before} nodes until they are back",
     "waits": "stops at its checkpoint and waits until the nodes are back",
 }
 
@@ -24,11 +26,22 @@ def plan_document(plan: ShiftPlan) -> dict[str, Any]:
         "from": plan.giving,
         "to": plan.taking,
         "nodes": list(plan.nodes),
-        "disturbs": [{**each.model_dump(), "without_room": each.without_room} for each in plan.disturbed],
+        "disturbs": [_disturbed_document(each, plan) for each in plan.disturbed],
         "longest_end_s": plan.end_limit_s,
         "gains": _gains(plan),
         "until": _time(plan.until_s) if plan.until_s else None,
     }
+
+
+def _disturbed_document(disturbed: Disturbed, plan: ShiftPlan) -> dict[str, Any]:
+    resized = _resized(disturbed, plan)
+    size = {"nodes_before": resized.before, "nodes": resized.nodes} if resized is not None else {}
+    return {**disturbed.model_dump(), "without_room": disturbed.without_room, **size}
+
+
+def _resized(disturbed: Disturbed, plan: ShiftPlan) -> Resized | None:
+    name = disturbed.owner.rpartition("/")[2]
+    return next((each for each in plan.resized if each.workload == name), None)
 
 
 def _gains(plan: ShiftPlan) -> dict[str, Any]:
@@ -62,13 +75,15 @@ def plan_text(plan: ShiftPlan) -> str:
 def _disturbed_lines(plan: ShiftPlan) -> list[str]:
     if not plan.disturbed:
         return ["  disturbs  nothing: no pod of the mesh runs there"]
-    return [f"  disturbs  {_disturbed(each, plan.giving)}" for each in plan.disturbed]
+    return [f"  disturbs  {_disturbed(each, plan)}" for each in plan.disturbed]
 
 
-def _disturbed(each: Disturbed, pool: str) -> str:
-    effect = _EFFECTS[each.effect].format(pods=pluralize(each.pods, "pod"))
+def _disturbed(each: Disturbed, plan: ShiftPlan) -> str:
+    resized = _resized(each, plan)
+    size = {"nodes": resized.nodes, "before": resized.before} if resized is not None else {}
+    effect = _EFFECTS[each.effect].format(pods=pluralize(each.pods, "pod"), **size)
     if each.without_room:
-        effect += f", {each.without_room} of them without room on the other nodes of {pool}"
+        effect += f", {each.without_room} of them without room on the other nodes of {plan.giving}"
     return f"{each.owner}: {effect}, within {each.grace_s} s"
 
 
@@ -104,6 +119,8 @@ def status_lines(histories: Iterable[tuple[History, str]], now: float) -> list[s
         plan = history.plan
         its = "waits for its" if len(plan.waiting) == 1 else "wait for their"
         waiting = f"; {', '.join(plan.waiting)} {its} nodes" if plan.waiting else ""
+        for each in plan.resized:
+            waiting += f"; {each.workload} runs on {each.nodes} instead of {each.before} nodes"
         due = f"; until {_time(plan.until_s)}{' (over)' if plan.until_s <= now else ''}" if plan.until_s else ""
         undo = f"; `meshctl shift {plan.environment} --undo` gives them back" if state == "in force" else ""
         work = "works" if len(plan.nodes) == 1 else "work"

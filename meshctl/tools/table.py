@@ -76,6 +76,19 @@ def _kwok(name: str) -> Tool:
     return Tool(name, "0.7.0", "kwok", f"sigs.k8s.io/kwok/cmd/{name}", flags, publishers=releases.kwok(name))
 
 
+_KUEUE_KINDS = (
+    "admissionchecks",
+    "clusterqueues",
+    "cohorts",
+    "localqueues",
+    "multikueueclusters",
+    "multikueueconfigs",
+    "provisioningrequestconfigs",
+    "resourceflavors",
+    "topologies",
+    "workloadpriorityclasses",
+    "workloads",
+)
 _LWS_WEBHOOKS = ("manifests.yaml", "mutating-patch.yaml", "validating-patch.yaml")
 
 TOOLS: dict[str, Tool] = {
@@ -113,13 +126,27 @@ TOOLS: dict[str, Tool] = {
                 *(f"config/webhook/{name}" for name in _LWS_WEBHOOKS),
             ),
         ),
+        # the controller of Kueue; its releases have container images only
+        Tool(
+            "kueue-manager",
+            "0.18.2",
+            "kueue",
+            "sigs.k8s.io/kueue/cmd/kueue",
+            "-s -w -X sigs.k8s.io/kueue/pkg/version.GitVersion=v0.18.2",
+            version_args=(),
+            module="sigs.k8s.io/kueue",
+            module_files=(
+                *(f"config/components/crd/bases/kueue.x-k8s.io_{kind}.yaml" for kind in _KUEUE_KINDS),
+                "config/components/webhook/manifests.yaml",
+            ),
+        ),
     )
 }
 
 CORE: tuple[str, ...] = ("pulumi",)
 """The programs that every command needs that plans or deploys."""
 
-OPTIONAL: tuple[str, ...] = ("lws-manager",)
+OPTIONAL: tuple[str, ...] = ("lws-manager", "kueue-manager")
 """The programs that only a lab with more than the usual parts needs: `setup` gets them when they are named."""
 
 LAB: tuple[str, ...] = tuple(name for name in TOOLS if name not in (*CORE, *OPTIONAL))

@@ -89,12 +89,17 @@ class Container(TypedDict, total=False):
     resources: ResourceAmounts
 
 
+class SchedulingGate(TypedDict):
+    name: str
+
+
 class PodSpec(TypedDict, total=False):
     nodeName: str
     containers: list[Container]
     initContainers: list[Container]
     overhead: dict[str, str]
     terminationGracePeriodSeconds: int
+    schedulingGates: list[SchedulingGate]
 
 
 class PodStatus(TypedDict, total=False):
@@ -124,6 +129,7 @@ class JobStatus(TypedDict, total=False):
 
 class JobSpec(TypedDict, total=False):
     suspend: bool
+    parallelism: int
 
 
 class Job(Object, total=False):
@@ -197,6 +203,7 @@ class ServerStatus(TypedDict, total=False):
     replicas: int
     updatedReplicas: int
     availableReplicas: int
+    conditions: list[Condition]
 
 
 class Server(Object, total=False):

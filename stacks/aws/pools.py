@@ -20,6 +20,7 @@ _SHARE_PERCENT = 10
 _START_S = 3600
 _BATCH_S = 1200
 _EFFECTS = {"NoSchedule": "NO_SCHEDULE", "NoExecute": "NO_EXECUTE", "PreferNoSchedule": "PREFER_NO_SCHEDULE"}
+_ANOTHER = "another reservation"  # instead of the moment at which a pool gets nodes
 _CAPACITY_TYPES = {
     "on-demand": "ON_DEMAND",
     "reserved": "ON_DEMAND",
@@ -139,8 +140,9 @@ def declare_pool(
                 "maxSize": pool.nodes_max,
                 "desiredSize": pool.nodes_now,
             },
-            # before its reservation begins, no machine of it can start, whatever size the group has (Row.bounded)
-            "emptyUntil": pool.starts or None,
+            # before its reservation begins, no machine of it can start, whatever size the group has (Row.bounded); nor
+            # after its end
+            "emptyUntil": _ANOTHER if pool.has_ended else pool.starts or None,
             "updateConfig": {**at_once(pool), "updateStrategy": _update_strategy(pool)},
             "labels": dict(sorted(pool.labels.items())),
             "taints": [{"key": t.key, "value": t.value, "effect": _EFFECTS[t.effect]} for t in pool.taints] or None,

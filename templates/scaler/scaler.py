@@ -7,8 +7,9 @@ waits for a whole cooldown before it takes pods away.
 
 The rule is that of Kubernetes' own autoscaler (kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale):
 total load / target, rounded up; no change within 10% of the target; up at once, by four or to the double at most; down
-to the highest number that was enough during the cooldown. A ready pod that does not answer counts as one with the
-target's load when that would take pods away, and as an idle one when it would add some.
+to the highest number that was enough during the cooldown, and by at most a quarter of the replicas a minute: a lull is
+not to throw away all models that took long to load. A ready pod that does not answer counts as one with the target's
+load when that would take pods away, and as an idle one when it would add some.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from typing import Any
 
 TOLERANCE = 0.1
 LONGEST_PERIOD_S = 15.0
+STEP_S = 60.0  # in such a time goes at most the share of the replicas that there were at its beginning
+STAYING_SHARE = 0.75
 ASK_S = 5.0  # how long a pod, or the API server, may take to answer
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 MANAGER = "meshctl-scaler"  # under which name it sets the replicas
@@ -163,11 +166,13 @@ def _is_near(total: float, current: int, target: float) -> bool:
 
 @dataclass
 class Cooldown:
-    """What was enough, and when: fewer replicas than the most of it would have been too few."""
+    """What was enough, and when: fewer replicas than the most of it would have been too few. `removed`: how many were
+    taken away, and when."""
 
     cooldown_s: float
     started_s: float
     enough: deque[tuple[float, int]] = field(default_factory=deque)
+    removed: deque[tuple[float, int]] = field(default_factory=deque)
 
     def wanted(self, enough: int, current: int, now_s: float) -> int:
         """The replicas that there should be now. After a time without answers it begins anew, as what was enough in
@@ -181,7 +186,18 @@ class Cooldown:
             return min(enough, max(2 * current, current + 4))
         if now_s - self.started_s < self.cooldown_s:
             return current
-        return min(current, max(count for _, count in self.enough))
+        wanted = max(max(count for _, count in self.enough), self.fewest(current, now_s))
+        if wanted >= current:
+            return current
+        self.removed.append((now_s, current - wanted))
+        return wanted
+
+    def fewest(self, current: int, now_s: float) -> int:
+        """How many must stay for now, as Kubernetes counts a policy of percent."""
+        step_s = min(STEP_S, self.cooldown_s)
+        while self.removed and self.removed[0][0] <= now_s - step_s:
+            self.removed.popleft()
+        return math.floor((current + sum(count for _, count in self.removed)) * STAYING_SHARE)
 
 
 class Api:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from meshwire.marks import OWNER_TAG, UNFINISHED
+from meshwire.marks import FOUND, OWNER_TAG, UNFINISHED
 from providers.aws.provider import AwsProvider
 from providers.aws.rows import eks_access, iam
 from providers.aws.rows_engine.calls import Caller
@@ -229,6 +229,40 @@ def test_a_record_that_answers_something_else_is_not_taken(bench: Bench) -> None
     assert outputs["ResourceRecords"] == first["ResourceRecords"]
     bench.delete(token, taken, **first)
     assert bench.read(token, taken, **first).id == ""
+
+
+@pytest.mark.parametrize("ttl_s", [300, 60])
+def test_a_proof_of_acm_that_was_there_before_stays(bench: Bench, ttl_s: int) -> None:
+    """ACM asks for one record for all certificates of a host in an account: another tool renews its own by it."""
+    token, route53 = "meshaws:route53:RecordSet", bench.api("route53")
+    zone = route53.create_hosted_zone(Name="example.com", CallerReference="2")["HostedZone"]["Id"].split("/")[-1]
+    values = [{"Value": "_b.c.acm-validations.aws."}]
+    proof = {"Name": "_a.api.example.com.", "Type": "CNAME", "ResourceRecords": values}
+    batch = {"Changes": [{"Action": "CREATE", "ResourceRecordSet": {**proof, "TTL": ttl_s}}]}
+    route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch=batch)
+    wanted = {"HostedZoneId": zone, "TTL": 300, **proof}
+
+    def records() -> list[dict[str, Any]]:
+        answer = route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+        return [{key: each[key] for key in ("Name", "TTL")} for each in answer if each["Type"] == "CNAME"]
+
+    made = bench.create(token, **wanted)
+    again = bench.read(token, made, **wanted)
+    assert again.inputs == wanted, "whoever made it decides how long it is kept by resolvers: that is no drift"
+    bench.delete(token, again, **wanted)
+    assert records() == [{"Name": "_a.api.example.com.", "TTL": ttl_s}]
+
+
+def test_a_proof_of_acm_that_meshctl_has_made_goes(bench: Bench) -> None:
+    token, route53 = "meshaws:route53:RecordSet", bench.api("route53")
+    zone = route53.create_hosted_zone(Name="example.com", CallerReference="3")["HostedZone"]["Id"].split("/")[-1]
+    values = [{"Value": "_b.c.acm-validations.aws."}]
+    record = {"Name": "_a.api.example.com.", "Type": "CNAME", "TTL": 300, "ResourceRecords": values}
+    wanted = {"HostedZoneId": zone, **record}
+    made = bench.create(token, **wanted)
+    assert FOUND not in made.outputs
+    bench.delete(token, made, **wanted)
+    assert bench.read(token, made, **wanted).id == ""
 
 
 def test_an_unreachable_endpoint_is_never_a_deleted_resource(bench: Bench) -> None:
@@ -502,9 +536,10 @@ def test_a8_a_node_group_whose_reservation_is_yet_to_begin_is_emptied_and_filled
 @dataclass
 class Updates:
     """EKS with an update that somebody else has begun: it refuses another one until that was looked at twice. Moto has
-    neither updates nor UpdateNodegroupVersion."""
+    neither updates nor UpdateNodegroupVersion. `most`: how many nodes the group can have before it is degraded."""
 
     running: int = 0
+    most: int = 99
     market: str = "ON_DEMAND"
     calls: list[tuple[str, Any]] = field(default_factory=list)
 
@@ -524,7 +559,9 @@ class Updates:
             return {"update": {"id": "new"}}
         answer = SEND(client, call, params)
         if call.operation == "DescribeNodegroup":
-            answer["nodegroup"] |= {"capacityType": self.market, "status": "UPDATING" if self.running else "ACTIVE"}
+            is_short = answer["nodegroup"]["scalingConfig"]["desiredSize"] > self.most
+            status = "UPDATING" if self.running else "DEGRADED" if is_short else "ACTIVE"
+            answer["nodegroup"] |= {"capacityType": self.market, "status": status}
         return answer
 
 
@@ -602,6 +639,39 @@ def test_a8_a_group_that_goes_to_a_block_which_has_not_begun_stays_empty(bench: 
         ("UpdateNodegroupVersion", {"version": "1.99"}),
     ]
     assert scaling_of(bench) == (0, 0, 6)
+
+
+@pytest.mark.parametrize("unfinished", [True, False])
+def test_a8_a_group_whose_block_has_ended_is_emptied_although_it_is_degraded(
+    bench: Bench, updates: Updates, *, unfinished: bool
+) -> None:
+    """Also where an earlier run ended with an error since the nodes were gone."""
+    token = "meshaws:eks:Nodegroup"
+    wanted, made = node_group(bench, minSize=2, maxSize=6)
+    updates.market, updates.most = "CAPACITY_BLOCK", -1
+    over = wanted | {
+        "scalingConfig": {"minSize": 0, "maxSize": 6, "desiredSize": 0},
+        "emptyUntil": "another reservation",
+    }
+    before = Created(made.id, made.outputs | ({UNFINISHED: True} if unfinished else {}))
+    outputs = bench.update(token, before, wanted, over)
+    assert scaling_of(bench) == (0, 0, 6)
+    assert UNFINISHED not in outputs
+    labels = over | {"labels": {"meshctl.dev/pool": "web", "role": "general"}}
+    assert bench.update(token, Created(made.id, outputs), over, labels)["labels"]["role"] == "general"
+
+
+def test_a7_a_group_that_could_not_grow_can_be_made_smaller_again(bench: Bench, updates: Updates) -> None:
+    token = "meshaws:eks:Nodegroup"
+    wanted, made = node_group(bench, minSize=2, maxSize=6)
+    updates.most = 2
+    grown = wanted | {"scalingConfig": {"minSize": 4, "maxSize": 6, "desiredSize": 4}}
+    with pytest.raises(ProviderError, match="DEGRADED"):
+        bench.update(token, made, wanted, grown)
+    unfinished = Created(made.id, made.outputs | {UNFINISHED: True})
+    smaller = wanted | {"scalingConfig": {"minSize": 2, "maxSize": 2, "desiredSize": 2}}
+    assert UNFINISHED not in bench.update(token, unfinished, grown, smaller)
+    assert scaling_of(bench) == (2, 2, 2)
 
 
 def test_a8_no_node_starts_before_the_group_has_the_template_of_its_next_block(bench: Bench, updates: Updates) -> None:

@@ -9,24 +9,48 @@ from __future__ import annotations
 import json
 import signal
 
+import httpx2
 import pytest
 
+from meshctl.dns.lookup import address_of
 from tests.faults.by_hand import Stack
-from tests.faults.small_mesh import BEGUN, MESH, WHOLE, counts, faults, small
+from tests.faults.small_mesh import BEGUN, ENVIRONMENTS, MESH, WHOLE, counts, faults, small
 from tests.faults.started import kill_when, started
 from tests.lab_fixture import RunningLab
 
 pytestmark = pytest.mark.lab
 __all__ = ["small"]
 
+SCARCE = """
+  scarce: {role: general, nodes: 1, cpu: {cores: 8, memory: 32GiB}}
+storage:
+"""
+WORKLOADS = """
+  asks:
+    {kind: service, pool: scarce, replicas: 1, image: ghcr.io/acme/site:1.0, ports: {http: 8080}}
+  chat:
+    kind: inference
+    pool: web
+    replicas: 1
+    image: vllm/vllm-openai:v0.11.0
+    args: [--model, /models]
+    ports: {http: 8000}
+    health: {path: /health, port: http}
+    mounts: {assets: {path: /models, readOnly: true}}
+endpoints:
+  chat: {host: scarce.example.com, workload: chat, port: http, access: public}
+"""
+
 
 def test_up_and_destroy_go_on_after_whatever_stopped_them(small: RunningLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among it finding A7: one pool without machines, while the rest comes up with its names."""
     told_to_end_at_its_beginning(small)
     killed_while_the_cluster_is_made(small)
     no_capacity_for_the_pool(small)
     small.meshctl("up", "aws-east", "--yes", timeout_s=400)
     assert counts(small) == WHOLE
     assert small.json("plan", "aws-east")["changes"] == []
+    one_pool_without_machines(small, monkeypatch)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, small.env[name])  # for the AWS provider in this process
     deleted_by_hand(small)
@@ -71,6 +95,36 @@ def no_capacity_for_the_pool(small: RunningLab) -> None:
     assert "We currently do not have sufficient" in status["error"]
     assert "aws-east" in (small.folder / ".meshctl/kubeconfig").read_text()  # the cluster is up
     faults(small)
+
+
+def one_pool_without_machines(small: RunningLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second pool, for which AWS has no machines: the rest comes up with its names, and the next `up` goes on."""
+    (small.folder / "environments.yaml").write_text(ENVIRONMENTS + "dns: {provider: route53, zone: example.com}\n")
+    s3 = small.boto3("s3")
+    [bucket] = [each["Name"] for each in s3.list_buckets()["Buckets"] if each["Name"].startswith("small-aws-east-")]
+    weights = {"Bucket": bucket, "Key": "weights.bin"}
+    version = s3.put_object(**weights, Body=b"weights")["VersionId"]
+    (small.folder / "mesh.yaml").write_text(MESH.replace("\nstorage:\n", SCARCE) + WORKLOADS)
+    faults(small, {"operation": "CreateNodegroup", "error": "InsufficientInstanceCapacity", "async": True})
+    failed = small.meshctl("--output", "json", "up", "aws-east", "--yes", check=False, timeout_s=400)
+    assert failed.returncode == 3, failed.stdout + failed.stderr
+    error = json.loads(failed.stdout)["error"]
+    assert (error["code"], [each["subject"] for each in error["failures"]]) == ("no-capacity", ["pool/scarce"])
+    status = small.json("status", "aws-east")["environments"]["aws-east"]
+    (endpoint,) = status["endpoints"]
+    assert endpoint["points_at"] == "aws-east"
+    monkeypatch.setenv("MESHCTL_DNS_SERVER", small.env["MESHCTL_DNS_SERVER"])
+    url = f"http://{address_of('scarce.example.com')}:8000/v1/models"
+    assert httpx2.get(url, trust_env=False).json()["data"]
+    faults(small)
+    small.meshctl("up", "aws-east", "--yes", timeout_s=400)
+    assert small.json("plan", "aws-east")["changes"] == []
+
+    (small.folder / "mesh.yaml").write_text(MESH)
+    small.meshctl("up", "aws-east", "--yes", timeout_s=400)
+    (small.folder / "environments.yaml").write_text(ENVIRONMENTS)
+    s3.delete_object(**weights, VersionId=version)
+    assert counts(small) == WHOLE
 
 
 def deleted_by_hand(small: RunningLab) -> None:

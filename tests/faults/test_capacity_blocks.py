@@ -73,8 +73,23 @@ def test_a8_a_pool_waits_for_its_block_and_gets_its_nodes_in_the_next_one(small:
     status = small.json("status", "aws-east")["environments"]["aws-east"]
     assert status["state"] == "up"
     assert [pool["starts"] != "" for pool in status["pools"]] == [False, True]
-    use(small, bought(small, starts_in_h=-1))
+    block = bought(small, starts_in_h=-1)
+    use(small, block)
     up = small.meshctl("--output", "json", "up", "aws-east", "--yes", timeout_s=500)
     assert "waiting" not in json.loads(up.stdout)
     assert scaling() == {"minSize": 2, "maxSize": 2, "desiredSize": 2}
     assert small.json("plan", "aws-east")["changes"] == []
+    the_rest_goes_on_after_the_end(small, block)
+    assert scaling() == {"minSize": 0, "maxSize": 2, "desiredSize": 0}
+
+
+def the_rest_goes_on_after_the_end(small: RunningLab, block: dict[str, Any]) -> None:
+    """Each `up` from then on is done but for the pool, whose group stays degraded."""
+    small.boto3("ec2").cancel_capacity_reservation(CapacityReservationId=block["CapacityReservationId"])
+    for _ in range(2):
+        up = small.meshctl("up", "aws-east", "--yes", check=False, timeout_s=500)
+        assert up.returncode == 3, up.stderr
+        assert f"the capacity block {block['CapacityReservationId']} of pool train has ended" in up.stderr
+        assert "all else is up" in up.stderr
+    status = small.json("status", "aws-east")["environments"]["aws-east"]
+    assert [pool["wanted"] for pool in status["pools"]] == [1, 0]

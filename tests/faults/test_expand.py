@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import dns.query
 import pytest
 
 from meshctl.lab.load import Load
-from tests.faults.moved_mesh import ENVIRONMENTS
+from tests.faults.moved_mesh import ENVIRONMENTS, MIGRATE
 from tests.lab_fixture import RunningLab
 from tests.waiting import wait_until
 
@@ -55,6 +56,7 @@ def spread(lab: RunningLab, tmp_path: Path) -> Iterator[RunningLab]:
     here.meshctl("up", "dc1", "--yes")
     yield here
     here.meshctl("contract", "--yes", check=False)  # while it is in force, `destroy` is refused
+    here.meshctl("migrations", "rollback", check=False)  # so it is while a migration is open
     for environment in ("dc1", "cw"):
         here.meshctl("destroy", environment, "--allow-data-loss", "--confirm", environment, check=False)
 
@@ -135,3 +137,28 @@ def test_a_side_that_fails_is_left_and_is_asked_again_once_it_is_well(spread: Ru
     wait_until(lambda: shares(spread, own, 100)["cw"] > 0.1)
     spread.meshctl("contract", "--yes")
     assert shares(spread, own, 100) == {"dc1": 1.0, "cw": 0.0}
+
+
+@pytest.mark.exhaustive
+def test_what_is_expanded_is_migrated_without_a_failed_request(spread: RunningLab) -> None:
+    load = Load(f"http://{HOST}:8000/v1/completions", rate=50, dns_server=spread.env["MESHCTL_DNS_SERVER"]).start()
+    spread.meshctl(*EXPAND, "--share", "40%")
+    pods = serving(spread)
+    put(spread, "dc1", "llama/1.bin")
+    spread.meshctl(*EXPAND)
+    assert keys(spread, "cw") == {"llama/0.bin", "llama/1.bin"}
+    spread.meshctl(*MIGRATE)
+    assert shares(spread, balancers(spread), 100) == {"dc1": 0.0, "cw": 1.0}
+    assert workloads(spread, "cw") == {"chat": 1, "notes": 1}
+    assert serving(spread) == pods
+    assert spread.boto3("route53").list_health_checks()["HealthChecks"] == []
+    spread.meshctl("migrations", "finish", "--yes")
+    result = load.stop()
+    assert result.failed == 0, result.errors
+    assert spread.json("plan", "cw")["changes"] == []
+
+
+def serving(here: RunningLab) -> set[str]:
+    """The names of the pods of chat in the target."""
+    pods = json.loads(here.kubectl("cw", "--namespace", "spread", "get", "pods", "--output", "json"))["items"]
+    return {name for pod in pods if (name := pod["metadata"]["name"]).startswith("chat-")}

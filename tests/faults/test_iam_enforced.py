@@ -91,14 +91,15 @@ def example(lab: RunningLab, users: Path, tmp_path: Path) -> Iterator[RunningLab
 
 
 def allow(here: RunningLab, *more: dict[str, str]) -> None:
-    """Gives both users the printed policy, and what comes on top."""
-    policies = [printed(here), {"Version": "2012-10-17", "Statement": list(more)}]
+    """Gives both users the printed policies, and what comes on top."""
+    policies = [*printed(here), {"Version": "2012-10-17", "Statement": list(more)}]
     give(here, dict.fromkeys(KEYS, policies))
 
 
-def printed(here: RunningLab) -> dict[str, Any]:
-    policy: dict[str, Any] = json.loads(here.meshctl("doctor", "--iam-policy", "aws-east").stdout)
-    return policy
+def printed(here: RunningLab) -> list[dict[str, Any]]:
+    """The documents that an administrator would attach, each short enough for a managed policy."""
+    policies = here.json("doctor", "--iam-policy", "aws-east")["policies"]
+    return [each["document"] for each in policies]
 
 
 def give(here: RunningLab, policies: dict[str, list[dict[str, Any]]]) -> None:
@@ -116,10 +117,10 @@ def made_vpcs(here: RunningLab) -> list[Any]:
     return list(here.boto3("ec2").describe_vpcs(Filters=tagged)["Vpcs"])
 
 
-def half(policy: dict[str, Any]) -> dict[str, Any]:
+def half(policies: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Of the network and of the cluster, and not of roles, logs and buckets."""
-    statements = [each for each in policy["Statement"] if each["Sid"] in ("Look", "Region", "Cluster")]
-    return {**policy, "Statement": statements}
+    statements = [each for policy in policies for each in policy["Statement"]]
+    return [{"Statement": [each for each in statements if each["Sid"] in ("Look", "Region", "Cluster")]}]
 
 
 def test_one_user_brings_up_what_another_changes_and_destroys(here: RunningLab) -> None:
@@ -142,7 +143,7 @@ def test_one_user_brings_up_what_another_changes_and_destroys(here: RunningLab) 
 
 
 def a_second_engineer_with_half_of_the_rights(here: RunningLab) -> None:
-    give(here, {"colleague": [half(printed(here))]})
+    give(here, {"colleague": half(printed(here))})
     colleague = as_user(here, "colleague")
     planned, refused = colleague.json("plan", "aws-east"), colleague.meshctl("up", "aws-east", "--yes", check=False)
     [note] = [each for each in planned["notes"] if each.startswith("the right to")]
@@ -155,13 +156,10 @@ def a_second_engineer_with_half_of_the_rights(here: RunningLab) -> None:
 
 
 def a_guard_rail_forbids_a_role(here: RunningLab) -> None:
-    """Told beforehand, or by IAM itself where nobody may ask; the next `up` goes on in either case."""
+    """A note beforehand, where IAM may be asked, and IAM's own words in the run; the next `up` goes on."""
     allow(here, GUARD_RAIL)
-    refused = as_user(here, "engineer").meshctl("up", "aws-east", "--yes", check=False)
-    assert refused.returncode == 65, refused.stderr
-    assert "iam:CreateRole" in refused.stderr
-    assert "a policy of the organization denies it" in refused.stderr
-    assert has_made_nothing(here)
+    [note] = [each for each in as_user(here, "engineer").json("plan", "aws-east")["notes"] if "organization" in each]
+    assert "iam:CreateRole" in note
 
     allow(here, GUARD_RAIL, NO_QUESTION)
     refused = as_user(here, "engineer").meshctl("up", "aws-east", "--yes", check=False, timeout_s=300)

@@ -111,3 +111,28 @@ def test_an_endpoint_with_issued_certificates_moves_there_and_back(issued: Runni
     assert result.failed == 0, result.errors
     issued.meshctl("destroy", "aws-east", "--yes", timeout_s=400)
     assert (certificates(issued), proofs(issued)) == ([], [])
+
+
+def test_the_proof_of_another_tool_outlives_the_environment(issued: RunningLab) -> None:
+    """Its certificate for the same host is renewed by the same record, which it has made with a TTL of its own."""
+    acm, route53 = issued.boto3("acm"), issued.boto3("route53")
+    theirs = acm.request_certificate(DomainName=HOST, ValidationMethod="DNS")["CertificateArn"]
+    (option,) = acm.describe_certificate(CertificateArn=theirs)["Certificate"]["DomainValidationOptions"]
+    (zone,) = (each["Id"] for each in route53.list_hosted_zones()["HostedZones"] if each["Name"] == "example.com.")
+    name, kind, value = (option["ResourceRecord"][key] for key in ("Name", "Type", "Value"))
+    record = {"Name": name, "Type": kind, "TTL": 60, "ResourceRecords": [{"Value": value}]}
+    route53.change_resource_record_sets(
+        HostedZoneId=zone, ChangeBatch={"Changes": [{"Action": "CREATE", "ResourceRecordSet": record}]}
+    )
+    try:
+        issued.meshctl("up", "aws-east", "--yes", timeout_s=400)
+        plan = issued.json("plan", "aws-east")
+        assert plan["changes"] == plan["outside"] == []
+        issued.meshctl("destroy", "aws-east", "--yes", timeout_s=400)
+        listed = route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+        assert [each["TTL"] for each in listed if each["Name"] == name] == [60]
+    finally:
+        acm.delete_certificate(CertificateArn=theirs)
+        route53.change_resource_record_sets(
+            HostedZoneId=zone, ChangeBatch={"Changes": [{"Action": "DELETE", "ResourceRecordSet": record}]}
+        )

@@ -136,3 +136,60 @@ def test_an_up_in_force_changes_no_node_and_starts_no_trainer(moved: Moved) -> N
     moved.lab.meshctl("up", "dc1", "--yes")
     assert moved.lab.json("plan", "dc1")["changes"] == []
     wait_until(lambda: moved.ready("dc1") == {"chat": 2, "pretrain": 2})
+
+
+@pytest.mark.exhaustive
+def test_an_elastic_gang_goes_on_with_fewer_ranks_and_grows_back(moved: Moved) -> None:
+    mesh = moved.folder / "mesh.yaml"
+    mesh.write_text(mesh.read_text().replace("    nodes: 2\n", "    nodes: 2\n    elastic: {min: 1}\n"))
+    moved.lab.meshctl("up", "dc1", "--yes")
+    one_more_chat(moved)
+    before = nodes(moved)
+    requests = load(moved)
+    try:
+        (disturbed,) = moved.lab.json(*SHIFT, "--dry-run")["disturbs"]
+        assert (disturbed["effect"], disturbed["nodes_before"], disturbed["nodes"]) == ("shrinks", 2, 1)
+        assert killed(moved, "checkpoint-intent", *SHIFT, "--yes") == -signal.SIGKILL
+        assert moved.lab.json("shift", "dc1", "--resume")["state"] == "in-force"
+        shrunk_at = moved.chain("dc1")
+        wait_until(lambda: moved.ready("dc1") == {"chat": 3, "pretrain": 1})
+        wait_until(lambda: moved.chain("dc1") > shrunk_at)
+        assert started_with(moved) == ["rank 0 of 1"]
+        untouched_while_it_is_small(moved)
+        assert killed(moved, "undo.gangs-intent", "shift", "dc1", "--undo") == -signal.SIGKILL
+        assert moved.lab.json("shift", "dc1", "--undo")["state"] == "undone"
+    finally:
+        result = requests.stop()
+    assert result.failed == 0, result.errors
+    wait_until(lambda: nodes(moved) == before)
+    wait_until(lambda: moved.ready("dc1") == {"chat": 2, "pretrain": 2})
+    assert started_with(moved) == ["rank 0 of 2", "rank 1 of 2"]
+    grown_at = moved.chain("dc1")
+    wait_until(lambda: moved.chain("dc1") > grown_at)
+    moved.lab.kubectl("dc1", "-n", "faults", "scale", "deployment", "chat", "--replicas", "2")
+    assert moved.lab.json("plan", "dc1")["changes"] == []
+
+
+def started_with(mesh: Moved) -> list[str]:
+    """What each rank that runs has said when it started."""
+    running = ("get", "pods", "-l", "app.kubernetes.io/name=pretrain", "--field-selector", "status.phase=Running")
+    names = mesh.lab.kubectl("dc1", "-n", "faults", *running, "-o", "name").split()
+    logs = [mesh.lab.kubectl("dc1", "-n", "faults", "logs", name, "-c", "main") for name in names]
+    return sorted(line.partition(",")[0] for log in logs for line in log.splitlines() if line.startswith("rank "))
+
+
+def untouched_while_it_is_small(mesh: Moved) -> None:
+    """An `up` leaves the gang as it is, also where mesh.yaml has another one by now; `restart` is refused."""
+    file = mesh.folder / "mesh.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("[python, train.py]", "[python, train.py, --seed=2]"))
+    planned = mesh.lab.json("plan", "dc1")
+    assert [each["subject"] for each in planned["changes"] if each["subject"] != "workload/chat"] == []
+    assert any("its changes wait for" in note for note in planned["notes"])
+    file.write_text(text)
+    mesh.lab.kubectl("dc1", "-n", "faults", "scale", "deployment", "chat", "--replicas", "2")
+    mesh.lab.meshctl("up", "dc1", "--yes")
+    assert mesh.ready("dc1")["pretrain"] == 1
+    refused = mesh.lab.meshctl("restart", "pretrain", "--env", "dc1", "--yes", check=False)
+    assert refused.returncode == 2
+    assert "runs with fewer nodes" in refused.stderr

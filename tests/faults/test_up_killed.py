@@ -10,10 +10,11 @@ import os
 import pty
 import signal
 import sys
+from typing import Any
 
 import pytest
 
-from tests.faults.small_mesh import BEGUN, WHOLE, counts, small
+from tests.faults.small_mesh import BEGUN, WHOLE, counts, faults, small
 from tests.faults.started import kill_when, started
 from tests.lab_fixture import RunningLab
 
@@ -25,6 +26,27 @@ def test_up_goes_on_after_kills(small: RunningLab) -> None:
     for call in ("Vpc", "Cluster", "Nodegroup"):
         kill_when(small, BEGUN[call], "up", "aws-east", "--yes")
     small.meshctl("up", "aws-east", "--yes", timeout_s=400)
+    assert counts(small) == WHOLE
+    assert small.json("plan", "aws-east")["changes"] == []
+
+
+def test_a7_a_group_of_a_killed_first_up_is_kept_where_the_platform_answers_no_more(small: RunningLab) -> None:
+    """What it may be made of was decided from an answer that the next `up` does not get."""
+
+    def group() -> dict[str, Any]:
+        described: dict[str, Any] = eks.describe_nodegroup(clusterName=cluster, nodegroupName="web")["nodegroup"]
+        return described
+
+    kill_when(small, BEGUN["Nodegroup"], "up", "aws-east", "--yes")
+    eks = small.boto3("eks")
+    [cluster] = eks.list_clusters()["clusters"]
+    made = group()
+    assert len(made["instanceTypes"]) > 1
+    faults(small, {"operation": "DescribeInstanceTypeOfferings", "error": "UnauthorizedOperation", "times": 99})
+    small.meshctl("up", "aws-east", "--yes", timeout_s=400)
+    faults(small)
+    assert group()["nodegroupArn"] == made["nodegroupArn"]
+    assert group()["instanceTypes"] == made["instanceTypes"]
     assert counts(small) == WHOLE
     assert small.json("plan", "aws-east")["changes"] == []
 

@@ -17,7 +17,7 @@ import pytest
 from pulumi import automation
 
 from meshctl import tools
-from meshctl.engine import workspace
+from meshctl.engine import pulumi_private, workspace
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import Progress
 from meshctl.engine.run import StackRun
@@ -74,13 +74,31 @@ class Watched(PulumiProgram):
 
 
 @pytest.mark.usefixtures("state")
-def test_a_run_starts_the_engine_once_and_looks_at_the_state_once(tmp_path: Path) -> None:
+def test_a_run_starts_the_engine_once_and_reads_the_state_without_it(tmp_path: Path) -> None:
     watched = Watched(partial(tools.find, "pulumi"), versions.PULUMI)
     watched.asked = []
     run = opened(tmp_path, watched)
     run.up()
     run.destroy()
-    assert watched.asked == ["stack export", "up", "stack export", "destroy"]
+    assert run.outputs().values == {}
+    assert watched.asked == ["up", "destroy"]
+
+
+@pytest.mark.usefixtures("state")
+def test_a_state_in_a_folder_is_read_as_the_engine_exports_it(tmp_path: Path) -> None:
+    stack = opened(tmp_path).stack
+    printed = pulumi_private.run_command(stack, ["stack", "export"]).stdout
+    assert stack.exported(plain_secrets=False) == json.loads(printed)
+    assert SECRET not in printed
+
+
+def test_a_compressed_state_is_read_by_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_DIY_BACKEND_GZIP", "true")
+    opened(tmp_path).up()
+    stacks = tmp_path / "state/.pulumi/stacks/small"
+    assert (stacks / "one.json.gz").exists()
+    assert not (stacks / "one.json").exists()
+    assert opened(tmp_path).outputs().values["answer"] == 42
 
 
 @pytest.mark.parametrize("torn", ["", '{"user.cache_control":"","user.con'])

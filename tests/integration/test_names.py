@@ -29,6 +29,7 @@ from tests.integration.lab_aws_server import KEY, Aws
 from tests.unit.render.sample import sample
 
 HOST = "names.example.com"
+PAUSE_S = 0.01
 EAST = DnsRecord(HOST, "aws-east", "lb-1.elb.amazonaws.com", 5, "example.com")
 CW = DnsRecord(HOST, "cw", "127.0.0.9", 5, "example.com")
 ENVIRONMENTS = {
@@ -72,7 +73,11 @@ def values(aws: Aws) -> list[tuple[str, str, int, str]]:
 
 @contextmanager
 def steady_resolver(aws: Aws) -> Iterator[Callable[[], list[str]]]:
-    """Asks for HOST all the time; gives the different answers seen, in their order."""
+    """Asks for HOST all the time; gives the different answers seen, in their order.
+
+    A hundred times a second: without a pause, it and the API that it asks would take the processor from the run that
+    they watch.
+    """
     seen: list[str] = []
     stop = threading.Event()
 
@@ -85,6 +90,7 @@ def steady_resolver(aws: Aws) -> Iterator[Callable[[], list[str]]]:
             message = dns.message.from_wire(answer)
             found = message.answer[0][0].to_text() if message.answer else dns.rcode.to_text(message.rcode())
             seen.append(found.rstrip("."))
+            await asyncio.sleep(PAUSE_S)
 
     thread = threading.Thread(target=lambda: asyncio.run(ask()))
     thread.start()

@@ -19,7 +19,15 @@ from tests.contract.kubernetes_recording.control_plane import ControlPlane
 from tests.unit.render.sample import sample
 
 PLURALS = {"StorageClass": "storageclasses", "PriorityClass": "priorityclasses"}
-CLUSTER_SCOPED = ("Namespace", "Node", "PersistentVolume", "PriorityClass", "StorageClass")
+CLUSTER_SCOPED = (
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "Namespace",
+    "Node",
+    "PersistentVolume",
+    "PriorityClass",
+    "StorageClass",
+)
 POD_WAIT_S = 60.0
 
 

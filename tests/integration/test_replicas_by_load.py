@@ -36,7 +36,7 @@ endpoints:
   chat: {host: scaled.example.com, workload: chat, port: http, access: public}
 """
 FIXED = MESH.replace("REPLICAS", "2")
-SCALED = MESH.replace("REPLICAS", "{min: 1, max: 4}\n    scale: {metric: concurrency, target: 2, cooldown: 12s}")
+SCALED = MESH.replace("REPLICAS", "{min: 2, max: 4}\n    scale: {metric: concurrency, target: 2, cooldown: 12s}")
 URL = "http://scaled.example.com:8000/v1/completions"
 pytestmark = pytest.mark.lab
 
@@ -73,7 +73,7 @@ def test_replicas_follow_load_up_and_down_without_a_lost_request(mesh: RunningLa
     (mesh.folder / "mesh.yaml").write_text(SCALED)
     changes = {change["subject"]: change for change in mesh.json("up", "dc1", "--yes")["changes"]}
     fields = {each["path"]: (each["old"], each["new"]) for each in changes["workload/chat"]["fields"]}
-    assert fields["replicas"] == (2, "1 to 4")
+    assert fields["replicas"] == (2, "2 to 4")
     assert chat(mesh)["spec"]["template"] == pods, "what is up is not rolled"
 
     busy = load(mesh, rate=8, answer_s=1)
@@ -87,7 +87,7 @@ def test_replicas_follow_load_up_and_down_without_a_lost_request(mesh: RunningLa
 
     calm = load(mesh, rate=4, answer_s=0.1)
     try:
-        wait_until(lambda: ready(mesh) == (1, 1))
+        wait_until(lambda: ready(mesh) == (2, 2))
         wait_until(
             lambda: (
                 len(
@@ -97,7 +97,7 @@ def test_replicas_follow_load_up_and_down_without_a_lost_request(mesh: RunningLa
                         )
                     )["items"]
                 )
-                == 1
+                == 2
             )
         )
     finally:

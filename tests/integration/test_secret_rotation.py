@@ -96,6 +96,9 @@ def test_a_rotated_secret_reaches_servers_and_leaves_jobs_alone_and_a_variable_c
             ", /run/mesh/token: hf-token", ""
         )
     )
+    stale = mesh.meshctl("up", "dc1", "--plan", "plan.json", "--yes", check=False, **values(NEW))
+    assert stale.returncode == 1
+    assert "the mesh has changed since the plan was made" in stale.stderr
     mesh.meshctl("up", "dc1", "--yes", **values(NEW))
     assert list(get(mesh, "secret", "site-secrets")["data"]) == ["OTHER"], (
         "a variable that leaves leaves the secret, too"

@@ -36,6 +36,12 @@ class FakeClient:
             raise ApiError(status, "forbidden")
         return list(self.objects.get(resource.plural, ()))
 
+    def items(self, path: str) -> list[Any]:
+        plural = path.rpartition("/")[2]
+        if status := self.refused.get(plural):
+            raise ApiError(status, "forbidden")
+        return list(self.objects.get(plural, ()))
+
     def kinds(self, api_version: str) -> frozenset[str]:
         if status := self.refused.get(api_version):
             raise ApiError(status, "forbidden")

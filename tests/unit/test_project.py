@@ -13,7 +13,7 @@ from meshctl.errors import InfeasibleError
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import ShiftsInForce
-from meshctl.model.served_apis import LEADER_WORKER_SET, POD_MONITOR
+from meshctl.model.served_apis import CLUSTER_QUEUE, LEADER_WORKER_SET, POD_MONITOR
 from meshctl.model.stack_state import StackState
 from meshctl.project import Project
 from tests.unit.fake_cluster import FakeClient, client_of
@@ -110,6 +110,20 @@ def test_a_cluster_in_which_nodes_are_made_is_asked_for_a_controller_of_groups(
     resolution = Project(Mesh.model_validate(mesh), environments, cast("Any", session)).resolution("cw")
     assert resolution.deployment is not None, resolution.gaps
     assert resolution.deployment.has_group_controller is kept
+
+
+@pytest.mark.parametrize("served", [[CLUSTER_QUEUE], []])
+def test_a_cluster_in_which_nodes_are_made_is_asked_for_kueue(
+    monkeypatch: pytest.MonkeyPatch, served: list[str]
+) -> None:
+    monkeypatch.setattr(ClusterAccess, "client", client_of(FakeClient({}, served=served)))
+    pool = {"nodes": 2, "accelerator": {"model": "H100", "count": 8}, "lend": {"upTo": 1}}
+    cw = {"provider": "coreweave", "region": "US-EAST-04A", "kubernetes": {"context": "cw"}}
+    environments = Environments.model_validate({**ENVIRONMENTS, "environments": {"cw": cw}})
+    session = session_of_nothing()
+    lent = Project(Mesh.model_validate({**MESH, "pools": {"p": pool}}), environments, session).resolution("cw")
+    assert lent.deployment is not None, lent.gaps
+    assert lent.deployment.pool("p").lends_nodes == len(served)
 
 
 @pytest.mark.parametrize("served", [[POD_MONITOR], []])

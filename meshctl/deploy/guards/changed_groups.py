@@ -9,8 +9,8 @@ gone.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from meshctl import render
 from meshctl.changes import changed_groups
@@ -33,7 +33,8 @@ _RESOURCES = {
 }
 _GONE: Final = 404
 _POLL_S: Final = 1.0
-_LONGEST_END_S: Final = 300.0  # of all groups at once: their grace period is a minute
+_SHORTEST_LIMIT_S: Final = 300.0  # for the end of all groups at once
+_MARGIN_S: Final = 120.0  # beyond the grace of their pods
 
 
 def end_old(deployment: Deployment, state: StackState) -> None:
@@ -52,14 +53,22 @@ def end_old(deployment: Deployment, state: StackState) -> None:
                 if error.status != _GONE:
                     raise
             if is_set:
-                _wait_gone(client, path, resource.subject)
+                _wait_gone(client, path, resource.subject, end_limit_s(resource.inputs))
 
 
-def _wait_gone(client: Client, path: str, subject: str) -> None:
-    deadline = time.monotonic() + _LONGEST_END_S
+def end_limit_s(inputs: Mapping[str, Any]) -> float:
+    """How long the groups of a LeaderWorkerSet may take to end: as long as their pods may, and some more."""
+    templates = (inputs.get("spec") or {}).get("leaderWorkerTemplate") or {}
+    specs = [(templates.get(each) or {}).get("spec") or {} for each in ("leaderTemplate", "workerTemplate")]
+    graces_s = [float(spec.get("terminationGracePeriodSeconds") or 0) for spec in specs]
+    return max(_SHORTEST_LIMIT_S, sum(graces_s) + _MARGIN_S)  # workers may end after their leader
+
+
+def _wait_gone(client: Client, path: str, subject: str, limit_s: float) -> None:
+    deadline = time.monotonic() + limit_s
     while _exists(client, path):
         if time.monotonic() >= deadline:
-            why = f"its LeaderWorkerSet is still there after {_LONGEST_END_S:g} s"
+            why = f"its LeaderWorkerSet is still there after {limit_s:g} s"
             hint = "`kubectl get leaderworkersets,pods` in the mesh's namespace shows what remains; then run `up` again"
             raise NotReadyError(f"the groups of {subject} did not end", why=why, hint=hint)
         time.sleep(_POLL_S)

@@ -7,10 +7,11 @@ came up may go elsewhere.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from meshctl.model.deployment import Subnet
+from meshctl.model.deployment import Deployment, Pool, Subnet
 from meshctl.model.questions import InPlace
 from meshctl.model.stack_state import Resource, StackState
 
@@ -26,14 +27,34 @@ def in_place(state: StackState) -> InPlace:
     by_subject: dict[str, list[Resource]] = {}
     for resource in real:
         by_subject.setdefault(resource.subject, []).append(resource)
-    declared = state.deployment.pools if state.deployment else ()
+    declared = _declared(state, by_subject)
     pools = tuple(pool for pool in declared if _came_up(by_subject.get(f"pool/{pool.name}", [])))
     subnets = tuple(_subnet(resource) for resource in real if resource.inputs.keys() >= _IS_SUBNET)
     begun = tuple(pool for pool in declared if pool not in pools and _is_there(by_subject.get(f"pool/{pool.name}", [])))
     made = InPlace(pools, Counter(resource.type for resource in real), subnets, begun=begun)
-    if state.deployment is None:
-        return made
-    return replace(made, maker=state.deployment.cluster.maker, admins=state.deployment.cluster.admins)
+    last = last_run(state)
+    return replace(made, maker=last.cluster.maker, admins=last.cluster.admins) if last is not None else made
+
+
+def last_run(state: StackState) -> Deployment | None:
+    """What the last run declared; of a first one that was killed, what it was about to make."""
+    return state.deployment or state.begun
+
+
+def _declared(state: StackState, by_subject: Mapping[str, list[Resource]]) -> tuple[Pool, ...]:
+    """The pools of the last run. One that a killed run has made is as that run decided, also where an earlier one had
+    declared it with other machines."""
+    pools = {pool.name: pool for pool in state.deployment.pools} if state.deployment else {}
+    for pool in state.begun.pools if state.begun else ():
+        before = pools.get(pool.name)
+        if before is None or _is_made_as(pool, before, by_subject.get(f"pool/{pool.name}", [])):
+            pools[pool.name] = pool
+    return tuple(pools.values())
+
+
+def _is_made_as(pool: Pool, before: Pool, resources: list[Resource]) -> bool:
+    machines = {name for each in resources for name in each.inputs.get("instanceTypes") or ()}
+    return pool.machine != before.machine and pool.machine in machines
 
 
 def _subnet(resource: Resource) -> Subnet:

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
+from meshctl.deploy import jobs_in_state
 from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.observed import JobState
 from meshctl.model.stack_state import StackState
-from meshctl.render import work
+from meshctl.render import jobs, work
 
-_JOB: Final = "kubernetes:batch/v1:Job"
+_SIZE: Final = frozenset(jobs.SIZE)
 _IN_PLACE: Final = "suspend"  # the field of a Job's spec that can change without replacing the Job
 
 
@@ -42,7 +43,7 @@ def with_finished_marks(deployment: Deployment, state: StackState) -> Deployment
     if deployed is None or not deployed.marks:
         return deployment
     wanted = work.job_specs(deployment)
-    before = {**work.job_specs(deployed), **_specs_in_state(state)}
+    before = {**work.job_specs(deployed), **jobs_in_state.specs(state)}
     valid = {
         name: ended_in
         for name, ended_in in deployed.marks.items()
@@ -61,10 +62,13 @@ def unchanged_jobs(
     `read_jobs` asks the cluster for its jobs; it is called only when the answer matters, and raises MeshError when the
     cluster can't be asked.
     """
-    outdated = _outdated(deployment, state)
-    rewritten = _only_rewritten(deployment, state)
+    small = _with_fewer_nodes(deployment, state)
+    outdated = {name: paths for name, paths in _outdated(deployment, state).items() if name not in small}
+    rewritten = _only_rewritten(deployment, state) - small.keys()
     notes = tuple(_older_texts(name, deployment.environment) for name in sorted(rewritten))
+    notes += tuple(_waits_for_nodes(name, deployment.environment) for name, paths in small.items() if {*paths} - _SIZE)
     undecided = {name: paths for name, paths in outdated.items() if name not in rewritten}
+    outdated |= small
     if not undecided:
         return UnchangedJobs(outdated, notes)
     try:
@@ -72,13 +76,13 @@ def unchanged_jobs(
     except MeshError as error:
         return UnchangedJobs(outdated, (*notes, *(_unknown_text(name, error) for name in sorted(undecided))))
     complete = [name for name in undecided if name in states and states[name].ended == "complete"]
-    paths = {name: paths for name, paths in outdated.items() if name in rewritten or name in complete}
+    paths = {name: paths for name, paths in outdated.items() if name in {*rewritten, *complete, *small}}
     return UnchangedJobs(paths, (*notes, *(_unchanged_text(name, deployment.environment) for name in sorted(complete))))
 
 
 def replaced_jobs(deployment: Deployment, state: StackState, unchanged: UnchangedJobs) -> frozenset[str]:
     """The workloads whose Jobs a run creates or makes anew: every change of a Job's spec but for `suspend` does."""
-    specs = _specs_in_state(state)
+    specs = jobs_in_state.specs(state)
     return frozenset(
         name
         for name, spec in work.job_specs(deployment).items()
@@ -88,21 +92,37 @@ def replaced_jobs(deployment: Deployment, state: StackState, unchanged: Unchange
     )
 
 
+def _with_fewer_nodes(deployment: Deployment, state: StackState) -> dict[str, tuple[str, ...]]:
+    """All that differs of the gangs whose size a shift has changed, by workload. What makes such a Job anew would give
+    it back the size that the engine has recorded, and so more ranks than there are nodes."""
+    specs = jobs_in_state.specs(state)
+    return {
+        name: tuple(f"spec.{key}" for key in work.differing(specs[name], spec) if key != _IN_PLACE)
+        for name, spec in work.job_specs(deployment).items()
+        if name in deployment.jobs_with_fewer_nodes and name in specs
+    }
+
+
+def _waits_for_nodes(name: str, environment: str) -> str:
+    return (
+        f"workload/{name}: runs with fewer nodes while a shift is in force, and is left as it is: its changes wait for"
+        f" `meshctl shift {environment} --undo`"
+    )
+
+
 def _only_rewritten(deployment: Deployment, state: StackState) -> frozenset[str]:
     """The Jobs that differ only in how an older meshctl wrote their texts."""
-    specs_in_state = _specs_in_state(state)
-    specs = work.job_specs(deployment) if specs_in_state else {}
+    before = jobs_in_state.specs(state)
+    specs = work.job_specs(deployment) if before else {}
     unchanging = {
-        name: {**spec, _IN_PLACE: specs_in_state[name].get(_IN_PLACE)}
-        for name, spec in specs.items()
-        if name in specs_in_state
+        name: {**spec, _IN_PLACE: before[name].get(_IN_PLACE)} for name, spec in specs.items() if name in before
     }
-    return frozenset(name for name, spec in unchanging.items() if work.only_rewritten(specs_in_state[name], spec))
+    return frozenset(name for name, spec in unchanging.items() if work.only_rewritten(before[name], spec))
 
 
 def _outdated(deployment: Deployment, state: StackState) -> dict[str, tuple[str, ...]]:
     """The Jobs that this run would replace although their work is the same: the differing properties by workload."""
-    specs = _specs_in_state(state)
+    specs = jobs_in_state.specs(state)
     if not specs:
         return {}
     deployed = state.deployment
@@ -112,27 +132,6 @@ def _outdated(deployment: Deployment, state: StackState) -> dict[str, tuple[str,
         if differing and work.same_work(specs[name], spec, _workload(deployed, name), deployment.workload(name)):
             outdated[name] = tuple(f"spec.{key}" for key in differing)
     return outdated
-
-
-def _specs_in_state(state: StackState) -> dict[str, Mapping[str, Any]]:
-    """The specs of the Jobs in the state, by workload; without those that a killed run has deleted to replace them."""
-    specs = {name: inputs.get("spec") or {} for name, inputs in _inputs_in_state(state).items()}
-    return {name: spec for name, spec in specs.items() if spec}
-
-
-def labels_in_state(state: StackState) -> dict[str, Mapping[str, Any]]:
-    """The labels of the Jobs in the state, by workload; of the same Jobs as `_specs_in_state`."""
-    inputs_by_workload = _inputs_in_state(state)
-    return {name: (inputs.get("metadata") or {}).get("labels") or {} for name, inputs in inputs_by_workload.items()}
-
-
-def _inputs_in_state(state: StackState) -> dict[str, Mapping[str, Any]]:
-    inputs_by_workload = {}
-    for job in state.of_type(_JOB):
-        is_current = not (job.is_deleted_for_replacement or job.is_to_be_deleted)
-        if is_current and job.name == f"{job.subject}:job":  # not the release of a job
-            inputs_by_workload[job.subject.removeprefix("workload/")] = job.inputs
-    return inputs_by_workload
 
 
 def _workload(deployment: Deployment | None, name: str) -> Workload | None:

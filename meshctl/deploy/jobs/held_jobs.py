@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from meshctl import render
+from meshctl.deploy import jobs_in_state
 from meshctl.deploy.jobs import finished_jobs
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.model import job_order, object_names
@@ -45,7 +46,7 @@ def values_that_stay(
 def with_queues_of_jobs(unchanged: UnchangedJobs, deployment: Deployment, state: StackState) -> UnchangedJobs:
     """Jobs that a run leaves unchanged, and those whose queue it does: Kueue refuses another queue for a job that has
     started, so a job gets it when it is next made anew. One that was paused has no queue, and gets one as it starts."""
-    labels = finished_jobs.labels_in_state(state)
+    labels = jobs_in_state.labels(state)
     replaced = finished_jobs.replaced_jobs(deployment, state, unchanged)
     moved = [
         workload.name
@@ -59,10 +60,15 @@ def with_queues_of_jobs(unchanged: UnchangedJobs, deployment: Deployment, state:
     paths = {name: (*unchanged.paths.get(name, ()), _QUEUE) for name in moved}
     notes = [
         f"workload/{name} stays in the queue that it was made for, as Kueue has it:"
-        f" `meshctl restart {name} --env {deployment.environment}` runs it again in the one of environments.yaml"
+        f" `meshctl restart {name} --env {deployment.environment}` runs it again {_in_which_queue(deployment, name)}"
         for name in moved
     ]
     return UnchangedJobs({**unchanged.paths, **paths}, (*unchanged.notes, *notes))
+
+
+def _in_which_queue(deployment: Deployment, name: str) -> str:
+    queue = deployment.workload(name).queue
+    return f"in the queue {queue}" if queue else "without a queue"
 
 
 def _had_started(name: str, state: StackState) -> bool:

@@ -32,7 +32,7 @@ from meshctl.deploy.guards import (
 from meshctl.deploy.jobs import finished_jobs, gone_jobs, held_jobs, job_states, paused_jobs
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.jobs.unchanged_jobs import read_unchanged_jobs
-from meshctl.deploy.runs import drift_check, early_context, environment_plan, plans
+from meshctl.deploy.runs import begun_pools, drift_check, early_context, environment_plan, plans
 from meshctl.deploy.runs.drift_check import DriftCheck
 from meshctl.deploy.runs.stack_runs import StackRuns
 from meshctl.deploy.secrets import secret_revisions
@@ -53,7 +53,8 @@ class UpResult:
 
     `failed_jobs` is the error with which the command is to end although everything was deployed. `waiting_jobs` are up
     and have not started: what each of them waits for, by workload; so are the workloads of pools whose reservations
-    begin later. `starts`: when they do, in RFC 3339, by pool.
+    begin later. `starts`: when they do, in RFC 3339, by pool. `ended_blocks` is the error of pools whose capacity block
+    is over: as with `failed_jobs`, everything else was deployed.
     """
 
     addresses: dict[str, str]
@@ -62,6 +63,7 @@ class UpResult:
     failed_jobs: JobsFailedError | None = None
     waiting_jobs: Mapping[str, str] = field(default_factory=dict)
     starts: Mapping[str, str] = field(default_factory=dict)
+    ended_blocks: NoCapacityError | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ def up(
         checked = dataclasses.replace(checked, deployment=marked)
     unchanged = read_unchanged_jobs(checked.deployment, checked.state)
     record = _run_engine(stacks, run, checked, set_names=set_names)
+    _share_proofs(stacks, run, checked.deployment)
     outputs, current = _outputs_and_dns_records(stacks, run, with_records=set_names)
     early_context.write_context_of_outputs(deployment.environment, stacks.folder, outputs)
     plan = _plan_of_run(stacks, checked, unchanged, record, outputs, current, lost, set_names=set_names)
@@ -180,10 +183,21 @@ def _leave_shared_proofs(stacks: StackRuns, run: StackRun, checked: _Checked) ->
         run.leave(shared_proofs.of_others(going, stacks.other_states(checked.deployment.environment)))
 
 
+def _share_proofs(stacks: StackRuns, run: StackRun, deployment: Deployment) -> None:
+    """Records that the run has found and another environment had made are of both: the last one to go removes them."""
+    if not any(endpoint.certificate for endpoint in deployment.endpoints):
+        return
+    found = shared_proofs.found(run.state())
+    made = shared_proofs.made_for_others(found, stacks.other_states(deployment.environment)) if found else frozenset()
+    if made:
+        run.rewrite(lambda state: state.with_changed(made, shared_proofs.as_made))
+
+
 def _run_engine(stacks: StackRuns, run: StackRun, checked: _Checked, *, set_names: bool) -> Recorder:
     """Raises: as `_run_up`."""
     deployment, state = checked.deployment, checked.state
     paused_jobs.leave_queues(deployment, state)
+    begun_pools.keep(run, deployment, state)
     with early_context.context_written_around_up(deployment, stacks.folder, state, run):
         record = _run_up(stacks, run, deployment, state, set_names=set_names)
     # again: a release, which is gone now, may have set a queue meanwhile
@@ -287,4 +301,5 @@ def _result(
         asker = endpoint_answers.Asker(is_interrupted=lambda: stacks.program.interrupted)
         unanswered = endpoint_answers.notes(deployment, record.steps, outputs.addresses, asker)
         plan = dataclasses.replace(plan, notes=(*plan.notes, *unanswered))
-    return UpResult(outputs.addresses, outputs, plan, failed_jobs, waiting, starts)
+    ended = scheduled_pools.ended(deployment)
+    return UpResult(outputs.addresses, outputs, plan, failed_jobs, waiting, starts, ended)

@@ -26,6 +26,9 @@ from meshctl.lab.state import read_json
 Object = dict[str, Any]
 _PAGE: Final = 100  # MaxItems where the call says none
 _DENIES: Final = "explicitDeny"
+# "If the key is not present in the request context, the values do not match and the condition is true" (IAM user guide,
+# "IAM JSON policy elements: Condition operators", on negated matching)
+_NEGATED: Final = ("ArnNotEquals", "ArnNotLike", "StringNotEquals", "StringNotLike")
 
 
 class Simulations(Service):
@@ -58,7 +61,26 @@ def simulate(policies: list[Object] | None, given: Mapping[str, Any], rails: Map
     """The results by action. `policies`: None allows everything. `rails`: as `guard_rails` has them."""
     keys = {each["ContextKeyName"]: each["ContextKeyValues"][0] for each in given.get("ContextEntries") or ()}
     resources = list(given.get("ResourceArns") or ["*"])
+    policies = policies and [_as_simulated(policy, keys) for policy in policies]
     return [_result(policies, action, resources, keys, rails) for action in given["ActionNames"]]
+
+
+def _as_simulated(policy: Object, keys: Mapping[str, str]) -> Object:
+    """The document as the simulation evaluates it: an exemption from a Deny is not seen where its key was not given,
+    which no answer says (aws-cli issue 10525)."""
+    statements = policy["Statement"] if isinstance(policy["Statement"], list) else [policy["Statement"]]
+    return {**policy, "Statement": [_without_unseen(each, keys) for each in statements]}
+
+
+def _without_unseen(statement: Object, keys: Mapping[str, str]) -> Object:
+    if statement["Effect"] != "Deny":
+        return statement
+    conditions = {
+        operator: wanted
+        for operator, wanted in statement.get("Condition", {}).items()
+        if operator not in _NEGATED or any(key in keys for key in wanted)
+    }
+    return {**statement, "Condition": conditions}
 
 
 def _result(

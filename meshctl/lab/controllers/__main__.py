@@ -11,7 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
-from meshctl.lab import group_controller, token_webhook
+from meshctl.lab import group_controller, kueue_controller, token_webhook
 from meshctl.lab.controllers import cert_manager, coreweave, eks, eks_addons, onprem, volumes
 from meshctl.lab.pods import api
 from meshctl.lab.state import READY_FOLDER, Lab, ready_files, write_whole
@@ -22,7 +22,7 @@ GIVEN = ("coreweave", "onprem")  # clusters that somebody has set up before
 
 async def serve(lab: Lab) -> None:
     async def play(cluster: api.Cluster) -> None:
-        ready, has_groups = (lab.root / READY_FOLDER / name for name in ready_files(cluster.name))
+        ready, has_groups, has_kueue = (lab.root / READY_FOLDER / name for name in ready_files(cluster.name))
         async with api.connect(cluster) as client, asyncio.TaskGroup() as tasks:
             tasks.create_task(PLATFORMS[cluster.provider](lab, cluster, client, lambda: write_whole(ready, "")))
             tasks.create_task(volumes.play(lab, cluster, client))
@@ -31,6 +31,8 @@ async def serve(lab: Lab) -> None:
             if cluster.has_group_controller:
                 run = group_controller.run(lab, cluster, client, lambda: write_whole(has_groups, ""))
                 tasks.create_task(run)
+            if cluster.has_kueue:
+                tasks.create_task(kueue_controller.run(lab, cluster, client, lambda: write_whole(has_kueue, "")))
             if cluster.provider in GIVEN:
                 tasks.create_task(cert_manager.play(lab, client))
 

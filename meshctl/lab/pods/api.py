@@ -37,6 +37,7 @@ class Cluster:
     provider: str = ""
     region: str = "us-east-1"
     has_group_controller: bool = False  # runs the controller of LeaderWorkerSets
+    has_kueue: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def read_clusters(root: Path) -> dict[str, Cluster]:
             each.get("provider", ""),
             each.get("region", "us-east-1"),
             bool(each.get("group_controller")),
+            bool(each.get("kueue")),
         )
         for name, each in clusters.items()
         if Path(each["kubeconfig"]).exists()

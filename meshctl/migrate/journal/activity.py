@@ -93,9 +93,16 @@ def next_commands(migration: str, history: History, activity: Activity) -> list[
     )
     if history.share is not None and history.state == "waiting":
         target, workload = history.plan.target.environment, history.share.workload
-        again = f"meshctl expand {source} {target} --workload {workload} --share PERCENT{force}"
+        again = f"meshctl expand {source} {target} --workload {workload}"
         open_round = [resume] if history.round_is_open else []
-        return [*open_round, (again, "changes the share"), (f"meshctl contract{force}", f"leads all to {source} again")]
+        copy = [(f"{again}{force}", f"copies what is new in {source}")] if history.plan.moves else []
+        return [
+            *open_round,
+            (f"{again} --share PERCENT{force}", "changes the share"),
+            *copy,
+            (f"meshctl migrate {source} {target}{force}", "moves the whole mesh there"),
+            (f"meshctl contract{force}", f"leads all to {source} again"),
+        ]
     if history.state == "waiting":
         effect = "ends it" if history.source_lost else f"destroys {source}"
         return [(f"meshctl migrations finish {migration}{force}", effect), *back]

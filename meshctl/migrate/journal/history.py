@@ -137,6 +137,12 @@ class History:
         taken away by a rollback."""
         return self.began("provision/target")
 
+    @property
+    def ends_expansion(self) -> bool:
+        """Whether the expansion that the migration goes on from ends with it. One that was given up before it changed
+        anything leaves the expansion in force."""
+        return self.plan.expanded is not None and self.target_is_ours
+
     def began(self, *steps: str) -> bool:
         return any(step in self.intents or step in self.done for step in steps)
 

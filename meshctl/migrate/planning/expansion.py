@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshctl.errors import InfeasibleError
+from meshctl.migrate.planning.check_costs import check_cost
 from meshctl.migrate.planning.inputs import Options, Share, StoreFacts
 from meshctl.migrate.planning.plan import Cost, MigrationPlan, move_of, read_stores, runs_alone, written_stores
 from meshctl.model.deployment import Deployment, Endpoint, Gap, Workload
@@ -42,7 +43,7 @@ def plan_expansion(
         stays=(),
         stopped=(),
         warm=(),
-        costs=(_running_cost(source, target),),
+        costs=(_running_cost(source, target), *_check_costs(source, target)),
         notes=tuple(_notes(source, target, share, ttl_s)),
         options=options,
         share=share,
@@ -57,6 +58,19 @@ def _running_cost(source: Deployment, target: Deployment) -> Cost:
         usd=target.hourly_usd,
         source=f"the price of pool {unknown[0]} is unknown" if unknown else "prices as in `meshctl check`",
     )
+
+
+def _check_costs(source: Deployment, target: Deployment) -> Iterator[Cost]:
+    shared = {endpoint.name for endpoint in target.endpoints}
+    checks = [
+        (side.provider, check)
+        for side in (source, target)
+        for endpoint in side.endpoints
+        if endpoint.name in shared and (check := check_of(side, endpoint)) is not None
+    ]
+    cost = check_cost(tuple(checks))
+    if cost is not None:
+        yield cost
 
 
 def _gaps(
@@ -167,12 +181,17 @@ def _notes(source: Deployment, target: Deployment, share: Share, ttl_s: int) -> 
     for endpoint in unchecked:
         reason = "it is internal" if endpoint.is_internal else "it lets in only its own networks (`cidrs`)"
         yield (
-            f"{endpoint.host} has no health check, because {reason} and {_PLACE_OF_CHECKERS}: when one environment"
-            f" fails, `meshctl contract` leads all to {source.environment}"
+            f"{endpoint.host} has no health check, because {reason} and {_PLACE_OF_CHECKERS}: an environment that"
+            f" fails keeps its share, and those requests fail, until somebody leads all elsewhere: `meshctl contract`"
+            f" to {source.environment}, `meshctl expand … --share 100%` to {target.environment}"
         )
     written = _written_by_others(source, target)
     for store in sorted(written):
-        yield f"{store} is written in {source.environment} meanwhile: give the command again to copy what has changed"
+        yield (
+            f"{store} is written in {source.environment} meanwhile, and nothing copies that by itself:"
+            f" `meshctl expand {source.environment} {target.environment} --workload {share.workload}` copies what has"
+            " changed, by hand or as often as a timer of yours gives it"
+        )
 
 
 def _written_by_others(source: Deployment, target: Deployment) -> set[str]:

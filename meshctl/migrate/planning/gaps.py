@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from meshctl.migrate.planning import endpoint_differences
 from meshctl.migrate.planning.inputs import Options, StoreFacts
 from meshctl.model.deployment import Deployment, Gap
 from meshctl.model.units import format_gib
@@ -15,6 +16,7 @@ def refused(source: Deployment, target: Deployment, facts: tuple[StoreFacts, ...
         *_volume_gaps(source, target),
         *_store_gaps(source, target),
         *_workload_gaps(source, target),
+        *endpoint_differences.gaps(source, target),
         *_shared_gaps(source, target, facts),
         *_foreign_gaps(source, target, facts, options),
     )

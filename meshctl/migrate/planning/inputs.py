@@ -39,9 +39,18 @@ class Share(Value):
         return share_text(self.weight)
 
 
+class Expanded(Value):
+    """The expansion that a migration goes on from: the target has these workloads already, and its share of the users
+    of these endpoints. `migration`: the id of its journal."""
+
+    migration: str
+    workloads: tuple[str, ...]
+    endpoints: tuple[str, ...]
+
+
 def weight_of(percent: float) -> int:
-    """The nearest weight; never 0 or the whole, which would be no share."""
-    return min(max(round(percent * WHOLE / 100), 1), WHOLE - 1)
+    """The nearest weight; never 0, and the whole only for all of it: anything else is a share."""
+    return WHOLE if percent == 100 else min(max(round(percent * WHOLE / 100), 1), WHOLE - 1)
 
 
 def share_text(weight: int) -> str:

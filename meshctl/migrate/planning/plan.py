@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from meshctl.errors import InfeasibleError
-from meshctl.migrate.planning import jobs
+from meshctl.migrate.planning import endpoint_differences, jobs
 from meshctl.migrate.planning.gaps import refused
-from meshctl.migrate.planning.inputs import Options, Share, StoreFacts
+from meshctl.migrate.planning.inputs import Expanded, Options, Share, StoreFacts
 from meshctl.migrate.planning.rates import COPY_RATE
 from meshctl.model.deployment import Block, Deployment, Endpoint, FileSystem, ObjectStore, Workload
 from meshctl.model.observed import JobState
@@ -61,6 +61,7 @@ class MigrationPlan(Value):
     notes: tuple[str, ...]
     options: Options
     share: Share | None = added_later(None)  # of an expansion, whose target has one workload and gets a share
+    expanded: Expanded | None = added_later(None)  # what of the mesh runs at the target already, and serves a share
 
     @property
     def idle(self) -> frozenset[str]:
@@ -76,6 +77,11 @@ class MigrationPlan(Value):
     def running(self) -> frozenset[str]:
         """Workloads that run at the target after the migration."""
         return self.workloads - self.idle - self.finished.keys()
+
+    @property
+    def serving(self) -> frozenset[str]:
+        """Workloads that an expansion has brought to the target: they serve there, and are never paused on the way."""
+        return frozenset(self.expanded.workloads if self.expanded is not None else ())
 
     @property
     def workloads(self) -> frozenset[str]:
@@ -111,8 +117,11 @@ def plan_migration(
     facts: tuple[StoreFacts, ...],
     options: Options,
     states: Mapping[str, JobState] | None = None,
+    expanded: Expanded | None = None,
 ) -> MigrationPlan:
-    """`states` are the source's jobs. Raises: InfeasibleError that lists everything that prevents the migration."""
+    """`states` are the source's jobs. `expanded`: the expansion that is in force from the source to the target.
+
+    Raises: InfeasibleError that lists everything that prevents the migration."""
     by_store = {fact.store: fact for fact in facts}
     gaps = refused(source, target, facts, options)
     if gaps:
@@ -135,10 +144,11 @@ def plan_migration(
         moves=moves,
         stays=_stays(source, by_store),
         stopped=stopped,
-        warm=_warm(source, {*stopped, *finished}),
+        warm=_warm(source, {*stopped, *finished}, expanded),
         costs=_costs(source, target, moves, options),
-        notes=(*_notes(source, target), *jobs.notes(source, target, states or {})),
+        notes=(*_notes(source, target), *jobs.notes(source, target, states or {}), *_expansion_notes(source, expanded)),
         options=options,
+        expanded=expanded,
     )
 
 
@@ -149,10 +159,11 @@ def runs_alone(deployment: Deployment, workload: Workload) -> bool:
     return writes or workload.checkpoint is not None or workload.kind in ("training", "batch")
 
 
-def _warm(source: Deployment, stopped: Collection[str]) -> tuple[str, ...]:
+def _warm(source: Deployment, stopped: Collection[str], expanded: Expanded | None) -> tuple[str, ...]:
+    serving = expanded.workloads if expanded is not None else ()
     written = {name for w in source.workloads for name in written_stores(w)}
     candidates = (w for w in source.workloads if not w.paused and w.name not in stopped)
-    return tuple(w.name for w in candidates if not read_stores(w) & written)
+    return tuple(w.name for w in candidates if w.name in serving or not read_stores(w) & written)
 
 
 def move_of(source: Deployment, old: ObjectStore, new: ObjectStore, fact: StoreFacts) -> StoreMove:
@@ -211,6 +222,16 @@ def _stays(source: Deployment, facts: dict[str, StoreFacts]) -> tuple[str, ...]:
     return (*(f"{s.name}: ephemeral" for s in stores if s.ephemeral), *shared)
 
 
+def _expansion_notes(source: Deployment, expanded: Expanded | None) -> tuple[str, ...]:
+    if expanded is None:
+        return ()
+    return (
+        f"{expanded.workloads[0]} is expanded, and keeps its share until the cutover leads all of its users over",
+        f"a rollback leads all of them to {source.environment} and ends the expansion, unless the migration has brought"
+        " up nothing yet",
+    )
+
+
 def _notes(source: Deployment, target: Deployment) -> tuple[str, ...]:
     notes = []
     old = {w.name: w for w in source.workloads}
@@ -231,4 +252,4 @@ def _notes(source: Deployment, target: Deployment) -> tuple[str, ...]:
         for endpoint in target.endpoints
         if endpoint.is_internal
     ]
-    return tuple(notes)
+    return (*notes, *endpoint_differences.notes(source, target))

@@ -89,6 +89,8 @@ def _observe_deployed(context: StepContext) -> Observation:
         return DONE
     if deployed.bare == planned.bare or context.step.name == "provision/target":
         return NOT_DONE
+    if context.step.side == "target" and {each.name for each in deployed.workloads} == context.plan.serving:
+        return NOT_DONE  # what the expansion had brought up: `provision/target` was stopped before it changed anything
     return Observation(
         State.AMBIGUOUS,
         reason=f"something else has changed {planned.environment} since the migration was planned",
@@ -245,8 +247,12 @@ def check_free(context: StepContext) -> dict[str, Any]:
     target = context.plan.target.environment
     deployed = context.gateway.deployed(target)
     running = [workload.name for workload in deployed.workloads if workload.runs] if deployed else []
+    running = [name for name in running if name not in context.plan.serving]
+    shared = context.plan.expanded.endpoints if context.plan.expanded is not None else ()
     endpoints_there = sorted(
-        name for name, at in context.gateway.endpoint_targets().items() if target in at.environments
+        name
+        for name, at in context.gateway.endpoint_targets().items()
+        if target in at.environments and name not in shared
     )
     if running or endpoints_there:
         raise MigrationError(

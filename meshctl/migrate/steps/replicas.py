@@ -24,22 +24,36 @@ _STOPPING: Final = (BusyError, CredentialsError, InterruptedByUserError, LockedE
 
 
 def count(context: StepContext) -> dict[str, Any]:
-    """How many replicas the source has of workloads that follow load: the target starts with as many."""
-    names = sorted(context.step.workloads)
-    return {"replicas": {name: _running(context, context.plan.source, name) for name in names}}
+    """How many replicas the source has of workloads that follow load: the target starts with as many. Of an expanded
+    one the target has some already: it gets those of both."""
+    plan, names = context.plan, sorted(context.step.workloads)
+    at_source = {name: _running(context, plan.source, name) for name in names}
+    at_target = {name: _running(context, plan.target, name) for name in names if name in plan.serving}
+    return {"replicas": {name: count + at_target.get(name, 0) for name, count in at_source.items()}}
 
 
 def count_share(context: StepContext) -> dict[str, Any]:
     """How many replicas of workloads that follow load a side of an expansion needs: its share of those of both."""
-    plan, share = context.plan, context.history.share
+    share = context.history.share
     weight = share.weight if share is not None and context.history.direction == "forward" else 0
     if context.step.side == "source":
         weight = WHOLE - weight
     counts = {}
     for name in sorted(context.step.workloads):
-        replicas = _running(context, plan.source, name) + _running_at_target(context, name)
+        replicas = _running_at_source(context, name, weight) + _running_at_target(context, name)
         counts[name] = math.ceil(replicas * weight / WHOLE)
     return {"replicas": counts}
+
+
+def _running_at_source(context: StepContext, name: str, weight: int) -> int:
+    """0 also where the source does not answer and all users are led away from it."""
+    try:
+        return _running(context, context.plan.source, name)
+    except (UnreachableError, CredentialsError) as error:
+        if context.step.side == "source" or weight != WHOLE:
+            raise
+        context.say(f"the replicas of {context.plan.source.environment} are not counted: {error.what}")
+        return 0
 
 
 def _running_at_target(context: StepContext, name: str) -> int:

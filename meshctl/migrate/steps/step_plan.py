@@ -13,6 +13,7 @@ from meshctl.migrate.journal.history import LAST_FORWARD, History
 from meshctl.migrate.planning.expansion import unchanging
 from meshctl.migrate.planning.plan import MigrationPlan, written_stores
 from meshctl.migrate.steps.step import COUNTED, Step
+from meshctl.model.dns_splits import WHOLE
 
 
 def step_plan(history: History) -> tuple[Step, ...]:
@@ -35,12 +36,19 @@ def forward(plan: MigrationPlan) -> tuple[Step, ...]:
     return (
         Step("preflight/source", "check-running", "the source is still as planned", side="source"),
         Step("preflight/target", "check-free", "nothing of the mesh runs at the target", side="target"),
-        Step("provision/target", "up", "bring up the target, workloads paused", side="target", paused=plan.workloads),
+        _provision(plan),
         *_seed(plan),
         *_quiesce(plan),
         *_sync_and_verify(plan),
         *_start(plan),
     )
+
+
+def _provision(plan: MigrationPlan) -> Step:
+    """What an expansion has brought to the target serves there: it is not paused."""
+    others = "the other workloads" if plan.serving else "workloads"
+    title = f"bring up the target, {others} paused"
+    return Step("provision/target", "up", title, side="target", paused=plan.workloads - plan.serving)
 
 
 def expansion(history: History) -> tuple[Step, ...]:
@@ -87,7 +95,8 @@ def next_round(history: History, weight: int) -> tuple[Step, ...]:
 
 
 def _round(plan: MigrationPlan, number: int, previous_weight: int, weight: int) -> list[Step]:
-    """A smaller share comes before the copies: the target may be what is in trouble."""
+    """A smaller share comes before the copies, since the target may be what is in trouble; and so does all of it, since
+    the source may be."""
     endpoints = tuple(each.name for each in plan.endpoints)
     phase = f"round{number}"
     copies = [
@@ -102,6 +111,8 @@ def _round(plan: MigrationPlan, number: int, previous_weight: int, weight: int) 
     ]
     records = Step(f"{phase}/records", "split-records", "weighted records", endpoints=endpoints)
     before, after = _source_brought(plan, phase), _source_released(plan, phase)
+    if weight == WHOLE:
+        return [*count, *starts, records, *_share_taken(plan, phase), *copies]
     if weight < previous_weight:
         return [*before, records, *_share_taken(plan, phase), *after, *copies]
     return [*copies, *count, *starts, *before, records, *_share_taken(plan, phase), *after]
@@ -226,6 +237,7 @@ def _start(plan: MigrationPlan) -> list[Step]:
     ]
     if endpoints:
         steps += _names_steps("cutover", "target", endpoints)
+    steps += _unsplit(plan, "cutover")
     steps += _following_steps(plan, "cutover/replicas", "target")
     again = ("start/target",)  # this step also runs a failed job again
     return [
@@ -260,23 +272,22 @@ def rollback(history: History) -> tuple[Step, ...]:
         steps += _give_up_target(history)
     elif stopped and began("start/target"):
         steps += _return_data(history, stopped)
-    if began("quiesce/stop", "start/target", "cutover/names"):
+    leads_back = began("start/target", "cutover/names") or history.ends_expansion
+    if leads_back or began("quiesce/stop"):
         running = frozenset(w.name for w in plan.source.workloads) - plan.idle
         steps += [
             Step(
                 "rollback/source", "up", "start at the source again", side="source", paused=plan.idle, workloads=running
             )
         ]
-    endpoints = tuple(e.name for e in plan.endpoints)
-    if began("cutover/names"):
-        steps += _names_steps("rollback", "source", endpoints)
-    if began("quiesce/stop", "start/target", "cutover/names"):
+    steps += _names_back(history)
+    if leads_back or began("quiesce/stop"):
         steps += _following_steps(plan, "rollback/replicas", "source")
     if history.target_lost:
         return tuple(steps)
     if history.options.get("destroy_target") and history.target_is_ours:
         steps += [Step("rollback/destroy", "destroy", "destroy the target, keep its object storage", side="target")]
-    elif began("quiesce/warm", "start/target"):
+    elif began("quiesce/warm", "start/target") or history.ends_expansion:
         steps += [
             Step(
                 "rollback/target",
@@ -288,6 +299,18 @@ def rollback(history: History) -> tuple[Step, ...]:
             )
         ]
     return tuple(steps)
+
+
+def _names_back(history: History) -> list[Step]:
+    """All names that lead to the target, whole or by their share, to the source."""
+    plan = history.plan
+    if history.began("cutover/names"):
+        endpoints = tuple(each.name for each in plan.endpoints)
+    elif plan.expanded is not None and history.ends_expansion:
+        endpoints = plan.expanded.endpoints
+    else:
+        return []
+    return [*_names_steps("rollback", "source", endpoints), *_unsplit(plan, "rollback")]
 
 
 def _give_up_target(history: History) -> list[Step]:
@@ -373,6 +396,13 @@ def _names_steps(phase: str, side: str, endpoints: tuple[str, ...]) -> list[Step
         Step(f"{phase}/dns", "dns", "the zone's name server has the new records", side=side, endpoints=endpoints),
         Step(f"{phase}/ttl", "ttl", "cached old records expire; both sides serve", side=side, endpoints=endpoints),
     ]
+
+
+def _unsplit(plan: MigrationPlan, phase: str) -> list[Step]:
+    """The weighted records of the expansion that the migration went on from: no resolver needs them any more."""
+    if plan.expanded is None:
+        return []
+    return [Step(f"{phase}/split", "unsplit", "remove the weighted records", endpoints=plan.expanded.endpoints)]
 
 
 def _following_load(plan: MigrationPlan) -> frozenset[str]:

@@ -12,6 +12,7 @@ from meshctl.migrate.journal.activity import Activity, MigrationStatus, Unreadab
 from meshctl.migrate.journal.history import History
 from meshctl.migrate.planning.plan import MigrationPlan
 from meshctl.migrate.steps.step_plan import forward, step_plan, stores_not_copied_back
+from meshctl.migrate.views.copies import copied_at, copied_text
 from meshctl.migrate.views.downtime import downtime_document, downtime_lines
 from meshctl.migrate.views.parity import parity, parity_document, parity_text
 from meshctl.migrate.views.plan_lines import cost_lines, move_lines, step_lines
@@ -104,7 +105,8 @@ def list_text(rows: Sequence[MigrationStatus | UnreadableMigration]) -> str:
         return "no migrations\n"
     width = max(len(row.migration) for row in rows)
     lines = [f"{row.migration:<{width}}  {_row_text(row)}" for row in rows]
-    lines += [line for row in rows if isinstance(row, MigrationStatus) for line in _next_lines(*row)]
+    still_open = [row for row in rows if isinstance(row, MigrationStatus) and not row.history.outcome]
+    lines += [line for row in still_open[-1:] for line in _next_lines(*row)]  # an older one goes on as the newest
     return "\n".join(map(one_line, lines)) + "\n"
 
 
@@ -120,7 +122,8 @@ def _ends(history: History) -> str:
 
 def _state_and_step(_migration: str, history: History, activity: Activity) -> str:
     step = next_step(history)
-    return state_text(history, activity) + (f", next {step}" if step else "")
+    copied = copied_text(history) if history.state == "waiting" else ""
+    return state_text(history, activity) + (f", next {step}" if step else "") + (f"; {copied}" if copied else "")
 
 
 def detail_document(migration: str, history: History, activity: Activity = _NOBODY) -> dict[str, Any]:
@@ -148,13 +151,15 @@ def detail_document(migration: str, history: History, activity: Activity = _NOBO
 
 
 def _expansion(history: History) -> dict[str, Any]:
-    """The workload, and the weights that were chosen last, of 255. `written`: whether the records have them."""
+    """The workload, and the weights that were chosen last, of 255. `written`: whether the records have them. `copied`:
+    when the last complete copy of each store began."""
     source, target = history.plan.source.environment, history.plan.target.environment
     weight = history.share.weight if history.share is not None else 0
     return {
         "workload": history.share.workload if history.share is not None else "",
         "weights": {source: WHOLE - weight, target: weight},
         "written": history.state == "waiting" and not history.round_is_open,
+        "copied": {store: utc(at) for store, at in sorted(copied_at(history).items())},
     }
 
 
@@ -185,7 +190,8 @@ def detail_text(migration: str, history: History, activity: Activity = _NOBODY) 
 
 def run_text(migration: str, history: History, activity: Activity = _NOBODY) -> str:
     """The end of a run. The steps were already reported as they ran; the next commands come last."""
-    lines = [f"{migration}: {_ends(history)}, {state_text(history, activity)}"]
+    copied = copied_text(history)
+    lines = [f"{migration}: {_ends(history)}, {state_text(history, activity)}", *([copied] if copied else [])]
     lines += [f"given up: {lost}" for lost in (_given_up(history),) if lost]
     return "\n".join(map(one_line, lines)) + f"\n{_end_text(migration, history, activity)}"
 

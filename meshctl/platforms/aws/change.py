@@ -53,7 +53,9 @@ class Change:
 
     def more_nodes(self, pool: Pool) -> int:
         before = self.in_place.pool(pool.name)
-        return pool.nodes - (before.nodes_now if before is not None and self._is_up(pool) else 0)
+        if before is None or not self._is_up(pool):
+            return pool.nodes
+        return pool.nodes - (before.nodes if before.has_ended else before.nodes_now)
 
     def missing(self, resource_type: str, wanted: int) -> int:
         """How many resources of a type a run would make. Those that an interrupted run has left are counted as made."""

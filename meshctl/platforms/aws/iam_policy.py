@@ -27,7 +27,7 @@ _LUSTRE: Final = ("meshaws:fsx:FileSystem",)
 _BUCKETS: Final = ("meshaws:s3:Bucket",)
 _NAMES: Final = ("meshaws:route53:RecordSet",)
 _CERTIFICATES: Final = ("meshaws:acm:Certificate", "meshaws:acm:IssuedCertificate")
-# Of `expand` alone (docs/expand.md): with them the policy would be longer than one managed policy may be.
+# Of `expand` alone, which few use: its page names their rights (docs/expand.md).
 _EXPANSIONS: Final = ("meshaws:route53:HealthCheck",)
 _SOMETIMES: Final = frozenset((*_EFS, *_LUSTRE, *_BUCKETS, *_NAMES, *_CERTIFICATES, *_EXPANSIONS))
 
@@ -134,7 +134,7 @@ def _statements(deployment: Deployment, scope: PolicyScope, actions: frozenset[s
     in_region = {"StringEquals": {"aws:RequestedRegion": deployment.region}}
     yield Statement("Look", actions & _UNNAMED)
     yield Statement("Region", _of(named, *_REGIONAL), conditions=in_region)
-    # one statement for both, as a managed policy takes 6144 characters: no action of either fits the other's resources
+    # one statement for both, which is shorter: no action of either fits the other's resources
     of_cluster = (*_clusters(deployment, scope), _public_parameters(deployment))
     yield Statement("Cluster", _of(named, "eks", "ssm"), of_cluster)
     yield from _roles(deployment, scope, _of(named, "iam"))

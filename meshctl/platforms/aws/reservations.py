@@ -28,6 +28,8 @@ _ULTRASERVER_NOTICE_MINUTES: Final = 60
 _ULTRASERVERS: Final = ("p6e-", "trn2u.")
 _MARGIN_S: Final = 300  # until the pod that asks for it runs
 _LINUX: Final = "Linux/UNIX"
+# "expired: … the reservation end date/time", "cancelled", "unavailable", "failed" (EC2 API, CapacityReservationState)
+_OVER: Final = ("expired", "cancelled", "unavailable", "failed", "payment-failed", "unsupported")
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ def _of_reservation(change: Change, use: _Use, answer: ApiAnswer) -> Findings:
     subject = f"capacity/{use.reservation}"
     described = next(iter(answer.content.get("CapacityReservations", ())), None)
     best = "it does not exist" if described is None else _unfit(use, described, answer)
+    if not use.adds and _is_over(use, described, answer):
+        return _after_the_end(change, use, described, best)
     if best and not use.adds:
         reserved = {pool.name: _reserved(change, pool, described, answer) for pool in use.pools} if described else {}
         return Findings(notes=(f"{use.reservation} of pool {use.names}, which is up: {best}",), reserved=reserved)
@@ -105,6 +109,34 @@ def _of_reservation(change: Change, use: _Use, answer: ApiAnswer) -> Findings:
         notes=tuple(_notes(change, use, described, answer)),
         reserved={pool.name: _reserved(change, pool, described, answer) for pool in use.pools},
     )
+
+
+def _is_over(use: _Use, described: Mapping[str, Any] | None, answer: ApiAnswer) -> bool:
+    """Whether EC2 takes the machines of a block back, or has. One that nodes came up in, and that is described no more,
+    ended some time ago."""
+    if use.pools[0].market != "capacity-block":
+        return False
+    if described is None:
+        return True
+    if described["State"] in _OVER:
+        return True
+    end = described.get("EndDate")
+    return end is not None and answer.seconds_until(end) <= 60 * _notice_minutes(described["InstanceType"])
+
+
+def _after_the_end(change: Change, use: _Use, described: Mapping[str, Any] | None, best: str) -> Findings:
+    """Nothing can run in the block, so its pools have no nodes from now on, and the run goes on with all else."""
+    end = described.get("EndDate") if described else None
+    reserved = {}
+    for pool in use.pools:
+        before = change.in_place.pool(pool.name)
+        ends = _rfc_3339(end) if end is not None else before.ends if before is not None else ""
+        reserved[pool.name] = ReservedCapacity(ends=ends, has_ended=True)
+    note = (
+        f"{use.reservation} of pool {use.names}, which is up: {best or 'it ends'}, so the pool has no nodes from now"
+        " on, and what ran on them waits: name another block, or take the pool out of the mesh"
+    )
+    return Findings(notes=(note,), reserved=reserved)
 
 
 def _reserved(change: Change, pool: Pool, described: Mapping[str, Any], answer: ApiAnswer) -> ReservedCapacity:

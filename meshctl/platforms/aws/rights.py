@@ -72,7 +72,16 @@ def findings(change: Change, caller: Caller | None, answers: Mapping[str, ApiAns
     named = {name: answer for name, answer in answers.items() if name.startswith(PREFIX)}
     if caller is None or not named:
         return Findings()
-    return simulated.findings(change.wanted.environment, caller.arn, named)
+    return simulated.findings(change.wanted.environment, caller.arn, _asked(change), named)
+
+
+def _asked(change: Change) -> str:
+    """What the questions say of the run's calls (`_context`), in words."""
+    from stacks.resources import aws_tags
+
+    boundary = change.wanted.cluster.permissions_boundary
+    texts = [change.wanted.region, f"with the tags {', '.join(sorted(aws_tags(change.wanted)))}"]
+    return ", ".join([*texts, *([f"and the permissions boundary {boundary}"] if boundary else [])])
 
 
 def _question(caller: Caller, group: _Group, actions: Sequence[str], suffix: str = "") -> ApiQuestion:

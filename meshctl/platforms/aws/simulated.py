@@ -1,6 +1,12 @@
 """What IAM's simulations of a caller's policies say: gaps for missing rights, notes for what is not known. PURE.
 
 Called by `rights`, with the answers of SimulatePrincipalPolicy by the names of its questions, `rights GROUP[:PART]`.
+
+What policies of the organization deny is a note, never a gap: the simulation evaluates their conditions without keys
+that nobody gave it, such as the caller or its organization, and "MissingContextValues doesn't include context keys
+referenced by service control policies" (IAM API reference, EvaluationResult, 2026-08). It so answers `explicitDeny` of
+calls that an exemption lets through (aws-cli issue 10525), and `implicitDeny` of all that administrators may do
+(aws-sdk issue 102, aws-toolkit-vscode pull request 3106, amazon-ecs-exec-checker issue 70).
 """
 
 from __future__ import annotations
@@ -11,7 +17,7 @@ from typing import Any, Final, Literal
 from meshctl.model.deployment import Gap
 from meshctl.model.questions import NO_ANSWER, ApiAnswer, Findings
 
-_Reason = Literal["organization", "boundary", "deny", "nothing"]
+_Reason = Literal["boundary", "deny", "nothing"]
 
 # Keys whose absence is no lack of knowledge: a call of ours has them or not, as the question says.
 _OURS: Final = ("iam:PermissionsBoundary", "aws:RequestTag/", "aws:TagKeys")
@@ -23,8 +29,8 @@ def not_allowed(answer: ApiAnswer) -> tuple[str, ...]:
     return tuple(sorted(each["EvalActionName"] for each in results if "allowed" not in _decisions(each)))
 
 
-def findings(environment: str, who: str, answers: Mapping[str, ApiAnswer]) -> Findings:
-    """`who`: whose policies were simulated."""
+def findings(environment: str, who: str, asked: str, answers: Mapping[str, ApiAnswer]) -> Findings:
+    """`who`: whose policies were simulated. `asked`: what the questions said of the run's calls, in words."""
     refused = [answer.code for answer in answers.values() if answer.is_refused and not _is_split(answer)]
     missing: dict[_Reason, set[str]] = {}
     unknown: dict[str, set[str]] = {}
@@ -33,14 +39,15 @@ def findings(environment: str, who: str, answers: Mapping[str, ApiAnswer]) -> Fi
         if any("allowed" in _decisions(each) for each in results):
             continue
         keys = {key for each in results for key in _missing_keys(each)}
-        if _is_unsure_of_organization(results[0]):
+        if not _allowed_by_organization(results[0]):
             by_organization.add(action)
         elif keys:
             unknown.setdefault(", ".join(sorted(keys)), set()).add(action)
         else:
             missing.setdefault(_reason(results[0]), set()).add(action)
     gaps = tuple(_gap(environment, who, reason, sorted(missing[reason])) for reason in _HINTS if reason in missing)
-    notes = (*_refusals(environment, who, refused), *_unknown(who, unknown), *_of_organization(who, by_organization))
+    of_organization = _of_organization(environment, who, asked, by_organization)
+    notes = (*_refusals(environment, who, refused), *_unknown(who, unknown), *of_organization)
     return Findings(caller_gaps=gaps, notes=notes)
 
 
@@ -69,13 +76,6 @@ def _missing_keys(result: Mapping[str, Any]) -> Iterator[str]:
         yield from (key for key in each.get("MissingContextValues", ()) if not key.startswith(_OURS))
 
 
-def _is_unsure_of_organization(result: Mapping[str, Any]) -> bool:
-    """Whether IAM says that the organization does not allow it, and not that a policy denies it. It says so, too, of
-    what works, where service control policies have conditions, such as one on regions (aws-sdk issue 102,
-    aws-toolkit-vscode pull request 3106, amazon-ecs-exec-checker issue 70)."""
-    return not _allowed_by_organization(result) and "explicitDeny" not in _decisions(result)
-
-
 def _allowed_by_organization(result: Mapping[str, Any]) -> bool:
     return bool(result.get("OrganizationsDecisionDetail", {}).get("AllowedByOrganizations", True))
 
@@ -83,8 +83,6 @@ def _allowed_by_organization(result: Mapping[str, Any]) -> bool:
 def _reason(result: Mapping[str, Any]) -> _Reason:
     """What a user has to have changed, from what nobody here can change on."""
     parts = (result, *result.get("ResourceSpecificResults", ()))
-    if not _allowed_by_organization(result):
-        return "organization"
     boundaries = (each.get("PermissionsBoundaryDecisionDetail", {}) for each in parts)
     if any(not each.get("AllowedByPermissionsBoundary", True) for each in boundaries):
         return "boundary"
@@ -92,11 +90,6 @@ def _reason(result: Mapping[str, Any]) -> _Reason:
 
 
 _HINTS: Final[dict[_Reason, tuple[str, str]]] = {
-    "organization": (
-        "a policy of the organization denies it, whatever the account's own policies allow",
-        "whoever manages the organization's policies allows it, or `permissionsBoundary`, `rolePath` and `tags` of"
-        " {environment} give what that policy asks for",
-    ),
     "boundary": (
         "the permissions boundary of {who} does not allow it",
         "whoever manages the boundary adds what `meshctl doctor --iam-policy {environment}` prints",
@@ -135,10 +128,12 @@ def _unknown(who: str, unknown: Mapping[str, set[str]]) -> Iterator[str]:
         )
 
 
-def _of_organization(who: str, actions: set[str]) -> Iterator[str]:
+def _of_organization(environment: str, who: str, asked: str, actions: set[str]) -> Iterator[str]:
     if actions:
         yield (
             f"IAM's simulation finds that policies of the organization do not let {who} call"
-            f" {', '.join(sorted(actions))}; it can be wrong where these policies have conditions, such as one on"
-            " regions, so `up` goes on: if AWS refuses a call then, whoever manages these policies has to allow it"
+            f" {', '.join(sorted(actions))} (asked for {asked}); it can be wrong where these policies have conditions,"
+            " such as one on regions or on who calls, so `up` goes on: if AWS refuses a call then, whoever manages"
+            f" these policies has to allow it, or `permissionsBoundary`, `rolePath` and `tags` of {environment} have to"
+            " give what they ask for"
         )

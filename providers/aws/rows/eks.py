@@ -310,7 +310,8 @@ NODEGROUP = Row(
     ),
     tags=tags_of("nodegroupArn"),
     ready=Poll(
-        "status",
+        # a group that is to have no nodes lacks none, whatever it lacked before: its block has ended
+        "(status == 'DEGRADED' && scalingConfig.desiredSize == `0`) && 'ACTIVE' || status",
         ok=("ACTIVE",),
         fail=("CREATE_FAILED", "DEGRADED", "DELETE_FAILED"),
         code="health.issues[0].code",

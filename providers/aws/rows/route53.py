@@ -79,6 +79,14 @@ def _delete(context: Context) -> Any:
     return _batch("DELETE", {name: context["answer"][name] for name in MEMBERS if name in context["answer"]})
 
 
+def _proves_a_host(inputs: Mapping[str, Any]) -> bool:
+    """Whether it is the record by which ACM proves a host. ACM asks for the same one for all certificates of that host
+    in an account, whoever wants them, and renews each of them by it (ACM user guide, "DNS validation")."""
+    records = inputs.get("ResourceRecords") or ()
+    values = [str(each.get("Value", "")) for each in records if isinstance(each, Mapping)]
+    return inputs.get("Type") == "CNAME" and any(value.rstrip(".").endswith(".acm-validations.aws") for value in values)
+
+
 def _full_name(context: Context) -> Any:
     """As Route 53 answers it: lower case, ending in a dot, `*` escaped."""
     name = str(context["inputs"]["Name"]).lower().rstrip(".") + "."
@@ -135,6 +143,8 @@ RECORD_SET = Row(
         by="same",
         first=True,
         exists=("InvalidChangeBatch:already exists",),
+        common=_proves_a_host,
+        as_found=("TTL",),
         find=Call(
             "ListResourceRecordSets",
             {

@@ -18,12 +18,12 @@ from dataclasses import replace
 from typing import Any
 
 from meshwire.marks import OTHER_ID, OWNER_TAG, UNANSWERED, UNFINISHED
-from providers.aws.rows_engine import adopt, one_way
+from providers.aws.rows_engine import adopt, found, one_way
 from providers.aws.rows_engine.bounded import with_live_numbers
 from providers.aws.rows_engine.calls import CALL_ERRORS, THROTTLED, UNREACHABLE, Caller, Clients, call_error, matches
 from providers.aws.rows_engine.compare import merged, same
 from providers.aws.rows_engine.diffs import changed_inputs, is_broken
-from providers.aws.rows_engine.live import EXISTS, NOT_IMPLEMENTED, Live, owner_of, tag_list
+from providers.aws.rows_engine.live import EXISTS, NOT_IMPLEMENTED, Live, find, owner_of, tag_list
 from providers.aws.rows_engine.row import SEPARATOR, Call, Hook, Row, Setting
 from providers.aws.rows_engine.running import RunningUpdates, is_reading
 from providers.aws.rows_engine.shapes import described
@@ -84,6 +84,8 @@ class Crud:
         """
         context = self.live.context("", inputs)
         existing_id = adopt.ours(self.live, context) if self.row.adopt.first else None
+        if existing_id is not None and found.is_common(self.row, inputs):
+            return self._use_found(existing_id, inputs)
         if existing_id is None:
             existing_id, context = self._create(context)
         if existing_id is not None:
@@ -136,6 +138,12 @@ class Crud:
         self._run_hook(self.row.adopt.complete, partial, f"completing {self.live.noun} {id}")
         return adopt.ours(self.live, context) or id
 
+    def _use_found(self, id: str, inputs: Properties) -> Created:
+        """Use an object as whoever made it has it."""
+        self._say(f"found {id}, which may be somebody else's; it is used as it is, and stays")
+        context = self.live.context(id, inputs)
+        return Created(id, found.marked(self.row, inputs, self._outputs(context, self._ready(context))))
+
     def _take_over(self, id: str, inputs: Properties) -> Created:
         """Go on with an object that exists: change what differs from the inputs, then wait until it is ready.
 
@@ -183,6 +191,18 @@ class Crud:
     def _ready(self, context: dict[str, Any]) -> Properties:
         description: Properties = self.live.poll(self.row.ready or EXISTS, context)
         return description
+
+    def _settled(self, context: dict[str, Any]) -> Properties:
+        """The description once nothing of it is in motion. A change may well mend what failed: a group that could not
+        grow is made smaller, one whose machines are gone is emptied."""
+        try:
+            return self._ready(context)
+        except ProviderError:
+            description: Properties | None = self.live.describe(context)
+            poll = self.row.ready
+            if poll is None or description is None or find(poll.state, description) not in poll.fail:
+                raise
+            return description
 
     def _effective(self, context: dict[str, Any]) -> Properties:
         description = self._ready(context)
@@ -257,7 +277,10 @@ class Crud:
         live = self.live
         now = live.inputs_now(context, description) if inputs else live.inputs_of_import(context, description)
         now = one_way.declared(self.row, now, inputs)
-        outputs_now = self._outputs(context | {"inputs": now}, description)
+        # who had begun to create what is there, nobody knows any more
+        mark = found.marked(self.row, inputs, {}) if begun else found.mark_of(outputs)
+        now = found.as_declared(self.row, now, inputs) if mark else now
+        outputs_now = self._outputs(context | {"inputs": now}, description) | mark
         if not inputs and self.row.tags is not None:  # an import compares them with the program's
             outputs_now["Tags"] = {
                 key: value for key, value in live.tags(context, description).items() if key != OWNER_TAG
@@ -314,12 +337,13 @@ class Crud:
         ]
         try:
             if unfinished:  # still as the last run left it
-                context["outputs"] = self._ready(context | {"inputs": old_inputs})
+                context["outputs"] = self._settled(context | {"inputs": old_inputs})
             if "Tags" in changed or unfinished:
                 self._retag(context, old_inputs.get("Tags") or {})
             for setting in needed:
                 self._apply(setting, context)
-            return self._outputs(context, self._effective(context) if needed or unfinished else self._ready(context))
+            description = self._effective(context) if needed or unfinished else self._ready(context)
+            return self._outputs(context, description) | found.mark_of(old_outputs)
         except ProviderError as error:
             if not unfinished:
                 raise
@@ -339,10 +363,13 @@ class Crud:
 
     def delete(self, id: str, inputs: Properties, outputs: Properties) -> None:
         """Deletes the object and waits until it is gone. One that is gone already is no error; a placeholder always is.
+        What was there before stays.
 
         Raises: ProviderError, also for a placeholder.
         """
         _refuse_placeholder(id, self.row)
+        if found.mark_of(outputs):
+            return
         context = self.live.context(id, inputs) | {"outputs": outputs}
         try:
             for step in self.row.before_delete:

@@ -137,6 +137,8 @@ class Adopt:
     id: path of the id in what `find` found.
     first: looks before the first create call, not only where that says "exists" or its answer was lost.
     complete: makes what is missing of an object of several parts, before it is taken over.
+    common: whether others ask for an equal object too; what is found then stays when the resource is deleted, with the
+    inputs `as_found` as they were. See `found`.
     """
 
     by: Literal["tag", "name", "same", "upsert"]
@@ -147,6 +149,8 @@ class Adopt:
     first: bool = False
     taken: tuple[str, ...] = ()  # codes that mean: exists and isn't even ours to look at
     complete: Hook | None = None
+    common: Callable[[Mapping[str, Any]], bool] | None = None
+    as_found: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

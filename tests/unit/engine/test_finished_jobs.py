@@ -226,3 +226,17 @@ def test_a_mark_stays_with_a_job_whose_texts_an_older_meshctl_wrote() -> None:
     deployment = changed("embed", args=("$$",)).finished({"embed": "dc1"})
     before = written_by_an_older_meshctl(deployment)
     assert with_finished_marks(changed("embed", args=("$$",)), before).marks == {"embed": "dc1"}
+
+
+def test_a_gang_that_runs_with_fewer_nodes_is_left_as_it_is() -> None:
+    """To make it anew would give it the size that the state has, for which there are not enough nodes."""
+    elastic = changed("pretrain", replicas=2, least_nodes=1)
+    small = elastic.shifted((), (), {"pretrain": 1})
+    running = {"pretrain": JobState("pretrain")}
+    unchanged = stays(small, state(elastic), running)
+    assert unchanged == UnchangedJobs({"pretrain": ("spec.completions", "spec.parallelism")})
+    new_image = changed("pretrain", small, image="acme/train:2")
+    unchanged = stays(new_image, state(elastic), running)
+    assert unchanged.paths == {"pretrain": ("spec.completions", "spec.parallelism", "spec.template")}
+    (note,) = unchanged.notes
+    assert "its changes wait for `meshctl shift coreweave-1 --undo`" in note

@@ -14,6 +14,7 @@ from meshctl.deploy.runs.teardown import Teardown
 from meshctl.engine.events import Recorder
 from meshctl.model.deployment import Deployment, EndpointCertificate
 from meshctl.model.stack_state import StackState
+from meshwire.marks import FOUND
 from tests.unit import states
 from tests.unit.render.sample import sample
 
@@ -21,13 +22,14 @@ URN = "urn:pulumi:{environment}::m::meshaws:route53:RecordSet::endpoint/chat:pro
 NAME = "_a.chat.example.com."
 
 
-def state_of(environment: str, name: str = NAME) -> StackState:
+def state_of(environment: str, name: str = NAME, **outputs: Any) -> StackState:
     proof = {
         "urn": URN.format(environment=environment),
         "type": "meshaws:route53:RecordSet",
         "id": f"Z1|{name}|CNAME|",
         "custom": True,
         "inputs": {"HostedZoneId": "Z1", "Name": name},
+        "outputs": outputs,
     }
     return states.state(proof)
 
@@ -51,6 +53,20 @@ def test_an_up_removes_the_record_of_a_host_that_has_no_certificate_any_more() -
     assert shared_proofs.going(state_of("east"), sealed()) == ()
     assert len(shared_proofs.going(state_of("east"), sealed("other.example.com"))) == 1
     assert len(shared_proofs.going(state_of("east"), sample("aws"))) == 1
+
+
+def test_a_record_that_another_environment_had_made_is_of_both() -> None:
+    """Else the environment that found it would leave it behind when it goes last."""
+    west = state_of("west", **{FOUND: True, "TTL": 300})
+    (record,) = shared_proofs.found(west)
+    assert shared_proofs.found(state_of("east")) == ()
+    assert shared_proofs.made_for_others([record], [states.NOTHING, state_of("east", "_b.chat.example.com.")]) == set()
+    assert shared_proofs.made_for_others([record], [state_of("east", **{FOUND: True})]) == set(), "found by both"
+    made = shared_proofs.made_for_others([record], [state_of("east")])
+    assert made == {record.urn}
+    changed = west.with_changed(made, shared_proofs.as_made)
+    assert [each.outputs for each in changed.resources] == [{"TTL": 300}]
+    assert shared_proofs.found(changed) == ()
 
 
 class Run:

@@ -82,7 +82,7 @@ def test_its_webhooks_are_reached_on_loopback_and_asked_for_its_own_pods_only(pr
 
 def test_it_is_ready_once_its_webhooks_answer_and_ends_with_the_lab(program: Path, tmp_path: Path) -> None:
     lab = Lab(tmp_path / "lab")
-    port = up._ports({}, ["cw"])[group_controller.port_name("cw")]
+    port = up._ports({}, {"group_controller": ["cw"]})[group_controller.port_name("cw")]
     lab.write({"ports": {group_controller.port_name("cw"): port}, "clusters": {}})
     lab.logs.mkdir()
     for name in ("admin.crt", "admin.key", "ca.crt"):

@@ -97,6 +97,18 @@ def test_a8_nodes_of_a_block_go_before_its_end_and_their_group_is_degraded() -> 
     assert nodegroup_state.lose_nodes(nodegroup(0), block(), at(25)) is None
 
 
+def test_a8_a_group_that_is_emptied_after_the_end_of_its_block_stays_degraded() -> None:
+    group = nodegroup(2)
+    assert nodegroup_state.lose_nodes(group, block(), at(23.6)) is not None
+    group.described["scalingConfig"] |= {"minSize": 0, "desiredSize": 0}
+    assert nodegroup_state.lose_nodes(group, block(), at(25)) is None
+    nodegroup_state.settle(group, 0)
+    assert group.described["status"] == "DEGRADED"
+    nodegroup_state.lose_nodes(group, block(now=at(1)), at(1))
+    nodegroup_state.settle(group, 0)
+    assert group.described["status"] == "ACTIVE"
+
+
 def test_a9_a_node_group_says_while_an_update_of_it_runs() -> None:
     group = nodegroup(2)
     for updating, status in ((True, "UPDATING"), (True, "UPDATING"), (False, "ACTIVE")):

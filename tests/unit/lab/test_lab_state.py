@@ -6,7 +6,6 @@ import configparser
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -17,6 +16,7 @@ from meshctl.errors import LabError
 from meshctl.lab import environment
 from meshctl.lab import up as lab_up
 from meshctl.lab.state import ACCOUNT, MARK, Lab, lives, read_json, wait_ended, write_whole
+from tests.waiting import wait_until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 PORTS = {"aws": 4001, "dns": 4002, "webhook": 4003, "store_cw": 4004, "store_dc1": 4005}
@@ -34,8 +34,7 @@ def test_a_process_has_ended_when_its_last_thread_has() -> None:
     process = subprocess.Popen([sys.executable, "-c", f"{leaderless}ctypes.CDLL(None).pthread_exit(None)"])
     seen = psutil.Process(process.pid)
     try:
-        while seen.status() != psutil.STATUS_ZOMBIE:
-            time.sleep(0.01)
+        wait_until(lambda: seen.status() == psutil.STATUS_ZOMBIE, every_s=0.01)
         assert lives(seen)
     finally:
         process.kill()

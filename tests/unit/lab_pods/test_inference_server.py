@@ -18,6 +18,7 @@ import pytest
 from meshctl.lab.images import inference_answers, language_model, openai_server
 from meshctl.lab.images.inference_answers import Loaded, Object, RefusedError, StandIn, Weights
 from tests.programs import needs_programs
+from tests.waiting import WAIT_S, wait_until
 
 WEIGHTS = Weights("/m", "ab" * 32, 3, 1)
 CAPITAL: Object = {"messages": [{"role": "user", "content": "The capital of France?"}], "max_tokens": 6}
@@ -209,20 +210,30 @@ def metric(client: Client, path: str, name: str) -> float:
     return float(line.split()[-1])
 
 
+class Held:
+    """A model that answers once it may."""
+
+    def __init__(self) -> None:
+        self.may_answer = threading.Event()
+
+    def answer(self, request: Object, *, chat: bool) -> Object:
+        self.may_answer.wait(WAIT_S)
+        return {"choices": []}
+
+
 def test_what_waits_runs_and_has_ended_is_counted_by_the_names_of_the_server(clients: list[Client]) -> None:
-    vllm, nim = Client("--max-num-seqs", "1").load(), Client("--lab-server", "nim").load()
+    model = Held()
+    vllm, nim = Client("--max-num-seqs", "1").load(model), Client("--lab-server", "nim").load()
     clients += [vllm, nim]
-    asking = [
-        threading.Thread(target=vllm.ask, args=("/v1/completions", {"prompt": "a", "lab_seconds": 0.5}))
-        for _ in range(3)
-    ]
+    asking = [threading.Thread(target=vllm.ask, args=("/v1/completions", {"prompt": "a"})) for _ in range(3)]
     for each in asking:
         each.start()
-    while metric(vllm, "/metrics", "vllm:num_requests_waiting") < 2:
-        pass
+    wait_until(lambda: metric(vllm, "/metrics", "vllm:num_requests_waiting") == 2)
     assert metric(vllm, "/metrics", "vllm:num_requests_running") == 1
+    model.may_answer.set()
     for each in asking:
         each.join()
-    assert metric(vllm, "/metrics", "vllm:request_success_total") == 3
+    # A request is counted when its turn has ended, which is a moment after its answer has arrived.
+    wait_until(lambda: metric(vllm, "/metrics", "vllm:request_success_total") == 3)
     nim.ask("/v1/completions", {"prompt": "a"})
-    assert metric(nim, "/v1/metrics", "request_success_total") == 1
+    wait_until(lambda: metric(nim, "/v1/metrics", "request_success_total") == 1)

@@ -7,7 +7,6 @@ import base64
 import json
 import ssl
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +24,7 @@ from meshwire.kubernetes.errors import ApiError, CredentialError, NoAnswerError
 from meshwire.kubernetes.resources import CLAIMS, DEPLOYMENTS, NODES, PODS
 from meshwire.kubernetes.target import Target, target
 from tests.unit.api_server import Answer, Asked, api_server
+from tests.waiting import WAIT_S
 
 FORBIDDEN = {
     "kind": "Status",
@@ -260,16 +260,16 @@ def test_a_cancel_ends_the_tries() -> None:
 
 
 def test_no_answer_in_time_is_no_answer() -> None:
+    has_given_up = threading.Event()
+
     def late(_: Asked) -> Answer:
-        time.sleep(0.5)
+        has_given_up.wait(WAIT_S)
         return Answer()
 
-    with (
-        api_server(late) as server,
-        Client(chosen(server.url), Patience(read_s=0.05)) as client,
-        pytest.raises(NoAnswerError) as caught,
-    ):
-        client.get(NODES, "n")
+    with api_server(late) as server, Client(chosen(server.url), Patience(read_s=0.05)) as client:
+        with pytest.raises(NoAnswerError) as caught:
+            client.get(NODES, "n")
+        has_given_up.set()
     assert caught.value.server == server.url
 
 

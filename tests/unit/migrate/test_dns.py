@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import dns.exception
@@ -111,3 +114,29 @@ def test_a_machine_without_a_resolver_is_told(servers: dict[str, Server], monkey
 def test_a_name_without_a_record_is_unknown(servers: dict[str, Server]) -> None:
     servers[FIRST] = servers[SECOND] = answering({("other.example.com.", "A"): ["198.51.100.2"]})
     assert lookup.resolve("chat.example.com") == []
+
+
+def test_a_name_is_asked_as_often_as_wanted_several_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each question waits until another one is under way: one after the other they would never end."""
+    both = threading.Barrier(2, timeout=60)
+    asked = itertools.count()
+
+    def cname(*_: object, **__: object) -> list[SimpleNamespace]:
+        if next(asked):
+            both.wait()
+        return [SimpleNamespace(target="a.example.com.")]
+
+    monkeypatch.setattr(lookup, "_resolver", lambda _: SimpleNamespace(resolve=cname))
+    assert lookup.cnames("_split.chat.example.com", 41) == {"a.example.com": 41}
+
+
+def test_a_name_without_a_record_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def none(name: str, *_: object, **__: object) -> None:
+        asked.append(name)
+        raise dns.resolver.NXDOMAIN
+
+    monkeypatch.setattr(lookup, "_resolver", lambda _: SimpleNamespace(resolve=none))
+    assert lookup.cnames("gone.example.com", 40) == {}
+    assert asked == ["gone.example.com"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import botocore.session
 import pytest
 
+from meshctl import policy_parts
 from meshctl.catalog import load_catalog
 from meshctl.errors import InfeasibleError, UsageError
 from meshctl.load import load
@@ -21,6 +23,7 @@ from meshctl.policies import least_policy
 from meshctl.resolve import resolve
 from providers.aws.rows import ALL
 from providers.aws.rows_engine.operations import operations
+from tests.command_line import meshctl
 from tests.unit.resolve.test_offerings import H100
 from tests.unit.resolve.test_running import mesh_and_files
 
@@ -180,11 +183,99 @@ def test_a_service_makes_its_own_role_where_it_is_used() -> None:
     assert services == ["eks.amazonaws.com", "eks-nodegroup.amazonaws.com", "fsx.amazonaws.com", "spot.amazonaws.com"]
 
 
-def test_the_policy_of_the_example_fits_into_one_managed_policy() -> None:
+def single_rights(*documents: Any) -> Counter[tuple[str, str, str]]:
+    """Every action on every resource, with its conditions."""
+    return Counter(
+        (action, resource, json.dumps(statement.get("Condition"), sort_keys=True))
+        for document in documents
+        for statement in document["Statement"]
+        for action in statement["Action"]
+        for resource in ([statement["Resource"]] if isinstance(statement["Resource"], str) else statement["Resource"])
+    )
+
+
+def with_buckets(count: int) -> Deployment:
+    store = example().object_stores[0]
+    names = [f"{number:03}-{'x' * 50}" for number in range(count)]
+    return deployment(object_stores=tuple(store.model_copy(update={"name": each, "bucket": each}) for each in names))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "number"),
+    [(example(), 2), (with_all_services(), 2), (with_buckets(40), 4), (with_buckets(200), 13)],
+    ids=["example", "all services", "40 buckets", "200 buckets"],
+)
+def test_each_part_fits_into_a_managed_policy_and_together_they_allow_the_same(wanted: Deployment, number: int) -> None:
+    assert PLATFORM.preflight is not None
+    assert PLATFORM.preflight.policy is not None
+    whole = PLATFORM.preflight.policy(wanted, SCOPE)
+    parts = policy_parts.parts(whole)
+    assert len(parts) == number
+    assert single_rights(*parts) == single_rights(whole)
+    for part in parts:
+        assert len(json.dumps(part, separators=(",", ":"))) <= 6144
+        assert part.keys() == {"Version", "Statement"}
+        names = [statement["Sid"] for statement in part["Statement"]]
+        assert names
+        assert len(set(names)) == len(names)
+        assert all(name.isalnum() for name in names)
+        assert all(statement["Action"] and statement["Resource"] for statement in part["Statement"])
+
+
+def test_a_long_policy_is_divided_where_one_service_ends() -> None:
+    assert PLATFORM.preflight is not None
+    assert PLATFORM.preflight.policy is not None
+    first, second = map(
+        policy_parts.services, policy_parts.parts(PLATFORM.preflight.policy(with_all_services(), SCOPE))
+    )
+    assert {"ec2", "eks"} <= set(first)
+    assert {"s3", "route53"} <= set(second)
+
+
+def printed(folder: Path, *options: str) -> tuple[Any, str]:
+    ended = meshctl(*options, folder=folder)
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout), ended.stderr
+
+
+@pytest.fixture
+def many_services(tmp_path: Path) -> Path:
+    """The example, with file systems of both services and a certificate."""
+    mesh = (EXAMPLE / "mesh.yaml").read_text()
+    assert "\nstorage:\n" in mesh
+    home = "  home: {kind: filesystem, size: 100GiB}\n"
+    buckets = "".join(f"  results-{number}: {{kind: object, size: 1GiB}}\n" for number in range(9))
+    (tmp_path / "mesh.yaml").write_text(mesh.replace("\nstorage:\n", f"\nstorage:\n{home}{buckets}"))
+    (tmp_path / "environments.yaml").write_text((EXAMPLE / "environments.yaml").read_text())
+    return tmp_path
+
+
+def test_doctor_prints_the_parts_one_by_one_and_how_they_are_attached(many_services: Path) -> None:
+    whole, notes = printed(many_services, "doctor", "--iam-policy", "aws-east")
+    assert "a managed policy at most 6144: make 2 of it (llm-prod-aws-east-1: ec2, " in notes
+    for number in (1, 2):
+        assert f"meshctl doctor --iam-policy aws-east --part {number} > llm-prod-aws-east-{number}.json" in notes
+        assert f"--policy-name llm-prod-aws-east-{number} --policy-document file://llm-prod-aws-east-{number}" in notes
+    parts = [printed(many_services, "doctor", "--iam-policy", "aws-east", "--part", number) for number in "12"]
+    assert single_rights(*(document for document, _ in parts)) == single_rights(whole)
+    assert [text for _, text in parts] == ["", ""]
+    answer, _ = printed(many_services, "--output", "json", "doctor", "--iam-policy", "aws-east")
+    assert answer["policy"] == whole
+    assert [each["document"] for each in answer["policies"]] == [document for document, _ in parts]
+    assert [each["name"] for each in answer["policies"]] == ["llm-prod-aws-east-1", "llm-prod-aws-east-2"]
+    refused = meshctl("doctor", "--iam-policy", "aws-east", "--part", "3", folder=many_services)
+    assert (refused.returncode, refused.stdout) == (64, "")
+    assert "hint: give a number from 1 to 2" in refused.stderr
+
+
+def test_a_policy_that_fits_is_printed_as_it_is_made() -> None:
     mesh, environments = load(EXAMPLE / "mesh.yaml", EXAMPLE / "environments.yaml")
     policy = least_policy(mesh, environments, "aws-east")
-    assert len(json.dumps(policy.document, separators=(",", ":"))) <= 6144
+    assert [(each.name, each.document) for each in policy.parts] == [("llm-prod-aws-east", policy.document)]
     assert not any("characters" in note for note in policy.notes)
+    assert any("meshctl doctor --iam-policy aws-east > llm-prod-aws-east.json" in note for note in policy.notes)
+    with pytest.raises(UsageError, match="no part 2"):
+        policy.part(2)
 
 
 def test_a_platform_without_iam_says_so() -> None:

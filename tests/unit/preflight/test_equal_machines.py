@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from meshctl.catalog import Machine, load_catalog
+from meshctl.deploy import deploy_state
 from meshctl.deploy.guards import pools_in_place, running_machines, running_pods
+from meshctl.deploy.runs import begun_pools
 from meshctl.lab.aws.eks import launch_rules
 from meshctl.lab.aws.errors import ApiError
 from meshctl.model.deployment import Deployment, Pool
+from meshctl.model.observed import DeployState
 from meshctl.model.questions import ApiAnswer, InPlace
 from meshctl.model.stack_state import STACK_TYPE, StackState
 from meshctl.platforms.aws import equal_machines
@@ -137,6 +140,78 @@ def test_finding_a7_a_group_that_goes_to_other_zones_gets_the_types_that_they_ha
     elsewhere = findings(web(), offers(m6i_xlarge="a")).placed(web())
     made = running_pods.with_running_pods(elsewhere, state_with(older, "CREATING")).pool("web")
     assert (made.zones, made.equal_machines) == (ZONES[:1], ())
+
+
+STACK = "urn:pulumi:e::m::pulumi:pulumi:Stack::m-e"
+
+
+def killed(begun: Deployment, before: Deployment | None, machines: list[str], status: str = "ACTIVE") -> StackState:
+    """The state after a run was killed that had made the group and declared no outputs. `before`: what an earlier run
+    declared."""
+    outputs = {"deployment": before.model_dump(mode="json")} if before else {}
+    stack = [{"urn": STACK, "type": STACK_TYPE, "outputs": outputs}] if before else []
+    group = {
+        "urn": "urn:pulumi:e::m::meshaws:eks:Nodegroup::pool/web:nodegroup",
+        "type": "meshaws:eks:Nodegroup",
+        "custom": True,
+        "id": "m|web",
+        "inputs": {"instanceTypes": machines},
+        "outputs": {"status": status},
+    }
+    made = states.state(*stack).with_begun(begun, STACK).written()
+    return states.read({**made, "resources": [*made["resources"], group]})
+
+
+def test_finding_a7_a_group_of_a_first_run_that_was_killed_keeps_its_types_zones_and_set_up() -> None:
+    """The next run may get another answer, or none."""
+    decided = findings(web(), offers(m6i_xlarge="ab", m7i_xlarge="ab")).placed(web())
+    pool = decided.pool("web").model_copy(update={"setup": ("lustre-client",)})
+    decided = decided.model_copy(update={"pools": (pool,)})
+    state = killed(decided, None, [pool.machine, OTHER])
+    assert state.deployment is None
+    for answered in (web(), findings(web(), offers(m6i_xlarge="ab")).placed(web())):
+        kept = running_pods.with_running_pods(answered, state).pool("web")
+        assert (kept.equal_machines, kept.zones, kept.setup) == ((OTHER,), pool.zones, pool.setup)
+    begun = running_pods.with_running_pods(web(), killed(decided, None, [pool.machine, OTHER], "CREATING")).pool("web")
+    assert begun.equal_machines == (OTHER,)
+    failed = running_pods.with_running_pods(web(), killed(decided, None, [], "CREATE_FAILED")).pool("web")
+    assert failed.equal_machines == ()
+
+
+def test_finding_a7_so_does_a_group_that_a_later_run_has_made_anew_and_no_other_one() -> None:
+    older = web()
+    pool = older.pool("web").model_copy(update={"machine": OTHER, "equal_machines": ("m6i.xlarge",)})
+    moved = older.model_copy(update={"pools": (pool,)})
+    asked = moved.model_copy(update={"pools": (pool.model_copy(update={"equal_machines": ()}),)})
+    made = killed(moved, older, [OTHER, "m6i.xlarge"])
+    assert running_pods.with_running_pods(asked, made).pool("web").equal_machines == ("m6i.xlarge",)
+    not_yet = killed(moved, older, ["m6i.xlarge"])
+    assert [each.machine for each in pools_in_place.in_place(not_yet).pools] == [older.pool("web").machine]
+
+
+def test_a_run_writes_what_it_decides_only_where_it_makes_a_pool() -> None:
+    wanted = web()
+    assert begun_pools.decides(wanted, states.NOTHING)
+    assert not begun_pools.decides(wanted, states.NOTHING.with_begun(wanted, STACK))
+    up = state_with(wanted, "ACTIVE")
+    assert not begun_pools.decides(wanted, up)
+    more = wanted.pool("web").model_copy(update={"name": "more"})
+    grown = wanted.model_copy(update={"pools": (*wanted.pools, more)})
+    assert begun_pools.decides(grown, up)
+    assert not begun_pools.decides(grown, up.with_begun(grown, STACK))
+    existing = grown.model_copy(update={"provider": "onprem"})
+    assert not begun_pools.decides(existing, states.NOTHING)
+
+
+def test_what_a_run_begins_with_is_read_again_and_is_no_deployment() -> None:
+    state = states.read(states.NOTHING.with_begun(example(), STACK).written())
+    assert state.deployment is None
+    assert state.begun is not None
+    assert state.begun.pools == example().pools
+    assert [each.urn for each in state.resources] == [STACK]
+    assert deploy_state.deploy_state(state) is DeployState.NOTHING
+    both = state.with_deployment(example())
+    assert both.deployment == example()
 
 
 @pytest.mark.parametrize(

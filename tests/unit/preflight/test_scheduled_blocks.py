@@ -81,21 +81,74 @@ def test_a8_a_pool_in_a_block_is_asked_about_in_each_run_as_blocks_end_and_can_b
     assert RESERVATION not in asked(open_ended, up_as(open_ended))
 
 
+GONE = ApiAnswer(code="InvalidCapacityReservationId.NotFound")
+OVER = reservation(State="expired", EndDate=hours(-1))
+
+
 @pytest.mark.parametrize(
     ("answer", "text"),
     [
-        (reservation(State="expired", EndDate=hours(-1)), "it is expired"),
+        (OVER, "it is expired"),
         (reservation(EndDate=hours(0.4)), "it ends at 2026-03-01 12:24 UTC"),
-        (ApiAnswer(code="InvalidCapacityReservationId.NotFound"), "it does not exist"),
+        (GONE, "it does not exist"),
     ],
 )
 def test_a8_a_block_that_is_over_does_not_stop_a_run_of_what_is_up(answer: ApiAnswer, text: str) -> None:
+    """Its pool has no nodes from then on, in each further run, too."""
     wanted = in_block(2)
+    before = placed(wanted, ACTIVE)
+    for _ in range(2):
+        made = findings(wanted, {RESERVATION: answer}, up_as(before))
+        assert made.gaps == ()
+        [note] = made.notes
+        assert text in note
+        assert "pool serve" in note
+        before = reserved_pools.as_last_known(made.placed(wanted), before, up_as(before))
+        pool = before.pool("serve")
+        assert (pool.has_ended, pool.nodes, pool.nodes_now, pool.starts) == (True, 2, 0, "")
+    unanswered = reserved_pools.as_last_known(wanted, before, up_as(before))
+    assert unanswered.pool("serve").has_ended
+    extended = findings(wanted, {RESERVATION: ACTIVE}, up_as(before))
+    assert extended.gaps == ()
+    assert extended.placed(wanted).pool("serve").nodes_now == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (reservation(EndDate=hours(0.9)), "blocks"),  # nobody takes its machines yet
+        (reservation(State="expired", EndDate=hours(-1)), "reservations"),  # its machines run on
+    ],
+)
+def test_a8_nodes_stay_where_nobody_takes_them(answer: ApiAnswer, kind: str) -> None:
+    wanted = in_block(2, kind)
     made = findings(wanted, {RESERVATION: answer}, up_as(placed(wanted, ACTIVE)))
-    assert made.gaps == ()
-    [note] = made.notes
-    assert text in note
-    assert "pool serve" in note
+    assert made.placed(wanted).pool("serve").nodes_now == 2
+
+
+def test_a8_an_up_after_the_end_goes_on_with_the_rest_and_ends_with_what_is_missing() -> None:
+    wanted = example()
+    reserved = ReservedCapacity(ends=ENDS, has_ended=True)
+    pool = wanted.pool("train").model_copy(update={"reserved": reserved, "reservation": RESERVATION})
+    over = wanted.model_copy(update={"pools": tuple(pool if each.name == "train" else each for each in wanted.pools)})
+    empty = {"minSize": 0, "maxSize": pool.nodes_max, "desiredSize": 0}
+    assert (group(over)["scalingConfig"], group(over)["emptyUntil"]) == (empty, "another reservation")
+    of_pool = {f"workload/{each.name}" for each in wanted.workloads if each.pool == "train"}
+    assert of_pool
+    assert not [item.name for item in render.platform_objects(over) if item.wait and item.subject in of_pool]
+    waiting = scheduled_pools.waiting_workloads(over)
+    assert set(waiting) == {name.partition("/")[2] for name in of_pool}
+    end = f"the capacity block {RESERVATION} of pool train has ended (2026-03-04 12:00 UTC)"
+    assert set(waiting.values()) == {f"has no nodes, as {end}"}
+    assert scheduled_pools.starts(over) == {}
+    error = scheduled_pools.ended(over)
+    assert error is not None
+    assert (error.exit_code, error.what) == (3, f"up aws-east: {end}; all else is up")
+    time = Time()
+    with pytest.raises(NoCapacityError):  # no try would find machines
+        time.wait(ups(error), 50 * 3600)
+    assert time.now == 0
+    assert scheduled_pools.ended(wanted) is None
 
 
 @pytest.mark.parametrize(
@@ -214,6 +267,11 @@ def test_a8_status_tells_when_a_pool_starts_and_until_when_it_is_reserved() -> N
     text = status_text(EnvironmentStatus("e", "up", pools))
     assert "0/0 nodes ready  p5  (starts 2026-03-03 12:00 UTC: `up` after that brings its nodes up)" in text
     assert "2/2 nodes ready  p5  (reserved until 2026-03-04 12:00 UTC)" in text
+
+
+def test_a8_status_tells_of_a_pool_whose_block_has_ended() -> None:
+    text = status_text(EnvironmentStatus("e", "up", (PoolStatus("serve", "p5", 0, 0, ends=ENDS, has_ended=True),)))
+    assert "0/0 nodes ready  p5  (its block ended 2026-03-04 12:00 UTC)" in text
 
 
 def test_a8_check_tells_it_in_the_line_of_the_pool() -> None:

@@ -105,10 +105,45 @@ def test_up_at_once_and_down_after_the_cooldown(scaler: Any) -> None:
     assert cooldown.wanted(40, 7, 20) == 14
     assert cooldown.wanted(1, 14, 30) == 14
     assert cooldown.wanted(2, 14, 75) == 14, "40 were enough less than a cooldown ago"
-    assert cooldown.wanted(1, 14, 89) == 2
+    assert cooldown.wanted(1, 14, 89) == 10, "a quarter, rounded up"
     fresh = scaler.Cooldown(60, started_s=100)
     assert fresh.wanted(1, 5, 130) == 5, "what was enough before it started, it does not know"
-    assert fresh.wanted(1, 5, 160) == 1
+    assert fresh.wanted(1, 5, 160) == 3
+
+
+def replicas_over_time(scaler: Any, loads: dict[int, int], cooldown_s: float, current: int) -> dict[int, int]:
+    """When the replicas change, and to how many, where from those seconds on so many are enough."""
+    cooldown, enough, changes = scaler.Cooldown(cooldown_s, started_s=0), current, {}
+    for now_s in range(0, 1200, 15):
+        enough = loads.get(now_s, enough)
+        wanted = cooldown.wanted(enough, current, now_s)
+        if wanted != current:
+            changes[now_s] = current = wanted
+    return changes
+
+
+def test_an_empty_queue_takes_pods_away_by_and_by(scaler: Any) -> None:
+    assert replicas_over_time(scaler, {15: 1}, 300, 6) == {315: 4, 375: 3, 435: 2, 495: 1}
+    assert replicas_over_time(scaler, {15: 12}, 300, 12) == {}
+    assert list(replicas_over_time(scaler, {15: 1}, 300, 100).values())[:4] == [75, 56, 42, 31]
+
+
+def test_a_lull_costs_one_step(scaler: Any) -> None:
+    assert replicas_over_time(scaler, {15: 1, 330: 6}, 300, 6) == {315: 4, 330: 6}
+
+
+def test_a_short_cooldown_has_short_steps(scaler: Any) -> None:
+    assert replicas_over_time(scaler, {15: 1}, 30, 6) == {45: 4, 75: 3, 105: 2, 135: 1}
+
+
+def test_pods_that_came_meanwhile_do_not_make_the_step_larger(scaler: Any) -> None:
+    """Of a period counts how many there were at its beginning, as Kubernetes counts them."""
+    cooldown = scaler.Cooldown(60, started_s=0)
+    for now_s, enough in ((0, 8), (15, 1), (30, 1), (45, 1), (60, 1)):
+        assert cooldown.wanted(enough, 8, now_s) == 8
+    assert cooldown.wanted(1, 8, 75) == 6
+    assert cooldown.wanted(7, 6, 90) == 7
+    assert cooldown.wanted(1, 7, 105) == 7, "7 were enough less than a cooldown ago"
 
 
 class FakeApi:
@@ -150,7 +185,9 @@ def test_a_look_changes_the_scale_of_the_workload_within_its_bounds(
     for now_s[0] in (50, 59):
         assert looking.look() == ""
     now_s[0] = 111
-    assert looking.look() == "6 -> 1 replicas: load 0 on 2 pods, target 5 each"
+    assert looking.look() == "6 -> 4 replicas: load 0 on 2 pods, target 5 each"
+    now_s[0] = 126
+    assert looking.look() == ""
 
 
 def test_what_is_stopped_stays_stopped(scaler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +210,7 @@ def test_after_a_time_without_answers_nothing_goes_for_a_cooldown(scaler: Any) -
     assert cooldown.wanted(8, 8, 30) == 8
     assert cooldown.wanted(1, 8, 300) == 8, "how many were enough meanwhile, it does not know"
     assert cooldown.wanted(1, 8, 330) == 8
-    assert cooldown.wanted(1, 8, 360) == 1
+    assert cooldown.wanted(1, 8, 360) == 6
 
 
 class BrokenOff:

@@ -49,7 +49,12 @@ def test_cpu_has_the_autoscaler_of_kubernetes() -> None:
                 },
             }
         ],
-        "behavior": {"scaleDown": {"stabilizationWindowSeconds": 120}},
+        "behavior": {
+            "scaleDown": {
+                "stabilizationWindowSeconds": 120,
+                "policies": [{"type": "Percent", "value": 25, "periodSeconds": 60}],
+            }
+        },
     }
     assert "scaler" not in items
 

@@ -114,3 +114,12 @@ def test_images_and_texts_of_steps_before_count_too() -> None:
     (note,) = notes(DC, env={"OWN": "1"}, before=[step])
     assert note.startswith("workload/front: $(OWN), $(STEP) in its texts stay as written")
     assert notes(DC, args=["$(STEP)"], before=[{"image": "a/b:1", "env": {"STEP": "1"}}]) == []
+
+
+def test_vllm_is_told_to_wait_for_open_requests() -> None:
+    image, ports = "registry.example.com/vllm/vllm-openai:v0.19.0", {"http": 8000}
+    (note,) = notes(DC, image=image, ports=ports, drain="10m")
+    assert note.endswith('wait for them with `args: [--shutdown-timeout, "600"]`')
+    assert notes(DC, image=image, ports=ports, args=["--shutdown-timeout=600"]) == []
+    assert notes(DC, image=image) == [], "it gets no requests"
+    assert notes(DC, image="acme/vllm-openai-router:1", ports=ports) == []

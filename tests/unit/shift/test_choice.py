@@ -11,6 +11,7 @@ from meshctl.model.deployment import Fabric, Pool
 from meshctl.model.value import Price
 from meshctl.shift import equality
 from meshctl.shift.planning import Disturbance, NodeLoad, PodLoad, choose, disturbances
+from tests.unit.resolve.test_lending import deployed as lending
 
 CHAT = PodLoad("mesh", "chat-1", "chat")
 OTHER = PodLoad("team", "notebook")
@@ -105,6 +106,7 @@ def pool(name: str, **changes: Any) -> Pool:
 
 class TwoPools:
     environment = "dc"
+    workloads: tuple[()] = ()
 
     def __init__(self, **changes: Any) -> None:
         self.pools = (pool("train"), pool("serve", **changes))
@@ -140,3 +142,11 @@ def test_unequal_pools_are_refused_with_the_difference(changes: dict[str, Any], 
 def test_pools_that_are_none_or_the_same_are_refused() -> None:
     assert "dc has no pool tools" in refusal(TwoPools(), "tools")
     assert "a shift needs two different pools" in refusal(TwoPools(), "train")
+
+
+@pytest.mark.parametrize(("giving", "taking"), [("serve", "train"), ("train", "serve")])
+def test_pools_of_which_kueue_counts_the_nodes_are_refused(giving: str, taking: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        equality.pools_of_shift(lending(), giving, taking)
+    assert "lends nodes or borrows them" in caught.value.what
+    assert "remove `lend`" in caught.value.hint

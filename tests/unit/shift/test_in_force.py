@@ -72,7 +72,7 @@ def test_an_up_leaves_the_labels_and_the_stopped_job_alone() -> None:
     )
     made = made.model_copy(update={"pools": pools})
     before = objects(made)
-    shifted = made.shifted({"g2"}, {"pretrain"})
+    shifted = made.shifted({"g2"}, {"pretrain"}, {})
     after = objects(shifted)
     assert after["pool/train:node-g2"].ignore_changes == ("metadata.labels",)
     assert after["pool/train:node-g1"] == before["pool/train:node-g1"]
@@ -81,7 +81,7 @@ def test_an_up_leaves_the_labels_and_the_stopped_job_alone() -> None:
     changed = {name for name in after if after[name] != before[name]}
     assert changed == {"pool/train:node-g2", "workload/pretrain:job"}
     assert shifted.bare == made.bare
-    assert made.shifted((), ()).model_dump_json() == made.model_dump_json()
+    assert made.shifted((), (), {}).model_dump_json() == made.model_dump_json()
 
 
 def test_commands_are_refused_while_a_shift_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,6 +97,8 @@ def test_commands_are_refused_while_a_shift_is_under_way(monkeypatch: pytest.Mon
         assert "`meshctl shift dc1 --resume` goes on" in caught.value.hint
     with pytest.raises(LockedError):
         guards.refuse_if_shifted(project(world), "dc1", "migrate")
+    with pytest.raises(LockedError):
+        guards.refuse_if_shift_under_way(project(world), "dc1", "expand")
     guards.refuse_if_busy(project(world), "cw", "up")
 
 
@@ -104,10 +106,12 @@ def test_in_force_it_forbids_what_could_not_take_its_labels_back(monkeypatch: py
     world = world_of(monkeypatch)
     in_force_of(world)
     guards.refuse_if_busy(project(world), "dc1", "up")
-    for command in ("destroy", "migrate"):
+    guards.refuse_if_shift_under_way(project(world), "dc1", "expand")
+    for command, why in (("destroy", "these nodes stay"), ("migrate", "a migration"), ("expand", "an expansion")):
         with pytest.raises(LockedError, match="in force") as caught:
             guards.refuse_if_shifted(project(world), "dc1", cast("Any", command))
         assert "`meshctl shift dc1 --undo`" in caught.value.hint
+        assert why in caught.value.why
     guards.refuse_if_shifted(project(world, "aws"), "dc1", "destroy")
     shifts.end_with_environment(world.shifts().store, "demo", "dc1")
     guards.refuse_if_shifted(project(world), "dc1", "destroy")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meshctl.errors import LockedError, ShiftError, UsageError
+from meshctl.errors import LockedError, NotReadyError, ShiftError, UsageError
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.inputs import Options, Share
 from meshctl.model.deployment import Taint
@@ -218,6 +218,29 @@ def test_refused_while_something_else_changes_the_environment(monkeypatch: pytes
         world.shifts().plan(ONE)
     world.servers = [{**rolled, "status": {"observedGeneration": 2, "replicas": 3, "updatedReplicas": 3}}]
     assert world.shifts().plan(ONE).nodes == ("train-0",)
+
+
+def test_refused_while_a_controller_replaces_groups_of_pods(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A LeaderWorkerSet has no observedGeneration, and "UpdateInProgress" only once it has been rolled out."""
+    made = declared()
+    chat = made.workload("chat").model_copy(update={"nodes_per_replica": 2})
+    grouped = {"has_group_controller": True, "workloads": (chat, made.workload("pretrain"))}
+    world = world_of(monkeypatch, deployment=made.model_copy(update=grouped))
+    group: dict[str, Any] = {"metadata": {"name": "chat", "namespace": "demo", "generation": 2}, "spec": {}}
+    for conditions in (
+        [],
+        [{"type": "Progressing", "status": "True"}],
+        [{"type": "UpdateInProgress", "status": "False"}],
+    ):
+        world.groups = [{**group, "status": {"replicas": 2, "updatedReplicas": 2, "conditions": conditions}}]
+        assert world.shifts().plan(ONE).nodes == ("train-0",)
+    for status in (
+        {"replicas": 2, "updatedReplicas": 1},
+        {"replicas": 2, "updatedReplicas": 2, "conditions": [{"type": "UpdateInProgress", "status": "True"}]},
+    ):
+        world.groups = [{**group, "status": status}]
+        with pytest.raises(LockedError, match="chat is being rolled out"):
+            world.shifts().plan(ONE)
 
 
 def test_another_shift_is_refused_while_one_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -466,3 +489,41 @@ def test_a_gang_that_the_mesh_no_longer_runs_is_not_started_by_the_undo(
     assert world.shifts().undo().state == "undone"
     assert world.jobs["pretrain"]["spec"]["suspend"] is True
     assert not any("goes on from its last checkpoint" in text for text in world.messages)
+
+
+def test_a_cordon_of_somebody_else_outlives_the_shift(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An administrator has cordoned one node after the plan was made, and another one while the shift was in force."""
+    world = world_of(monkeypatch, deployment=declared(gang=2), replicas={"chat": 3})
+    plan = world.shifts().plan(Request("train", "serve", 2))
+    world.nodes["train-2"]["spec"]["unschedulable"] = True
+    world.shifts().start(plan)
+    assert [name for name, node in world.nodes.items() if node["spec"].get("unschedulable")] == ["train-2"]
+    world.nodes["train-3"]["spec"]["unschedulable"] = True
+    world.shifts().undo()
+    assert [name for name, node in world.nodes.items() if node["spec"].get("unschedulable")] == ["train-2", "train-3"]
+    assert set(pools(world).values()) == {"train", "serve"}
+    assert [name for name, pool in pools(world).items() if pool == "serve"] == ["serve-0", "serve-1"]
+
+
+def test_a_cordon_that_was_taken_away_meanwhile_does_not_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(monkeypatch, deployment=declared(gang=3), replicas={"chat": 3})
+    plan = world.shifts().plan(ONE)
+    world.nodes["train-3"]["spec"]["unschedulable"] = True
+    monkeypatch.setattr("meshctl.shift.forward._ARRIVE_S", 20)
+    with pytest.raises(NotReadyError):  # the pod that waits finds no node
+        world.shifts().start(plan)
+    del world.nodes["train-3"]["spec"]["unschedulable"]
+    assert world.shifts().resume().state == "in-force"
+    world.shifts().undo()
+    assert not any(node["spec"].get("unschedulable") for node in world.nodes.values())
+
+
+def test_an_undo_of_a_shift_that_stopped_early_uncordons_what_it_has_cordoned(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(monkeypatch, stubborn=frozenset({"pretrain"}))
+    plan = world.shifts().plan(Request("train", "serve", 1, timeout_s=10))
+    with pytest.raises(ShiftError, match="not empty after 10 s"):
+        world.shifts().start(plan)
+    assert world.nodes["train-0"]["spec"]["unschedulable"] is True
+    world.sleep(200)
+    world.shifts().undo()
+    assert not any(node["spec"].get("unschedulable") for node in world.nodes.values())

@@ -17,6 +17,7 @@ from obstore.store import MemoryStore
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.engine.state_store import StateStore
 from meshctl.migrate.progress import Event
+from meshctl.model import elastic
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment
 from meshctl.shift.cluster_gateway import ClusterGateway
 from meshctl.shift.gateway import FIELD_MANAGER
@@ -49,6 +50,8 @@ class World:
     nodes: dict[str, Object] = field(default_factory=dict)
     pods: dict[str, Object] = field(default_factory=dict)
     jobs: dict[str, Object] = field(default_factory=dict)
+    sizes: dict[str, Object] = field(default_factory=dict)  # the ConfigMaps of elastic gangs
+    groups: list[Object] = field(default_factory=list)  # LeaderWorkerSets
     servers: list[Object] = field(default_factory=list)
     replicas: dict[str, int] = field(default_factory=dict)
     budgets: dict[str, int] = field(default_factory=dict)
@@ -75,7 +78,11 @@ class World:
         for workload in self.deployment.workloads:
             self.replicas.setdefault(workload.name, workload.replicas)
             if workload.is_job:
-                self.jobs[workload.name] = {"metadata": {"name": workload.name}, "spec": {"suspend": False}}
+                size = {"completions": workload.replicas, "parallelism": workload.replicas}
+                self.jobs[workload.name] = {"metadata": {"name": workload.name}, "spec": {"suspend": False, **size}}
+            if workload.is_elastic:
+                data = elastic.data(workload.name, workload.replicas)
+                self.sizes[f"{workload.name}-gang"] = {"metadata": {}, "data": data}
         self.sleep(0)
         self.sleep(STARTS_IN_S)
         self.events.clear()
@@ -115,6 +122,7 @@ class World:
             "nodes": [*self.nodes.values()],
             "pods": [*self.pods.values()],
             "deployments": self.servers,
+            "leaderworkersets": self.groups,
         }.get(resource.plural, [])
         node = (fields or {}).get("spec.nodeName")
         return [
@@ -124,15 +132,19 @@ class World:
             and node in (None, item["spec"].get("nodeName"))
         ]
 
-    def get(self, _resource: Resource[Any], name: str, **_: Any) -> Any:
-        if name not in self.nodes:
-            raise ApiError(404, f'nodes "{name}" not found')
-        return copy.deepcopy(self.nodes[name])
+    def get(self, resource: Resource[Any], name: str, **_: Any) -> Any:
+        objects = self._objects(resource)
+        if name not in objects:
+            raise ApiError(404, f'{resource.plural} "{name}" not found')
+        return copy.deepcopy(objects[name])
+
+    def _objects(self, resource: Resource[Any]) -> dict[str, Object]:
+        return {"nodes": self.nodes, "jobs": self.jobs, "configmaps": self.sizes}[resource.plural]
 
     def patch(self, resource: Resource[Any], name: str, body: Any, **_: Any) -> Any:
         """Who changes a label is its only owner then, as an API server has it."""
         self.moment()
-        objects = self.nodes if resource.plural == "nodes" else self.jobs
+        objects = self._objects(resource)
         if name not in objects:
             raise ApiError(404, f"{name} not found")
         version = body.get("metadata", {}).get("resourceVersion")
@@ -143,7 +155,11 @@ class World:
             _own(objects[name], body)
             objects[name]["metadata"]["resourceVersion"] = str(int(version) + 1)
             self.events.append(f"patch {name} {_changes(body)}")
-        else:
+        elif "completions" in body.get("spec", {}):
+            assert not self.of(name), "ranks that run keep the number that they have started with"
+            self.replicas[name] = body["spec"]["parallelism"]
+            self.events.append(f"resize {name} {body['spec']['completions']}")
+        elif resource.plural == "jobs":
             self.events.append(f"suspend {name} {body['spec']['suspend']}")
         self._control()
         self.moment()
@@ -227,6 +243,8 @@ class World:
         grace_s = declared.checkpoint.grace_s if declared.checkpoint else 60
         spec = {"terminationGracePeriodSeconds": grace_s, "nodeSelector": self.deployment.node_labels(declared.pool)}
         self.pods[metadata["name"]] = {"metadata": metadata, "spec": spec, "status": {"phase": "Pending"}}
+        if declared.is_elastic:
+            self.pods[metadata["name"]]["nodes"] = self.sizes[f"{workload}-gang"]["data"]["nodes"]
 
     def _schedule(self, pod: Object) -> None:
         if pod["spec"].get("nodeName"):
@@ -310,15 +328,16 @@ def _timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
-def declared(gang: int = 4, chat: int = 2) -> Deployment:
-    """Pools train of four nodes and serve of two; a gang and a service that take a whole node with each pod."""
+def declared(gang: int = 4, chat: int = 2, least: int = 0) -> Deployment:
+    """Pools train of four nodes and serve of two; a gang and a service that take a whole node with each pod. `least`:
+    with how few nodes the gang goes on."""
     made = deployment("dc1", mesh="demo")
     workloads = {w.name: w for w in made.workloads}
     return made.model_copy(
         update={
             "workloads": (
                 workloads["chat"].model_copy(update={"replicas": chat}),
-                workloads["pretrain"].model_copy(update={"replicas": gang}),
+                workloads["pretrain"].model_copy(update={"replicas": gang, "least_nodes": least}),
             )
         }
     )

@@ -63,7 +63,7 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
     "A7": (
         f"{_TOKENS}::test_a_pool_without_machines_holds_up_only_what_runs_on_it",
         "tests/unit/preflight/test_scarce_pools.py::test_other_zones_and_machines_are_worth_a_try",
-        "tests/faults/test_scarce_pool.py::test_finding_a7_one_pool_without_machines",
+        "tests/faults/test_aws_story.py::test_up_and_destroy_go_on_after_whatever_stopped_them",
     ),
     "A8": (
         f"{_REFUSALS}::TestLater::test_a_reservation_that_is_unknown_elsewhere_or_too_small",

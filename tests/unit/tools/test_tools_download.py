@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 import ssl
-import time
+import threading
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -31,6 +31,7 @@ from tests.unit.tools.publisher import (
     setup,
     tar_of,
 )
+from tests.waiting import WAIT_S
 
 pytestmark = pytest.mark.usefixtures("machine")
 
@@ -290,8 +291,10 @@ def test_a_file_that_is_too_large_is_not_left_in_the_cache(
 
 def test_looking_a_host_up_has_an_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(http, "_TEXT_TIMEOUT_S", 0.1)
-    monkeypatch.setattr(http, "_text", lambda url: time.sleep(1))
+    has_ended = threading.Event()
+    monkeypatch.setattr(http, "_text", lambda url: has_ended.wait(WAIT_S))
     assert any("dl.k8s.io: no answer within" in line for line in setup("kubectl"))
+    has_ended.set()
     assert built(tmp_path) == 1
 
 

@@ -42,9 +42,10 @@ def settle(nodegroup: Nodegroup, ready: int, *, updating: bool = False) -> bool:
 
 
 def lose_nodes(nodegroup: Nodegroup, reservation: Mapping[str, Any] | None, now: datetime) -> Issue | None:
-    """Takes the nodes of a block whose time is not now, or gives them back. The issue, where it is a new one."""
+    """Takes the nodes of a block whose time is not now, or gives them back. The issue, where it is a new one. A group
+    that has lost nodes so, and is emptied then, keeps its issue: nothing started in it that would show it well."""
     was_lost, issue = nodegroup.lost is not None, None
-    if reservation is not None and nodegroup.described["scalingConfig"]["desiredSize"]:
+    if reservation is not None and (was_lost or nodegroup.described["scalingConfig"]["desiredSize"]):
         issue = launch_rules.taken_back(reservation, now)
     nodegroup.lost = issue.described if issue else None
     return None if was_lost else issue

@@ -1,0 +1,34 @@
+"""The Jobs of workloads as the state has them. PURE.
+
+Called by `jobs`, which decides what becomes of them, and by `guards.running_gangs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from meshctl.model.stack_state import StackState
+
+_JOB: Final = "kubernetes:batch/v1:Job"
+
+
+def specs(state: StackState) -> dict[str, Mapping[str, Any]]:
+    """The specs of the Jobs in the state, by workload; without those that a killed run has deleted to replace them."""
+    specs = {name: inputs.get("spec") or {} for name, inputs in _inputs(state).items()}
+    return {name: spec for name, spec in specs.items() if spec}
+
+
+def labels(state: StackState) -> dict[str, Mapping[str, Any]]:
+    """The labels of the Jobs in the state, by workload; of the same Jobs as `specs`."""
+    inputs_by_workload = _inputs(state)
+    return {name: (inputs.get("metadata") or {}).get("labels") or {} for name, inputs in inputs_by_workload.items()}
+
+
+def _inputs(state: StackState) -> dict[str, Mapping[str, Any]]:
+    inputs_by_workload = {}
+    for job in state.of_type(_JOB):
+        is_current = not (job.is_deleted_for_replacement or job.is_to_be_deleted)
+        if is_current and job.name == f"{job.subject}:job":  # not the release of a job
+            inputs_by_workload[job.subject.removeprefix("workload/")] = job.inputs
+    return inputs_by_workload

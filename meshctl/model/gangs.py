@@ -1,0 +1,33 @@
+"""Gangs of pods of which all start or none, and what holds them until all can. PURE.
+
+Decided by `meshctl.resolve.gang_holds`; read by `render`, which gives the pods a scheduling gate, and by all that say
+why a gang waits. The gate is taken away by `templates/gang_hold`, which has these names again, as it runs alone.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from meshctl.model import object_names
+from meshctl.model.deployment import Deployment, Workload
+
+GATE: Final = "meshctl.dev/gang"
+GANG: Final = "meshctl.dev/gang"  # the annotation of a pod with the name of its gang
+SIZE: Final = "meshctl.dev/gang-size"
+WAITS: Final = "meshctl.dev/gang-waits"  # what the gang waits for, in words
+PROGRAM: Final = object_names.GANG_HOLD
+
+
+def is_gang(workload: Workload) -> bool:
+    """Whether its pods are of use only together."""
+    return workload.kind == "training" and workload.replicas > 1
+
+
+def has_program(deployment: Deployment) -> bool:
+    """Whether the program that releases gangs is to be in the cluster."""
+    return any(workload.held_together for workload in deployment.workloads)
+
+
+def program_is_needed(deployment: Deployment) -> bool:
+    """Whether it has something to do: a gang that is to have pods."""
+    return any(workload.held_together and workload.runs for workload in deployment.workloads)

@@ -1,0 +1,59 @@
+"""What `lend` and `burst` may not say, with the message at its place in the file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshctl.model.references import check_mesh
+
+POOL = {"nodes": 2, "accelerator": {"model": "H100", "count": 8}}
+JOB = {"kind": "batch", "pool": "p", "image": "i", "burst": True, "resources": {"accelerators": 8}}
+
+
+def problems(pool: dict[str, Any], **job: Any) -> list[tuple[str, str]]:
+    storage = {"home": {"kind": "block", "size": "1GiB"}, "cache": {"kind": "block", "size": "1GiB", "ephemeral": True}}
+    mesh = {"name": "m", "pools": {"p": pool}, "storage": storage, "workloads": {"job": {**JOB, **job}}}
+    return [(".".join(map(str, path)), message) for path, message in check_mesh(mesh)]
+
+
+@pytest.mark.parametrize("up_to", [1, 2])
+def test_a_pool_may_lend_all_that_it_has(up_to: int) -> None:
+    assert problems({**POOL, "lend": {"upTo": up_to}}) == []
+
+
+@pytest.mark.parametrize("nodes", [2, {"min": 1, "max": 2}])
+def test_a_pool_can_not_lend_more_than_it_has(nodes: Any) -> None:
+    (found,) = problems({**POOL, "nodes": nodes, "lend": {"upTo": 3}})
+    assert found == ("pools.p.lend.upTo", "the pool has 2 nodes at most, and can't lend 3")
+
+
+def test_only_nodes_with_accelerators_are_lent() -> None:
+    ((path, message),) = problems({"nodes": 2, "lend": {"upTo": 1}})
+    assert path == "pools.p.lend"
+    assert message.startswith("only nodes with accelerators are lent")
+
+
+@pytest.mark.parametrize("kind", ["service", "inference"])
+def test_what_serves_borrows_nothing(kind: str) -> None:
+    ((path, message),) = problems(POOL, kind=kind)
+    assert path == "workloads.job.burst"
+    assert message.startswith("only jobs (training, batch) borrow nodes")
+
+
+@pytest.mark.parametrize("resources", [{}, {"accelerators": 0}, {"cpu": 4}])
+def test_a_job_without_accelerators_has_nothing_to_borrow(resources: dict[str, Any]) -> None:
+    ((path, message),) = problems(POOL, resources=resources)
+    assert path == "workloads.job.burst"
+    assert "asks for no accelerators" in message
+
+
+def test_a_volume_of_one_zone_does_not_follow_a_job() -> None:
+    ((path, message),) = problems(POOL, mounts={"home": {"path": "/home"}})
+    assert (path, message) == (
+        "workloads.job.mounts.home",
+        "a job with `burst` can't mount block storage, which stays in one zone",
+    )
+    assert problems(POOL, mounts={"cache": {"path": "/cache"}}) == []
+    assert problems(POOL, mounts={"home": {"path": "/home"}}, burst=False) == []

@@ -1,0 +1,78 @@
+"""Who lets the pods of a gang start together in an environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshctl.model.deployment import Resolution
+from meshctl.model.observed import Facts
+from tests.unit.resolve.test_resolve_fit import service
+from tests.unit.resolve.test_resolve_rules import AWS, DC, node, resolved
+
+POOL = {"nodes": 2, "cpu": {"cores": 16}}
+NODES = (node("web-0"), node("web-1"))
+
+
+def with_gang(
+    environment: dict[str, Any], *, facts: Facts | None = None, nodes: Any = 2, **override: Any
+) -> Resolution:
+    gang = {**service(1, "training"), "nodes": 2}
+    gang.pop("replicas", None)
+    overridden = {**environment, "workloads": {"fit": override}} if override else environment
+    return resolved({"p": {**POOL, "nodes": nodes}}, overridden, facts=facts, workloads={"fit": gang})
+
+
+def is_held(resolution: Resolution) -> bool:
+    assert resolution.deployment is not None, resolution.gaps
+    return resolution.deployment.workload("fit").held_together
+
+
+def note(resolution: Resolution) -> str:
+    (text,) = [each for each in resolution.notes if each.startswith("workload/fit: its 2 pods start")]
+    return text
+
+
+@pytest.mark.parametrize(
+    ("environment", "facts"), [(AWS, None), (DC, Facts(nodes=NODES, pods_are_seen=True))], ids=["made", "given"]
+)
+def test_a_gang_is_held_by_our_own_program(environment: dict[str, Any], facts: Facts | None) -> None:
+    resolution = with_gang(environment, facts=facts)
+    assert is_held(resolution)
+    assert "meshctl's program in the cluster holds them until there is room for all" in note(resolution)
+
+
+@pytest.mark.parametrize(
+    ("override", "holder"),
+    [
+        ({"queue": "research"}, "Kueue, in its queue research,"),
+        ({"labels": {"kueue.x-k8s.io/queue-name": "genai"}}, "Kueue, in its queue genai,"),
+        ({"pod": {"schedulerName": "volcano"}}, "the scheduler volcano of environments.yaml"),
+        ({"pod": {"schedulingGates": [{"name": "acme.example/quota"}]}}, "whoever removes the `schedulingGates`"),
+    ],
+)
+def test_what_others_hold_they_hold_alone(override: dict[str, Any], holder: str) -> None:
+    resolution = with_gang(AWS, **override)
+    assert not is_held(resolution)
+    assert f"start together as far as {holder}" in note(resolution)
+
+
+def test_where_an_autoscaler_brings_the_nodes_nothing_is_held() -> None:
+    resolution = with_gang(AWS, nodes={"min": 2, "max": 6})
+    assert not is_held(resolution)
+    assert "pods that are held don't count as waiting" in note(resolution)
+
+
+def test_who_may_not_see_all_pods_can_let_no_program_see_them() -> None:
+    resolution = with_gang(DC, facts=Facts(nodes=NODES))
+    assert not is_held(resolution)
+    assert "grant `list` on `pods` in a ClusterRole" in note(resolution)
+
+
+def test_one_pod_is_no_gang() -> None:
+    alone = {"fit": {**service(1, "training"), "nodes": 1}}
+    alone["fit"].pop("replicas", None)
+    resolution = resolved({"p": POOL}, AWS, workloads=alone)
+    assert not is_held(resolution)
+    assert not [each for each in resolution.notes if "start together" in each]
