@@ -91,7 +91,7 @@ class Project:
         self.session.remarks[environment] = (*remarks, *shifts.notes)
         served = self._served_apis(environment) if not nodes_are_given else ()
         resolution = resolve(self.mesh, self.environments, environment, self.catalog, facts, served=served)
-        resolution = _with_shifts(self.as_it_is_up(resolution, facts, served), shifts)
+        resolution = with_shifts(self.as_it_is_up(resolution, facts, served), shifts)
         self._add_notes_on_loans(environment, resolution.deployment, facts)
         return resolution
 
@@ -230,7 +230,8 @@ def at_home(facts: Facts, shifts: ShiftsInForce) -> Facts:
     return facts.model_copy(update={"nodes": nodes})
 
 
-def _with_shifts(resolution: Resolution, shifts: ShiftsInForce) -> Resolution:
+def with_shifts(resolution: Resolution, shifts: ShiftsInForce) -> Resolution:
+    """The resolution with what shifts have changed of nodes and jobs that it declares, which an `up` leaves alone."""
     deployment = resolution.deployment
     if deployment is None or not (shifts.nodes or shifts.waiting or shifts.sizes):
         return resolution

@@ -65,7 +65,7 @@ def _amounts(inputs: Any) -> dict[str, str]:
     amounts: dict[str, str] = {}
     for group in (_at(inputs, "spec", "resourceGroups") or ())[:1]:
         for number, flavor in enumerate(group.get("flavors") or ()):
-            resource = (flavor.get("resources") or [{}])[0]
+            resource = (_at(flavor, "resources") or [{}])[0]
             name = resource.get("name", "")
             if number == 0:
                 amounts[f"{name} of the pool"] = str(resource.get("nominalQuota"))

@@ -213,6 +213,7 @@ def pod_state(pod: objects.Pod) -> PodState:
         group=group,
         rank=rank,
         is_held=waits and gangs.GATE in _gates(pod),
+        waits_for=(metadata.get("annotations") or {}).get(gangs.WAITS, ""),
         in_leader_worker_set=pod_groups.LWS_RANK in labels,
     )
 

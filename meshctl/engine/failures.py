@@ -108,6 +108,7 @@ PASSING_CODES = frozenset(
 _GENERIC = {"Timeout", "NotReady"}
 _CODES_BY_TEXT = (
     ("NotOffered", re.compile(r"is not supported in your requested Availability Zone")),
+    ("InvalidSubnetID.NotFound", re.compile(r"subnet ID '[^']+' does not exist")),  # as EKS passes it on
     ("FieldConflict", re.compile(r"Apply failed with \d+ conflict")),
     ("BeingDeleted", re.compile(r"object is being deleted")),
     ("VolumeExpansion", re.compile(r"only dynamically provisioned pvc can be resized")),

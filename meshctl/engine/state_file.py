@@ -38,19 +38,19 @@ def exported(url: str, base: Path, project: str, stack: str) -> dict[str, Any] |
     try:
         if (top / "meta.yaml").read_text().strip() != _LAYOUT:
             return None
-        saved = json.loads(file.read_bytes())
+        content = json.loads(file.read_bytes())
     except FileNotFoundError:
         has_layout = (top / "meta.yaml").exists()
         return {"version": _CHECKPOINT_VERSION, "deployment": None} if has_layout else None
     except (OSError, ValueError):
         return None
-    return _deployment(saved)
+    return _deployment(content)
 
 
-def _deployment(saved: object) -> dict[str, Any] | None:
-    if not isinstance(saved, dict) or saved.get("version") != _CHECKPOINT_VERSION or saved.get("features"):
+def _deployment(content: object) -> dict[str, Any] | None:
+    if not isinstance(content, dict) or content.get("version") != _CHECKPOINT_VERSION or content.get("features"):
         return None
-    checkpoint = saved.get("checkpoint")
+    checkpoint = content.get("checkpoint")
     if not isinstance(checkpoint, dict):
         return None
     return {"version": _CHECKPOINT_VERSION, "deployment": checkpoint.get("latest")}

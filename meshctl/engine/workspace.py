@@ -28,6 +28,7 @@ from meshctl.engine import pulumi_private, state_file, state_folder
 from meshctl.engine.command import PulumiProgram
 from meshctl.errors import UsageError
 from meshwire import versions
+from meshwire.marks import SIGNATURE
 
 # Whether the kubernetes plugin forces conflicts with each apply, so that it takes over fields of other programs
 # (official plugin: `patchForce`).
@@ -98,15 +99,16 @@ class EngineStack(automation.Stack):
 
     def exported(self, *, plain_secrets: bool) -> dict[str, Any]:
         """The state as the engine exports it: `version` and `deployment`, which is None where there is no such stack.
-        Only for plain secrets, or a state on another machine, is the program started.
+        Only where there are secrets to decrypt, or the state is on another machine, is the program started.
 
         Raises: `automation.CommandError`, StackNotFoundError among them.
         """
-        if not plain_secrets and (saved := self.read_file()) is not None:
-            return saved
+        state = self.read_file()
+        if state is not None and not (plain_secrets and SIGNATURE in json.dumps(state)):
+            return state
         options = ["--show-secrets"] if plain_secrets else []
-        state: dict[str, Any] = json.loads(pulumi_private.run_command(self, ["stack", "export", *options]).stdout)
-        return state
+        printed: dict[str, Any] = json.loads(pulumi_private.run_command(self, ["stack", "export", *options]).stdout)
+        return printed
 
     def rewrite(self, change: Callable[[Mapping[str, Any]], dict[str, Any] | None]) -> None:
         """Replace the state's deployment by the result of `change`; None leaves it.

@@ -8,9 +8,10 @@ not serve are left out.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
-from meshctl.lab import real_controllers
+from meshctl.lab import kueue_certificates, real_controllers
 from meshctl.lab.pods import api
 from meshctl.lab.real_controllers import Controller
 from meshctl.lab.state import Lab
@@ -23,7 +24,7 @@ _WEBHOOKS: Final = "manifests.yaml"
 _CONFIGURATION: Final = {
     "apiVersion": "config.kueue.x-k8s.io/v1beta2",
     "kind": "Configuration",
-    "internalCertManagement": {"enable": False},
+    "internalCertManagement": {"enable": True},
     "leaderElection": {"leaderElect": False},
     "metrics": {"bindAddress": "0"},
     "health": {"healthProbeBindAddress": "0"},
@@ -31,6 +32,8 @@ _CONFIGURATION: Final = {
 }
 # the webhooks of other kinds would never be asked, and those of kinds that are off would have no answer
 _KINDS: Final = ("clusterqueue", "cohort", "localqueue", "resourceflavor", "workload", "job", "pod", "deployment")
+# Source: config/components/crd/kustomization.yaml
+_CONVERTED: Final = ("clusterqueues", "cohorts", "localqueues", "multikueueclusters", "workloads")
 # As Kueue's kustomization and chart have it: its own pods, and those of the cluster, start without it
 _OF_PODS: Final = ("job", "pod", "deployment")
 _NAMESPACES: Final = {
@@ -48,6 +51,16 @@ def port_name(cluster: str) -> str:
 async def run(lab: Lab, cluster: api.Cluster, client: AsyncClient, ready: Callable[[], None]) -> None:
     """Keep Kueue running, for ever. `ready` is called once its kinds are served and its webhooks answer."""
     await real_controllers.run(CONTROLLER, lab, cluster, client, ready)
+
+
+async def _certificates(lab: Lab, name: str, client: AsyncClient, folder: Path) -> bytes:
+    del lab, name
+    files = kueue_certificates.in_folder(folder)
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": kueue_certificates.NAMESPACE}}
+    await api.ensure(client, "/api/v1/namespaces", namespace)
+    secrets = f"/api/v1/namespaces/{kueue_certificates.NAMESPACE}/secrets"
+    await api.ensure(client, secrets, kueue_certificates.secret(files))
+    return files["ca.crt"]
 
 
 def _webhooks() -> list[dict[str, Any]]:
@@ -82,4 +95,6 @@ CONTROLLER: Final = Controller(
     _CONFIGURATION,
     _webhooks,
     ("--feature-gates=VisibilityOnDemand=false",),  # which would need an API service of its own
+    tuple(f"{kind}.kueue.x-k8s.io" for kind in _CONVERTED),
+    _certificates,
 )

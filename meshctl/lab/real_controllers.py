@@ -2,7 +2,8 @@
 
 Used by `group_controller` and `kueue_controller`, which say what is special to theirs. The custom resource definitions
 and the webhooks are those of the program's own module, which `meshctl setup` put beside it. The API server reaches the
-webhooks at a loopback address instead of a Service, with the certificate that kwokctl made for the API server itself.
+webhooks at a loopback address instead of a Service; without others, with the certificate that kwokctl made for the API
+server itself.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import base64
 import contextlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -41,7 +42,8 @@ _LOOK_AGAIN_S = 0.1
 class Controller:
     """`definitions`: files of custom resource definitions beside the program. `configuration`: its document, without
     where the webhooks listen. `webhooks`: their configurations, which name a Service. `port`: begins the name of its
-    port in lab.json."""
+    port in lab.json. `converted`: definitions whose objects it converts between versions. `certificates`: puts those of
+    the webhooks into a folder, as tls.crt and tls.key, and returns their authority."""
 
     program: str
     port: str
@@ -49,6 +51,8 @@ class Controller:
     configuration: dict[str, Any]
     webhooks: Callable[[], list[dict[str, Any]]]
     arguments: tuple[str, ...] = ()
+    converted: tuple[str, ...] = ()
+    certificates: Callable[[Lab, str, AsyncClient, Path], Awaitable[bytes]] | None = None
 
     def port_name(self, cluster: str) -> str:
         """Of the webhooks, among the ports of lab.json."""
@@ -60,10 +64,13 @@ async def run(
 ) -> None:
     """Keep the controller running, for ever. `ready` is called once its kinds are served and its webhooks answer."""
     port: int = lab.read()["ports"][controller.port_name(cluster.name)]
+    folder = clusters.folder_of(lab, cluster.name) / controller.program
+    folder.mkdir(parents=True, exist_ok=True)
+    authority = await (controller.certificates or _of_the_api_server)(lab, cluster.name, client, folder)
     for file in controller.definitions:
         for document in documents(controller.program, file):
-            await api.ensure(client, _DEFINITIONS, document)
-    config = _configure(controller, lab, cluster.name, port)
+            await api.ensure(client, _DEFINITIONS, _convertible(controller, document, port, authority))
+    config = _configure(controller, folder, port)
     command = [str(tools.find(controller.program)), "--config", str(config), "--kubeconfig", cluster.kubeconfig]
     while True:
         with (lab.logs / f"{controller.program}-{cluster.name}.log").open("ab") as stream:
@@ -79,7 +86,7 @@ async def run(
             )
         try:
             if await _answers(port, process):
-                await _declare_webhooks(controller, lab, client, cluster.name, port)
+                await _declare_webhooks(controller, client, port, authority)
                 ready()
             await process.wait()
         finally:
@@ -101,13 +108,22 @@ def at_loopback(controller: Controller, port: int, authority: bytes) -> list[dic
     return [_at(port, authority, document) for document in controller.webhooks()]
 
 
-def _configure(controller: Controller, lab: Lab, name: str, port: int) -> Path:
-    """The program's configuration, and its certificate where it looks for it."""
-    folder = clusters.folder_of(lab, name) / controller.program
-    folder.mkdir(parents=True, exist_ok=True)
+async def _of_the_api_server(lab: Lab, name: str, client: AsyncClient, folder: Path) -> bytes:
+    del client
     pki = clusters.home(lab, name) / "pki"
     for source, target in (("admin.crt", "tls.crt"), ("admin.key", "tls.key")):
         write_whole(folder / target, (pki / source).read_text(), 0o600)
+    return (pki / "ca.crt").read_bytes()
+
+
+def _convertible(controller: Controller, document: dict[str, Any], port: int, authority: bytes) -> dict[str, Any]:
+    if document["metadata"]["name"] not in controller.converted:
+        return document
+    webhook = {"clientConfig": _client(port, authority, "/convert"), "conversionReviewVersions": ["v1"]}
+    return {**document, "spec": {**document["spec"], "conversion": {"strategy": "Webhook", "webhook": webhook}}}
+
+
+def _configure(controller: Controller, folder: Path, port: int) -> Path:
     webhook = {"host": "127.0.0.1", "port": port, "certDir": str(folder)}
     write_whole(folder / "config.yaml", yaml.safe_dump({**controller.configuration, "webhook": webhook}))
     return folder / "config.yaml"
@@ -126,8 +142,7 @@ async def _answers(port: int, process: asyncio.subprocess.Process) -> bool:
     return False
 
 
-async def _declare_webhooks(controller: Controller, lab: Lab, client: AsyncClient, name: str, port: int) -> None:
-    authority = (clusters.home(lab, name) / "pki" / "ca.crt").read_bytes()
+async def _declare_webhooks(controller: Controller, client: AsyncClient, port: int, authority: bytes) -> None:
     for document in at_loopback(controller, port, authority):
         path = f"{_ADMISSION}/{document['kind'].lower()}s"
         if await api.ensure(client, path, document) is None:
@@ -136,15 +151,12 @@ async def _declare_webhooks(controller: Controller, lab: Lab, client: AsyncClien
 
 
 def _at(port: int, authority: bytes, document: dict[str, Any]) -> dict[str, Any]:
-    bundle = base64.b64encode(authority).decode()
     hooks = [
-        {
-            **hook,
-            "clientConfig": {
-                "url": f"https://127.0.0.1:{port}{hook['clientConfig']['service']['path']}",
-                "caBundle": bundle,
-            },
-        }
+        {**hook, "clientConfig": _client(port, authority, hook["clientConfig"]["service"]["path"])}
         for hook in document["webhooks"]
     ]
     return {**document, "webhooks": hooks}
+
+
+def _client(port: int, authority: bytes, path: str) -> dict[str, str]:
+    return {"url": f"https://127.0.0.1:{port}{path}", "caBundle": base64.b64encode(authority).decode()}

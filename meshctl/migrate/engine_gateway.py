@@ -90,7 +90,7 @@ class EngineGateway:
         with _progress_to(self._session, say):
             result = self._session.up(deployment, set_names=False, keep_marks=False)
         self._refreshed.add(environment)  # only now: if the `up` failed, its refresh may be what failed
-        return UpResult(result.addresses, result.starts)
+        return UpResult(result.addresses, result.starts, result.ended_blocks)
 
     def destroy(
         self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, command: str, say: Say

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from meshctl.changes.losses import Loss
 from meshctl.clients.health_checks import Answer, Question
+from meshctl.errors import NoCapacityError
 from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
 from meshctl.model.dns_splits import SHARED_BY, Split
 from meshctl.model.observed import DeployState, JobState, PodState
@@ -24,10 +25,12 @@ Say = Callable[[str], None]  # one line of progress for a person
 @dataclass(frozen=True)
 class UpResult:
     """The result of an `up`: the address of each endpoint (an IP address or a load balancer's host name). `starts`:
-    when pools get their nodes that have none yet, in RFC 3339, by pool."""
+    when pools get their nodes that have none yet, in RFC 3339, by pool. `ended_blocks`: of pools that get none any
+    more, as their capacity block is over."""
 
     addresses: Mapping[str, str] = field(default_factory=dict)
     starts: Mapping[str, str] = field(default_factory=dict)
+    ended_blocks: NoCapacityError | None = None
 
 
 @dataclass(frozen=True)

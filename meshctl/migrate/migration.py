@@ -99,8 +99,11 @@ class Migrations:
         return plans.plan_of_expansion(self.gateway, self.data, source, target, share, options)
 
     def expansion(self) -> MigrationStatus | None:
-        """The expansion that is in force or under way; None if there is none."""
+        """The expansion that is in force or under way; None if there is none. Raises: UsageError if a migration goes on
+        from it."""
         status = open_migration(self.store, self.mesh)
+        if status is not None and status.history.plan.expanded is not None:
+            refuse_if_gone_on(self.store, self.mesh, status.history.plan.expanded.migration)
         return status if status is not None and status.history.share is not None else None
 
     def expansion_of(self, source: str, target: str, workload: str) -> MigrationStatus | None:

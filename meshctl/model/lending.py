@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from meshctl.model.deployment import Deployment, Pool, Workload
+from meshctl.model.file_problems import mapping
 from meshctl.model.job_order import JOB_KINDS
 
 API: Final = "kueue.x-k8s.io/v1beta2"
@@ -83,13 +84,12 @@ def _of_burst(at: tuple[str | int, ...], workload: Mapping[str, Any], storage: M
     kind = workload.get("kind")
     if kind is not None and kind not in JOB_KINDS:
         yield (*at, "burst"), "only jobs (training, batch) borrow nodes; leave this out, as what serves never ends"
-    resources = workload.get("resources")
-    wanted = resources.get("accelerators", 0) if isinstance(resources, Mapping) else 0
+    section, key = "resources", "accelerators"
+    wanted = mapping(workload.get(section)).get(key, 0)
     if wanted == 0:
         yield (*at, "burst"), "it asks for no accelerators, and so it has nothing to borrow; add resources.accelerators"
-    mounts = workload.get("mounts")
-    for name, mount in mounts.items() if isinstance(mounts, Mapping) else ():
-        section = storage.get(name)
-        is_lasting = isinstance(section, Mapping) and not section.get("ephemeral") and section.get("kind") == "block"
+    for name, mount in mapping(workload.get("mounts")).items():
+        store = mapping(storage.get(name))
+        is_lasting = not store.get("ephemeral") and store.get("kind") == "block"
         if is_lasting and isinstance(mount, Mapping):
             yield (*at, "mounts", name), "a job with `burst` can't mount block storage, which stays in one zone"

@@ -171,6 +171,7 @@ class PodState:
     group: int | None = None  # of a replica of several pods: the number of the replica, and the pod's rank in it
     rank: int | None = None
     is_held: bool = False  # whether a program of meshctl keeps the scheduler from it, until all of its gang can start
+    waits_for: str = ""  # of a held pod: what its gang waits for, once that program has looked
     in_leader_worker_set: bool = False  # whether a controller makes its group anew as soon as one pod of it ends
 
 

@@ -19,7 +19,7 @@ from meshctl.deploy.jobs import held_gangs, held_jobs, job_states
 from meshctl.deploy.session import Session
 from meshctl.engine.stack_locks import Holder
 from meshctl.errors import MeshError, NewerVersionError, UnreadableError
-from meshctl.model import observed, scaling
+from meshctl.model import elastic, observed, scaling
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.observed import DeployState, JobState
 from meshctl.model.stack_state import StackOutputs, StackState
@@ -36,7 +36,8 @@ class WorkloadStatus:
     """`done` counts a job's pods that have succeeded; `reason` says why a job failed or has not started, or why a pod
     isn't ready. `job`: complete | failed | waiting | finished in ENV | "" while it may still run. `groups`: how many
     there should be of a workload whose replicas are groups of pods; 0 of any other. `least` and `most`: the range of
-    replicas that follow load, of which `wanted` are there now; 0 of a number of replicas."""
+    replicas that follow load, of which `wanted` are there now; 0 of a number of replicas. `elastic`: with how many
+    nodes a gang can work, in words; "" of what has a fixed size."""
 
     name: str
     kind: str
@@ -50,6 +51,7 @@ class WorkloadStatus:
     groups_ready: int = 0
     least: int = 0
     most: int = 0
+    elastic: str = ""
 
     @property
     def is_short(self) -> bool:
@@ -140,9 +142,11 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=problem, shifts=shifts.notes)
     releases = live_platform.ask(deployment, state)
     pools = pool_status.pools(deployment, nodes, releases, shifts)
-    deployment = deployment.with_ranks(shifts.sizes)
+    now = deployment.with_ranks(shifts.sizes)
     workloads = tuple(
-        workload_status(deployment, w.name, pods, ends.get(w.name), waiting.get(w.name, ""))
+        dataclasses.replace(
+            workload_status(now, w.name, pods, ends.get(w.name), waiting.get(w.name, "")), elastic=_elastic(w)
+        )
         for w in deployment.workloads
     )
     short = (
@@ -162,6 +166,10 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         shifts=shifts.notes,
         loans=loan_status.loan_statuses(deployment, lent),
     )
+
+
+def _elastic(workload: Workload) -> str:
+    return elastic.words(workload.least_nodes, workload.replicas) if workload.is_elastic else ""
 
 
 def _without_nodes(deployment: Deployment, shifts: observed.ShiftsInForce) -> dict[str, str]:
@@ -301,6 +309,7 @@ def status_text(status: EnvironmentStatus) -> str:
 
 def _readiness(workload: WorkloadStatus) -> str:
     within = f" ({scaling.words(workload.least, workload.most)})" if workload.most else ""
+    within = f" (elastic: {workload.elastic})" if workload.elastic else within
     if not workload.groups:
         return f"{workload.ready}/{workload.wanted} ready{within}"
     return f"{workload.groups_ready}/{workload.groups} groups ready{within}, {workload.ready}/{workload.wanted} pods"

@@ -123,7 +123,9 @@ KUBERNETES: Final = Platform(
         hosts={},
         endpoint_hint="",
     ),
-    load_balancers=LoadBalancers(public={}, internal={}, through_nodes=False, answers_within_s=10, tls=None),
+    load_balancers=LoadBalancers(
+        public={}, internal={}, through_nodes=False, answers_within_s=10, tls=None
+    ),
     egress=Egress(usd_per_gb=None, source="unknown: depends on the site's connection"),
     words=_WORDS,
     preflight=None,

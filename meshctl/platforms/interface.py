@@ -272,15 +272,13 @@ class LoadBalancers(Part):
     `through_nodes`: whether every node of the cluster would be a target of every load balancer. Those of new endpoints
     then ask only nodes with ready pods of the workload (`externalTrafficPolicy: Local`). `answers_within_s`: how long a
     new one may take until it takes connections, after its Service has got the address. `tls`: None where they end no
-    TLS with certificates of the platform. `checked_cheaper`: whether Route 53 has lower prices for checks of their
-    health, since they belong to the same cloud."""
+    TLS with certificates of the platform."""
 
     public: Mapping[str, str]
     internal: Mapping[str, str]
     through_nodes: bool
     answers_within_s: int
     tls: BalancerTls | None
-    checked_cheaper: bool = False
 
     @property
     def tell_access(self) -> bool:

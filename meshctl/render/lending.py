@@ -101,7 +101,8 @@ def _resources(manifests: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for manifest in manifests:
         spec = manifest["spec"]["template"]["spec"]
         for container in (*spec.get("containers", ()), *spec.get("initContainers", ())):
-            for amounts in (container.get("resources") or {}).values():
+            requests_and_limits = (value for key, value in container.items() if key == "resources")
+            for amounts in (each for form in requests_and_limits for each in form.values()):
                 yield from amounts if isinstance(amounts, Mapping) else ()
 
 

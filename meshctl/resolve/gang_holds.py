@@ -59,7 +59,7 @@ def _not_held(pool: Pool, facts: Facts | None) -> str:
             f"the number of nodes of pool {pool.name} follows what waits for them, and pods that are held don't count"
             f" as waiting; a fixed number in pools.{pool.name}.nodes lets them start together"
         )
-    if facts is not None and not facts.pods_are_seen:
+    if facts is not None and facts.nodes and not facts.pods_are_seen:
         return (
             "the Kubernetes user may not list the pods of all namespaces, and so can't let a program do it; grant"
             " `list` on `pods` in a ClusterRole, or name a `queue` of Kueue in environments.yaml"

@@ -158,6 +158,7 @@ def _details(resolution: Resolution, *, verbose: bool) -> str:
     lines = [line for gap in resolution.gaps for line in _gap(gap)] + _not_in_cost(resolution)
     if verbose:
         lines += [f"  note: {note}" for note in resolution.notes]
+        lines += _vcpu_lines(resolution)
         lines += _price_lines(resolution)
         lines += [line for pool, rows in resolution.rejected.items() for line in _rejections(pool, rows)]
     return "\n".join(["", resolution.environment, *map(one_line, lines), ""]) if lines else ""
@@ -178,6 +179,16 @@ def _not_in_cost(resolution: Resolution) -> list[str]:
 
 def _gap(gap: Gap) -> list[str]:
     return [f"  {gap.subject}: wanted {gap.wanted}", f"    best: {gap.best}", f"    hint: {gap.hint}"]
+
+
+def _vcpu_lines(resolution: Resolution) -> list[str]:
+    """What quotas of running instances count; nodes that are there already need none."""
+    return [
+        f"  pool/{pool.name}: {pool.nodes * pool.cpu_cores} vCPUs"
+        + (f", up to {pool.nodes_max * pool.cpu_cores}" if pool.nodes_max != pool.nodes else "")
+        for pool in resolution.pools
+        if pool.cpu_cores and not pool.node_names
+    ]
 
 
 def _price_lines(resolution: Resolution) -> list[str]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from meshctl.model import drains, image_names, pod_users
+from meshctl.model import drains, elastic, image_names, pod_users
 from meshctl.model.deployment import Endpoint, Workload
+from meshctl.model.units import seconds_text
 from meshctl.platforms import registry
 
 # Pods drop the right to listen below (NET_BIND_SERVICE), but for those with `user: root` or `image`. The runtime can
@@ -31,6 +32,7 @@ def notes(
         if image_names.beginning_of(image, mirrors) is None:
             yield from _registry_notes(provider, workload, image)
     yield from _reference_notes(workload)
+    yield from _elastic_notes(workload)
     yield from _drain_notes(workload)
     for name, port in sorted(workload.ports.items()):
         if port < _FIRST_OPEN_PORT and not pod_users.has_runtime_capabilities(workload):
@@ -41,6 +43,15 @@ def notes(
                 " and so does `user: root`"
             )
     platform = registry.platform(provider)
+    if platform.load_balancers.through_nodes and workload.drain_s and workload.name in {e.workload for e in endpoints}:
+        # kube-proxy calls a node unhealthy whose pods all end (KEP-1669); a network load balancer ends the connections
+        # of such a target (ELB user guide, "Connection termination for unhealthy targets"), and the cluster's own
+        # controller can't tell it otherwise (github.com/kubernetes/cloud-provider-aws, pull 1214: two attributes alone)
+        yield (
+            f"workload/{workload.name}: the load balancer here ends the connections of a node soon after the last ready"
+            " pod on it is told to end, whatever `drain` says: an answer has the whole"
+            f" {seconds_text(workload.drain_s)} only where another pod of the workload is on the same node"
+        )
     has_own_balancers = platform.cluster.made is not None or platform.load_balancers.tell_access
     names = [] if has_own_balancers else [each.name for each in endpoints if each.workload == workload.name]
     if names:
@@ -48,6 +59,16 @@ def notes(
             f"workload/{workload.name}: its endpoint{'s' * (len(names) > 1)} {', '.join(names)} needs something in the"
             " cluster that gives Services of type LoadBalancer an address, such as MetalLB; meshctl installs none"
         )
+
+
+def _elastic_notes(workload: Workload) -> Iterator[str]:
+    if not workload.is_elastic:
+        return
+    sizes = elastic.words(workload.least_nodes, workload.replicas)
+    if workload.queue:
+        yield f"workload/{workload.name}: `elastic` has no effect in a queue, where Kueue starts all pods or none"
+    else:
+        yield f"workload/{workload.name}: works with {sizes}: all of them, until `meshctl shift` takes some"
 
 
 def _drain_notes(workload: Workload) -> Iterator[str]:

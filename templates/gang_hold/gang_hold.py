@@ -85,6 +85,7 @@ class GangHold:
         self.api = api
         self.clock = clock
         self.late = Late()
+        self.waits: Mapping[str, str] = {}
 
     def look(self) -> str:
         """One look, and what follows from it; what there is to say of it. Raises: UNANSWERED."""
@@ -101,8 +102,10 @@ class GangHold:
             self.release(pod)
         for pod in own:
             text = decision.waits.get(pod.gang, "")
-            if pod.is_held and text and pod.waits != text:
+            # only what was so at the last look, too: while its pods come one by one, a gang waits for nothing
+            if pod.is_held and text and text == self.waits.get(pod.gang) and pod.waits != text:
                 self.patch(pod, {"metadata": {"annotations": {WAITS: text}}})
+        self.waits = decision.waits
         names = sorted({pod.workload for pod in decision.released})
         return f"released {len(decision.released)} pods of {', '.join(names)}" if names else ""
 

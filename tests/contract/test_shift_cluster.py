@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from obstore.store import MemoryStore
 
+from meshctl import render
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.engine.state_store import StateStore
 from meshctl.errors import ShiftError
+from meshctl.model import elastic
 from meshctl.model.deployment import Deployment, Taint
 from meshctl.shift.cluster_gateway import ClusterGateway
+from meshctl.shift.gateway import Gang
 from meshctl.shift.plan import Request
 from meshctl.shift.shifts import Shifts
 from meshwire.kubernetes import requests
@@ -24,6 +27,10 @@ from tests.waiting import wait_until
 MESH = "shifted"
 NODE = "/api/v1/nodes/gd-0"
 PODS = f"/api/v1/namespaces/{MESH}/pods"
+GANG = "elastic"  # the mesh of the other test, in a namespace of its own
+JOB = f"/apis/batch/v1/namespaces/{GANG}/jobs/pretrain"
+SIZES = f"/api/v1/namespaces/{GANG}/configmaps/pretrain-gang"
+RANKS = f"/api/v1/namespaces/{GANG}/pods"
 BUDGETS = f"/apis/policy/v1/namespaces/{MESH}/poddisruptionbudgets"
 ENGINE = "the-engine"  # stands for the manager under which `up` sets labels
 OWN_TAINT = {"key": "train", "value": "yes", "effect": "NoSchedule"}
@@ -106,3 +113,49 @@ def test_budgets_are_asked_and_labels_go_back_to_who_owned_them(plane: ControlPl
         nothing = {"metadata": {"labels": {"meshctl.dev/pool": None}}, "spec": {"taints": None, "unschedulable": None}}
         plane.call("PATCH", NODE, nothing, requests.MERGE_PATCH)
         plane.call("DELETE", f"/api/v1/namespaces/{MESH}")
+
+
+def elastic_gang(plane: ControlPlane) -> tuple[Deployment, dict[str, Any]]:
+    """A gang of three ranks whose Job and ConfigMap are in the cluster as an `up` applies them; and the Job."""
+    made = declared(gang=3, least=1).model_copy(update={"mesh": GANG})
+    items = {item.name: item.manifest for item in render.platform_objects(made)}
+    job, sizes = items["workload/pretrain:job"], items["workload/pretrain:gang"]
+    template = job["spec"]["template"]["spec"]
+    for key in ("serviceAccountName", "priorityClassName"):
+        template.pop(key)
+    plane.call("PATCH", f"{JOB}?fieldManager={ENGINE}", job, requests.APPLY)
+    plane.call("PATCH", f"{SIZES}?fieldManager={ENGINE}", sizes, requests.APPLY)
+    return made, job
+
+
+def ranks(plane: ControlPlane) -> list[str]:
+    return sorted(each["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"] for each in live_pods(plane))
+
+
+def live_pods(plane: ControlPlane) -> list[dict[str, Any]]:
+    return [each for each in plane.call("GET", RANKS)["items"] if not each["metadata"].get("deletionTimestamp")]
+
+
+def test_the_job_of_a_gang_takes_another_size_and_the_one_of_the_mesh_again(
+    plane: ControlPlane, tmp_path: Path
+) -> None:
+    (tmp_path / "kubeconfig").write_text(json.dumps(plane.config()))
+    plane.call("POST", "/api/v1/namespaces", {"metadata": {"name": GANG}})
+    try:
+        made, job = elastic_gang(plane)
+        gateway = ClusterGateway(ClusterAccess("dc1", str(tmp_path / "kubeconfig"), ""), made, lambda: "")
+        assert gateway.gang("nobody") is None
+        wait_until(lambda: ranks(plane) == ["0", "1", "2"])
+        for nodes in (2, 3):
+            assert gateway.suspend("pretrain", suspended=True)
+            wait_until(lambda: not live_pods(plane))
+            assert gateway.gang("pretrain") == Gang({2: 3, 3: 2}[nodes], is_suspended=True, has_ended=False)
+            gateway.resize("pretrain", nodes)
+            assert gateway.gang("pretrain") == Gang(nodes, is_suspended=False, has_ended=False)
+            assert plane.call("GET", SIZES)["data"] == elastic.data("pretrain", nodes)
+            wait_until(lambda count=nodes: len(ranks(plane)) == count)  # type: ignore[misc]
+        assert ranks(plane) == ["0", "1", "2"]
+        plane.call("PATCH", f"{JOB}?fieldManager={ENGINE}", job, requests.APPLY)  # no conflict: the values are the same
+    finally:
+        plane.call("DELETE", f"{JOB}?propagationPolicy=Foreground")
+        plane.call("DELETE", f"/api/v1/namespaces/{GANG}")

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from meshctl.engine import pulumi_private, workspace
 from meshctl.engine.command import PulumiProgram
 from meshctl.engine.events import Progress
 from meshctl.engine.run import StackRun
-from meshctl.errors import LockedError
+from meshctl.errors import LockedError, MeshError
+from meshctl.model.stack_state import STACK_TYPE
 from meshwire import versions
+from tests.unit.stacks.declared_on_aws import example
 from tests.waiting import WAIT_S, wait_until
 
 SECRET = "planted-5d1f"
@@ -33,11 +36,13 @@ def program() -> None:
     pulumi.export("password", pulumi.Output.secret(SECRET))
 
 
-def opened(folder: Path, pulumi_program: PulumiProgram | None = None) -> StackRun:
+def opened(
+    folder: Path, pulumi_program: PulumiProgram | None = None, declare: Callable[[], None] = program
+) -> StackRun:
     """The stack `one` of the project `small`, opened as every command opens it."""
     backend = workspace.Backend("file://./state", "passphrase", folder)
     pulumi_program = pulumi_program or workspace.pulumi_program()
-    return StackRun(workspace.open_stack(backend, "small", "one", program, pulumi_program), pulumi_program)
+    return StackRun(workspace.open_stack(backend, "small", "one", declare, pulumi_program), pulumi_program)
 
 
 @pytest.fixture
@@ -90,6 +95,7 @@ def test_a_state_in_a_folder_is_read_as_the_engine_exports_it(tmp_path: Path) ->
     printed = pulumi_private.run_command(stack, ["stack", "export"]).stdout
     assert stack.exported(plain_secrets=False) == json.loads(printed)
     assert SECRET not in printed
+    assert SECRET in json.dumps(stack.exported(plain_secrets=True))
 
 
 def test_a_compressed_state_is_read_by_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,6 +105,24 @@ def test_a_compressed_state_is_read_by_the_engine(tmp_path: Path, monkeypatch: p
     assert (stacks / "one.json.gz").exists()
     assert not (stacks / "one.json").exists()
     assert opened(tmp_path).outputs().values["answer"] == 42
+
+
+def stopped() -> None:
+    raise RuntimeError("no outputs are declared")
+
+
+def test_what_the_first_run_decided_is_in_the_state_until_a_run_declares_its_outputs(tmp_path: Path) -> None:
+    run, stack = opened(tmp_path), f"urn:pulumi:one::small::{STACK_TYPE}::small-one"
+    run.rewrite(lambda current: current.with_begun(example(), stack))
+    with pytest.raises(MeshError):
+        opened(tmp_path, declare=stopped).up()
+    state = run.state()
+    assert state.begun is not None
+    assert (state.begun.pools, state.deployment) == (example().pools, None)
+    run.up()
+    state = run.state()
+    assert (state.begun, state.outputs.values["answer"]) == (None, 42)
+    assert [each.urn for each in state.of_type(STACK_TYPE)] == [stack]
 
 
 @pytest.mark.parametrize("torn", ["", '{"user.cache_control":"","user.con'])
@@ -122,6 +146,7 @@ def test_a_lock_that_was_being_written_by_a_killed_run_is_passed_over(tmp_path: 
 LIVE = """\
 #!{python}
 import sys, time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 sys.path.insert(0, {root!r})

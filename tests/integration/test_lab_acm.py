@@ -98,6 +98,34 @@ def test_every_region_asks_for_the_same_record(aws: Aws, provider: AwsProvider) 
     assert code_of(aws.client("acm").describe_certificate, CertificateArn=there.id) == "ResourceNotFoundException"
 
 
+@pytest.mark.parametrize("ttl_s", [300, 60])
+def test_the_record_of_another_tool_proves_the_host_and_stays(aws: Aws, provider: AwsProvider, ttl_s: int) -> None:
+    """Their certificate for the same host is renewed by the same record, which they made with a TTL of their own."""
+    acm, route53 = aws.client("acm"), aws.client("route53")
+    theirs = acm.request_certificate(DomainName=HOST, ValidationMethod="DNS")["CertificateArn"]
+    asked = certificate(provider)
+    wanted = record_of(aws, asked)
+    zone = wanted["HostedZoneId"]
+    record = {**{key: wanted[key] for key in ("Name", "Type", "ResourceRecords")}, "TTL": ttl_s}
+
+    def change(action: str) -> None:
+        batch = {"Changes": [{"Action": action, "ResourceRecordSet": record}]}
+        route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch=batch)
+
+    change("CREATE")
+    try:
+        used = create(provider, RECORD, wanted)
+        assert create(provider, WAIT, {"CertificateArn": asked.id}).outputs["Status"] == "ISSUED"
+        delete(provider, RECORD, used)
+        delete(provider, CERTIFICATE, asked)
+        listed = route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+        assert [each["TTL"] for each in listed if each["Name"] == record["Name"]] == [ttl_s]
+        assert acm.describe_certificate(CertificateArn=theirs)["Certificate"]["Status"] == "ISSUED"
+    finally:
+        change("DELETE")
+        acm.delete_certificate(CertificateArn=theirs)
+
+
 def test_a_certificate_in_use_stays_until_its_load_balancer_is_gone(aws: Aws, provider: AwsProvider) -> None:
     asked = certificate(provider)
     users = aws.root / "network" / "certificates.json"

@@ -78,6 +78,7 @@ def main() -> None:
     write(folder / "shift-under-way.json", shifted(killed_at=9))
     write(folder / "shift-undoing.json", shifted(undone=True, undo_killed_after=9))
     write(folder / "shift-undone.json", shifted(undone=True))
+    write(folder / "shift-with-smaller-gang.json", shifted(least=2))
     write(folder / "expanded.json", expanded())
 
 

@@ -18,7 +18,7 @@ from meshctl.cli import opened as opening
 from meshctl.cli import up as commands
 from meshctl.cli.context import Context
 from meshctl.engine.state_store import open_state_store
-from meshctl.errors import JobsFailedError, LockedError, ProtectedDataError
+from meshctl.errors import JobsFailedError, LockedError, MeshError, NoCapacityError, ProtectedDataError
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.inputs import Options, Share
 from meshctl.model.deployment import Deployment, Health
@@ -52,7 +52,7 @@ class Changes:
 
     def up(self, *_: Any, **__: Any) -> Any:
         self.made.append("up")
-        return SimpleNamespace(plan=None, addresses={}, failed_jobs=None, waiting_jobs={})
+        return SimpleNamespace(plan=None, addresses={}, failed_jobs=None, waiting_jobs={}, ended_blocks=None)
 
     def up_object_storage(self, *_: Any) -> None:
         self.made.append("buckets")
@@ -193,20 +193,27 @@ def destroy(session: Changes, context: Context, monkeypatch: pytest.MonkeyPatch,
     run(commands.destroy, session, monkeypatch, context=context, **options)
 
 
-@pytest.mark.parametrize("output", ["human", "json"])
-def test_an_up_with_a_failed_job_says_what_it_did_and_ends_with_the_failure(
-    output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    failed = JobsFailedError("east: the job of pretrain has failed; everything else is up")
+FAILED_JOB = JobsFailedError("east: the job of pretrain has failed; everything else is up")
+ENDED_BLOCK = NoCapacityError("up east: the capacity block cr-1 of pool train has ended; all else is up", failures=[])
 
+
+@pytest.mark.parametrize("output", ["human", "json"])
+@pytest.mark.parametrize("error", [FAILED_JOB, ENDED_BLOCK], ids=["failed job", "ended block"])
+def test_an_up_with_a_failed_job_or_an_ended_block_says_what_it_did_and_ends_with_the_failure(
+    output: str, error: MeshError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     class Done(Changes):
         def up(self, *_: Any, **__: Any) -> Any:
             return SimpleNamespace(
-                plan=None, addresses={"chat": "10.0.0.1"}, failed_jobs=failed, waiting_jobs={"fit": "waits for prep"}
+                plan=None,
+                addresses={"chat": "10.0.0.1"},
+                failed_jobs=error if error is FAILED_JOB else None,
+                ended_blocks=error if error is ENDED_BLOCK else None,
+                waiting_jobs={"fit": "waits for prep"},
             )
 
     monkeypatch.setattr(changes, "done_text", lambda _: "east: up to date\n")
-    with pytest.raises(JobsFailedError) as caught:
+    with pytest.raises(type(error)) as caught:
         run(commands.up, Done(tmp_path), monkeypatch, context=Context(yes=True, output=output), plan=None)
     assert caught.value.exit_code == 3
     # in JSON the error is the one document
@@ -220,7 +227,8 @@ def test_a_job_that_waits_is_up_and_json_says_what_it_waits_for(
     class Done(Changes):
         def up(self, *_: Any, **__: Any) -> Any:
             plan = SimpleNamespace(document=lambda: {"environment": "east"})
-            return SimpleNamespace(plan=plan, addresses={}, failed_jobs=None, waiting_jobs={"fit": "waits for prep"})
+            waiting = {"fit": "waits for prep"}
+            return SimpleNamespace(plan=plan, addresses={}, failed_jobs=None, ended_blocks=None, waiting_jobs=waiting)
 
     run(commands.up, Done(tmp_path), monkeypatch, context=Context(yes=True, output="json"), plan=None)
     assert json.loads(capsys.readouterr().out)["waiting"] == {"fit": "waits for prep"}

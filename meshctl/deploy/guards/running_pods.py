@@ -28,9 +28,9 @@ from meshctl.model.stack_state import StackState
 
 
 def with_running_pods(deployment: Deployment, state: StackState) -> Deployment:
-    """The deployment with the fabrics, users, drains, groups and gangs of the pods that are up, where the files ask for no
-    others; with the zones, machines, reservations, gateways, load balancers, releases and set-up nodes of what is up,
-    in the namespace as the first `up` found or made it, and with the maker of the cluster that is up."""
+    """The deployment with the fabrics, users, drains, groups and gangs of the pods that are up, where the files ask for
+    no others; with the zones, machines, reservations, gateways, load balancers, releases and set-up nodes of what is
+    up, in the namespace as the first `up` found or made it, and with the maker of the cluster that is up."""
     deployment = cluster_maker.as_it_is_up(deployment, state)
     deployment = gateway_redirects.as_it_is_up(deployment, state.deployment)
     deployment = node_setup.with_setup(endpoint_nodes.with_own_nodes(deployment, state), state)

@@ -23,7 +23,7 @@ def explained(deployment: Deployment, pods: Iterable[PodState]) -> list[PodState
 
 def waiting_gangs(deployment: Deployment, pods: Iterable[PodState]) -> dict[str, str]:
     """By workload, what a gang waits for of which no pod has been let start. A gang that nothing could release does not
-    wait: it is broken."""
+    wait: it is broken. Nor does one that is about to be released: it starts."""
     states = list(pods)
     if _trouble_of_program(deployment, states):
         return {}
@@ -33,7 +33,8 @@ def waiting_gangs(deployment: Deployment, pods: Iterable[PodState]) -> dict[str,
 
 def _reason(workload: Workload, pods: Iterable[PodState]) -> str:
     own = [pod for pod in pods if pod.workload == workload.name and pod.phase not in ("Succeeded", "Failed")]
-    return own[0].reason if own and all(pod.is_held for pod in own) else ""
+    words = next((pod.reason for pod in own if pod.waits_for), "")
+    return words if all(pod.is_held for pod in own) else ""
 
 
 def _trouble_of_program(deployment: Deployment, pods: Iterable[PodState]) -> str:

@@ -27,8 +27,8 @@ def decides(deployment: Deployment, state: StackState) -> bool:
         return False
     in_place = pools_in_place.in_place(state)
     new = [pool for pool in deployment.pools if not _is_there(pool, in_place.made_pool(pool.name))]
-    kept = state.begun.pools if state.begun else ()
-    return any(pool not in kept for pool in new)
+    decided_pools = state.begun.pools if state.begun else ()
+    return any(pool not in decided_pools for pool in new)
 
 
 def _stack_urn(deployment: Deployment) -> str:

@@ -43,7 +43,7 @@ def main(words: list[str]) -> None:
         sys.exit("the lab runs a script for this image: name a file that ends in .py")
     reach_pods(Path(os.environ[ADDRESSES]))
     sys.argv = words[words.index(script) :]
-    sys.path.insert(0, str(Path(script).resolve().parent))  # as Python does for a script, for what it imports from there
+    sys.path.insert(0, str(Path(script).resolve().parent))  # as Python does, for what is imported from there
     runpy.run_path(script, run_name="__main__")
 
 

@@ -63,7 +63,7 @@ def _running_cost(source: Deployment, target: Deployment) -> Cost:
 def _check_costs(source: Deployment, target: Deployment) -> Iterator[Cost]:
     shared = {endpoint.name for endpoint in target.endpoints}
     checks = [
-        (side.provider, check)
+        check
         for side in (source, target)
         for endpoint in side.endpoints
         if endpoint.name in shared and (check := check_of(side, endpoint)) is not None
@@ -183,7 +183,8 @@ def _notes(source: Deployment, target: Deployment, share: Share, ttl_s: int) -> 
         yield (
             f"{endpoint.host} has no health check, because {reason} and {_PLACE_OF_CHECKERS}: an environment that"
             f" fails keeps its share, and those requests fail, until somebody leads all elsewhere: `meshctl contract`"
-            f" to {source.environment}, `meshctl expand … --share 100%` to {target.environment}"
+            f" to {source.environment}, `meshctl expand {source.environment} {target.environment} --workload"
+            f" {share.workload} --share 100%` to {target.environment}"
         )
     written = _written_by_others(source, target)
     for store in sorted(written):

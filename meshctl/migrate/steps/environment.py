@@ -39,12 +39,15 @@ def observe_up(context: StepContext) -> Observation:
 def act_up(context: StepContext) -> dict[str, Any]:
     """An `up`. A job that failed at the target in an earlier try of this step is run again.
 
-    Raises: MigrationError where the target has no nodes yet, before anything is stopped at the source.
+    Raises: MigrationError, NoCapacityError where the target has no nodes yet, or none any more, before anything is
+    stopped at the source.
     """
     failed = _failed(context) if context.step.phase == "start" else {}
     result = context.gateway.up(context.deployment, context.say)
     if context.step.side == "target" and result.starts:
         raise _no_nodes_yet(context.deployment.environment, result.starts)
+    if context.step.side == "target" and result.ended_blocks is not None:
+        raise result.ended_blocks
     for name in failed:
         context.say(f"{name} had failed; running it again")
         context.gateway.rerun_job(context.deployment, name, context.say)

@@ -186,7 +186,6 @@ PLATFORM: Final = Platform(
         internal={**_BALANCER, "service.beta.kubernetes.io/aws-load-balancer-internal": "true"},
         through_nodes=True,  # all nodes, also those of training pools (findInstancesForELB of cloud-provider-aws)
         tls=_TLS,
-        checked_cheaper=True,
         answers_within_s=300,  # the address is there at once (v2toStatus), the balancer some minutes later
     ),
     egress=Egress(

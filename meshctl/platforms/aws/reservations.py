@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pydantic import AwareDatetime, TypeAdapter
+
 from meshctl.model.deployment import Gap, Pool, ReservedCapacity, utc_text
 from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings
 from meshctl.platforms.aws.change import Change
@@ -28,8 +30,8 @@ _ULTRASERVER_NOTICE_MINUTES: Final = 60
 _ULTRASERVERS: Final = ("p6e-", "trn2u.")
 _MARGIN_S: Final = 300  # until the pod that asks for it runs
 _LINUX: Final = "Linux/UNIX"
-# "expired: … the reservation end date/time", "cancelled", "unavailable", "failed" (EC2 API, CapacityReservationState)
-_OVER: Final = ("expired", "cancelled", "unavailable", "failed", "payment-failed", "unsupported")
+_OVER: Final = ("expired", "cancelled")
+_MOMENT: Final = TypeAdapter(AwareDatetime)  # of RFC 3339
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def _of_reservation(change: Change, use: _Use, answer: ApiAnswer) -> Findings:
     subject = f"capacity/{use.reservation}"
     described = next(iter(answer.content.get("CapacityReservations", ())), None)
     best = "it does not exist" if described is None else _unfit(use, described, answer)
-    if not use.adds and _is_over(use, described, answer):
+    if not use.adds and _is_over(change, use, described, answer):
         return _after_the_end(change, use, described, best)
     if best and not use.adds:
         reserved = {pool.name: _reserved(change, pool, described, answer) for pool in use.pools} if described else {}
@@ -111,13 +113,15 @@ def _of_reservation(change: Change, use: _Use, answer: ApiAnswer) -> Findings:
     )
 
 
-def _is_over(use: _Use, described: Mapping[str, Any] | None, answer: ApiAnswer) -> bool:
-    """Whether EC2 takes the machines of a block back, or has. One that nodes came up in, and that is described no more,
-    ended some time ago."""
+def _is_over(change: Change, use: _Use, described: Mapping[str, Any] | None, answer: ApiAnswer) -> bool:
+    """Whether EC2 takes the machines of a block back, or has. One that ended long ago is described no more; one whose
+    end nobody knows keeps its nodes, since they may run."""
     if use.pools[0].market != "capacity-block":
         return False
     if described is None:
-        return True
+        before = change.in_place.pool(use.pools[0].name)
+        ends = before.ends if before is not None else ""
+        return bool(ends) and answer.seconds_until(_MOMENT.validate_python(ends)) <= 0
     if described["State"] in _OVER:
         return True
     end = described.get("EndDate")

@@ -72,10 +72,10 @@ def findings(change: Change, caller: Caller | None, answers: Mapping[str, ApiAns
     named = {name: answer for name, answer in answers.items() if name.startswith(PREFIX)}
     if caller is None or not named:
         return Findings()
-    return simulated.findings(change.wanted.environment, caller.arn, _asked(change), named)
+    return simulated.findings(change.wanted.environment, caller.arn, _circumstances(change), named)
 
 
-def _asked(change: Change) -> str:
+def _circumstances(change: Change) -> str:
     """What the questions say of the run's calls (`_context`), in words."""
     from stacks.resources import aws_tags
 

@@ -29,8 +29,8 @@ def not_allowed(answer: ApiAnswer) -> tuple[str, ...]:
     return tuple(sorted(each["EvalActionName"] for each in results if "allowed" not in _decisions(each)))
 
 
-def findings(environment: str, who: str, asked: str, answers: Mapping[str, ApiAnswer]) -> Findings:
-    """`who`: whose policies were simulated. `asked`: what the questions said of the run's calls, in words."""
+def findings(environment: str, who: str, circumstances: str, answers: Mapping[str, ApiAnswer]) -> Findings:
+    """`who`: whose policies were simulated. `circumstances`: what the questions said of the run's calls, in words."""
     refused = [answer.code for answer in answers.values() if answer.is_refused and not _is_split(answer)]
     missing: dict[_Reason, set[str]] = {}
     unknown: dict[str, set[str]] = {}
@@ -46,7 +46,7 @@ def findings(environment: str, who: str, asked: str, answers: Mapping[str, ApiAn
         else:
             missing.setdefault(_reason(results[0]), set()).add(action)
     gaps = tuple(_gap(environment, who, reason, sorted(missing[reason])) for reason in _HINTS if reason in missing)
-    of_organization = _of_organization(environment, who, asked, by_organization)
+    of_organization = _of_organization(environment, who, circumstances, by_organization)
     notes = (*_refusals(environment, who, refused), *_unknown(who, unknown), *of_organization)
     return Findings(caller_gaps=gaps, notes=notes)
 
@@ -128,12 +128,12 @@ def _unknown(who: str, unknown: Mapping[str, set[str]]) -> Iterator[str]:
         )
 
 
-def _of_organization(environment: str, who: str, asked: str, actions: set[str]) -> Iterator[str]:
+def _of_organization(environment: str, who: str, circumstances: str, actions: set[str]) -> Iterator[str]:
     if actions:
         yield (
             f"IAM's simulation finds that policies of the organization do not let {who} call"
-            f" {', '.join(sorted(actions))} (asked for {asked}); it can be wrong where these policies have conditions,"
-            " such as one on regions or on who calls, so `up` goes on: if AWS refuses a call then, whoever manages"
-            f" these policies has to allow it, or `permissionsBoundary`, `rolePath` and `tags` of {environment} have to"
-            " give what they ask for"
+            f" {', '.join(sorted(actions))} (asked for {circumstances}); it can be wrong where these policies have"
+            " conditions, such as one on regions or on who calls, so `up` goes on: if AWS refuses a call then, whoever"
+            " manages these policies has to allow it, or `permissionsBoundary`, `rolePath` and `tags` of"
+            f" {environment} have to give what they ask for"
         )

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +25,7 @@ from providers.aws.rows_engine.diffs import changed_inputs, is_broken
 from providers.aws.rows_engine.live import EXISTS, NOT_IMPLEMENTED, Live, find, owner_of, tag_list
 from providers.aws.rows_engine.row import SEPARATOR, Call, Hook, Row, Setting
 from providers.aws.rows_engine.running import RunningUpdates, is_reading
-from providers.aws.rows_engine.shapes import described
+from providers.aws.rows_engine.shapes import described, with_unknown
 from providers.plugin.provider import Created, CreatedNotReady, Found, Host, ProviderError
 from providers.plugin.values import UNKNOWN, Properties
 
@@ -59,7 +58,7 @@ class Crud:
         give in part.
         """
         shape = described(self.live.model, self.row.read.operation, self.row.read.path)
-        outputs = _with_unknown(shape, inputs)
+        outputs = with_unknown(shape, inputs)
         names = [*outputs, *self.row.computed]
         return {name: outputs.get(name, UNKNOWN) for name in names if name in inputs or name not in self.row.noise}
 
@@ -192,7 +191,7 @@ class Crud:
         description: Properties = self.live.poll(self.row.ready or EXISTS, context)
         return description
 
-    def _settled(self, context: dict[str, Any]) -> Properties:
+    def _description_at_rest(self, context: dict[str, Any]) -> Properties:
         """The description once nothing of it is in motion. A change may well mend what failed: a group that could not
         grow is made smaller, one whose machines are gone is emptied."""
         try:
@@ -337,7 +336,7 @@ class Crud:
         ]
         try:
             if unfinished:  # still as the last run left it
-                context["outputs"] = self._settled(context | {"inputs": old_inputs})
+                context["outputs"] = self._description_at_rest(context | {"inputs": old_inputs})
             if "Tags" in changed or unfinished:
                 self._retag(context, old_inputs.get("Tags") or {})
             for setting in needed:
@@ -408,14 +407,6 @@ def _refuse_placeholder(id: str, row: Row) -> None:
         noun = row.token.rsplit(":", 1)[-1]
         message = f"an interrupted run had begun to create this {noun}, and whether it exists is not known yet"
         raise ProviderError("Unanswered", message)
-
-
-def _with_unknown(shape: Any, given: Any) -> Any:
-    """The structure with the members that are not given as unknown: the API fills them in."""
-    if shape is None or shape.type_name != "structure" or not isinstance(given, Mapping):
-        return given
-    added = {name: UNKNOWN for name in shape.members if name not in given}
-    return added | {name: _with_unknown(shape.members.get(name), value) for name, value in given.items()}
 
 
 def _given(setting: Setting, inputs: Properties) -> bool:

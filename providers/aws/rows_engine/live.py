@@ -22,6 +22,7 @@ from providers.plugin.provider import ProviderError
 from providers.plugin.values import Properties
 
 FIRST_POLL_S = 0.2
+POLL_GROWTH = 1.25  # what takes less than a minute is seen at most a quarter later than it happens
 SEEN_AFTER_S = 30.0  # what was made a moment ago may not be described yet
 NOT_IMPLEMENTED = ("NotImplemented", "MethodNotAllowed", "XNotImplemented", "501", "UnsupportedOperation")
 EXISTS = Poll("'there'", ok=("there",), every_s=2, timeout_s=SEEN_AFTER_S)
@@ -207,7 +208,7 @@ class Live:
                 raise ProviderError(poll.late_code, f"{what} is still {state or 'there'} after {waited_s:.0f} s{end}")
             self.say(f"waiting for {what}: {state or '…'} ({waited_s:.0f} s)")
             self.caller.pause(min(every_s, max(limit - time.monotonic(), 0.1)), what)
-            every_s = min(every_s * 1.5, poll.every_s)
+            every_s = min(every_s * POLL_GROWTH, poll.every_s)
 
     def _reached(self, poll: Poll, description: Any, state: str, *, gone: bool) -> bool:
         if description is None:

@@ -5,9 +5,12 @@ PURE.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import jmespath  # type: ignore[import-untyped]
+
+from providers.plugin.values import UNKNOWN
 
 
 class PathError(ValueError):
@@ -99,3 +102,11 @@ def described(model: Any, operation: str, path: str) -> Any:
     if output is None:
         return None
     return shape_at(output, path) if path else output
+
+
+def with_unknown(shape: Any, given: Any) -> Any:
+    """The structure with the members that are not given as unknown: the API fills them in."""
+    if shape is None or shape.type_name != "structure" or not isinstance(given, Mapping):
+        return given
+    added = {name: UNKNOWN for name in shape.members if name not in given}
+    return added | {name: with_unknown(shape.members.get(name), value) for name, value in given.items()}

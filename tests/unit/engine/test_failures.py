@@ -91,7 +91,10 @@ def test_a_missing_right_leads_to_the_policy(code: str) -> None:
     assert "--iam-policy" in failure_of(URN, text, "aws").hint
 
 
-@pytest.mark.parametrize("code", ["InvalidSubnetID.NotFound", "Ec2SubnetNotFound"])
+@pytest.mark.parametrize(
+    "code",
+    ["InvalidSubnetID.NotFound", "Ec2SubnetNotFound", "InvalidParameterException", "InvalidRequestException"],
+)
 def test_a_subnet_that_went_after_the_preflight_has_a_hint(code: str) -> None:
     failure = failure_of(URN, f"The subnet ID 'subnet-1' does not exist [code={code}]", "aws")
     assert "run `up` again, which makes it anew" in failure.hint

@@ -66,6 +66,7 @@ def test_a_gang_that_is_held_as_a_whole_waits() -> None:
     started = [PodState("pretrain-9", "pretrain", "Running", True, "n", 0)]
     assert held_gangs.waiting_gangs(deployment, [*pods, *started]) == {}, "a gang with a part of its pods is broken"
     assert held_gangs.waiting_gangs(with_hold(False), pods) == {}
+    assert held_gangs.waiting_gangs(deployment, [*gang(waits=""), program(ready=True)]) == {}, "it is about to start"
 
 
 def test_where_the_program_does_not_run_that_is_said() -> None:

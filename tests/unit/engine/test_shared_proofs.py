@@ -22,14 +22,14 @@ URN = "urn:pulumi:{environment}::m::meshaws:route53:RecordSet::endpoint/chat:pro
 NAME = "_a.chat.example.com."
 
 
-def state_of(environment: str, name: str = NAME, **outputs: Any) -> StackState:
+def state_of(environment: str, name: str = NAME, outputs: dict[str, Any] | None = None) -> StackState:
     proof = {
         "urn": URN.format(environment=environment),
         "type": "meshaws:route53:RecordSet",
         "id": f"Z1|{name}|CNAME|",
         "custom": True,
         "inputs": {"HostedZoneId": "Z1", "Name": name},
-        "outputs": outputs,
+        "outputs": outputs or {},
     }
     return states.state(proof)
 
@@ -57,11 +57,11 @@ def test_an_up_removes_the_record_of_a_host_that_has_no_certificate_any_more() -
 
 def test_a_record_that_another_environment_had_made_is_of_both() -> None:
     """Else the environment that found it would leave it behind when it goes last."""
-    west = state_of("west", **{FOUND: True, "TTL": 300})
+    west = state_of("west", outputs={FOUND: True, "TTL": 300})
     (record,) = shared_proofs.found(west)
     assert shared_proofs.found(state_of("east")) == ()
     assert shared_proofs.made_for_others([record], [states.NOTHING, state_of("east", "_b.chat.example.com.")]) == set()
-    assert shared_proofs.made_for_others([record], [state_of("east", **{FOUND: True})]) == set(), "found by both"
+    assert shared_proofs.made_for_others([record], [state_of("east", outputs={FOUND: True})]) == set(), "found by both"
     made = shared_proofs.made_for_others([record], [state_of("east")])
     assert made == {record.urn}
     changed = west.with_changed(made, shared_proofs.as_made)

@@ -169,6 +169,7 @@ def test_a_name_that_only_some_networks_reach_has_no_health_check_and_the_plan_s
     gateway.begin()
     plan = migrations_of(gateway).plan_expansion("east", "west", CHAT, OPTIONS)
     assert "chat.example.com has no health check, because it is internal" in expansion_text(plan)
+    assert "`meshctl expand east west --workload chat --share 100%` to west" in expansion_text(plan)
     assert check_of(plan.target, plan.target.endpoints[0]) is None
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from meshctl.cli import expand as commands
@@ -111,6 +109,22 @@ def test_with_both_sides_silent_nobody_gets_more_users() -> None:
         gateway.silent |= {"east", "west", "west-weights"}
 
 
+def test_a_round_that_stopped_does_not_hold_up_the_next_one() -> None:
+    """Its copies can't be made while the store is down, and its larger share is not set on the way to a smaller one.
+    What is smaller than a share that was never set may still be larger than that of now: its data comes first."""
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    gateway.silent.add("west-weights")
+    for weight, present in ((10, 10), (204, 10), (153, 10), (5, 5)):
+        with pytest.raises(MigrationError):
+            migrations.share_again(migrations.ids()[0], weight)
+        assert weights(gateway) == {"east": 255 - present, "west": present}
+    gateway.silent.clear()
+    migrations.resume()
+    assert_expanded(gateway, 5)
+    assert not migrations.history()[1].round_is_open
+
+
 def test_another_share_asks_what_forbids_it_and_not_what_forbids_a_migration() -> None:
     gateway = FakeGateway().begin()
     migrations = expanded(gateway)
@@ -131,11 +145,11 @@ def test_another_share_asks_what_forbids_it_and_not_what_forbids_a_migration() -
 @pytest.mark.parametrize(
     ("checks", "usd"),
     [
-        ((("aws", HealthCheck("TCP", 8000)),), 1.50),
-        ((("aws", HealthCheck("HTTPS", 443)), ("coreweave", HealthCheck("HTTPS", 443))), 2.50 + 4.75),
+        ((HealthCheck("TCP", 8000),), 2.75),
+        ((HealthCheck("HTTP", 8000, "/"), HealthCheck("HTTPS", 443, "/")), 2.75 + 4.75),
     ],
 )
-def test_health_checks_have_their_price(checks: Any, usd: float) -> None:
+def test_health_checks_have_their_price(checks: tuple[HealthCheck, ...], usd: float) -> None:
     cost = check_cost(checks)
     assert cost is not None
     assert (cost.usd, "2026-09-20" in cost.source) == (usd, True)

@@ -8,13 +8,14 @@ from collections.abc import Callable
 import pytest
 from obstore.store import MemoryStore
 
+from meshctl.cli import expand as commands
 from meshctl.errors import MigrationError, UsageError
 from meshctl.migrate.gateway import EndpointTarget, UpResult
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.inputs import Options
 from meshctl.migrate.views import list_text, plan_text
 from tests.unit.migrate.fake_gateway import FakeGateway, Killed
-from tests.unit.migrate.test_expansion import CHAT, OPTIONS, assert_contracted, assert_expanded, migrations_of
+from tests.unit.migrate.test_expansion import CHAT, OPTIONS, assert_contracted, assert_expanded, migrations_of, run
 
 MIGRATE = Options(observe_s=6)
 
@@ -84,6 +85,27 @@ def test_given_up_before_anything_was_brought_up_the_expansion_stays_in_force() 
     assert status is not None
     migrations.share_again(status.migration, 204)
     assert_expanded(gateway, 204)
+
+
+def test_while_the_migration_is_open_it_is_the_only_way_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    migrations.start(migrations.plan("east", "west", MIGRATE))
+    for command, asked in ((commands.contract, ()), (commands.expand, ("east", "west", "chat", "60%"))):
+        with pytest.raises(UsageError, match="goes on as migration") as caught:
+            run(command, migrations, monkeypatch, *asked)
+        assert "meshctl migrations show" in caught.value.hint
+
+
+def test_a_target_that_is_lost_meanwhile_leaves_all_to_the_source() -> None:
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    migrations.start(migrations.plan("east", "west", MIGRATE))
+    gateway.lose("west")
+    migrations.rollback(target_lost=True)
+    assert_contracted(gateway)
+    assert gateway.running("east", "pretrain")
+    assert migrations.expansion() is None
 
 
 def test_elsewhere_it_is_refused_before_anything_is_planned() -> None:

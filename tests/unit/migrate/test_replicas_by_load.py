@@ -12,8 +12,9 @@ from meshctl.errors import MeshError, ProtectedDataError
 from meshctl.migrate.gateway import UpResult
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.inputs import Options, Share
+from meshctl.migrate.steps.share_plan import first_expansion
 from meshctl.migrate.steps.step import COUNTED
-from meshctl.migrate.steps.step_plan import first_expansion, step_plan
+from meshctl.migrate.steps.step_plan import step_plan
 from meshctl.model.deployment import Deployment
 from meshctl.model.observed import PodState
 from tests.unit.migrate.fake_gateway import FakeGateway, MortalStore, deployment

@@ -40,7 +40,7 @@ def test_a_gang_with_a_checkpoint_may_be_elastic() -> None:
         (
             {"checkpoint": None},
             "elastic",
-            "needs a checkpoint, from which the gang starts again with fewer nodes; write `checkpoint: {storage: NAME, grace: 2m}`",
+            "needs a checkpoint, from which the gang starts again with fewer nodes; write `checkpoint: {",
         ),
         ({"elastic": {"min": 4}}, "elastic.min", "must be less than the 4 nodes of the gang, got 4"),
         ({"elastic": {"min": 4}, "nodes": None}, "elastic.min", "must be less than the 4 nodes of the gang"),

@@ -11,11 +11,12 @@ from meshctl.deploy.guards import preflight as guard
 from meshctl.deploy.guards.pools_in_place import in_place
 from meshctl.deploy.guards.running_zones import with_running_zones
 from meshctl.errors import CredentialsError, InfeasibleError
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.questions import ApiAnswer, Findings, InPlace
 from meshctl.model.stack_state import STACK_TYPE
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Preflight
+from meshctl.resolve import report
 from tests.unit import states
 from tests.unit.resolve.test_resolve_rules import AWS, CW, resolved
 
@@ -137,6 +138,14 @@ def test_a6_a_quota_that_is_enough_for_now_only_is_a_note() -> None:
     made = findings(deployment(SERVE), L_417A185B=quota(400))
     assert made.gaps == ()
     assert "is 400 vCPUs: enough for now, and too few for all nodes that the mesh allows (1152)" in made.notes[0]
+
+
+def test_a6_check_v_says_how_many_vcpus_a_pool_takes() -> None:
+    """The hint of a quota that is too small leads there."""
+    wanted = deployment({"serve": {"nodes": {"min": 2, "max": 6}, "accelerator": H100}})
+    resolution = Resolution(mesh="m", environment="e", deployment=wanted, pools=wanted.pools)
+    assert "pool/serve: 384 vCPUs, up to 1152" in "".join(report.human("m", [resolution], count=1, verbose=True))
+    assert "vCPUs" not in "".join(report.human("m", [resolution], count=1, verbose=False))
 
 
 def test_spot_and_blocks_count_elsewhere() -> None:

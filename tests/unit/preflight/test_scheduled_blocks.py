@@ -81,7 +81,7 @@ def test_a8_a_pool_in_a_block_is_asked_about_in_each_run_as_blocks_end_and_can_b
     assert RESERVATION not in asked(open_ended, up_as(open_ended))
 
 
-GONE = ApiAnswer(code="InvalidCapacityReservationId.NotFound")
+GONE = ApiAnswer(code="InvalidCapacityReservationId.NotFound", asked_at_s=hours(73).timestamp())
 OVER = reservation(State="expired", EndDate=hours(-1))
 
 
@@ -117,6 +117,8 @@ def test_a8_a_block_that_is_over_does_not_stop_a_run_of_what_is_up(answer: ApiAn
     ("answer", "kind"),
     [
         (reservation(EndDate=hours(0.9)), "blocks"),  # nobody takes its machines yet
+        (ApiAnswer(code="InvalidCapacityReservationId.NotFound", asked_at_s=NOW.timestamp()), "blocks"),
+        (reservation(State="assessing"), "blocks"),
         (reservation(State="expired", EndDate=hours(-1)), "reservations"),  # its machines run on
     ],
 )

@@ -91,12 +91,15 @@ def test_a_gang_with_room_loses_its_gates_and_nobody_else_s(program: Any) -> Non
 
 def test_a_gang_without_room_is_told_why_once(program: Any) -> None:
     api = FakeApi(1, [pod(0), pod(1)])
-    assert program.GangHold("m", api).look() == ""
+    hold = program.GangHold("m", api)
+    assert hold.look() == ""
+    assert not api.changes, "what is so for a moment is nothing to wait for"
+    hold.look()
     text = "is larger than pool train: 1 node with room for 1 of its 2 pods, even when nothing else runs there"
     assert [body for _, body in api.changes] == [{"metadata": {"annotations": {names.WAITS: text}}}] * 2
     for each in api.pods:
         each["metadata"]["annotations"][names.WAITS] = text
-    program.GangHold("m", api).look()
+    hold.look()
     assert len(api.changes) == 2
 
 

@@ -51,7 +51,8 @@ def fabric_of(deployment: Deployment) -> Fabric:
 
 def pod_template(deployment: Deployment) -> dict[str, Any]:
     kinds = ("Deployment", "Job")
-    (item,) = (item for item in render.platform_objects(deployment) if item.kind in kinds)
+    items = [item for item in render.platform_objects(deployment) if item.subject.startswith("workload/")]
+    (item,) = (item for item in items if item.kind in kinds)
     template: dict[str, Any] = item.manifest["spec"]["template"]
     return template
 
@@ -200,9 +201,12 @@ def test_the_networks_are_an_annotation_of_the_pods(kind: str) -> None:
     run = {**pod(), "kind": kind, **({"nodes": 2} if kind == "training" else {})}
     if kind == "training":
         del run["replicas"]
-    template = pod_template(made({"kind": "roce", "networks": ["roce-p1", "roce-p2"]}, run))
-    assert template["metadata"]["annotations"] == {"k8s.v1.cni.cncf.io/networks": "roce-p1, roce-p2"}
-    assert "annotations" not in pod_template(made(None, run))["metadata"]
+    with_networks, without = (
+        pod_template(made(fabric, run))["metadata"].get("annotations", {})
+        for fabric in ({"kind": "roce", "networks": ["roce-p1", "roce-p2"]}, None)
+    )
+    assert with_networks == {**without, "k8s.v1.cni.cncf.io/networks": "roce-p1, roce-p2"}
+    assert "k8s.v1.cni.cncf.io/networks" not in without
 
 
 def test_efa_pods_of_a_given_cluster_run_as_those_of_the_aws_platform() -> None:

@@ -123,3 +123,10 @@ def test_vllm_is_told_to_wait_for_open_requests() -> None:
     assert notes(DC, image=image, ports=ports, args=["--shutdown-timeout=600"]) == []
     assert notes(DC, image=image) == [], "it gets no requests"
     assert notes(DC, image="acme/vllm-openai-router:1", ports=ports) == []
+
+
+def test_a_load_balancer_that_does_not_wait_is_noted() -> None:
+    ports = {"http": 8080}
+    (note,) = notes(AWS, drain="10m", ports=ports, endpoint=True)
+    assert "an answer has the whole 10m only where another pod of the workload is on the same node" in note
+    assert notes(AWS, ports=ports, endpoint=True) == notes(CW, drain="10m", ports=ports, endpoint=True) == []

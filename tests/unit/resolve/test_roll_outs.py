@@ -24,7 +24,9 @@ PLAIN = {"nodes": 2, "cpu": {"cores": 16, "memory": "64GiB"}}
 def surges(resolution: Resolution) -> dict[str, tuple[int, int]]:
     """Workload -> (maxSurge, maxUnavailable) of its Deployment."""
     assert resolution.deployment is not None, resolution.gaps
-    manifests = [item.manifest for item in render.platform_objects(resolution.deployment)]
+    manifests = [
+        item.manifest for item in render.platform_objects(resolution.deployment) if item.subject.startswith("workload/")
+    ]
     strategies = {
         manifest["metadata"]["name"]: manifest["spec"]["strategy"]["rollingUpdate"]
         for manifest in manifests

@@ -9,11 +9,12 @@ import pytest
 
 from meshctl import render
 from meshctl.cli import guards
-from meshctl.errors import LockedError
-from meshctl.model.deployment import Deployment
+from meshctl.errors import LockedError, UsageError
+from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.environment import Environments
-from meshctl.model.observed import Facts, ObservedNode, ShiftedNode, ShiftsInForce
-from meshctl.project import Project, at_home
+from meshctl.model.observed import Facts, ObservedNode, PodState, ShiftedNode, ShiftsInForce
+from meshctl.operate.status import workload_status
+from meshctl.project import Project, at_home, with_shifts
 from meshctl.render.nodes import node_label_objects
 from meshctl.shift import in_force, shifts
 from meshctl.shift.field_owners import Owner, owners, restored
@@ -82,6 +83,34 @@ def test_an_up_leaves_the_labels_and_the_stopped_job_alone() -> None:
     assert changed == {"pool/train:node-g2", "workload/pretrain:job"}
     assert shifted.bare == made.bare
     assert made.shifted((), (), {}).model_dump_json() == made.model_dump_json()
+
+
+def test_an_up_leaves_the_size_of_an_elastic_gang_alone() -> None:
+    made = declared(least=2)
+    facts = ShiftsInForce(sizes={"pretrain": 3, "chat": 1})
+    resolution = with_shifts(Resolution(mesh="demo", environment="dc1", deployment=made), facts)
+    assert resolution.deployment is not None
+    assert resolution.deployment.jobs_with_fewer_nodes == {"pretrain": 3}
+    assert resolution.deployment.bare == made.bare
+    fixed = with_shifts(Resolution(mesh="demo", environment="dc1", deployment=declared()), facts).deployment
+    assert fixed is not None
+    assert fixed.jobs_with_fewer_nodes == {}
+
+
+def test_the_status_of_an_elastic_gang_counts_the_ranks_that_it_has() -> None:
+    made = declared(least=2).with_ranks({"pretrain": 3, "chat": 9})
+    pods = [PodState(f"pretrain-{n}", "pretrain", "Running", ready=True, node="g1", restarts=0) for n in range(3)]
+    shown = workload_status(made, "pretrain", pods)
+    assert (shown.ready, shown.wanted, shown.is_short) == (3, 3, False)
+    assert made.workload("chat").replicas == 2
+
+
+def test_a_restart_of_a_gang_that_runs_with_fewer_nodes_is_refused() -> None:
+    sizes = SimpleNamespace(session=SimpleNamespace(shifts_in_force=lambda _: ShiftsInForce(sizes={"pretrain": 3})))
+    with pytest.raises(UsageError, match="pretrain runs with fewer nodes in dc1") as caught:
+        guards.refuse_restart_without_nodes(cast("Project", sizes), "dc1", "pretrain")
+    assert "`meshctl shift dc1 --undo`" in caught.value.hint
+    guards.refuse_restart_without_nodes(cast("Project", sizes), "dc1", "chat")
 
 
 def test_commands_are_refused_while_a_shift_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:

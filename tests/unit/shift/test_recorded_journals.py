@@ -13,13 +13,14 @@ import pytest
 
 from meshctl.engine.state_store import StateStore
 from meshctl.migrate.journal.guard import open_migration
-from meshctl.shift.in_force import ShiftStatus, open_shifts, shifted_nodes, waiting_gangs
+from meshctl.shift.in_force import ShiftStatus, gang_sizes, open_shifts, shifted_nodes, waiting_gangs
 from tests.recorded_in_memory.record import tainted
 from tests.unit.shift.test_shift import kept, pools, started
 from tests.unit.shift.world import START_S, World, world_of
 
 RECORDED = Path(__file__).parents[2] / "recorded_in_memory"
 VERSIONS = sorted(path.name for path in RECORDED.iterdir() if path.is_dir() and path.name != "__pycache__")
+SMALLER = "shift-with-smaller-gang"  # of versions that know elastic gangs
 every_version = pytest.mark.parametrize("version", VERSIONS)
 
 
@@ -62,6 +63,18 @@ def test_a_shift_in_force_is_read_and_undone(monkeypatch: pytest.MonkeyPatch, ve
     assert world.shifts().undo().state == "undone"
     assert kept(world) == at_first
     assert world.jobs["pretrain"]["spec"]["suspend"] is False
+
+
+@pytest.mark.parametrize("version", [name for name in VERSIONS if (RECORDED / name / f"{SMALLER}.json").exists()])
+def test_a_gang_that_was_made_smaller_grows_back(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    world = world_of(monkeypatch, deployment=tainted(least=2), replicas={"chat": 3})
+    at_first = kept(world)
+    started(world)
+    with_journal(world, version, SMALLER)
+    assert gang_sizes(open_in(world)) == {"pretrain": 3}
+    assert world.shifts().undo().state == "undone"
+    assert kept(world) == at_first
+    assert world.jobs["pretrain"]["spec"] == {"suspend": False, "completions": 4, "parallelism": 4}
 
 
 @every_version

@@ -527,3 +527,56 @@ def test_an_undo_of_a_shift_that_stopped_early_uncordons_what_it_has_cordoned(mo
     world.sleep(200)
     world.shifts().undo()
     assert not any(node["spec"].get("unschedulable") for node in world.nodes.values())
+
+
+def test_a_node_that_is_replaced_under_another_name_works_for_its_own_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As node groups of AWS and CoreWeave do it: with the labels of the group. The shift has a node less."""
+    world = world_of(monkeypatch, deployment=declared(gang=2, least=1), replicas={"chat": 4})
+    before = kept(world)
+    started(world, Request("train", "serve", 3))
+    world.sleep(10)
+    assert world.placed("pretrain") == ["train-1"]
+    del world.nodes["train-3"]
+    world.pods = {name: pod for name, pod in world.pods.items() if pod["spec"].get("nodeName") != "train-3"}
+    world.add_node("train-9", {**world.deployment.node_labels("train"), "zone": "a"})
+    new = kept(world)["train-9"]
+    with pytest.raises(UsageError, match="no shift of dc1 is under way"):
+        world.shifts().resume()
+    assert world.shifts().plan(ONE).nodes == ("train-9",)  # and may be shifted itself
+    world.shifts().undo()
+    assert any("train-3 is no longer in the cluster" in text for text in world.messages)
+    del before["train-3"]
+    assert kept(world) == {**before, "train-9": new}
+    world.sleep(10)
+    assert len(world.placed("pretrain")) == 2
+
+
+def test_a_gang_on_one_of_the_chosen_nodes_stops_with_all_of_its_pods(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two nodes are idle; with the third a gang of two loses one of its two nodes, and the other rank ends, too."""
+    world = world_of(monkeypatch, deployment=declared(gang=2), replicas={"chat": 5})
+    before = kept(world)
+    plan = world.shifts().plan(Request("train", "serve", 3))
+    assert (plan.nodes, plan.waiting) == (("train-0", "train-2", "train-3"), ("pretrain",))
+    world.shifts().start(plan)
+    world.sleep(10)
+    assert world.of("pretrain") == []
+    assert world.placed("chat") == ["serve-0", "serve-1", "train-0", "train-2", "train-3"]
+    world.shifts().undo()
+    assert kept(world) == before
+    world.sleep(10)
+    assert len(world.placed("pretrain")) == 2
+
+
+def test_between_two_busy_pools_the_plan_says_who_finds_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No node is idle: a pod of the server waits until the undo, for a node that no trainer asks for."""
+    world = world_of(monkeypatch)
+    plan = world.shifts().plan(Request("serve", "train", 1))
+    assert [(each.owner, each.effect, each.without_room) for each in plan.disturbed] == [("demo/chat", "moves", 1)]
+    assert plan.taking_pods_waiting == 0
+    assert "1 of them without room on the other nodes of serve" in plan_text(plan)
+    world.shifts().start(plan)
+    world.sleep(10)
+    assert world.placed("chat") == ["serve-1"]
+    world.shifts().undo()
+    world.sleep(10)
+    assert world.placed("chat") == ["serve-0", "serve-1"]

@@ -68,3 +68,13 @@ def test_a_job_is_not_waited_for_but_its_end_is() -> None:
     for job in jobs:
         assert dict(job["metadata"]["annotations"]) == {"pulumi.com/waitFor": "jsonpath={.metadata.uid}"}
     assert not asked["platform:namespace"].customTimeouts.delete
+
+
+def test_the_end_of_groups_is_waited_for_as_long_as_their_drain() -> None:
+    given = sample("coreweave")
+    chat = next(w for w in given.workloads if w.kind == "inference")
+    grouped = chat.model_copy(update={"nodes_per_replica": 2, "drain_s": 3000, "mounts": ()})
+    workloads = tuple(grouped if w.name == chat.name else w for w in given.workloads)
+    asked = declared(given.model_copy(update={"workloads": workloads, "has_group_controller": True}))
+    found = asked[f"workload/{chat.name}:leader-worker-set"]
+    assert found.customTimeouts.delete == asked["platform:namespace"].customTimeouts.delete == "3130s"

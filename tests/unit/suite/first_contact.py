@@ -2,7 +2,8 @@
 
 `FINDINGS`: by the number of the finding, of a review of meshctl against AWS's documentation and issue trackers. In its
 tests the lab refuses or degrades as AWS does, and meshctl says so before or deals with it. `REFUSALS`: calls that the
-lab once accepted and AWS never does. A test that belongs here says the number in its name or docstring.
+lab once accepted and AWS never does. `FAULTS`: what goes wrong meanwhile. A test of a finding says the number in its
+name or docstring.
 """
 
 from __future__ import annotations
@@ -176,4 +177,50 @@ REFUSALS: Final[dict[str, tuple[str, ...]]] = {
         f"{_REFUSALS}::TestLater::test_dns_on_a_cluster_without_a_node_that_takes_it",
     ),
     "Kubernetes 1.99": (f"{_REFUSALS}::TestAtOnce::test_an_unsupported_version_of_kubernetes",),
+}
+
+_ASKING: Final = "tests/unit/preflight/test_asking_aws.py"
+_RIGHTS: Final = "tests/unit/preflight/test_rights.py"
+_IAM: Final = "tests/faults/test_iam_enforced.py"
+_EQUAL: Final = "tests/unit/preflight/test_equal_machines.py"
+
+# What goes wrong between the questions and the end of a run, or with the questions themselves.
+FAULTS: Final[dict[str, tuple[str, ...]]] = {
+    "a question that is denied or throttled": (
+        f"{_ASKING}::test_a_call_that_is_denied_or_throttled_leaves_the_others",
+        f"{_PREFLIGHT}::test_what_may_not_be_asked_is_said",
+    ),
+    "a question that is slow": (
+        f"{_ASKING}::test_a_call_that_hangs_is_given_up_in_time",
+        f"{_ASKING}::test_a_connection_that_breaks_is_no_answer",
+    ),
+    "a quota that is raised meanwhile": (
+        "tests/unit/preflight/test_asked_once.py::test_a6_a_quota_that_is_raised_meanwhile_counts_in_the_next_run",
+    ),
+    "a subnet that is deleted between the questions and the run": (
+        f"{_FAILURES}::test_a_subnet_that_went_after_the_preflight_has_a_hint",
+        f"{_PROVIDER}::test_a_subnet_that_went_is_seen_to_be_gone",
+    ),
+    "a role that a guard rail forbids": (
+        f"{_RIGHTS}::test_a_guard_rail_of_the_organization_is_named_and_keeps_nobody_from_trying",
+        f"{_RIGHTS}::test_a_guard_rail_with_an_exemption_that_the_simulation_does_not_see_is_a_note",
+        f"{_IAM}::test_one_user_brings_up_what_another_changes_and_destroys",
+    ),
+    "a second engineer with half of the rights": (
+        f"{_RIGHTS}::test_half_of_the_rights_is_one_gap_with_every_action",
+        f"{_IAM}::test_one_user_brings_up_what_another_changes_and_destroys",
+    ),
+    "a region that is not enabled": (
+        f"{_ACCOUNT}::test_a_region_that_is_not_enabled_is_told",
+        f"{_ASKING}::test_a_region_that_refuses_the_keys_is_no_fault_of_the_keys",
+    ),
+    "a block that ends while up runs, or before it": (
+        "tests/unit/preflight/test_scarce_pools.py::test_a8_a_block_that_ends_while_up_runs_is_named_and_all_else_is_up",
+        "tests/unit/preflight/test_scheduled_blocks.py::test_a8_an_up_after_the_end_goes_on_with_the_rest_and_ends_with_what_is_missing",
+        f"{_PROVIDER}::test_a8_a_group_whose_block_has_ended_is_emptied_although_it_is_degraded",
+    ),
+    "a first up that is killed, and other answers at the next one": (
+        f"{_EQUAL}::test_finding_a7_a_group_of_a_first_run_that_was_killed_keeps_its_types_zones_and_set_up",
+        "tests/faults/test_up_killed.py::test_a7_a_group_of_a_killed_first_up_is_kept_where_the_platform_answers_no_more",
+    ),
 }

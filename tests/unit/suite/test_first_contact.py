@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.suite.first_contact import FINDINGS, REFUSALS
+from tests.unit.suite.first_contact import FAULTS, FINDINGS, REFUSALS
 
 ROOT = Path(__file__).parents[3]
 
@@ -42,8 +42,8 @@ def test_a_test_of_a_finding_is_there_and_names_it(finding: str, test_id: str) -
     assert re.search(rf"\b{finding}\b", texts_of_tests(path)[name], re.IGNORECASE)
 
 
-@pytest.mark.parametrize("test_id", sorted({test_id for ids in REFUSALS.values() for test_id in ids}))
-def test_a_test_of_a_refusal_is_there(test_id: str) -> None:
+@pytest.mark.parametrize("test_id", sorted({each for ids in (*REFUSALS.values(), *FAULTS.values()) for each in ids}))
+def test_a_test_of_a_refusal_or_a_fault_is_there(test_id: str) -> None:
     path, _, name = test_id.partition("::")
     assert name in texts_of_tests(path)
 
@@ -53,3 +53,4 @@ def test_no_finding_and_no_refusal_is_without_tests() -> None:
     assert all(FINDINGS.values())
     assert len(REFUSALS) == 9
     assert all(REFUSALS.values())
+    assert all(FAULTS.values())
