@@ -67,7 +67,7 @@ def write(path: Path, world: World) -> None:
     records: dict[str, Any] = {}
     for file in sorted((*store.paths("shifts/demo"), *store.paths("migrations/demo"))):
         if "/locks" not in file:
-            records[file] = json.loads(store.read(file)) | {"owner": "somebody@somewhere pid 1"}
+            records[file] = json.loads(store.read(file) or "{}") | {"owner": "somebody@somewhere pid 1"}
     path.write_text(json.dumps(records, indent=1, sort_keys=True) + "\n")
 
 
