@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from meshctl.lab.state import write_whole
@@ -46,7 +46,7 @@ def secret(files: dict[str, bytes]) -> dict[str, Any]:
 
 
 def _made() -> dict[str, bytes]:
-    key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    key, server_key = (rsa.generate_private_key(65537, 2048) for _ in range(2))
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _AUTHORITY)])
     own = _builder(name, name, key, [x509.DNSName(_AUTHORITY)], is_authority=True).sign(key, hashes.SHA256())
     service = f"{_SERVICE}.{NAMESPACE}.svc"
@@ -60,7 +60,7 @@ def _made() -> dict[str, bytes]:
 def _builder(
     subject: x509.Name,
     issuer: x509.Name,
-    key: ec.EllipticCurvePrivateKey,
+    key: rsa.RSAPrivateKey,
     names: list[x509.GeneralName],
     *,
     is_authority: bool,
@@ -83,6 +83,6 @@ def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _key(key: ec.EllipticCurvePrivateKey) -> bytes:
+def _key(key: rsa.RSAPrivateKey) -> bytes:
     form = serialization.PrivateFormat.TraditionalOpenSSL
     return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from meshctl import tools
 from meshctl.cli.main import app
 from meshctl.errors import LabError
-from meshctl.lab import kueue_controller, real_controllers, up
+from meshctl.lab import kueue_certificates, kueue_controller, real_controllers, up
 from meshctl.lab.state import Lab, write_whole
 
 NAMES = ("mpod.kb.io", "mjob.kb.io", "mclusterqueue.kb.io", "mrayjob.kb.io", "mjobset.kb.io")
@@ -61,3 +61,10 @@ def test_only_a_cluster_that_is_there_from_the_start_can_have_it() -> None:
     result = CliRunner().invoke(app, ["lab", "up", "--kueue", "aws-east"])
     assert result.exit_code != 0
     assert "cw, dc1" in str(result.exception.hint)  # type: ignore[union-attr]
+
+
+def test_its_certificates_are_such_as_it_takes_and_stay(tmp_path: Path) -> None:
+    files = kueue_certificates.in_folder(tmp_path)
+    assert files["ca.key"].startswith(b"-----BEGIN RSA PRIVATE KEY-----")  # its rotator reads no other kind
+    assert kueue_certificates.in_folder(tmp_path) == files
+    assert set(kueue_certificates.secret(files)["data"]) == {"ca.crt", "ca.key", "tls.crt", "tls.key"}
