@@ -149,6 +149,7 @@ def test_an_elastic_gang_goes_on_with_fewer_ranks_and_grows_back(moved: Moved) -
     mesh = moved.folder / "mesh.yaml"
     mesh.write_text(mesh.read_text().replace("    nodes: 2\n", "    nodes: 2\n    elastic: {min: 1}\n"))
     moved.lab.meshctl("up", "dc1", "--yes")
+    wait_until(lambda: moved.ready("dc1") == {"chat": 2, "pretrain": 2})  # the gang is made anew
     one_more_chat(moved)
     before = nodes(moved)
     requests = load(moved)
