@@ -33,6 +33,7 @@ pools:
   train: {role: training, nodes: 1, accelerator: {model: H100, count: 8}}
 storage:
   checkpoints: {kind: object, size: 1TiB}
+  own: {kind: object, size: 1TiB}
 workloads:
   chat:
     kind: inference
@@ -47,8 +48,11 @@ workloads:
     kind: training
     pool: train
     nodes: 1
-    image: acme/simulated:1
+    image: ghcr.io/acme/train:1.4
+    command: [python, train.py]
     resources: {accelerators: 8}
+    mounts: {own: {path: /ckpt}}
+    checkpoint: {storage: own, signal: SIGTERM, grace: 60s}
   sweep:
     kind: training
     pool: train
@@ -121,16 +125,17 @@ spec:
       containers: [{name: main, image: acme/simulated:1, resources: {requests: {cpu: "1"}}}]
 """
 OWNER = """\
-apiVersion: batch/v1
-kind: Job
-metadata: {name: owner, namespace: trimmed, labels: {kueue.x-k8s.io/queue-name: own}}
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: owner, namespace: trimmed}
 spec:
-  suspend: true
-  parallelism: 2
-  completions: 2
+  replicas: 2
+  selector: {matchLabels: {app: owner}}
   template:
+    metadata:
+      labels: {app: owner, kueue.x-k8s.io/queue-name: own, kueue.x-k8s.io/managed: "true"}
+      annotations: {kueue.x-k8s.io/pod-suspending-parent: deployment}
     spec:
-      restartPolicy: Never
       terminationGracePeriodSeconds: 1
       containers: [{name: main, image: acme/simulated:1, resources: {requests: {cpu: "1"}}}]
 """
@@ -211,7 +216,7 @@ def test_a_deployment_is_trimmed_to_what_its_queue_owns_and_no_further(lab_with_
     wait_until(lambda: (ready(lab, "chat", "trimmed"), len(pods(lab, "chat", "trimmed"))) == (1, 3))
     waiting = [pod for pod in pods(lab, "chat", "trimmed") if "nodeName" not in pod["spec"]]
     assert all({"name": "kueue.x-k8s.io/admission"} in pod["spec"]["schedulingGates"] for pod in waiting)
-    lab.kubectl("dc1", "--namespace", "trimmed", "delete", "job", "owner")
+    lab.kubectl("dc1", "--namespace", "trimmed", "delete", "deployment", "owner")
     wait_until(lambda: ready(lab, "chat", "trimmed") == 3)
     lab.kubectl("dc1", "delete", "namespace", "trimmed", "--wait=false")
 
@@ -315,7 +320,6 @@ def waiting_sweep(lab: RunningLab) -> dict[str, Any]:
     lab.kubectl("dc1", *NAMESPACE, "delete", "job", "sweep")
     scale(lab, 1)
     template = {"metadata": {}, "spec": job["spec"]["template"]["spec"]}
-    template["spec"]["containers"][0]["image"] = "acme/simulated:1"
     spec = {key: job["spec"][key] for key in ("completionMode", "completions", "parallelism", "backoffLimit")}
     return {
         "apiVersion": "batch/v1",
