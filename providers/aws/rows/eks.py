@@ -310,10 +310,11 @@ NODEGROUP = Row(
     ),
     tags=tags_of("nodegroupArn"),
     ready=Poll(
-        # a group that is to have no nodes lacks none, whatever it lacked before: its block has ended
-        "(status == 'DEGRADED' && scalingConfig.desiredSize == `0`) && 'ACTIVE' || status",
+        "status",
         ok=("ACTIVE",),
         fail=("CREATE_FAILED", "DEGRADED", "DELETE_FAILED"),
+        # a group that is to have no nodes lacks none, whatever it lacked before: its block has ended
+        enough="status == 'DEGRADED' && scalingConfig.desiredSize == `0`",
         code="health.issues[0].code",
         reason="join('; ', health.issues[].message)",
         every_s=15,

@@ -158,7 +158,7 @@ def _polls(row: Row, model: Any, shape: Any) -> Iterator[str]:
 
 
 def _poll(poll: Poll, shape: Any) -> Iterator[str]:
-    for path in (poll.state, poll.code, poll.reason, *poll.has):
+    for path in (poll.state, poll.code, poll.reason, poll.enough, *poll.has):
         try:
             shape_at(shape, path) if path else None
         except PathError as error:

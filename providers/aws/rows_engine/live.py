@@ -216,6 +216,8 @@ class Live:
         if state.lower() in {ok.lower() for ok in poll.ok}:
             return all(find(path, description) for path in poll.has)
         if state.lower() in {fail.lower() for fail in poll.fail}:
+            if poll.enough and find(poll.enough, description):
+                return True
             code = find(poll.code, description) or state
             reason = find(poll.reason, description) or f"its state is {state}"
             raise ProviderError(str(code), f"{self.noun} {state}: {reason}")

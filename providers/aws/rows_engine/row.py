@@ -57,7 +57,8 @@ class Poll:
     """Waiting for a state. `state`, `code` and `reason` are paths in what `call` (or the row's read) describes.
 
     States compare without case (EC2's model and answers differ in it). Empty `state`: only "not found" ends the wait.
-    `has`: paths that must lead to something, too. `missing`: what a description lacks, as a sentence for who has waited
+    `has`: paths that must lead to something, too. `enough`: a condition under which a state of `fail` ends the wait well.
+    `missing`: what a description lacks, as a sentence for who has waited
     for too long. `late_code`: the code of an error of that kind.
     """
 
@@ -70,6 +71,7 @@ class Poll:
     timeout_s: float = 1200
     call: Call | None = None
     has: tuple[str, ...] = ()
+    enough: str = ""
     missing: Callable[[Any], str] | None = None
     late_code: str = "Timeout"
 

@@ -31,7 +31,7 @@ class Session:
         self.looked.append(self.refresh)
         if len(self.looked) <= self.silent:
             raise UnreachableError("nobody answers")
-        return SimpleNamespace(addresses={}, starts={})
+        return SimpleNamespace(addresses={}, starts={}, ended_blocks=None)
 
 
 def project(session: Any) -> Project:

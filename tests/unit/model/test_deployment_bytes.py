@@ -31,6 +31,7 @@ ALWAYS_WRITTEN: dict[str, str] = {
     "Endpoint": "host name port workload",
     "EndpointCertificate": "profile zone",
     "ExistingFileSystem": "dns_name id mount_name",
+    "Expanded": "endpoints migration workloads",
     "Fabric": "bandwidth_gbps env interfaces kind name placement resource resource_count",
     "FileSystem": "deployment_type ephemeral name per_unit_throughput price service size_gib storage_class"
     " throughput_mbps zone",

@@ -62,7 +62,7 @@ ALLOWED = {
     ("stacks/platform.py", ".amazonaws.com"): S3,
     ("meshctl/engine/workspace.py", "kubernetes"): "the Pulumi plugin",
     ("meshctl/engine/workspace.py", PACKAGE): "the Pulumi plugin",
-    ("meshctl/load.py", "kubernetes"): "the key of a section that names a kubeconfig",
+    ("meshctl/environment_paths.py", "kubernetes"): "the key of a section that names a kubeconfig",
     ("meshctl/model/resource_types.py", "kubernetes"): "the Pulumi package",
     ("meshctl/model/resource_types.py", PACKAGE): "the Pulumi package",
     ("meshctl/model/resource_types.py", "meshaws:s3:Bucket"): "every platform's stacks may have it",

@@ -82,7 +82,7 @@ def test_the_state_is_looked_at_only_where_it_could_matter() -> None:
 def test_a1_a_project_takes_what_came_up_from_the_state(came_up: str, gaps: int) -> None:
     urn = "urn:pulumi:e::m::meshaws:eks:Nodegroup::pool/serve:nodegroup"
     record = {"urn": urn, "type": "meshaws:eks:Nodegroup", "custom": True, "id": "i", "outputs": {"status": came_up}}
-    state = SimpleNamespace(deployment=running(), resources=[Resource(record)])
+    state = SimpleNamespace(deployment=running(), begun=None, resources=[Resource(record)])
     session = SimpleNamespace(
         remarks={}, shifts_in_force=lambda _: ShiftsInForce(), state=lambda _: cast("StackState", state)
     )
