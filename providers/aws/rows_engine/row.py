@@ -57,9 +57,9 @@ class Poll:
     """Waiting for a state. `state`, `code` and `reason` are paths in what `call` (or the row's read) describes.
 
     States compare without case (EC2's model and answers differ in it). Empty `state`: only "not found" ends the wait.
-    `has`: paths that must lead to something, too. `enough`: a condition under which a state of `fail` ends the wait well.
-    `missing`: what a description lacks, as a sentence for who has waited
-    for too long. `late_code`: the code of an error of that kind.
+    `has`: paths that must lead to something, too. `enough`: a condition under which a state of `fail` ends the wait
+    well. `missing`: what a description lacks, as a sentence for who has waited for too long. `late_code`: the code of
+    an error of that kind.
     """
 
     state: str
