@@ -146,8 +146,6 @@ def test_a_lock_that_was_being_written_by_a_killed_run_is_passed_over(tmp_path: 
 LIVE = """\
 #!{python}
 import sys, time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from tests.integration import test_engine_state as case
@@ -156,8 +154,7 @@ def waits():
     while not Path("go").exists():
         time.sleep(0.05)
 
-case.program = waits
-case.opened(Path.cwd()).up()
+case.opened(Path.cwd(), declare=waits).up()
 """
 
 

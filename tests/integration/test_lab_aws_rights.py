@@ -184,9 +184,11 @@ def test_the_preflight_names_what_an_engineer_may_not_do(as_engineer: Aws) -> No
     assert (made.caller_gaps, notes_on_rights(made)) == ((), [])
 
     restrict(as_engineer, *printed["Statement"], {"Effect": "Deny", "Action": "iam:CreateRole", "Resource": "*"})
-    [gap] = preflight.ask(wanted, InPlace()).caller_gaps
-    assert gap.wanted == "the right to iam:CreateRole"
-    assert "the organization" in gap.best
+    made = preflight.ask(wanted, InPlace())
+    [note] = notes_on_rights(made)
+    assert made.caller_gaps == (), "IAM's simulation can be wrong about the organization"
+    assert "policies of the organization do not let" in note
+    assert "iam:CreateRole" in note
 
     no_question = {"Effect": "Deny", "Action": "iam:SimulatePrincipalPolicy", "Resource": "*"}
     restrict(as_engineer, *printed["Statement"], no_question)
