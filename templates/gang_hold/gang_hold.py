@@ -24,7 +24,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +120,10 @@ class GangHold:
         return f"released {len(decision.released)} pods of {', '.join(names)}" if names else ""
 
     def pods_of_others(self) -> list[Pod]:
-        """Those of all other namespaces, from the API server's cache: they may be a moment old."""
+        """Those of all other namespaces, from the API server's cache: they may be a moment old. They take room, and are
+        no gangs here: another mesh has a program of its own, and this account may not change them."""
         query = "resourceVersion=0&fieldSelector=status.phase!%3DSucceeded,status.phase!%3DFailed"
-        pods = (pod_of(item) for item in self.api.ask(f"/api/v1/pods?{query}")["items"])
+        pods = (replace(pod_of(item), gang="") for item in self.api.ask(f"/api/v1/pods?{query}")["items"])
         return [pod for pod in pods if pod.namespace != self.namespace]
 
     def release(self, pod: Pod) -> None:

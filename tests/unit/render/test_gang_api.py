@@ -46,7 +46,12 @@ class FakeApi:
                 raise urllib.error.HTTPError(path, self.refused, "no", Message(), io.BytesIO())
             self.changes.append((path.partition("?")[0], body))
             return {}
-        items = {"/api/v1/nodes": self.nodes, "/apis/batch/v1/namespaces/m/jobs": self.jobs}
+        own = [pod for pod in self.pods if pod["metadata"]["namespace"] == "m"]
+        items = {
+            "/api/v1/nodes": self.nodes,
+            "/apis/batch/v1/namespaces/m/jobs": self.jobs,
+            "/api/v1/namespaces/m/pods": own,
+        }
         return {"items": items.get(path, self.pods)}
 
 
@@ -138,3 +143,18 @@ def test_a_released_gang_without_its_nodes_is_said_in_one_event(program: Any) ->
     assert path == "/api/v1/namespaces/m/events"
     assert (event["reason"], event["involvedObject"]["name"]) == ("GangNotWhole", "t-0")
     assert event["message"].startswith("the gang t was let start 120 s ago")
+
+
+def test_a_gang_of_another_mesh_keeps_none_of_this_one_waiting(program: Any) -> None:
+    """Its own program may be down: here nobody may change its pods, and it must not be let start again and again."""
+    others = [pod(7), pod(8)]
+    for each in others:
+        each["metadata"] |= {"namespace": "a", "creationTimestamp": "2026-11-29T09:00:00Z"}
+        each["spec"]["nodeSelector"] = {POOL_LABEL: "other"}
+    api = FakeApi(2, [*others, pod(0), pod(1)])
+    api.nodes += [
+        {**node, "metadata": {"name": f"o{number}", "labels": {POOL_LABEL: "other"}}}
+        for number, node in enumerate(api.nodes)
+    ]
+    assert program.GangHold("m", api).look() == "released 2 pods of t"
+    assert [path.rpartition("/")[2] for path, _ in api.changes] == ["t-0", "t-1"]
