@@ -158,3 +158,18 @@ def test_a_gang_of_another_mesh_keeps_none_of_this_one_waiting(program: Any) -> 
     ]
     assert program.GangHold("m", api).look() == "released 2 pods of t"
     assert [path.rpartition("/")[2] for path, _ in api.changes] == ["t-0", "t-1"]
+
+
+def test_a_released_pod_that_the_scheduler_never_places_keeps_no_other_gang_waiting(program: Any) -> None:
+    """Its volume is in another zone, or its claim of a device has no device: the arithmetic does not know of it."""
+    now = [0.0]
+    stuck = [pod(7, gates=False), pod(8, gates=False, node="n0")]
+    for each in stuck:
+        each["metadata"]["annotations"][names.GANG] = "stuck"
+    api = FakeApi(4, [*stuck, pod(0), pod(1)])
+    hold = program.GangHold("m", api, clock=lambda: now[0])
+    assert hold.look() == "", "it may be on its way"
+    now[0] = program.LATE_S
+    assert hold.look() == "released 2 pods of t"
+    api.nodes.pop()
+    assert hold.look() == "", "the room of the pod without a node stays its own"
