@@ -237,7 +237,9 @@ def with_shifts(resolution: Resolution, shifts: ShiftsInForce) -> Resolution:
         return resolution
     existing = {name for pool in deployment.pools for name in pool.node_names}
     names = {workload.name for workload in deployment.workloads}
-    sizes = {w.name: shifts.sizes[w.name] for w in deployment.workloads if w.is_elastic and w.name in shifts.sizes}
+    # also one that mesh.yaml calls elastic no more: its Job runs, and that it is made anew waits for the undo
+    gangs = [w.name for w in deployment.workloads if w.kind == "training"]
+    sizes = {name: shifts.sizes[name] for name in gangs if name in shifts.sizes}
     shifted = deployment.shifted(existing & shifts.nodes.keys(), shifts.waiting & names, sizes)
     return resolution.model_copy(update={"deployment": shifted})
 

@@ -290,7 +290,7 @@ class Deployment(Value):
     def with_ranks(self, sizes: Mapping[str, int]) -> Deployment:
         """The same deployment with so many ranks in these gangs."""
         workloads = tuple(
-            w.model_copy(update={"replicas": sizes.get(w.name, w.replicas) if w.is_elastic else w.replicas})
+            w.model_copy(update={"replicas": sizes.get(w.name, w.replicas) if w.kind == "training" else w.replicas})
             for w in self.workloads
         )
         return self.model_copy(update={"workloads": workloads})

@@ -92,9 +92,23 @@ def test_an_up_leaves_the_size_of_an_elastic_gang_alone() -> None:
     assert resolution.deployment is not None
     assert resolution.deployment.jobs_with_fewer_nodes == {"pretrain": 3}
     assert resolution.deployment.bare == made.bare
-    fixed = with_shifts(Resolution(mesh="demo", environment="dc1", deployment=declared()), facts).deployment
-    assert fixed is not None
-    assert fixed.jobs_with_fewer_nodes == {}
+
+
+def test_a_gang_that_is_small_is_left_alone_also_where_the_mesh_calls_it_elastic_no_more() -> None:
+    """Made anew, it would have more pods than nodes, and what it reads its size from would be gone."""
+    sizes = ShiftsInForce(sizes={"pretrain": 3})
+    made = with_shifts(Resolution(mesh="demo", environment="dc1", deployment=declared()), sizes).deployment
+    assert made is not None
+    assert made.jobs_with_fewer_nodes == {"pretrain": 3}
+    read = objects(made)["workload/pretrain:gang"]
+    assert (read.manifest["metadata"]["name"], read.ignore_changes) == ("pretrain-gang", ("data",))
+    assert made.with_ranks(sizes.sizes).workload("pretrain").replicas == 3
+    other = made.model_copy(
+        update={"workloads": tuple(w.model_copy(update={"kind": "batch"}) for w in declared().workloads)}
+    )
+    other_kind = with_shifts(Resolution(mesh="demo", environment="dc1", deployment=other.bare), sizes).deployment
+    assert other_kind is not None
+    assert other_kind.jobs_with_fewer_nodes == {}, "another kind of workload is made anew in any case"
 
 
 def test_the_status_of_an_elastic_gang_counts_the_ranks_that_it_has() -> None:
