@@ -45,7 +45,8 @@ class Node:
 
 @dataclass(frozen=True)
 class Pod:
-    """`gang`: "" of a pod of no gang; with the UID of its Job, so that a Job that is made anew is another gang."""
+    """`gang`: "" of a pod of no gang; with the UID of its Job, so that a Job that is made anew is another gang. `size`,
+    `done`: of its gang, and how many of these have succeeded by the Job's own count."""
 
     uid: str
     name: str
@@ -61,6 +62,7 @@ class Pod:
     is_ending: bool = False
     gang: str = ""
     size: int = 0
+    done: int = 0
     priority: int = 0
     created: str = ""
     waits: str = ""
@@ -133,9 +135,14 @@ def decide(nodes: Sequence[Node], pods: Sequence[Pod], stuck: Collection[str] = 
 
 def sized(pods: Iterable[Pod], jobs: Iterable[Json]) -> list[Pod]:
     """The pods, those of Jobs with the sizes that the Jobs have now: a shift makes an elastic gang smaller, and can't
-    change the template of its pods."""
-    sizes = {job["metadata"]["uid"]: int(job["spec"].get("parallelism", 1)) for job in jobs}
-    return [replace(pod, size=sizes.get(pod.job, pod.size)) for pod in pods]
+    change the template of its pods. And with what the Jobs have counted: a pod that has succeeded may be gone."""
+    by_uid = {job["metadata"]["uid"]: job for job in jobs}
+    return [_sized(pod, by_uid[pod.job]) if pod.job in by_uid else pod for pod in pods]
+
+
+def _sized(pod: Pod, job: Json) -> Pod:
+    done = int((job.get("status") or {}).get("succeeded") or 0)
+    return replace(pod, size=int(job["spec"].get("parallelism", 1)), done=done)
 
 
 def gangs_of(pods: Iterable[Pod]) -> list[Gang]:
@@ -147,7 +154,8 @@ def gangs_of(pods: Iterable[Pod]) -> list[Gang]:
     gangs = []
     for key, all_pods in by_gang.items():
         members = tuple(pod for pod in all_pods if not pod.has_ended)
-        done = sum(pod.phase == "Succeeded" for pod in all_pods)
+        # the Job may not have counted the last of them yet
+        done = max(sum(pod.phase == "Succeeded" for pod in all_pods), *(pod.done for pod in all_pods))
         if members:
             gangs.append(Gang(key, max(pod.size for pod in members), members, done))
     return gangs

@@ -84,6 +84,24 @@ def test_a_gang_is_as_large_as_its_job_is_now(program: Any) -> None:
     assert program.GangHold("m", api).look() == "released 1 pods of t"
 
 
+def test_ranks_that_have_ended_well_are_not_waited_for_where_their_pods_are_gone(program: Any) -> None:
+    """Pods that have ended are deleted with their node, and by whoever tidies up: the Job still counts them."""
+    anew = pod(0)
+    anew["metadata"]["labels"]["batch.kubernetes.io/controller-uid"] = "j1"
+    api = FakeApi(1, [anew])
+    api.jobs = [{"metadata": {"uid": "j1"}, "spec": {"parallelism": 2}, "status": {"succeeded": 1}}]
+    assert program.GangHold("m", api).look() == "released 1 pods of t"
+    done = pod(1, gates=False, node="n0")
+    done["metadata"]["labels"], done["status"] = anew["metadata"]["labels"], {"phase": "Succeeded"}
+    api.pods, api.jobs[0]["spec"]["parallelism"] = [anew, done], 3
+    api.changes.clear()
+    assert program.GangHold("m", api).look() == "", "one that the Job counts and that is there is one"
+    api.jobs[0]["status"] = {}
+    assert program.GangHold("m", api).look() == "", "the Job may not have counted it yet"
+    api.jobs[0]["spec"]["parallelism"] = 2
+    assert program.GangHold("m", api).look() == "released 1 pods of t"
+
+
 def test_a_gang_with_room_loses_its_gates_and_nobody_else_s(program: Any) -> None:
     api = FakeApi(2, [pod(0), pod(1)])
     assert program.GangHold("m", api).look() == "released 2 pods of t"
