@@ -307,7 +307,12 @@ class Deployment(Value):
     @property
     def bare(self) -> Deployment:
         """What is declared, whatever of it runs at the moment, and on which nodes."""
-        return self.paused(frozenset()).finished({}).with_least({}).shifted((), (), {})
+        return self.paused(frozenset()).finished({}).with_least({}).unshifted
+
+    @property
+    def unshifted(self) -> Deployment:
+        """As it is without any shift."""
+        return self.shifted((), (), {})
 
 
 class Gap(Value):

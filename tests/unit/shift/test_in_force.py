@@ -9,6 +9,7 @@ import pytest
 
 from meshctl import render
 from meshctl.cli import guards
+from meshctl.deploy.session import Session
 from meshctl.errors import LockedError, UsageError
 from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.environment import Environments
@@ -201,3 +202,24 @@ def test_labels_go_back_to_who_owned_them() -> None:
 def test_an_owner_that_had_nothing_else_is_there_again() -> None:
     owned = owners(node(entry("up", "pool")), ["pool"])
     assert restored(node(entry(FIELD_MANAGER, "pool", operation="Update")), owned) == [entry("up", "pool")]
+
+
+def test_what_is_up_has_the_shifts_of_now_and_not_those_of_its_last_up() -> None:
+    """An undo writes no state. A `restart` would make a job that waited for its nodes then anew, and suspended, and so
+    would a migration that is rolled back."""
+
+    def deployed(now: ShiftsInForce, up: Deployment | None) -> Deployment | None:
+        session = SimpleNamespace(outputs=lambda _: SimpleNamespace(deployment=up), shifts_in_force=lambda _: now)
+        return Session.deployed(cast("Session", session), "dc1")
+
+    waiting = ShiftsInForce(waiting=frozenset({"pretrain"}))
+    recorded = declared(least=2).shifted({"g2"}, {"pretrain"}, {"pretrain": 3})
+    undone = deployed(ShiftsInForce(), recorded)
+    assert undone is not None
+    assert undone == declared(least=2)
+    assert objects(undone)["workload/pretrain:job"].manifest["spec"]["suspend"] is False
+    still = deployed(waiting, recorded)
+    assert still is not None
+    assert still == declared(least=2).shifted((), {"pretrain"}, {})
+    assert objects(still)["workload/pretrain:job"].manifest["spec"]["suspend"] is True
+    assert deployed(waiting, None) is None
