@@ -25,6 +25,7 @@ from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts, ShiftsInForce
 from meshctl.model.one_workload import mesh_of_workload
+from meshctl.model.shifts_now import with_shifts_of_now
 from meshctl.objects import object_access
 from meshctl.platforms import registry
 from meshctl.resolve import checked_name, offerings, resolve, workloads
@@ -235,11 +236,7 @@ def with_shifts(resolution: Resolution, shifts: ShiftsInForce) -> Resolution:
     deployment = resolution.deployment
     if deployment is None or not (shifts.nodes or shifts.waiting or shifts.sizes):
         return resolution
-    existing = {name for pool in deployment.pools for name in pool.node_names}
-    names = {workload.name for workload in deployment.workloads}
-    sizes = {w.name: shifts.sizes[w.name] for w in deployment.workloads if w.is_elastic and w.name in shifts.sizes}
-    shifted = deployment.shifted(existing & shifts.nodes.keys(), shifts.waiting & names, sizes)
-    return resolution.model_copy(update={"deployment": shifted})
+    return resolution.model_copy(update={"deployment": with_shifts_of_now(deployment, shifts)})
 
 
 def _text_or_none(store: StateStore, path: str) -> str | None:

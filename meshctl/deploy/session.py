@@ -29,6 +29,7 @@ from meshctl.dns import records
 from meshctl.engine.events import Recorder, deletions
 from meshctl.model.deployment import Deployment
 from meshctl.model.observed import DeployState
+from meshctl.model.shifts_now import with_shifts_of_now
 from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs
 
 
@@ -142,5 +143,9 @@ class Session(StackRuns):
         return unmanaged_stacks(resource_counts, self.mesh, self.environments.environments)
 
     def deployed(self, environment: str) -> Deployment | None:
-        """What the last `up` declared there, whether or not all of it succeeded."""
-        return self.outputs(environment).deployment
+        """What the last `up` declared there, whether or not all of it succeeded; with the shifts of now, where it has
+        recorded some: an undo writes no state."""
+        recorded = self.outputs(environment).deployment
+        if recorded is None or recorded == recorded.unshifted:
+            return recorded
+        return with_shifts_of_now(recorded, self.shifts_in_force(environment))

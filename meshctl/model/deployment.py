@@ -290,7 +290,7 @@ class Deployment(Value):
     def with_ranks(self, sizes: Mapping[str, int]) -> Deployment:
         """The same deployment with so many ranks in these gangs."""
         workloads = tuple(
-            w.model_copy(update={"replicas": sizes.get(w.name, w.replicas) if w.is_elastic else w.replicas})
+            w.model_copy(update={"replicas": sizes.get(w.name, w.replicas) if w.kind == "training" else w.replicas})
             for w in self.workloads
         )
         return self.model_copy(update={"workloads": workloads})
@@ -307,7 +307,12 @@ class Deployment(Value):
     @property
     def bare(self) -> Deployment:
         """What is declared, whatever of it runs at the moment, and on which nodes."""
-        return self.paused(frozenset()).finished({}).with_least({}).shifted((), (), {})
+        return self.paused(frozenset()).finished({}).with_least({}).unshifted
+
+    @property
+    def unshifted(self) -> Deployment:
+        """As it is without any shift."""
+        return self.shifted((), (), {})
 
 
 class Gap(Value):

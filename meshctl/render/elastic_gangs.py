@@ -20,8 +20,9 @@ def job_annotations(workload: Workload) -> dict[str, str]:
 
 
 def size(deployment: Deployment, workload: Workload, needs: str) -> list[PlatformObject]:
-    """`needs`: the logical name of the namespace."""
-    if not workload.is_elastic:
+    """`needs`: the logical name of the namespace. Pods of a gang that is small read it, whatever mesh.yaml says by
+    now."""
+    if not workload.is_elastic and workload.name not in deployment.jobs_with_fewer_nodes:
         return []
     values = {
         "name": object_names.gang(workload.name),

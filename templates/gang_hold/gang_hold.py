@@ -24,7 +24,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,10 @@ class Late:
         new = [pod for gang, pod in late.items() if gang not in self.said]
         self.said |= late.keys()
         return new
+
+    def stuck(self, now_s: float) -> frozenset[str]:
+        """The UIDs of those that have waited too long, said or not."""
+        return frozenset(uid for uid, since_s in self.since.items() if now_s - since_s >= LATE_S)
 
 
 class Api:
@@ -97,7 +101,8 @@ class GangHold:
     def look(self) -> str:
         """One look, and what follows from it; what there is to say of it. Raises: UNANSWERED."""
         own = [pod_of(item) for item in self.api.ask(f"/api/v1/namespaces/{self.namespace}/pods")["items"]]
-        for pod in self.late.of(own, self.clock()):
+        now_s = self.clock()
+        for pod in self.late.of(own, now_s):
             self.tell(pod)
         if not any(pod.is_held and not pod.is_ending for pod in own):
             self.same_looks = 0
@@ -105,7 +110,7 @@ class GangHold:
         if any(pod.job for pod in own):
             own = sized(own, self.api.ask(f"/apis/batch/v1/namespaces/{self.namespace}/jobs")["items"])
         nodes = sorted((node_of(item) for item in self.api.ask("/api/v1/nodes")["items"]), key=lambda node: node.name)
-        decision = decide(nodes, [*own, *self.pods_of_others()])
+        decision = decide(nodes, [*own, *self.pods_of_others()], self.late.stuck(now_s))
         for pod in decision.released:
             self.release(pod)
         for pod in own:
@@ -120,9 +125,10 @@ class GangHold:
         return f"released {len(decision.released)} pods of {', '.join(names)}" if names else ""
 
     def pods_of_others(self) -> list[Pod]:
-        """Those of all other namespaces, from the API server's cache: they may be a moment old."""
+        """Those of all other namespaces, from the API server's cache: they may be a moment old. They take room, and are
+        no gangs here: another mesh has a program of its own, and this account may not change them."""
         query = "resourceVersion=0&fieldSelector=status.phase!%3DSucceeded,status.phase!%3DFailed"
-        pods = (pod_of(item) for item in self.api.ask(f"/api/v1/pods?{query}")["items"])
+        pods = (replace(pod_of(item), gang="") for item in self.api.ask(f"/api/v1/pods?{query}")["items"])
         return [pod for pod in pods if pod.namespace != self.namespace]
 
     def release(self, pod: Pod) -> None:

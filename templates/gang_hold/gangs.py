@@ -5,13 +5,15 @@ library is there.
 
 A gang starts when all of its pods exist and each of them finds room: on nodes that its labels and tolerations allow,
 beside all pods that have a node or are about to get one. Gangs are looked at in one order, and none is let start while
-pods of another one are still on their way to nodes: so two of them never take each other's room.
+pods of another one are still on their way to nodes: so two of them never take each other's room. Pods that the
+scheduler has not placed for long, for a reason that is not known here (the zone of a volume, a claim of a device), keep
+their room, and no other gang waits for them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -43,7 +45,8 @@ class Node:
 
 @dataclass(frozen=True)
 class Pod:
-    """`gang`: "" of a pod of no gang; with the UID of its Job, so that a Job that is made anew is another gang."""
+    """`gang`: "" of a pod of no gang; with the UID of its Job, so that a Job that is made anew is another gang. `size`,
+    `done`: of its gang, and how many of these have succeeded by the Job's own count."""
 
     uid: str
     name: str
@@ -59,6 +62,7 @@ class Pod:
     is_ending: bool = False
     gang: str = ""
     size: int = 0
+    done: int = 0
     priority: int = 0
     created: str = ""
     waits: str = ""
@@ -111,9 +115,10 @@ class Decision:
     waits: Mapping[str, str] = field(default_factory=dict)
 
 
-def decide(nodes: Sequence[Node], pods: Sequence[Pod]) -> Decision:
-    """Which gang starts now, and what the others wait for."""
-    room, is_settled = room_of(nodes, pods)
+def decide(nodes: Sequence[Node], pods: Sequence[Pod], stuck: Collection[str] = ()) -> Decision:
+    """Which gang starts now, and what the others wait for. `stuck`: the UIDs of released pods that the scheduler has
+    not placed for too long."""
+    room, is_settled = room_of(nodes, pods, stuck)
     waiting = sorted((gang for gang in gangs_of(pods) if gang.held), key=lambda gang: gang.order)
     released: tuple[Pod, ...] = ()
     waits: dict[str, str] = {}
@@ -130,9 +135,14 @@ def decide(nodes: Sequence[Node], pods: Sequence[Pod]) -> Decision:
 
 def sized(pods: Iterable[Pod], jobs: Iterable[Json]) -> list[Pod]:
     """The pods, those of Jobs with the sizes that the Jobs have now: a shift makes an elastic gang smaller, and can't
-    change the template of its pods."""
-    sizes = {job["metadata"]["uid"]: int(job["spec"].get("parallelism", 1)) for job in jobs}
-    return [replace(pod, size=sizes.get(pod.job, pod.size)) for pod in pods]
+    change the template of its pods. And with what the Jobs have counted: a pod that has succeeded may be gone."""
+    by_uid = {job["metadata"]["uid"]: job for job in jobs}
+    return [_sized(pod, by_uid[pod.job]) if pod.job in by_uid else pod for pod in pods]
+
+
+def _sized(pod: Pod, job: Json) -> Pod:
+    done = int((job.get("status") or {}).get("succeeded") or 0)
+    return replace(pod, size=int(job["spec"].get("parallelism", 1)), done=done)
 
 
 def gangs_of(pods: Iterable[Pod]) -> list[Gang]:
@@ -144,15 +154,17 @@ def gangs_of(pods: Iterable[Pod]) -> list[Gang]:
     gangs = []
     for key, all_pods in by_gang.items():
         members = tuple(pod for pod in all_pods if not pod.has_ended)
-        done = sum(pod.phase == "Succeeded" for pod in all_pods)
+        # the Job may not have counted the last of them yet
+        done = max(sum(pod.phase == "Succeeded" for pod in all_pods), *(pod.done for pod in all_pods))
         if members:
             gangs.append(Gang(key, max(pod.size for pod in members), members, done))
     return gangs
 
 
-def room_of(nodes: Sequence[Node], pods: Iterable[Pod]) -> tuple[dict[str, Amounts], bool]:
+def room_of(nodes: Sequence[Node], pods: Iterable[Pod], stuck: Collection[str] = ()) -> tuple[dict[str, Amounts], bool]:
     """What each node has left, also after the pods that the scheduler is about to place; and whether no gang has such
-    pods. A pod for which there is no room at all is not about to be placed: it waits for whatever comes."""
+    pods that are not stuck. A pod for which there is no room at all is not about to be placed: it waits for whatever
+    comes."""
     room = {node.name: Counter(node.allocatable) for node in nodes}
     unplaced = []
     for pod in pods:
@@ -164,7 +176,7 @@ def room_of(nodes: Sequence[Node], pods: Iterable[Pod]) -> tuple[dict[str, Amoun
             unplaced.append(pod)
     in_order = sorted(unplaced, key=lambda pod: (-pod.priority, pod.created, pod.uid))
     coming = [pod for pod in in_order if place(pod, nodes, room)]
-    return room, not any(pod.gang for pod in coming)
+    return room, not any(pod.gang and pod.uid not in stuck for pod in coming)
 
 
 def placed_all(pods: Iterable[Pod], nodes: Sequence[Node], room: Mapping[str, Amounts]) -> dict[str, Amounts] | None:

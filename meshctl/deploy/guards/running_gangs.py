@@ -23,15 +23,19 @@ Spec = Mapping[str, Any]
 
 def as_they_are_up(deployment: Deployment, state: StackState) -> Deployment:
     """The deployment with the gangs held as they are up, where their Jobs would then stay as they are."""
-    specs = jobs_in_state.specs(state) if any(map(gangs.is_gang, deployment.workloads)) else {}
+    has_gangs = deployment.jobs_with_fewer_nodes or any(map(gangs.is_gang, deployment.workloads))
+    specs = jobs_in_state.specs(state) if has_gangs else {}
     workloads = tuple(_as_it_is_up(deployment, each, specs.get(each.name)) for each in deployment.workloads)
     return deployment.model_copy(update={"workloads": workloads})
 
 
 def _as_it_is_up(deployment: Deployment, workload: Workload, before: Spec | None) -> Workload:
-    if before is None or not gangs.is_gang(workload) or workload.held_together == _is_gated(before):
+    is_small = workload.name in deployment.jobs_with_fewer_nodes
+    if before is None or not (is_small or gangs.is_gang(workload)) or workload.held_together == _is_gated(before):
         return workload
     other = workload.model_copy(update={"held_together": not workload.held_together})
+    if is_small:
+        return other  # its Job is left as it is, whatever has changed: see `finished_jobs`
     spec = {**jobs.job(deployment, other).manifest["spec"], _SUSPEND: before.get(_SUSPEND)}
     stays = not work.differing(before, spec) or work.only_rewritten(before, spec)
     return other if stays else workload

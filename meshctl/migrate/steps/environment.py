@@ -88,7 +88,7 @@ def _observe_deployed(context: StepContext) -> Observation:
     if deployed is None:
         return NOT_DONE
     deployed = deployed.placed_as(planned)
-    if deployed == planned:
+    if deployed.unshifted == planned.unshifted:
         return DONE
     if deployed.bare == planned.bare or context.step.name == "provision/target":
         return NOT_DONE
@@ -217,7 +217,7 @@ def _alive(context: StepContext, name: str) -> list[Any]:
 def check_running(context: StepContext) -> dict[str, Any]:
     """Raises: MigrationError unless the source is what the plan was made from. It need not be healthy."""
     deployed = context.gateway.deployed(context.plan.source.environment)
-    if deployed != context.plan.source:
+    if deployed is None or deployed.unshifted != context.plan.source.unshifted:
         raise MigrationError(
             f"{context.plan.source.environment} is no longer what the migration was planned from",
             why="nothing is deployed there" if deployed is None else "an `up` has changed it in the meantime",

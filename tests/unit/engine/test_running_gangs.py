@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from meshctl.deploy.guards import running_gangs
+from meshctl.model import gangs
 from meshctl.model.deployment import Deployment
 from tests.unit import states
 from tests.unit.engine.test_finished_jobs import changed, state
@@ -39,3 +40,13 @@ def test_others_stay_as_they_are() -> None:
     before = state(with_hold(False))
     after = running_gangs.as_they_are_up(with_hold(True), before)
     assert after == sample("coreweave")
+
+
+@pytest.mark.parametrize("changes", [{}, {"image": "ghcr.io/acme/train:1.5"}, {"replicas": 1, "least_nodes": 0}])
+def test_a_gang_that_a_shift_has_made_smaller_stays_held_whatever_has_changed(changes: dict[str, Any]) -> None:
+    """Its Job is left as it is, with the gates: without the program its next pods would never start."""
+    before = state(with_hold(True, replicas=4, least_nodes=2))
+    now = with_hold(False, **{"replicas": 4, "least_nodes": 2, **changes}).shifted((), (), {"pretrain": 3})
+    after = running_gangs.as_they_are_up(now, before)
+    assert is_held(after)
+    assert gangs.has_program(after)

@@ -46,7 +46,12 @@ class FakeApi:
                 raise urllib.error.HTTPError(path, self.refused, "no", Message(), io.BytesIO())
             self.changes.append((path.partition("?")[0], body))
             return {}
-        items = {"/api/v1/nodes": self.nodes, "/apis/batch/v1/namespaces/m/jobs": self.jobs}
+        own = [pod for pod in self.pods if pod["metadata"]["namespace"] == "m"]
+        items = {
+            "/api/v1/nodes": self.nodes,
+            "/apis/batch/v1/namespaces/m/jobs": self.jobs,
+            "/api/v1/namespaces/m/pods": own,
+        }
         return {"items": items.get(path, self.pods)}
 
 
@@ -76,6 +81,24 @@ def test_a_gang_is_as_large_as_its_job_is_now(program: Any) -> None:
     small["metadata"]["labels"]["batch.kubernetes.io/controller-uid"] = "j1"
     api = FakeApi(1, [small])
     api.jobs = [{"metadata": {"uid": "j1"}, "spec": {"parallelism": 1}}]
+    assert program.GangHold("m", api).look() == "released 1 pods of t"
+
+
+def test_ranks_that_have_ended_well_are_not_waited_for_where_their_pods_are_gone(program: Any) -> None:
+    """Pods that have ended are deleted with their node, and by whoever tidies up: the Job still counts them."""
+    anew = pod(0)
+    anew["metadata"]["labels"]["batch.kubernetes.io/controller-uid"] = "j1"
+    api = FakeApi(1, [anew])
+    api.jobs = [{"metadata": {"uid": "j1"}, "spec": {"parallelism": 2}, "status": {"succeeded": 1}}]
+    assert program.GangHold("m", api).look() == "released 1 pods of t"
+    done = pod(1, gates=False, node="n0")
+    done["metadata"]["labels"], done["status"] = anew["metadata"]["labels"], {"phase": "Succeeded"}
+    api.pods, api.jobs[0]["spec"]["parallelism"] = [anew, done], 3
+    api.changes.clear()
+    assert program.GangHold("m", api).look() == "", "one that the Job counts and that is there is one"
+    api.jobs[0]["status"] = {}
+    assert program.GangHold("m", api).look() == "", "the Job may not have counted it yet"
+    api.jobs[0]["spec"]["parallelism"] = 2
     assert program.GangHold("m", api).look() == "released 1 pods of t"
 
 
@@ -138,3 +161,33 @@ def test_a_released_gang_without_its_nodes_is_said_in_one_event(program: Any) ->
     assert path == "/api/v1/namespaces/m/events"
     assert (event["reason"], event["involvedObject"]["name"]) == ("GangNotWhole", "t-0")
     assert event["message"].startswith("the gang t was let start 120 s ago")
+
+
+def test_a_gang_of_another_mesh_keeps_none_of_this_one_waiting(program: Any) -> None:
+    """Its own program may be down: here nobody may change its pods, and it must not be let start again and again."""
+    others = [pod(7), pod(8)]
+    for each in others:
+        each["metadata"] |= {"namespace": "a", "creationTimestamp": "2026-11-29T09:00:00Z"}
+        each["spec"]["nodeSelector"] = {POOL_LABEL: "other"}
+    api = FakeApi(2, [*others, pod(0), pod(1)])
+    api.nodes += [
+        {**node, "metadata": {"name": f"o{number}", "labels": {POOL_LABEL: "other"}}}
+        for number, node in enumerate(api.nodes)
+    ]
+    assert program.GangHold("m", api).look() == "released 2 pods of t"
+    assert [path.rpartition("/")[2] for path, _ in api.changes] == ["t-0", "t-1"]
+
+
+def test_a_released_pod_that_the_scheduler_never_places_keeps_no_other_gang_waiting(program: Any) -> None:
+    """Its volume is in another zone, or its claim of a device has no device: the arithmetic does not know of it."""
+    now = [0.0]
+    stuck = [pod(7, gates=False), pod(8, gates=False, node="n0")]
+    for each in stuck:
+        each["metadata"]["annotations"][names.GANG] = "stuck"
+    api = FakeApi(4, [*stuck, pod(0), pod(1)])
+    hold = program.GangHold("m", api, clock=lambda: now[0])
+    assert hold.look() == "", "it may be on its way"
+    now[0] = program.LATE_S
+    assert hold.look() == "released 2 pods of t"
+    api.nodes.pop()
+    assert hold.look() == "", "the room of the pod without a node stays its own"

@@ -9,6 +9,7 @@ import pytest
 
 from meshctl import render
 from meshctl.cli import guards
+from meshctl.deploy.session import Session
 from meshctl.errors import LockedError, UsageError
 from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.environment import Environments
@@ -92,9 +93,23 @@ def test_an_up_leaves_the_size_of_an_elastic_gang_alone() -> None:
     assert resolution.deployment is not None
     assert resolution.deployment.jobs_with_fewer_nodes == {"pretrain": 3}
     assert resolution.deployment.bare == made.bare
-    fixed = with_shifts(Resolution(mesh="demo", environment="dc1", deployment=declared()), facts).deployment
-    assert fixed is not None
-    assert fixed.jobs_with_fewer_nodes == {}
+
+
+def test_a_gang_that_is_small_is_left_alone_also_where_the_mesh_calls_it_elastic_no_more() -> None:
+    """Made anew, it would have more pods than nodes, and what it reads its size from would be gone."""
+    sizes = ShiftsInForce(sizes={"pretrain": 3})
+    made = with_shifts(Resolution(mesh="demo", environment="dc1", deployment=declared()), sizes).deployment
+    assert made is not None
+    assert made.jobs_with_fewer_nodes == {"pretrain": 3}
+    read = objects(made)["workload/pretrain:gang"]
+    assert (read.manifest["metadata"]["name"], read.ignore_changes) == ("pretrain-gang", ("data",))
+    assert made.with_ranks(sizes.sizes).workload("pretrain").replicas == 3
+    other = made.model_copy(
+        update={"workloads": tuple(w.model_copy(update={"kind": "batch"}) for w in declared().workloads)}
+    )
+    other_kind = with_shifts(Resolution(mesh="demo", environment="dc1", deployment=other.bare), sizes).deployment
+    assert other_kind is not None
+    assert other_kind.jobs_with_fewer_nodes == {}, "another kind of workload is made anew in any case"
 
 
 def test_the_status_of_an_elastic_gang_counts_the_ranks_that_it_has() -> None:
@@ -187,3 +202,24 @@ def test_labels_go_back_to_who_owned_them() -> None:
 def test_an_owner_that_had_nothing_else_is_there_again() -> None:
     owned = owners(node(entry("up", "pool")), ["pool"])
     assert restored(node(entry(FIELD_MANAGER, "pool", operation="Update")), owned) == [entry("up", "pool")]
+
+
+def test_what_is_up_has_the_shifts_of_now_and_not_those_of_its_last_up() -> None:
+    """An undo writes no state. A `restart` would make a job that waited for its nodes then anew, and suspended, and so
+    would a migration that is rolled back."""
+
+    def deployed(now: ShiftsInForce, up: Deployment | None) -> Deployment | None:
+        session = SimpleNamespace(outputs=lambda _: SimpleNamespace(deployment=up), shifts_in_force=lambda _: now)
+        return Session.deployed(cast("Session", session), "dc1")
+
+    waiting = ShiftsInForce(waiting=frozenset({"pretrain"}))
+    recorded = declared(least=2).shifted({"g2"}, {"pretrain"}, {"pretrain": 3})
+    undone = deployed(ShiftsInForce(), recorded)
+    assert undone is not None
+    assert undone == declared(least=2)
+    assert objects(undone)["workload/pretrain:job"].manifest["spec"]["suspend"] is False
+    still = deployed(waiting, recorded)
+    assert still is not None
+    assert still == declared(least=2).shifted((), {"pretrain"}, {})
+    assert objects(still)["workload/pretrain:job"].manifest["spec"]["suspend"] is True
+    assert deployed(waiting, None) is None

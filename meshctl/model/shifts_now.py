@@ -1,0 +1,20 @@
+"""A deployment with what the shifts of its environment have changed by now. PURE.
+
+Called by `project`, for what mesh.yaml declares, and by `deploy.session`, for what is up: an undo writes no state, so
+that what the last `up` has recorded may be of shifts that are over.
+"""
+
+from __future__ import annotations
+
+from meshctl.model.deployment import Deployment
+from meshctl.model.observed import ShiftsInForce
+
+
+def with_shifts_of_now(deployment: Deployment, shifts: ShiftsInForce) -> Deployment:
+    """Of nodes and jobs that it declares."""
+    existing = {name for pool in deployment.pools for name in pool.node_names}
+    names = {workload.name for workload in deployment.workloads}
+    # also one that mesh.yaml calls elastic no more: its Job runs, and that it is made anew waits for the undo
+    gangs = [workload.name for workload in deployment.workloads if workload.kind == "training"]
+    sizes = {name: shifts.sizes[name] for name in gangs if name in shifts.sizes}
+    return deployment.shifted(existing & shifts.nodes.keys(), shifts.waiting & names, sizes)
