@@ -246,14 +246,25 @@ class Deployment(Value):
     def placed_as(self, other: Deployment) -> Deployment:
         """The same deployment with `other`'s answers of the platform, which a run asks for: the zones of pools and file
         systems, the reservations, equal machines and set-up of pools, and the cluster's maker. See
-        `model.questions.Findings.placed`."""
+        `model.questions.Findings.placed`. Drains, and the nodes of load balancers, are missing in what an older release
+        planned."""
         pools = {pool.name: pool for pool in other.pools}
         systems = {system.name: system.zone for system in other.file_systems}
+        without_drain = {each.name for each in other.workloads if each.drain_s is None}
+        own_nodes = {each.name: each.own_nodes_only for each in other.endpoints}
         update = {
             "cluster": self.cluster.model_copy(update={"maker": other.cluster.maker}),
             "pools": tuple(each.placed_as(pools.get(each.name, each)) for each in self.pools),
             "file_systems": tuple(
                 each.model_copy(update={"zone": systems.get(each.name, each.zone)}) for each in self.file_systems
+            ),
+            "workloads": tuple(
+                each.model_copy(update={"drain_s": None}) if each.name in without_drain else each
+                for each in self.workloads
+            ),
+            "endpoints": tuple(
+                each.model_copy(update={"own_nodes_only": own_nodes.get(each.name, each.own_nodes_only)})
+                for each in self.endpoints
             ),
         }
         return self.model_copy(update=update)

@@ -38,14 +38,16 @@ def _drain_s(workload: Workload, older: frozenset[str]) -> int | None:
 
 
 def _without_drain(state: StackState) -> frozenset[str]:
-    """The workloads whose pods are up without a drain. A first `up` that was cut off has left objects alone."""
-    if state.deployment is not None:
-        return frozenset(each.name for each in state.deployment.workloads if each.drain_s is None)
-    return frozenset(
+    """The workloads whose pods are up without a drain. Of one that is new in a run that was cut off, there are
+    objects alone."""
+    declared = state.deployment.workloads if state.deployment is not None else ()
+    names = {each.name for each in declared}
+    of_objects = {
         resource.subject.removeprefix("workload/")
         for resource in state.resources
         if resource.is_real and _grace_s(resource.inputs) == drains.LEAVING_S + drains.UNSAID_S
-    )
+    }
+    return frozenset({each.name for each in declared if each.drain_s is None} | (of_objects - names))
 
 
 def _grace_s(inputs: Mapping[str, Any]) -> object:

@@ -40,7 +40,14 @@ from meshctl.dns import records
 from meshctl.engine import pending
 from meshctl.engine.events import Recorder
 from meshctl.engine.run import StackRun
-from meshctl.errors import JobsFailedError, MeshError, NoCapacityError, ResourcesFailedError
+from meshctl.errors import (
+    JobsFailedError,
+    MeshError,
+    NewerVersionError,
+    NoCapacityError,
+    ResourcesFailedError,
+    UnreadableError,
+)
 from meshctl.model.deployment import Deployment
 from meshctl.model.questions import Findings
 from meshctl.model.stack_state import StackOutputs, StackState
@@ -184,11 +191,18 @@ def _leave_shared_proofs(stacks: StackRuns, run: StackRun, checked: _Checked) ->
 
 
 def _share_proofs(stacks: StackRuns, run: StackRun, deployment: Deployment) -> None:
-    """Records that the run has found and another environment had made are of both: the last one to go removes them."""
+    """Records that the run has found and another environment had made are of both: the last one to go removes them.
+    Where the state of another one can't be read by this version, the next `up` looks again: names wait for this."""
     if not any(endpoint.certificate for endpoint in deployment.endpoints):
         return
     proofs = shared_proofs.made_by_others(run.state())
-    made = shared_proofs.made_for_others(proofs, stacks.other_states(deployment.environment)) if proofs else frozenset()
+    if not proofs:
+        return
+    try:
+        others = stacks.other_states(deployment.environment)
+    except (NewerVersionError, UnreadableError):
+        return
+    made = shared_proofs.made_for_others(proofs, others)
     if made:
         run.rewrite(lambda state: state.with_changed(made, shared_proofs.as_made))
 

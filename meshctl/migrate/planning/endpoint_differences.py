@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from meshctl.model.deployment import Deployment, Endpoint, Gap
+from meshctl.model.source_networks import EVERYWHERE
 
 Pairs = Iterator[tuple[Endpoint, Endpoint]]
+
+_ALL: Final = (EVERYWHERE,)
 
 
 def gaps(source: Deployment, target: Deployment) -> Iterator[Gap]:
@@ -75,11 +79,9 @@ def _networks(endpoint: Endpoint) -> str:
     return ", ".join(endpoint.cidrs) or "all networks"
 
 
-def _lets_in(cidrs: Iterable[str], others: Iterable[str]) -> bool:
+def _lets_in(cidrs: tuple[str, ...], others: tuple[str, ...]) -> bool:
     """Whether all clients in `others` are in `cidrs`, too; without any, all networks are."""
-    networks, of_others = tuple(map(ipaddress.ip_network, cidrs)), tuple(map(ipaddress.ip_network, others))
-    if not networks or not of_others:
-        return not networks
+    networks, of_others = (tuple(map(ipaddress.ip_network, each or _ALL)) for each in (cidrs, others))
     return all(_is_within(each, networks) for each in of_others)
 
 

@@ -15,6 +15,7 @@ from meshctl.migrate.planning.plan import read_stores
 from meshctl.migrate.steps import canary
 from meshctl.migrate.steps.context import DONE, NOT_DONE, POLL_S, Observation, State, StepContext, alive
 from meshctl.migrate.steps.grace import GraceWatch
+from meshctl.migrate.steps.step import Step
 from meshctl.model.deployment import Endpoint, utc_text
 from meshctl.model.observed import DeployState, JobState
 from meshctl.objects.verify import listing_digest
@@ -44,14 +45,20 @@ def act_up(context: StepContext) -> dict[str, Any]:
     """
     failed = _failed(context) if context.step.phase == "start" else {}
     result = context.gateway.up(context.deployment, context.say)
-    if context.step.side == "target" and result.starts:
+    if _needs_nodes(context.step) and result.starts:
         raise _no_nodes_yet(context.deployment.environment, result.starts)
-    if context.step.side == "target" and result.ended_blocks is not None:
+    if _needs_nodes(context.step) and result.ended_blocks is not None:
         raise result.ended_blocks
     for name in failed:
         context.say(f"{name} had failed; running it again")
         context.gateway.rerun_job(context.deployment, name, context.say)
     return {"run_again": sorted(failed)} if failed else {}
+
+
+def _needs_nodes(step: Step) -> bool:
+    """What stops at the target needs none: a rollback may well be away from a block that has ended. Neither do replicas
+    that follow load again, once names lead where they are to lead."""
+    return step.side == "target" and step.action == "up" and bool(step.workloads or step.name == "provision/target")
 
 
 def _no_nodes_yet(environment: str, starts: Mapping[str, str]) -> MigrationError:

@@ -48,6 +48,20 @@ def test_pods_of_a_first_up_that_was_cut_off_keep_theirs() -> None:
     assert grace_s(running_drains.with_drains(saying(None), states.state(record))) == 60
 
 
+def test_pods_of_a_later_up_that_was_cut_off_keep_theirs() -> None:
+    """The outputs are then those of the run before, which do not have its new workloads."""
+    up = saying(None)
+    chat, *others = up.workloads
+    before = state_of(up.model_copy(update={"workloads": tuple(others), "endpoints": ()}))
+    urn = "urn:pulumi:dc1::llm-prod::kubernetes:apps/v1:Deployment::workload/chat"
+    spec = {"template": {"spec": {"terminationGracePeriodSeconds": 60}}}
+    record = {"urn": urn, "type": "kubernetes:apps/v1:Deployment", "custom": True, "id": "x", "inputs": {"spec": spec}}
+    state = states.state(*(resource.record for resource in before.resources), record)
+    assert state.deployment is not None
+    assert chat.name not in {each.name for each in state.deployment.workloads}
+    assert grace_s(running_drains.with_drains(up, state)) == 60
+
+
 def test_what_the_mesh_says_counts_for_pods_that_are_up_too() -> None:
     assert grace_s(with_running_pods(saying(600), state_of(saying(None)))) == 610
     assert grace_s(with_running_pods(saying(None), state_of(saying(600)))) == 310, "without it the default comes back"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from meshctl.deploy import kubeconfig, volumes_of_pods
 from meshctl.deploy.guards import preconditions, shared_proofs
+from meshctl.deploy.runs import environment_up
 from meshctl.deploy.runs.teardown import Teardown
 from meshctl.engine.events import Recorder
+from meshctl.errors import NewerVersionError
 from meshctl.model.deployment import Deployment, EndpointCertificate
 from meshctl.model.stack_state import StackState
 from meshwire.marks import FOUND
@@ -111,3 +114,19 @@ def test_destroy_leaves_what_another_environment_needs(
     teardown.destroy("east")
     assert asked == ["east"]
     assert run.left == ({URN.format(environment="east")} if is_left else frozenset())
+
+
+def test_another_environment_whose_state_nobody_can_read_here_keeps_no_up_from_its_names() -> None:
+    """The names are written after that. The mark stays, and the next `up` looks again."""
+
+    def others(_environment: str) -> list[StackState]:
+        raise NewerVersionError("the state of west was written by a newer version")
+
+    rewritten: list[object] = []
+    run: Any = SimpleNamespace(state=lambda: state_of("east", outputs={FOUND: True}), rewrite=rewritten.append)
+    unreadable: Any = SimpleNamespace(other_states=others)
+    environment_up._share_proofs(unreadable, run, sealed())
+    assert not rewritten
+    readable: Any = SimpleNamespace(other_states=lambda _: [state_of("west")])
+    environment_up._share_proofs(readable, run, sealed())
+    assert len(rewritten) == 1

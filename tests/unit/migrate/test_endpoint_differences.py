@@ -82,6 +82,8 @@ def test_what_opens_is_said(old: dict[str, Any], new: dict[str, Any], words: str
             {"access": "public", "cidrs": ("10.0.0.0/9", "10.128.0.0/9")},
             {"access": "public", "cidrs": ("10.0.0.0/8",)},
         ),
+        ({}, {"access": "public", "cidrs": ("0.0.0.0/0",)}),
+        ({"access": "public", "cidrs": ("0.0.0.0/0",)}, {"access": "public"}),
     ],
 )
 def test_what_is_alike_is_not_mentioned(old: dict[str, Any], new: dict[str, Any]) -> None:

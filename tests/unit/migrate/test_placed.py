@@ -70,6 +70,23 @@ def test_nodes_that_an_older_release_planned_without_their_set_up_are_what_was_b
     assert_at(gateway, "west", "east")
 
 
+def test_what_an_older_release_planned_without_a_drain_is_what_was_brought_up() -> None:
+    """An `up` gives a drain to workloads that are new, and new load balancers the nodes of their own pods."""
+
+    class Draining(Placing):
+        def up(self, deployment: Deployment, say: Callable[[str], None]) -> UpResult:
+            result = super().up(deployment, say)
+            workloads = tuple(each.model_copy(update={"drain_s": 300}) for each in deployment.workloads)
+            endpoints = tuple(each.model_copy(update={"own_nodes_only": True}) for each in deployment.endpoints)
+            decided = {"workloads": workloads, "endpoints": endpoints}
+            self.deployments[deployment.environment] = deployment.model_copy(update=decided)
+            return result
+
+    gateway = Draining().begin()
+    moved(gateway)
+    assert_at(gateway, "west", "east")
+
+
 def test_it_goes_back_to_what_the_platform_decided() -> None:
     gateway = Placing().begin()
     migrations = moved(gateway)
