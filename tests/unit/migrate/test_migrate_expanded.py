@@ -9,7 +9,7 @@ import pytest
 from obstore.store import MemoryStore
 
 from meshctl.cli import expand as commands
-from meshctl.errors import MigrationError, UsageError
+from meshctl.errors import InfeasibleError, MigrationError, UsageError
 from meshctl.migrate.gateway import EndpointTarget, UpResult
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.inputs import Options
@@ -134,6 +134,23 @@ def test_an_expansion_that_was_contracted_meanwhile_is_not_gone_on_from() -> Non
     migrations.rollback(destroy_target=True)
     with pytest.raises(UsageError, match="is no longer in force"):
         migrations.start(plan)
+
+
+@pytest.mark.parametrize("environment", ["east", "west"])
+def test_what_has_begun_to_write_since_is_refused_as_it_serves_in_both(environment: str) -> None:
+    """Brought up at the target beside the source's, it would write what is being copied there."""
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    chat, *others = gateway.declared[environment].workloads
+    mounts = tuple(mount.model_copy(update={"read_only": False}) for mount in chat.mounts)
+    workloads = (chat.model_copy(update={"mounts": mounts}), *others)
+    gateway.declared[environment] = gateway.declared[environment].model_copy(update={"workloads": workloads})
+    if environment == "east":
+        gateway.deployments["east"] = gateway.declared["east"]
+    with pytest.raises(InfeasibleError, match="workload/chat: it only reads in both environments") as caught:
+        migrations.plan("east", "west", MIGRATE)
+    assert "`meshctl contract`" in caught.value.hint
+    assert_expanded(gateway, 102)
 
 
 def test_a_target_of_which_nothing_was_brought_up_yet_is_paused_without_a_question() -> None:
