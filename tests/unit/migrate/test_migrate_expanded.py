@@ -87,6 +87,24 @@ def test_given_up_before_anything_was_brought_up_the_expansion_stays_in_force() 
     assert_expanded(gateway, 204)
 
 
+def test_after_a_migration_was_given_up_commands_without_an_id_mean_the_expansion() -> None:
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    plan = migrations.plan("east", "west", MIGRATE)
+    gateway.owned["west"] = {"workload/pretrain: spec.replicas"}
+    with pytest.raises(MigrationError):
+        migrations.start(plan)
+    gateway.owned.clear()
+    expansion, migration = migrations.ids()
+    assert migrations.history()[0] == migration
+    migrations.rollback()
+    assert migrations.history()[0] == expansion
+    assert migrations.resume().state == "waiting"
+    migrations.rollback(destroy_target=True)
+    assert_contracted(gateway)
+    assert migrations.history()[0] == migration, "the last one, where all are over"
+
+
 def test_while_the_migration_is_open_it_is_the_only_way_on(monkeypatch: pytest.MonkeyPatch) -> None:
     gateway = FakeGateway().begin()
     migrations = expanded(gateway)
