@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 migrations_app = typer.Typer(no_args_is_help=True, help="Show migrations, resume, roll back or finish them.")
 
 BreakLock = Annotated[bool, typer.Option("--break-lock", help="Break the lock of a run that is gone for good.")]
-_Id = Annotated[str, typer.Argument(help="The migration's id; by default the last one.", metavar="ID")]
+_Id = Annotated[str, typer.Argument(help="The migration's id; by default the open one, or the last.", metavar="ID")]
 _COPYING_EVERY_S = 2.0
 
 

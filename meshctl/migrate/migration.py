@@ -47,7 +47,7 @@ from meshctl.migrate.journal.activity import (
 )
 from meshctl.migrate.journal.guard import open_migration
 from meshctl.migrate.journal.history import Direction, History, read_history
-from meshctl.migrate.journal.journal import Journal, migrations, open_journal
+from meshctl.migrate.journal.journal import Journal, last_open, migrations, open_journal
 from meshctl.migrate.planning.inputs import Options, Share
 from meshctl.migrate.planning.plan import MigrationPlan
 from meshctl.migrate.progress import Event, Report
@@ -343,7 +343,7 @@ class Migrations:
             raise UsageError(f"no migration {migration}", hint="`meshctl migrations list` shows all migrations")
         if not ids:
             raise UsageError("this mesh has no migrations", hint="`meshctl migrate SRC DST` starts one")
-        return open_journal(self.store, self.mesh, migration or ids[-1], owner)
+        return open_journal(self.store, self.mesh, migration or last_open(self.store, self.mesh, ids), owner)
 
     def _open(self, journal: Journal) -> History:
         history = read_history(journal.records)

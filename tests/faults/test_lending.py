@@ -40,7 +40,7 @@ workloads:
     pool: serve
     replicas: {min: 1, max: 2}
     image: vllm/vllm-openai:v0.11.0
-    args: [--model, /models/llama]
+    args: [--model, acme/tiny]  # the name of a hub's model: there is no bucket with weights to be filled first
     resources: {accelerators: 8}
     ports: {http: 8000}
     health: {path: /health, port: http}

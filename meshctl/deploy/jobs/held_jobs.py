@@ -19,7 +19,7 @@ from meshctl.model import job_order, object_names
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.observed import JobState, PodState
 from meshctl.model.stack_state import StackState
-from meshctl.render import job_release
+from meshctl.render import job_release, lending
 
 _SUSPEND: Final = "spec.suspend"
 _QUEUE: Final = f'metadata.labels["{job_order.QUEUE_LABEL}"]'
@@ -61,6 +61,7 @@ def with_queues_of_jobs(unchanged: UnchangedJobs, deployment: Deployment, state:
     notes = [
         f"workload/{name} stays in the queue that it was made for, as Kueue has it:"
         f" `meshctl restart {name} --env {deployment.environment}` runs it again {_in_which_queue(deployment, name)}"
+        f"{_not_counted(deployment, name)}"
         for name in moved
     ]
     return UnchangedJobs({**unchanged.paths, **paths}, (*unchanged.notes, *notes))
@@ -69,6 +70,14 @@ def with_queues_of_jobs(unchanged: UnchangedJobs, deployment: Deployment, state:
 def _in_which_queue(deployment: Deployment, name: str) -> str:
     queue = deployment.workload(name).queue
     return f"in the queue {queue}" if queue else "without a queue"
+
+
+def _not_counted(deployment: Deployment, name: str) -> str:
+    """Of a job that runs already on a pool that lends or borrows: Kueue knows nothing of it."""
+    workload = deployment.workload(name)
+    if not lending.has_queue(deployment, workload):
+        return ""
+    return f"; until then Kueue takes its nodes of pool {workload.pool} to be free, and jobs may be sent to them"
 
 
 def _had_started(name: str, state: StackState) -> bool:

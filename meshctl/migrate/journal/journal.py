@@ -184,6 +184,12 @@ def closed(store: StateStore, mesh: str, migration: str, of: Undertaking = MIGRA
     return not paths or _record(paths[-1], store.read(paths[-1]) or "").kind == "closed"
 
 
+def last_open(store: StateStore, mesh: str, ids: list[str]) -> str:
+    """The newest migration that is not over, which may be an expansion beside a later migration that was given up; else
+    the last one."""
+    return next((each for each in reversed(ids) if not closed(store, mesh, each)), ids[-1])
+
+
 def _number(path: str) -> int:
     number = path.rpartition("/")[2].partition("-")[0]
     if not number.isdecimal():

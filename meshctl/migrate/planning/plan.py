@@ -13,7 +13,7 @@ from meshctl.migrate.planning import endpoint_differences, jobs
 from meshctl.migrate.planning.gaps import refused
 from meshctl.migrate.planning.inputs import Expanded, Options, Share, StoreFacts
 from meshctl.migrate.planning.rates import COPY_RATE
-from meshctl.model.deployment import Block, Deployment, Endpoint, FileSystem, ObjectStore, Workload
+from meshctl.model.deployment import Block, Deployment, Endpoint, FileSystem, Gap, ObjectStore, Workload
 from meshctl.model.observed import JobState
 from meshctl.model.value import Value, added_later
 from meshctl.platforms import registry
@@ -123,7 +123,7 @@ def plan_migration(
 
     Raises: InfeasibleError that lists everything that prevents the migration."""
     by_store = {fact.store: fact for fact in facts}
-    gaps = refused(source, target, facts, options)
+    gaps = (*refused(source, target, facts, options), *_expanded_gaps(source, target, expanded))
     if gaps:
         raise InfeasibleError(
             f"{source.mesh} can't be moved from {source.environment} to {target.environment}: "
@@ -150,6 +150,23 @@ def plan_migration(
         options=options,
         expanded=expanded,
     )
+
+
+def _expanded_gaps(source: Deployment, target: Deployment, expanded: Expanded | None) -> list[Gap]:
+    """What serves in both environments is stopped in neither while data is copied, so it must write none."""
+    names = frozenset(expanded.workloads if expanded is not None else ())
+    both = [(side, workload) for side in (source, target) for workload in side.workloads if workload.name in names]
+    writing = dict.fromkeys(workload.name for side, workload in both if runs_alone(side, workload))
+    return [
+        Gap(
+            subject=f"workload/{name}",
+            wanted="it only reads in both environments, as when it was expanded",
+            best="it writes data or is a job now, so two of them would write the same data",
+            hint=f"`meshctl contract` leads all to {source.environment} again; then"
+            f" `meshctl migrate {source.environment} {target.environment}` moves it with the rest",
+        )
+        for name in writing
+    ]
 
 
 def runs_alone(deployment: Deployment, workload: Workload) -> bool:

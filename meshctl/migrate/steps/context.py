@@ -75,11 +75,14 @@ class StepContext:
     @property
     def replicas_to_keep(self) -> dict[str, int]:
         """As many replicas of workloads that follow load as were counted, in steps that start them before names lead to
-        their side; none in others."""
+        their side; none in others. A source that had a part of them, beside an expansion, starts with that part."""
         record = self.history.done.get(self.step.counted or (COUNTED if self.step.name in _STARTING else ""))
         if record is None:
             return {}
-        return {name: int(count) for name, count in record.data["replicas"].items()}
+        counts = record.data["replicas"]
+        if self.step.side == "source":
+            counts = record.data.get("at_source", counts)
+        return {name: int(count) for name, count in counts.items()}
 
     def planned_side(self, side: str) -> Deployment:
         """The source or target as planned, and with the jobs marked as finished that have ended since."""

@@ -25,11 +25,12 @@ _STOPPING: Final = (BusyError, CredentialsError, InterruptedByUserError, LockedE
 
 def count(context: StepContext) -> dict[str, Any]:
     """How many replicas the source has of workloads that follow load: the target starts with as many. Of an expanded
-    one the target has some already: it gets those of both."""
+    one the target has some already: it gets those of both, for which the source need not have room."""
     plan, names = context.plan, sorted(context.step.workloads)
     at_source = {name: _running(context, plan.source, name) for name in names}
     at_target = {name: _running(context, plan.target, name) for name in names if name in plan.serving}
-    return {"replicas": {name: count + at_target.get(name, 0) for name, count in at_source.items()}}
+    both = {name: count + at_target.get(name, 0) for name, count in at_source.items()}
+    return {"replicas": both, **({"at_source": at_source} if at_target else {})}
 
 
 def count_share(context: StepContext) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def _running_at_source(context: StepContext, name: str, weight: int) -> int:
 
 def _running_at_target(context: StepContext, name: str) -> int:
     """0 also where the target does not answer: users are led away from it all the same."""
-    if not context.history.began("start/target"):
+    if not context.history.began("start/target") and name not in context.plan.serving:
         return 0
     try:
         return _running(context, context.plan.target, name)

@@ -132,6 +132,8 @@ def rollback(history: History) -> tuple[Step, ...]:
     elif stopped and began("start/target"):
         steps += _return_data(history, stopped)
     leads_back = began("start/target", "cutover/names") or history.ends_expansion
+    counted, brought = _brought_for_the_share(history)
+    steps += counted
     if leads_back or began("quiesce/stop"):
         running = frozenset(w.name for w in plan.source.workloads) - plan.idle
         steps += [
@@ -139,7 +141,7 @@ def rollback(history: History) -> tuple[Step, ...]:
                 "rollback/source", "up", "start at the source again", side="source", paused=plan.idle, workloads=running
             )
         ]
-    steps += _names_back(history)
+    steps += [*brought, *_names_back(history)]
     if leads_back or began("quiesce/stop"):
         steps += following_steps(plan, "rollback/replicas", "source")
     if history.target_lost:
@@ -158,6 +160,20 @@ def rollback(history: History) -> tuple[Step, ...]:
             )
         ]
     return tuple(steps)
+
+
+def _brought_for_the_share(history: History) -> tuple[list[Step], list[Step]]:
+    """As `contract` does: the source has the replicas for those who were led to the target before they come back, as
+    far as it has nodes. Counted before the source starts what it had itself."""
+    scaled = following_load(history.plan) & history.plan.serving
+    if not scaled or not history.ends_expansion or history.target_lost:
+        return [], []
+    count, names = "rollback/source-count", names_of(scaled)
+    title = f"count the replicas of {names} in both environments"
+    return (
+        [Step(count, "count-share", title, side="source", workloads=scaled)],
+        [Step("rollback/source-start", "keep-replicas", f"replicas of {names} at the source", "source", counted=count)],
+    )
 
 
 def _names_back(history: History) -> list[Step]:

@@ -260,6 +260,17 @@ def test_a_job_that_has_started_stays_in_its_queue(before: str, after: str) -> N
     assert "`meshctl restart pretrain --env dc1`" in note
 
 
+def test_that_kueue_does_not_count_a_job_yet_is_said_where_its_pool_lends_or_borrows() -> None:
+    pool = dc1().workload("pretrain").pool
+    after, before = queued(pool), state(queued(""))
+    pools = tuple(each.model_copy(update={"lends_nodes": 1 if each.name == pool else 0}) for each in after.pools)
+    lent = after.model_copy(update={"pools": pools})
+    (note,) = held_jobs.with_queues_of_jobs(UnchangedJobs(), lent, before).notes
+    assert note.endswith(f"; until then Kueue takes its nodes of pool {pool} to be free, and jobs may be sent to them")
+    (note,) = held_jobs.with_queues_of_jobs(UnchangedJobs(), after, before).notes
+    assert "to be free" not in note
+
+
 def test_a_job_that_is_made_anew_or_starts_after_a_pause_gets_its_queue() -> None:
     anew = changed(queued("genai"), image="acme/train:2")
     paused = queued("genai").paused(frozenset({"pretrain"}))

@@ -9,7 +9,7 @@ import pytest
 from obstore.store import MemoryStore
 
 from meshctl.cli import expand as commands
-from meshctl.errors import MigrationError, UsageError
+from meshctl.errors import InfeasibleError, MigrationError, UsageError
 from meshctl.migrate.gateway import EndpointTarget, UpResult
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.inputs import Options
@@ -87,6 +87,24 @@ def test_given_up_before_anything_was_brought_up_the_expansion_stays_in_force() 
     assert_expanded(gateway, 204)
 
 
+def test_after_a_migration_was_given_up_commands_without_an_id_mean_the_expansion() -> None:
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    plan = migrations.plan("east", "west", MIGRATE)
+    gateway.owned["west"] = {"workload/pretrain: spec.replicas"}
+    with pytest.raises(MigrationError):
+        migrations.start(plan)
+    gateway.owned.clear()
+    expansion, migration = migrations.ids()
+    assert migrations.history()[0] == migration
+    migrations.rollback()
+    assert migrations.history()[0] == expansion
+    assert migrations.resume().state == "waiting"
+    migrations.rollback(destroy_target=True)
+    assert_contracted(gateway)
+    assert migrations.history()[0] == migration, "the last one, where all are over"
+
+
 def test_while_the_migration_is_open_it_is_the_only_way_on(monkeypatch: pytest.MonkeyPatch) -> None:
     gateway = FakeGateway().begin()
     migrations = expanded(gateway)
@@ -134,6 +152,23 @@ def test_an_expansion_that_was_contracted_meanwhile_is_not_gone_on_from() -> Non
     migrations.rollback(destroy_target=True)
     with pytest.raises(UsageError, match="is no longer in force"):
         migrations.start(plan)
+
+
+@pytest.mark.parametrize("environment", ["east", "west"])
+def test_what_has_begun_to_write_since_is_refused_as_it_serves_in_both(environment: str) -> None:
+    """Brought up at the target beside the source's, it would write what is being copied there."""
+    gateway = FakeGateway().begin()
+    migrations = expanded(gateway)
+    chat, *others = gateway.declared[environment].workloads
+    mounts = tuple(mount.model_copy(update={"read_only": False}) for mount in chat.mounts)
+    workloads = (chat.model_copy(update={"mounts": mounts}), *others)
+    gateway.declared[environment] = gateway.declared[environment].model_copy(update={"workloads": workloads})
+    if environment == "east":
+        gateway.deployments["east"] = gateway.declared["east"]
+    with pytest.raises(InfeasibleError, match="workload/chat: it only reads in both environments") as caught:
+        migrations.plan("east", "west", MIGRATE)
+    assert "`meshctl contract`" in caught.value.hint
+    assert_expanded(gateway, 102)
 
 
 def test_a_target_of_which_nothing_was_brought_up_yet_is_paused_without_a_question() -> None:

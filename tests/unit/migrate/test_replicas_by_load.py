@@ -177,3 +177,36 @@ def test_an_expansion_of_a_number_of_replicas_has_the_steps_that_it_had() -> Non
     share = Share(workload="chat", weight=102)
     names = [step.name for step in first_expansion(migrations.plan_expansion("east", "west", share, Options()))]
     assert not [name for name in names if name.endswith(("/replicas", "/count", "/ttl"))]
+
+
+def test_given_up_while_it_copies_the_source_has_the_replicas_of_both_before_all_come_back() -> None:
+    """A migration that went on from a share, stopped before it has counted anything."""
+    gateway = Scaling(live=2)
+    migrations = expanded(gateway, 153)
+    plan = migrations.plan("east", "west", Options(observe_s=6))
+    gateway.refused = True
+    with pytest.raises(MeshError):
+        migrations.start(plan)
+    gateway.refused = False
+    _, history = migrations.history()
+    assert history.ends_expansion
+    assert COUNTED not in history.done
+    gateway.leasts.clear()
+    migrations.rollback()
+    assert gateway.names["chat"].environment == "east"
+    assert [least for environment, least in gateway.leasts if environment == "east"] == [0, 4, 0]
+    done = [record.step for record in migrations.history()[1].records if record.kind == "done"]
+    assert done.index("rollback/source-start") < done.index("rollback/names") < done.index("rollback/replicas")
+
+
+def test_a_rollback_does_not_wait_at_the_source_for_the_replicas_of_both() -> None:
+    """What was expanded for want of nodes does not have room at the source as a whole."""
+    gateway = Scaling(live=2)
+    migrations = expanded(gateway, 153)
+    migrations.start(migrations.plan("east", "west", Options(observe_s=6)))
+    assert ("west", 4) in gateway.leasts
+    gateway.full = True
+    gateway.leasts.clear()
+    assert migrations.rollback().state == "rolled-back"
+    assert gateway.names["chat"].environment == "east"
+    assert [least for environment, least in gateway.leasts if environment == "east"][-1] == 0
