@@ -56,7 +56,7 @@ def test_pods_of_a_later_up_that_was_cut_off_keep_theirs() -> None:
     urn = "urn:pulumi:dc1::llm-prod::kubernetes:apps/v1:Deployment::workload/chat"
     spec = {"template": {"spec": {"terminationGracePeriodSeconds": 60}}}
     record = {"urn": urn, "type": "kubernetes:apps/v1:Deployment", "custom": True, "id": "x", "inputs": {"spec": spec}}
-    state = states.state(*(resource.record for resource in before.resources), record)
+    state = states.state(*(dict(resource.record) for resource in before.resources), record)
     assert state.deployment is not None
     assert chat.name not in {each.name for each in state.deployment.workloads}
     assert grace_s(running_drains.with_drains(up, state)) == 60
