@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class JobRerun:
-    """The URNs of the Job, which is replaced, of the Secrets, which get their current values, and of the Job that
-    starts it after others, which is made anew for it."""
+    """The URNs of the Job, which is replaced, of what its pods read (Secrets, and the size of an elastic gang), which
+    gets its current values, and of the Job that starts it after others, which is made anew for it."""
 
     job: str
-    secrets: tuple[str, ...] = ()
+    read_by_pods: tuple[str, ...] = ()
     releases: tuple[str, ...] = ()

@@ -140,7 +140,7 @@ class StackRun:
                     continue_on_error=True,
                     suppress_outputs=True,
                     suppress_progress=True,
-                    target=[*rerun.secrets, rerun.job, *rerun.releases],
+                    target=[*rerun.read_by_pods, rerun.job, *rerun.releases],
                     replace=[rerun.job],
                 )
 

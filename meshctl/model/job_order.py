@@ -31,6 +31,11 @@ def is_held(deployment: Deployment, workload: Workload) -> bool:
     return workload.is_job and workload.runs and bool(workload.queue or unfinished(deployment, workload))
 
 
+def queue_of(workload: Workload) -> str:
+    """The queue of Kueue that decides when the job starts: meshctl's own, or one that its labels name."""
+    return workload.queue or workload.labels.get(QUEUE_LABEL, "")
+
+
 def has_release(deployment: Deployment, workload: Workload) -> bool:
     """Whether a release in the cluster starts it, or hands it to Kueue, once the jobs before it have ended."""
     return workload.is_job and workload.runs and bool(unfinished(deployment, workload))

@@ -43,7 +43,7 @@ def notes(workloads: Iterable[Workload], pools: Iterable[Pool], facts: Facts | N
 
 def _held_by(workload: Workload) -> str:
     """Who else holds its pods; "" for nobody."""
-    queue = workload.queue or workload.labels.get(job_order.QUEUE_LABEL)
+    queue = job_order.queue_of(workload)
     if queue:
         return f"Kueue, in its queue {queue},"
     scheduler = workload.pod.get("schedulerName")

@@ -139,7 +139,8 @@ def not_released(context: StepContext) -> str:
 
 
 def arrive(context: StepContext) -> dict[str, Any]:
-    """Wait for a ready pod of the taking pool on the nodes, where one waits for room."""
+    """Wait for a ready pod of the taking pool on the nodes, where one waits for room. A gang may lack more than these
+    nodes: its pods start when there is room for all of them, and are not waited for."""
     plan = context.plan
 
     def missing() -> str:
@@ -147,7 +148,7 @@ def arrive(context: StepContext) -> dict[str, Any]:
         alive = [pod for pod in own if not pods.has_ended(pod) and not pods.is_stopping(pod)]
         arrived = [pod for pod in alive if pods.node_of(pod) in plan.nodes]
         ready = [pod for pod in arrived if pods.is_ready(pod)]
-        waiting = [pods.name(pod) for pod in alive if not pods.node_of(pod)]
+        waiting = [pods.name(pod) for pod in alive if not (pods.node_of(pod) or pods.is_held(pod))]
         if ready or not (arrived or waiting):
             result.update(running=sorted(map(pods.name, ready)), waiting=sorted(waiting))
             return ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from meshctl.model import job_order
 from meshctl.model.deployment import Deployment, Pool, Workload
 from meshctl.model.value import Value
 from meshctl.shift.planning import NodeLoad
@@ -51,9 +52,9 @@ def decide(deployment: Deployment, pool: Pool, names: Collection[str], rest: Seq
     its room first. A gang in a queue is started by the queue's controller, which knows what is free: it restarts."""
     gangs = sorted((w for w in deployment.workloads if w.name in names and is_gang(w)), key=lambda w: w.name)
     free = _free(deployment, pool, rest, {gang.name for gang in gangs})
-    restarting, waiting = [gang.name for gang in gangs if gang.queue], []
+    restarting, waiting = [gang.name for gang in gangs if job_order.queue_of(gang)], []
     resized = []
-    for gang in sorted((gang for gang in gangs if not gang.queue), key=lambda gang: gang.is_elastic):
+    for gang in sorted((gang for gang in gangs if not job_order.queue_of(gang)), key=lambda gang: gang.is_elastic):
         ranks = _placed(gang, free)
         if ranks == gang.replicas:
             restarting.append(gang.name)

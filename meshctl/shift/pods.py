@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from meshctl.model import gangs
 from meshctl.shift.gateway import Node, Pod
 
 _MIRROR: Final = "kubernetes.io/config.mirror"  # of static pods, which the kubelet alone ends
@@ -46,6 +47,11 @@ def has_ended(pod: Pod) -> bool:
 
 def is_stopping(pod: Pod) -> bool:
     return bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def is_held(pod: Pod) -> bool:
+    """Whether it waits for room for all pods of its gang."""
+    return any(gate["name"] == gangs.GATE for gate in pod.get("spec", {}).get("schedulingGates") or ())
 
 
 def is_of_mesh(pod: Pod, mesh_namespace: str) -> bool:

@@ -1,4 +1,4 @@
-"""Which resources a run replaces or updates to run a job again: its Job, and the Secrets that its pods read. PURE.
+"""Which resources a run replaces or updates to run a job again: its Job, and what its pods read. PURE.
 
 Called by `session`. With the Job alone, its pods would start with the values that the last `up` wrote. These may be the
 cause of the failure, such as a token that was rotated since.
@@ -16,16 +16,16 @@ _SECRET = "Secret"  # noqa: S105 (a kind)
 
 
 def job_rerun(workload: str, deployment: Deployment, state: StackState) -> JobRerun:
-    """The URNs of the workload's Job and Secrets in the state. Raises: UsageError when it has no Job."""
+    """The URNs of the workload's Job and of what its pods read. Raises: UsageError when it has no Job."""
     urns = {resource.name: resource.urn for resource in state.resources}
     job = f"workload/{workload}:job"
     if job not in urns:
         environment = deployment.environment
         raise UsageError(f"{workload} has no job in {environment} yet", hint=f"`meshctl up {environment}` creates it")
-    secrets = secrets_of(job, deployment)
+    read_by_pods = (*secrets_of(job, deployment), f"workload/{workload}:gang")
     release = f"workload/{workload}:release"
     releases = tuple(urns[name] for name in (release,) if name in urns)
-    return JobRerun(urns[job], tuple(urns[name] for name in secrets if name in urns), releases)
+    return JobRerun(urns[job], tuple(urns[name] for name in read_by_pods if name in urns), releases)
 
 
 def secrets_of(logical_name: str, deployment: Deployment) -> tuple[str, ...]:

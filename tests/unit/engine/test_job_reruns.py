@@ -88,6 +88,17 @@ def test_a_rotated_secret_reaches_the_job_that_runs_again(monkeypatch: pytest.Mo
     ]
 
 
+def test_an_elastic_gang_that_runs_again_has_the_size_that_its_pods_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It may have changed in mesh.yaml while a shift had some of its nodes."""
+    given = sample("coreweave")
+    elastic = tuple(w.model_copy(update={"least_nodes": 1}) if w.name == "pretrain" else w for w in given.workloads)
+    deployment = given.model_copy(update={"workloads": elastic})
+    stack = restarted("pretrain", deployment, state(deployment), monkeypatch, tmp_path)
+    assert "workload/pretrain:gang" in names(stack.target)
+
+
 def test_a_secret_that_was_never_made_is_no_target(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     deployment = with_secrets()
     before = state(deployment, without="platform:registry-ghcr")

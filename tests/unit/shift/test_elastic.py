@@ -58,6 +58,16 @@ def test_an_elastic_gang_goes_on_with_the_ranks_that_are_left(monkeypatch: pytes
     assert "pretrain runs on 3 instead of 4 nodes" in line
 
 
+def test_a_gang_in_a_queue_that_its_label_names_is_left_to_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As environments.yaml may give it, without meshctl's own `queue`."""
+    made = declared(least=2)
+    labels = {"kueue.x-k8s.io/queue-name": "nightly"}
+    workloads = tuple(w.model_copy(update={"labels": labels}) if w.name == "pretrain" else w for w in made.workloads)
+    world = world_of(monkeypatch, deployment=made.model_copy(update={"workloads": workloads}))
+    plan = world.shifts().plan(ONE)
+    assert (plan.restarting, plan.resized) == (("pretrain",), ())
+
+
 def test_it_grows_back_with_the_undo(monkeypatch: pytest.MonkeyPatch) -> None:
     world = world_of(monkeypatch, deployment=declared(least=2), replicas=dict(WITH_CHAT))
     before, job = kept(world), dict(world.jobs["pretrain"]["spec"])

@@ -122,6 +122,15 @@ def test_the_plan_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     assert world.moments == 0
 
 
+def test_pods_of_a_gang_that_is_held_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may lack more than the shifted nodes, and start whenever there is room for all of them."""
+    world = world_of(monkeypatch, deployment=declared(gang=3))
+    world.held = frozenset({"chat"})
+    world.replicas["chat"] = 3
+    assert started(world) == "in-force"
+    assert any("no pod of pool serve waits for a node" in text for text in world.messages)
+
+
 def test_without_a_waiting_pod_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     world = world_of(monkeypatch, deployment=declared(gang=3))
     assert started(world) == "in-force"

@@ -17,7 +17,7 @@ from obstore.store import MemoryStore
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.engine.state_store import StateStore
 from meshctl.migrate.progress import Event
-from meshctl.model import elastic
+from meshctl.model import elastic, gangs
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment
 from meshctl.shift.cluster_gateway import ClusterGateway
 from meshctl.shift.gateway import FIELD_MANAGER
@@ -56,6 +56,7 @@ class World:
     replicas: dict[str, int] = field(default_factory=dict)
     budgets: dict[str, int] = field(default_factory=dict)
     stubborn: frozenset[str] = frozenset()
+    held: frozenset[str] = frozenset()  # the workloads whose new pods have a scheduling gate that nobody takes away
     dead: set[str] = field(default_factory=set)
     now: float = START_S
     running_change: str = ""
@@ -243,11 +244,13 @@ class World:
         grace_s = declared.checkpoint.grace_s if declared.checkpoint else 60
         spec = {"terminationGracePeriodSeconds": grace_s, "nodeSelector": self.deployment.node_labels(declared.pool)}
         self.pods[metadata["name"]] = {"metadata": metadata, "spec": spec, "status": {"phase": "Pending"}}
+        if workload in self.held:
+            spec["schedulingGates"] = [{"name": gangs.GATE}]
         if declared.is_elastic:
             self.pods[metadata["name"]]["nodes"] = self.sizes[f"{workload}-gang"]["data"]["nodes"]
 
     def _schedule(self, pod: Object) -> None:
-        if pod["spec"].get("nodeName"):
+        if pod["spec"].get("nodeName") or pod["spec"].get("schedulingGates"):
             return
         taken = {each["spec"].get("nodeName") for each in self.pods.values()}
         for name, node in sorted(self.nodes.items()):
