@@ -16,6 +16,7 @@ from meshctl.model.source_networks import EVERYWHERE
 Pairs = Iterator[tuple[Endpoint, Endpoint]]
 
 _ALL: Final = (EVERYWHERE,)
+_EVERY_PATH: Final = ("/",)  # what an endpoint without routes answers
 
 
 def gaps(source: Deployment, target: Deployment) -> Iterator[Gap]:
@@ -66,7 +67,8 @@ def _losses(source: Deployment, old: Endpoint, target: Deployment, new: Endpoint
         yield f"public {at_source}, internal {at_target}", "clients outside lose it"
     elif not _lets_in(new.cidrs, old.cidrs):
         yield f"it lets in {_networks(old)} {at_source}, {_networks(new)} {at_target}", "clients in the others lose it"
-    missing = ", ".join(path for path in old.paths if path not in new.paths) if new.paths else ""
+    new_paths = new.paths or _EVERY_PATH
+    missing = ", ".join(path for path in old.paths or _EVERY_PATH if path not in new_paths)
     if missing:
         yield f"it has no route for {missing} {at_target}", f"requests for {missing} lead elsewhere"
 

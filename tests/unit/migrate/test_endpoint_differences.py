@@ -45,6 +45,8 @@ def planned(old: dict[str, Any], new: dict[str, Any]) -> MigrationPlan:
             "clients in the others lose it",
         ),
         ({"paths": ("/", "/v1")}, {"paths": ("/",)}, "it has no route for /v1 on cw"),
+        ({"paths": ("/", "/v1")}, {}, "it has no route for /v1 on cw"),
+        ({}, {"paths": ("/v1",)}, "it has no route for / on cw"),
     ],
 )
 def test_what_clients_would_lose_is_refused(old: dict[str, Any], new: dict[str, Any], words: str) -> None:
