@@ -19,13 +19,12 @@ from meshctl.deploy.session import Session
 from meshctl.engine import stack_locks
 from meshctl.engine.state_store import StateStore, keeps_journals, open_state_store
 from meshctl.errors import UnreadableError
-from meshctl.model import lending
+from meshctl.model import lending, shifts_now
 from meshctl.model.deployment import POOL_LABEL, Deployment, Resolution
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts, ShiftsInForce
 from meshctl.model.one_workload import mesh_of_workload
-from meshctl.model.shifts_now import with_shifts_of_now
 from meshctl.objects import object_access
 from meshctl.platforms import registry
 from meshctl.resolve import checked_name, offerings, resolve, workloads
@@ -232,11 +231,15 @@ def at_home(facts: Facts, shifts: ShiftsInForce) -> Facts:
 
 
 def with_shifts(resolution: Resolution, shifts: ShiftsInForce) -> Resolution:
-    """The resolution with what shifts have changed of nodes and jobs that it declares, which an `up` leaves alone."""
+    """The resolution with what shifts have changed of nodes and jobs that it declares, which an `up` leaves alone; with
+    gaps where that can't be."""
     deployment = resolution.deployment
     if deployment is None or not (shifts.nodes or shifts.waiting or shifts.sizes):
         return resolution
-    return resolution.model_copy(update={"deployment": with_shifts_of_now(deployment, shifts)})
+    gaps = tuple(shifts_now.lending_gaps(deployment, shifts))
+    if gaps:
+        return resolution.model_copy(update={"deployment": None, "gaps": (*resolution.gaps, *gaps)})
+    return resolution.model_copy(update={"deployment": shifts_now.with_shifts_of_now(deployment, shifts)})
 
 
 def _text_or_none(store: StateStore, path: str) -> str | None:

@@ -6,7 +6,10 @@ that what the last `up` has recorded may be of shifts that are over.
 
 from __future__ import annotations
 
-from meshctl.model.deployment import Deployment
+from collections.abc import Iterator
+
+from meshctl.model import lending
+from meshctl.model.deployment import Deployment, Gap
 from meshctl.model.observed import ShiftsInForce
 
 
@@ -18,3 +21,16 @@ def with_shifts_of_now(deployment: Deployment, shifts: ShiftsInForce) -> Deploym
     gangs = [workload.name for workload in deployment.workloads if workload.kind == "training"]
     sizes = {name: shifts.sizes[name] for name in gangs if name in shifts.sizes}
     return deployment.shifted(existing & shifts.nodes.keys(), shifts.waiting & names, sizes)
+
+
+def lending_gaps(deployment: Deployment, shifts: ShiftsInForce) -> Iterator[Gap]:
+    """For pools that are to lend or to borrow while a shift has nodes of theirs."""
+    shifted = {pool for node in shifts.nodes.values() for pool in (node.home, node.pool)}
+    for pool in lending.pools(deployment):
+        if pool.name in shifted:
+            yield Gap(
+                subject=f"pool/{pool.name}",
+                wanted="to lend nodes, or to borrow them",
+                best="a shift of its nodes is in force, and Kueue would count them for the wrong pool",
+                hint=f"`meshctl shift {deployment.environment} --undo` first; or take `lend` or `burst` back",
+            )

@@ -95,6 +95,19 @@ def test_an_up_leaves_the_size_of_an_elastic_gang_alone() -> None:
     assert resolution.deployment.bare == made.bare
 
 
+def test_a_pool_whose_nodes_are_shifted_can_not_begin_to_lend() -> None:
+    """Kueue would count the shifted node for the pool that it has left."""
+    made = declared()
+    lending = tuple(p.model_copy(update={"lends_nodes": 1}) if p.name == "serve" else p for p in made.pools)
+    wanted = Resolution(mesh="demo", environment="dc1", deployment=made.model_copy(update={"pools": lending}))
+    shifts = ShiftsInForce({"g2": ShiftedNode(name="g2", home="train", pool="serve")})
+    refused = with_shifts(wanted, shifts)
+    assert refused.deployment is None
+    assert [gap.subject for gap in refused.gaps] == ["pool/serve"]
+    assert "`meshctl shift dc1 --undo`" in refused.gaps[0].hint
+    assert with_shifts(wanted, ShiftsInForce()) == wanted
+
+
 def test_a_gang_that_is_small_is_left_alone_also_where_the_mesh_calls_it_elastic_no_more() -> None:
     """Made anew, it would have more pods than nodes, and what it reads its size from would be gone."""
     sizes = ShiftsInForce(sizes={"pretrain": 3})
