@@ -399,6 +399,7 @@ def test_the_authorities_of_the_environment_are_trusted(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     with api_server(lambda _: Answer(), serving) as server, Client(chosen(server.url)) as client:
         client.get(NODES, "n")
+    assert [request.path for request in server.asked] == ["/api/v1/nodes/n"]
 
 
 def test_a_client_proves_itself_by_its_certificate(

@@ -141,7 +141,13 @@ def test_the_looks_are_rare_while_nothing_changes(program: Any) -> None:
 
 @pytest.mark.parametrize("status", [404, 409])
 def test_a_pod_that_has_changed_is_looked_at_again(program: Any, status: int) -> None:
-    program.GangHold("m", FakeApi(2, [pod(0), pod(1)], refused=status)).look()
+    api = FakeApi(2, [pod(0), pod(1)], refused=status)
+    hold = program.GangHold("m", api)
+    hold.look()
+    assert api.changes == []
+    api.refused = 0
+    hold.look()
+    assert [path for path, _ in api.changes] == [f"/api/v1/namespaces/m/pods/t-{rank}" for rank in (0, 1)]
 
 
 def test_what_the_server_refuses_is_said(program: Any) -> None:
