@@ -37,7 +37,8 @@ def install(session: nox.Session, *extras: str) -> None:
 
 
 # Three workers, each with a lab of its own (2 GB of memory): most of the time a test waits, so they fit on two cores.
-# Whole files go to a worker, for they share what they bring up, and the long ones come first.
+# Whole files go to a worker, for they share what they bring up (but see `tests/spread.py`), and the long ones come
+# first.
 IN_THREE = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 SLOWEST = ("--durations=25", "--durations-min=0.5")  # what to look at first when the whole takes too long
 WITH_LAB = ("tests/faults", "tests/integration", "tests/contract")

@@ -1,7 +1,7 @@
 """What every test can use or is held to.
 
 Time limits, nothing left behind, golden files (`--accept` renews them), the lab and an API server (each started once
-for a worker), and parts of a run (`--shard 1/4`).
+for a worker), parts of a run (`--shard 1/4`), and what runs on which worker.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ pytest_plugins = [
     "tests.left_open",
     "tests.order",
     "tests.shards",
+    "tests.spread",
     "tests.golden_files",
     "tests.lab_fixture",
     "tests.plane_fixture",
