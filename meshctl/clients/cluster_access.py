@@ -88,7 +88,10 @@ def translate_errors(cluster: str, access: ClusterAccess | None = None) -> Itera
         ) from error
     except ApiError as error:
         shut_out = _shut_out(access, error) if access is not None and error.status == 401 else None
-        raise shut_out or _refused(cluster, error) from error
+        refused = shut_out or _refused(cluster, error)
+        if access is not None and error.status == 403 and _makes_tokens(access):
+            refused.hint += f"; what `up` had given the maker of the cluster, `meshctl up {access.name}` gives again"
+        raise refused from error
 
 
 def _shut_out(access: ClusterAccess, error: ApiError) -> CredentialsError | None:
@@ -102,8 +105,16 @@ def _shut_out(access: ClusterAccess, error: ApiError) -> CredentialsError | None
         f"{access.name}: no access entry for {caller.arn} in the cluster {caller.cluster}",
         why=f"the credentials are valid, and the API server refused: {error}",
         hint=f"somebody who gets in adds {caller.arn} to `kubernetes.admins` of {access.name} and runs"
-        f" `meshctl up {access.name}`; of a role with a path, its whole ARN",
+        f" `meshctl up {access.name}`; of a role with a path, its whole ARN. An entry that `up` had made for it and"
+        f" somebody deleted, `meshctl up {access.name}` makes again",
     )
+
+
+def _makes_tokens(access: ClusterAccess) -> bool:
+    """Whether the credentials are tokens of `meshctl eks-token`, as in clusters that meshctl makes."""
+    from meshctl.clients.token_caller import makes_tokens
+
+    return makes_tokens(access.kubeconfig, access.context)
 
 
 def _refused(cluster: str, error: ApiError) -> MeshError:

@@ -42,6 +42,15 @@ def token_caller(kubeconfig_place: str, context: str) -> TokenCaller | None:
         return None
 
 
+def makes_tokens(kubeconfig_place: str, context: str) -> bool:
+    """Whether `meshctl eks-token` makes the tokens of a kubeconfig."""
+    try:
+        user = kubeconfig.choose(kubeconfig_place, context=context).user.values
+    except KubeconfigError:
+        return False
+    return token_options((user.get("exec") or {}).get("args") or ()) is not None
+
+
 def token_options(arguments: Sequence[str]) -> Mapping[str, str] | None:
     """The options of `meshctl eks-token`; None for another command."""
     if not arguments or arguments[0] != "eks-token":

@@ -130,6 +130,7 @@ class Session(StackRuns):
             drop_dns_records=lambda environment: self.dns_records.drop(environment),
             bring_up_buckets=self.up_object_storage,
             other_states=self.other_states,
+            on_progress=self.on_progress,
         )
 
     def outputs(self, environment: str) -> StackOutputs:

@@ -19,6 +19,7 @@ from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.guards import (
     changed_groups,
     cluster_identity,
+    deleted_entries,
     given_fabrics,
     pod_fields,
     preconditions,
@@ -143,8 +144,10 @@ def up(
 
 
 def _read_and_check(stacks: StackRuns, run: StackRun, deployment: Deployment, cluster: str) -> _Checked:
-    """Read what the run needs, and raise what forbids it. Nothing is changed."""
+    """Read what the run needs, and raise what forbids it. Nothing is changed, but that whoever runs this gets into the
+    cluster again."""
     state = run.state(plain_secrets=secret_revisions.has_secrets(deployment))
+    deleted_entries.make_again(deployment.environment, state, stacks.on_progress)
     findings = stacks.ask_platform(deployment, state)
     placed = stacks.placed(deployment, state, findings)
     fabric_notes = given_fabrics.notes(placed, state)

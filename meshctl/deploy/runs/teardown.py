@@ -15,8 +15,15 @@ from meshctl.changes.losses import Loss
 from meshctl.changes.steps import subject_of
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy import group_ends, kubeconfig, volumes_of_pods
-from meshctl.deploy.guards import cluster_identity, namespaces, preconditions, protection, shared_proofs
-from meshctl.engine.events import Recorder
+from meshctl.deploy.guards import (
+    cluster_identity,
+    deleted_entries,
+    namespaces,
+    preconditions,
+    protection,
+    shared_proofs,
+)
+from meshctl.engine.events import OnProgress, Recorder
 from meshctl.engine.run import StackRun
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import StackState
@@ -33,6 +40,7 @@ class Teardown:
     drop_dns_records: Callable[[str], None]
     bring_up_buckets: Callable[[Deployment], object]
     other_states: Callable[[str], list[StackState]] = lambda _environment: []
+    on_progress: OnProgress | None = None
 
     def lost(self, environment: str, *, keep_buckets: bool = False) -> tuple[Loss, ...]:
         """The data that `destroy` would lose; with `keep_buckets`, the data that `destroy_keeping_data` would lose.
@@ -51,6 +59,7 @@ class Teardown:
         """
         run = self.make_run(environment)
         state = run.state()
+        deleted_entries.make_again(environment, state, self.on_progress)
         preconditions.check_destroy(environment, state)
         lost = protection.lost_by_destroy(state)
         if lost and not allow_data_loss:
@@ -97,7 +106,9 @@ class Teardown:
     def _read_before_destroy(self, deployment: Deployment) -> tuple[StackRun, StackState, tuple[Loss, ...]]:
         """The run, the state and the data at risk. Buckets that a killed run was re-importing are in the state then."""
         run = self.make_run(deployment.environment)
-        preconditions.check_destroy(deployment.environment, run.state())
+        recorded = run.state()
+        deleted_entries.make_again(deployment.environment, recorded, self.on_progress)
+        preconditions.check_destroy(deployment.environment, recorded)
         state = run.recovered_state()
         return run, state, protection.lost_by_destroy(state)
 

@@ -1,0 +1,127 @@
+"""The access entry of whoever runs a command is made again first, where somebody has deleted it. EDGE (asks EKS).
+
+Called by `runs` at the start of an `up` and of a `destroy`. The API server answers 401 to whoever has no entry, so a
+run could neither read what it is about to change nor delete what is in the cluster, and would stop with an error that only
+somebody else with an entry can mend. A plan changes nothing: it ends with that error, which names `up`. Entries of
+others are left to the run: who was shut out on purpose does not get in again for its time.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+import botocore.exceptions
+from botocore.config import Config
+
+from meshctl.clients import aws_errors, clusters, token_caller
+from meshctl.clients.aws_errors import AwsRequest
+from meshctl.clients.aws_session import aws_session
+from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.deploy.guards import location
+from meshctl.engine.events import OnProgress, Progress
+from meshctl.errors import CredentialsError
+from meshctl.model.resource_types import AWS_PACKAGE
+from meshctl.model.stack_state import Resource, StackState
+
+_ENTRY: Final = f"{AWS_PACKAGE}:eks:AccessEntry"
+_ASSOCIATION: Final = f"{AWS_PACKAGE}:eks:AccessPolicyAssociation"
+_CONFIG: Final = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
+# "may take several seconds": "Create access entries", EKS user guide
+_SETTLES_WITHIN_S: Final = 60.0
+_LOOK_EVERY_S: Final = 2.0
+
+
+def make_again(environment: str, state: StackState, on_progress: OnProgress | None) -> None:
+    """Nothing is done where the state has no entry for these credentials, where they have no right to read or to make
+    it, and where the cluster is gone as well: the checks that follow say what is wrong.
+
+    Raises: CredentialsError, UnreachableError, BusyError.
+    """
+    recorded = [resource for resource in state.resources if resource.type in (_ENTRY, _ASSOCIATION)]
+    place = location.recorded_location(state)
+    if place is None or not recorded:
+        return
+    request = AwsRequest(
+        "AWS EKS", place.profile, "`aws sts get-caller-identity` must work; then run the command again"
+    )
+    with aws_errors.translate_errors(request):
+        session = aws_session(place.profile, place.region)
+        caller = str(session.create_client("sts", config=_CONFIG).get_caller_identity()["Arn"])
+        own = [each for each in recorded if is_same_principal(str(each.inputs.get("principalArn")), caller)]
+        made = made_again(session.create_client("eks", config=_CONFIG), own)
+    if not made:
+        return
+    if on_progress is not None:
+        text = f"somebody had deleted the access entry of {caller}, whose credentials these are; it was made again"
+        on_progress(Progress("cluster", "access-entry", "message", text))
+    _wait_until_let_in(ClusterAccess(environment, state.outputs.kubeconfig))
+
+
+def is_same_principal(entry: str, caller: str) -> bool:
+    """`entry`: the ARN of an access entry. `caller`: as STS names it, which leaves out the path of a role."""
+    principal = token_caller.principal(caller)
+    return (entry.partition("/")[0], entry.rpartition("/")[2]) == (
+        principal.partition("/")[0],
+        principal.rpartition("/")[2],
+    )
+
+
+def made_again(eks: Any, recorded: list[Resource]) -> list[str]:
+    """The names of the resources that EKS no longer had. An entry comes before its policies: EKS deletes these with it.
+
+    `eks`: a client of botocore. Raises: as it does, but for a missing right and a missing cluster.
+    """
+    in_order = sorted(recorded, key=lambda resource: resource.type != _ENTRY)
+    try:
+        return [resource.name for resource in in_order if _is_made_again(eks, resource)]
+    except botocore.exceptions.ClientError as error:
+        # a missing right, or there is no such cluster
+        if error.response["Error"]["Code"] in ("AccessDeniedException", "ResourceNotFoundException"):
+            return []
+        raise
+
+
+def _is_made_again(eks: Any, resource: Resource) -> bool:
+    inputs = {key: value for key, value in resource.inputs.items() if not key.startswith("__")}
+    names = {key: inputs[key] for key in ("clusterName", "principalArn")}
+    if resource.type == _ENTRY:
+        return not _has_entry(eks, names) and bool(eks.create_access_entry(**inputs))
+    return _is_associated_again(eks, names, inputs)
+
+
+def _is_associated_again(eks: Any, names: dict[str, str], inputs: dict[str, Any]) -> bool:
+    """An entry that was just made may not be seen by the next calls. Raises: as the last of them."""
+    deadline = time.monotonic() + _SETTLES_WITHIN_S
+    while True:
+        try:
+            policies = eks.list_associated_access_policies(**names)["associatedAccessPolicies"]
+            is_there = any(policy["policyArn"] == inputs["policyArn"] for policy in policies)
+            return not is_there and bool(eks.associate_access_policy(**inputs))
+        except botocore.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException" or time.monotonic() >= deadline:
+                raise
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _has_entry(eks: Any, names: dict[str, str]) -> bool:
+    try:
+        return bool(eks.describe_access_entry(**names))
+    except botocore.exceptions.ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
+        return False
+
+
+def _wait_until_let_in(access: ClusterAccess) -> None:
+    """Returns after a time in any case: the checks that follow say whom the cluster refuses."""
+    if not access.kubeconfig:
+        return
+    deadline = time.monotonic() + _SETTLES_WITHIN_S
+    while time.monotonic() < deadline:
+        try:
+            clusters.uid(access)
+        except CredentialsError:
+            time.sleep(_LOOK_EVERY_S)
+        else:
+            return
