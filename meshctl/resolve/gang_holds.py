@@ -64,4 +64,10 @@ def _not_held(pool: Pool, facts: Facts | None) -> str:
             "the Kubernetes user may not list the pods of all namespaces, and so can't let a program do it; grant"
             " `list` on `pods` in a ClusterRole, or name a `queue` of Kueue in environments.yaml"
         )
+    if facts is not None and facts.lacks_for_hold:
+        lacking = ", ".join(facts.lacks_for_hold)
+        return (
+            f"the Kubernetes user may not let a program hold them, for which it lacks: {lacking}; have this granted, or"
+            " name a `queue` of Kueue in environments.yaml"
+        )
     return ""

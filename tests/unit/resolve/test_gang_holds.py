@@ -70,6 +70,17 @@ def test_who_may_not_see_all_pods_can_let_no_program_see_them() -> None:
     assert "grant `list` on `pods` in a ClusterRole" in note(resolution)
 
 
+@pytest.mark.parametrize("nodes", [NODES, ()], ids=["its nodes are given", "its nodes are made"])
+def test_who_may_not_make_what_it_takes_gets_the_gang_without_the_hold(nodes: tuple[Any, ...]) -> None:
+    facts = Facts(
+        nodes=nodes, pods_are_seen=bool(nodes), lacks_for_hold=("create clusterroles.rbac.authorization.k8s.io",)
+    )
+    resolution = with_gang(DC if nodes else AWS, facts=facts)
+    assert not is_held(resolution)
+    assert "start one by one, as they find nodes" in note(resolution)
+    assert "for which it lacks: create clusterroles.rbac.authorization.k8s.io" in note(resolution)
+
+
 def test_one_pod_is_no_gang() -> None:
     alone = {"fit": {**service(1, "training"), "nodes": 1}}
     alone["fit"].pop("replicas", None)
