@@ -128,5 +128,8 @@ def test_vllm_is_told_to_wait_for_open_requests() -> None:
 def test_a_load_balancer_that_does_not_wait_is_noted() -> None:
     ports = {"http": 8080}
     (note,) = notes(AWS, drain="10m", ports=ports, endpoint=True)
+    assert "10 to 20 s after the last ready pod on it is told to end" in note
     assert "an answer has the whole 10m only where another pod of the workload is on the same node" in note
+    (note,) = notes(AWS, kind="inference", ports=ports, endpoint=True)
+    assert "an answer has the whole 5m only" in note, "which is what it gets where the mesh says nothing"
     assert notes(AWS, ports=ports, endpoint=True) == notes(CW, drain="10m", ports=ports, endpoint=True) == []
