@@ -13,6 +13,7 @@ from meshctl.model import drains, elastic, image_names, pod_users
 from meshctl.model.deployment import Endpoint, Workload
 from meshctl.model.units import seconds_text
 from meshctl.platforms import registry
+from meshctl.resolve import user_notes
 
 # Pods drop the right to listen below (NET_BIND_SERVICE), but for those with `user: root` or `image`. The runtime can
 # give every user all ports of a pod's network (net.ipv4.ip_unprivileged_port_start): containerd 2.0 does by default
@@ -31,6 +32,7 @@ def notes(
     for image in dict.fromkeys([workload.image, *(step.image for step in workload.before)]):
         if image_names.beginning_of(image, mirrors) is None:
             yield from _registry_notes(provider, workload, image)
+    yield from user_notes.notes(workload)
     yield from _reference_notes(workload)
     yield from _elastic_notes(workload)
     yield from _drain_notes(workload)

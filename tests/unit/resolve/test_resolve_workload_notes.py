@@ -67,6 +67,29 @@ def test_who_has_what_the_runtime_gives_may_listen_below_1024(user: str | int, c
     assert len(notes(DC, ports={"http": 80}, user=user)) - len(notes(DC, user=user)) == count
 
 
+@pytest.mark.parametrize("image", ["redis:8.2.1", "docker.io/library/redis@sha256:" + 64 * "0", "postgres"])
+def test_an_image_with_a_user_of_its_own_is_noted(image: str) -> None:
+    (note,) = notes(CW, image=image)
+    assert "belong to a user of its own" in note
+    assert "write `user: 999`" in note
+    assert notes(CW, image=image, user=999) == notes(CW, image=image, user="image") == []
+
+
+@pytest.mark.parametrize(
+    "image", ["redis/redis-stack:7", "ghcr.io/acme/redis:8", "registry.example.com/library/redis:8"]
+)
+def test_images_of_others_are_not_taken_for_official_ones(image: str) -> None:
+    assert notes(CW, image=image) == []
+
+
+def test_sshd_without_the_rights_of_root_is_noted() -> None:
+    (note,) = notes(CW, command=["bash", "-c"], args=["/usr/sbin/sshd -D -e &\nexec mpirun a"])
+    assert "its command starts sshd" in note
+    assert "write `user: root`" in note
+    assert notes(CW, command=["/usr/sbin/sshd", "-D"], user="root") == []
+    assert notes(CW, args=["cat /etc/ssh/sshd_config", "my-sshd.sh"]) == []
+
+
 def test_an_endpoint_needs_a_controller_where_the_platform_brings_none() -> None:
     (note,) = notes(DC, endpoint=True, ports={"http": 8080})
     assert (
