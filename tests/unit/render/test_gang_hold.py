@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from meshctl.model import gangs, own_images
 from meshctl.model.deployment import Deployment
 from meshctl.render import PlatformObject, platform_objects
@@ -61,6 +63,19 @@ def test_groups_of_a_controller_share_their_templates_and_are_told_apart_by_its_
     for name in ("leaderTemplate", "workerTemplate"):
         assert gangs_of(templates[name]) == ([{"name": gangs.GATE}], "chat", "3")
     assert PROGRAM in items
+
+
+@pytest.mark.parametrize("has_controller", [True, False])
+def test_groups_that_a_run_waits_for_come_after_the_program_that_lets_them_start(*, has_controller: bool) -> None:
+    items = in_groups(has_controller=has_controller)
+    waited_for = [item for name, item in items.items() if name.startswith("workload/chat:") and gates_of(item)]
+    assert len(waited_for) == (1 if has_controller else 4)
+    assert all(PROGRAM in item.depends_on for item in waited_for)
+    assert PROGRAM not in objects(held())[JOB].depends_on, "nobody waits for the pods of a job"
+
+
+def gates_of(item: PlatformObject) -> bool:
+    return "schedulingGates" in str(item.manifest)
 
 
 def test_what_no_program_of_ours_holds_is_rendered_as_ever() -> None:
