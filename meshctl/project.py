@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from meshctl.catalog import Catalog, load_catalog
-from meshctl.clients import clusters, existing_claims, existing_file_systems, kueue, loans, other_pods
+from meshctl.clients import clusters, existing_claims, existing_file_systems, hold_rights, kueue, loans, other_pods
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy import running_endpoints
 from meshctl.deploy.guards import access_default, pools_in_place, preflight
@@ -22,7 +22,7 @@ from meshctl.errors import UnreadableError
 from meshctl.model import lending, shifts_now
 from meshctl.model.deployment import POOL_LABEL, Deployment, Resolution
 from meshctl.model.environment import Environments, PlatformEnvironment
-from meshctl.model.mesh import Mesh
+from meshctl.model.mesh import Mesh, Workload
 from meshctl.model.observed import Facts, ShiftsInForce
 from meshctl.model.one_workload import mesh_of_workload
 from meshctl.objects import object_access
@@ -85,6 +85,7 @@ class Project:
         shifts = self.session.shifts_in_force(environment)
         facts = at_home(self._facts(access, declared), shifts) if access is not None else None
         facts = self._with_existing_file_systems(environment, self._with_existing_claims(environment, facts))
+        facts = self._with_rights_to_hold(environment, facts)
         remarks = facts.notes if facts is not None else ()
         if access is not None:
             remarks = (*remarks, *platform.words.notes(declared))
@@ -129,6 +130,16 @@ class Project:
         facts = other_pods.counted(clusters.facts(access), access, self.mesh.name)
         queues = {override.queue for override in declared.workloads.values() if override.queue}
         return kueue.with_queues(facts, access, self.mesh.name, queues)
+
+    def _with_rights_to_hold(self, environment: str, facts: Facts | None) -> Facts | None:
+        """The facts with what the user of a given cluster lacks to have gangs held; asked only if the mesh has some."""
+        access = self.access(environment) if any(map(self._is_gang, self.mesh.workloads.values())) else None
+        lacking = hold_rights.lacking(access, self.mesh.name) if access is not None else ()
+        return (facts or Facts()).model_copy(update={"lacks_for_hold": lacking}) if lacking else facts
+
+    def _is_gang(self, workload: Workload) -> bool:
+        is_training = workload.kind == "training" and workloads.replicas_of(self.mesh, workload) > 1
+        return is_training or workloads.nodes_per_replica(workload) > 1
 
     def _with_existing_claims(self, environment: str, facts: Facts | None) -> Facts | None:
         """The facts with the claims that the environment adopts; the cluster is asked only where it adopts some."""

@@ -29,6 +29,11 @@ OTHER_ID: Final = "!"
 """Comes before each further id in the id of a placeholder. Those are objects of the same resource that are known to
 exist, such as the old half of a replacement, and are not what is looked for."""
 
+# What meshctl's program for gangs writes into pods (templates/gang_hold).
+
+GANG_WAITS: Final = "meshctl.dev/gang-waits"
+"""The annotation of a pod that is held which says what its gang waits for, in words."""
+
 # What the Pulumi engine writes. Source: pulumi/sdk/go/common/resource (plugin/rpc.go, properties.go), 3.259.0.
 
 SIGNATURE: Final = "4dabf18193072939515e22adb298388d"

@@ -1,12 +1,14 @@
 """What to write instead of keys and values that other tools have: Kubernetes, SkyPilot, dstack, Compose. PURE.
 
-Asked by `messages` for a key or value that mesh.yaml doesn't have, before a similar name is guessed: a guess such as
-"cpu" for `gpu` would mislead. A test keeps every key of the model itself out of these tables.
+Asked by `messages` for a key or value that mesh.yaml or environments.yaml doesn't have, before a similar name is
+guessed: a guess such as "cpu" for `gpu` would mislead. A test keeps every key of the model itself out of these tables.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+
+from meshctl.model import foreign_environment_keys, foreign_forms
 
 Path = tuple[str | int, ...]
 
@@ -59,7 +61,11 @@ _RETRIES = "not needed: a failed pod of a job is started again, three times for 
 _LAUNCHER = "start torchrun in `command` with $(MESH_RANK), $(MESH_NODES) and $(MESH_LEADER), see docs/container.md"
 _EXPOSED = "the load balancer of an endpoint passes TCP on; let the workload ask for credentials"
 _ACCESS = "write `access: internal` or `access: public`, for some networks alone with `cidrs: [203.0.113.0/24]`"
-_TLS = "write `tls: {secret: NAME}`, with a certificate and its key in that secret; or end TLS in the workload"
+_TLS = (
+    "write `tls: true` for a certificate of the platform, or `tls: {secret: NAME}`, with a certificate and its key in"
+    " that secret; or end TLS in the workload"
+)
+_RDMA = "write `kind: rdma`, which becomes EFA, InfiniBand or RoCE, or `kind: ethernet`"
 _ROUTES = "write `routes: {/v1/embeddings: embed/http, /: chat/http}` in place of `workload` and `port`"
 _METRICS = "write `metrics: {port: NAME}` in the workloads: collectors find their pods by annotations"
 _EXISTING = (
@@ -107,7 +113,10 @@ _OF_WORKLOAD = {
         + _in_environment("labels: {KEY: VALUE}")
     ),
     "leader": _GANG,
-    "lifecycle": "not needed: a service's pod gets requests for 10 s after its end was asked for, then SIGTERM",
+    "lifecycle": (
+        "not needed: a service's pod gets requests for 10 s after its end was asked for, then SIGTERM; how long it may"
+        " take to end them is said by `drain: 10m`"
+    ),
     "limits": _RESOURCES,
     "livenessProbe": _HEALTH,
     "maxReplicas": _SCALING,
@@ -197,6 +206,13 @@ _KEYS: Mapping[Path, Mapping[str, str]] = {
         "profile": _SLICE,
         "type": "write `model: H100`",
     },
+    ("fabrics", "*"): {
+        "efa": _RDMA,
+        "infiniband": _RDMA,
+        "interface": "write `fabric: {env: {NCCL_SOCKET_IFNAME: …}}` under the environment's name in environments.yaml",
+        "rdma": _RDMA,
+        "type": _RDMA,
+    },
     ("storage", "*"): {
         "accessMode": "it follows from `kind`: a file system is shared by pods, a block belongs to one pod",
         "accessModes": "it follows from `kind`: a file system is shared by pods, a block belongs to one pod",
@@ -229,6 +245,15 @@ _KEYS: Mapping[Path, Mapping[str, str]] = {
         "storage": "write `weights`, `checkpoints`, `data` or `home`, whichever the blueprint has",
         "tensorParallelSize": "follows from `accelerators`",
         "type": "write `kind: serve`",
+    },
+    ("workloads", "*", "before"): {
+        "name": "a step has no name: steps run in the order in which they stand here",
+        "volumeMounts": "not needed: a step has the mounts of its workload",
+    },
+    ("workloads", "*", "metrics"): {
+        "enabled": "leave it out: `metrics` says that there are some",
+        "interval": "leave it out: who collects the metrics says how often",
+        "targetPort": "write `port: NAME`, of one of the workload's `ports`",
     },
     ("workloads", "*", "scale"): {
         "cooldownPeriod": "write `cooldown: 5m`",
@@ -301,32 +326,6 @@ _VALUES: Mapping[Path, Mapping[str, str]] = {
     },
 }
 
-# Sections whose keys only mean something together: what to write where one of them is missing.
-_MISSING: Mapping[Path, str] = {
-    ("workloads", "*", "replicas"): "write a number, or `{min: 1, max: 4}`",
-    ("workloads", "*", "scale"): _SCALE,
-}
-
-# What a section or list looks like, for a value of another form.
-_FORMS: Mapping[Path, str] = {
-    ("pools", "*", "accelerator"): "{model: H100, count: 8}",
-    ("pools", "*", "cpu"): "{cores: 16, memory: 64GiB}",
-    ("workloads", "*", "after"): "[prepdata]",
-    ("workloads", "*", "args"): "[--model, /models/llama]",
-    ("workloads", "*", "checkpoint"): "{storage: NAME, grace: 2m}",
-    ("workloads", "*", "command"): "[python, serve.py]",
-    ("workloads", "*", "elastic"): "{min: 2}",
-    ("workloads", "*", "env"): "{LOG_LEVEL: info}",
-    ("workloads", "*", "files"): "{/etc/app.yaml: app.yaml}",
-    ("workloads", "*", "health"): "{port: http, path: /health}",
-    ("workloads", "*", "mounts"): "{weights: {path: /models}}",
-    ("workloads", "*", "mounts", "*"): "{path: /models}",
-    ("workloads", "*", "ports"): "{http: 8000}",
-    ("workloads", "*", "resources"): "{accelerators: 1, cpu: 8, memory: 64GiB}",
-    ("workloads", "*", "scale"): "{metric: queue-depth, target: 5, cooldown: 5m}",
-    ("workloads", "*", "secrets"): "{HF_TOKEN: hf-token}",
-}
-
 
 def key_advice(path: Path) -> str:
     """What to write instead of the unknown key at the end of the path; empty where nothing is known about it."""
@@ -334,7 +333,7 @@ def key_advice(path: Path) -> str:
     if section == ("workloads", "*", "resources") and key.startswith(_SLICES):
         share = key.removeprefix("nvidia.com/")
         return f"write `accelerators: 1` here, and `share: {share}` in the `accelerator` of the pool"
-    return _KEYS.get(section, {}).get(key, "")
+    return {**_KEYS, **foreign_environment_keys.KEYS}.get(section, {}).get(key, "")
 
 
 def value_advice(path: Path, value: object) -> str:
@@ -344,24 +343,33 @@ def value_advice(path: Path, value: object) -> str:
 
 def missing_advice(path: Path) -> str:
     """What to write where the key at the end of the path is missing; empty where its name says it."""
-    return _MISSING.get(_pattern(path[:-1]), "")
+    return foreign_forms.MISSING.get(_pattern(path[:-1]), "")
 
 
 def form_of(path: Path) -> str:
     """An example of what stands at the path, for a value of another form; empty where there is none."""
-    return _FORMS.get(_pattern(path), "")
+    return foreign_forms.FORMS.get(_pattern(path), "")
+
+
+def mapping_advice(path: Path) -> str:
+    """What a mapping would mean where a number is expected; empty where nobody would write one."""
+    return foreign_forms.OF_NUMBERS.get(_pattern(path), "")
 
 
 def _pattern(path: Path) -> Path:
     """The path with `*` for the names that users choose: every second part, as far as sections lie in mappings. An
-    entry of a list of accelerators has the form and the keys of one that stands alone."""
+    entry of a list of accelerators has the form and the keys of one that stands alone, and a step `before` those of
+    the list."""
     with_names = {
         *((section,) for section in ("pools", "storage", "workloads", "endpoints", "fabrics", "blueprints")),
-        ("workloads", "*", "mounts"),
+        *(("workloads", "*", section) for section in ("mounts", "ports")),
+        ("environments",),
+        *(("environments", "*", section) for section in ("storage", "workloads")),
     }
+    lists = {("pools", "*", "accelerator"), ("workloads", "*", "before")}
     pattern: Path = ()
     for part in path:
-        if pattern == ("pools", "*", "accelerator") and isinstance(part, int):
+        if pattern in lists and isinstance(part, int):
             continue
         pattern = (*pattern, "*" if pattern in with_names else part)
     return pattern

@@ -10,17 +10,23 @@ from typing import Final
 
 from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Workload
+from meshwire.marks import GANG_WAITS
 
 GATE: Final = "meshctl.dev/gang"
 GANG: Final = "meshctl.dev/gang"  # the annotation of a pod with the name of its gang
 SIZE: Final = "meshctl.dev/gang-size"
-WAITS: Final = "meshctl.dev/gang-waits"  # what the gang waits for, in words
+WAITS: Final = GANG_WAITS  # what the gang waits for, in words
 PROGRAM: Final = object_names.GANG_HOLD
 
 
 def is_gang(workload: Workload) -> bool:
-    """Whether its pods are of use only together."""
+    """Whether it is one gang, as training on several nodes is."""
     return workload.kind == "training" and workload.replicas > 1
+
+
+def starts_together(workload: Workload) -> bool:
+    """Whether the pods of each of its gangs, or groups, are to start together: of use only with all of them."""
+    return is_gang(workload) or workload.is_grouped
 
 
 def has_program(deployment: Deployment) -> bool:
@@ -29,5 +35,5 @@ def has_program(deployment: Deployment) -> bool:
 
 
 def program_is_needed(deployment: Deployment) -> bool:
-    """Whether it has something to do: a gang that is to have pods."""
+    """Whether it has something to do: a gang, or groups, that are to have pods."""
     return any(workload.held_together and workload.runs for workload in deployment.workloads)

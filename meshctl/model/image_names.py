@@ -61,6 +61,12 @@ def is_of_docker_hub(image: str) -> bool:
     return _full_image(image).startswith(f"{_DEFAULT_REGISTRY}/")
 
 
+def official_name(image: str) -> str:
+    """What an official image of Docker Hub is called there, such as redis; "" for every other image."""
+    official, library = _full_image(image), f"{_DEFAULT_REGISTRY}/library/"
+    return re.split("[:@]", official.removeprefix(library))[0] if official.startswith(library) else ""
+
+
 def beginning_of(image: str, mirrors: Iterable[str]) -> str | None:
     """The entry of `mirrors` that holds for the image; None where there is none."""
     name = _full_image(image)

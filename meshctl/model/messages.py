@@ -121,7 +121,7 @@ def _message(detail: ErrorDetails, path: Path) -> str:
         platforms = (platform.name for platform in registry.platforms())
         return f'missing key "{key}": one of {", ".join(blueprints.SLOTS if key == "kind" else platforms)}'
     if kind == "string_pattern_mismatch":
-        return f'"{value}" does not look right (it must match {context["pattern"]})'
+        return _unlike(value, context["pattern"])
     if kind in ("string_too_short", "too_short"):
         return "must not be empty"
     if kind in ("greater_than_equal", "greater_than"):
@@ -133,12 +133,21 @@ def _message(detail: ErrorDetails, path: Path) -> str:
     return detail["msg"]
 
 
+def _unlike(value: object, pattern: str) -> str:
+    if pattern == "^/":
+        return f'"{value}" does not begin with "/"; write it like /{value}'
+    return f'"{value}" does not look right (it must match {pattern})'
+
+
 def _wrong_type(kind: str, value: object, path: Path) -> str:
     form = foreign_keys.form_of(path)
     wanted = f"{_EXPECTED[kind]} like {form}" if form else _EXPECTED[kind]
     hint = ""
     if kind == "string_type" and isinstance(value, int | float):
         hint = f'; quote it: "{_plain(value)}"'
+    if kind.startswith("int_") and isinstance(value, dict):
+        meaning = foreign_keys.mapping_advice(path)
+        hint = f"; {meaning}" if meaning else ""
     return f"expected {wanted}, got {_shown(value)}{hint}"
 
 

@@ -132,7 +132,8 @@ class Facts(Value):
     `meshctl.model.served_apis` it knows, None where nobody asked. `has_kueue`: None where nobody asked. `notes`: what
     could not be looked at or is missing, for the plan. `claims`: those with the names that environments.yaml adopts, in
     whatever namespace; `claims_are_seen`: whether they were asked for. `file_systems`: those of the ids that
-    environments.yaml adopts, None where nobody looked."""
+    environments.yaml adopts, None where nobody looked. `lacks_for_hold`: what the Kubernetes user may not do of what
+    the program for gangs takes, each a verb and a resource."""
 
     file_systems: tuple[ObservedFileSystem, ...] | None = None
     claims: tuple[ObservedClaim, ...] = ()
@@ -142,6 +143,7 @@ class Facts(Value):
     pods_are_seen: bool = False
     has_kueue: bool | None = None
     served_apis: tuple[str, ...] | None = None
+    lacks_for_hold: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def serves(self, api: str) -> bool | None:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from meshctl.model import object_names, pod_groups, pod_variables
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.render import leader_worker_sets, overrides, pods, probes
+from meshctl.render import gang_hold, leader_worker_sets, overrides, pods, probes
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
@@ -62,8 +62,10 @@ def _logical_name(workload: Workload, group: int, role: str) -> str:
 def _set(deployment: Deployment, workload: Workload, group: int, *, is_leader: bool) -> PlatformObject:
     role = pod_groups.LEADER if is_leader else pod_groups.WORKER
     member = workload if is_leader else pods.without_requests(workload)
+    pod = pods.pod_values(deployment, member, _env(workload, group, is_leader=is_leader))
+    gang = pod_groups.leader_set(workload.name, group)
     values = {
-        **pods.pod_values(deployment, member, _env(workload, group, is_leader=is_leader)),
+        **gang_hold.with_gate(workload, pod, size=workload.nodes_per_replica, gang=gang),
         **_of_set(workload, group, is_leader=is_leader),
         "namespace": deployment.namespace,
         "headless": object_names.pods_service(workload.name),

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from meshctl.model import pod_groups, pod_variables
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.render import overrides, pods, probes, replica_counts
+from meshctl.render import gang_hold, overrides, pods, probes, replica_counts
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
@@ -32,8 +32,8 @@ def keeps(deployment: Deployment, workload: Workload) -> bool:
 
 def leader_worker_set(deployment: Deployment, workload: Workload) -> PlatformObject:
     """The LeaderWorkerSet of all groups of the workload, without its dependencies."""
-    values = pods.pod_values(deployment, workload, _group_env(workload))
-    worker = pods.pod_values(deployment, pods.without_requests(workload), _group_env(workload))
+    values = _pod_values(deployment, workload, workload)
+    worker = _pod_values(deployment, workload, pods.without_requests(workload))
     values |= {
         "namespace": deployment.namespace,
         "replicas": replica_counts.declared_replicas(workload),
@@ -59,6 +59,12 @@ def leader_worker_set(deployment: Deployment, workload: Workload) -> PlatformObj
         wait=not workload.paused,
         replica_range=replica_counts.replica_range(workload),
     )
+
+
+def _pod_values(deployment: Deployment, workload: Workload, member: Workload) -> dict[str, Any]:
+    """Of one of the two templates. All groups have the same, so the gang of a pod is told by the controller's label."""
+    values = pods.pod_values(deployment, member, _group_env(workload))
+    return gang_hold.with_gate(workload, values, size=workload.nodes_per_replica)
 
 
 def _group_env(workload: Workload) -> dict[str, dict[str, Any]]:

@@ -216,6 +216,8 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
     ]
     # Kueue refuses a queue that is used, so that the workload goes first
     needs += [lending.logical_name(workload.pool)] if lending.has_queue(deployment, workload) else []
+    # a run waits for groups, and for so many things at once: those that wait for the program must not keep it out
+    needs += [gang_hold.LOGICAL_NAME] if workload.is_grouped and workload.held_together else []
     # nginx starts only if the cluster's DNS has the names of its targets, whether or not these have pods
     needs += [f"workload/{target}:service" for target in workload.forwards_to]
     platform = registry.platform(deployment.provider)

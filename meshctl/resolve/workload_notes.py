@@ -13,6 +13,7 @@ from meshctl.model import drains, elastic, image_names, pod_users
 from meshctl.model.deployment import Endpoint, Workload
 from meshctl.model.units import seconds_text
 from meshctl.platforms import registry
+from meshctl.resolve import user_notes
 
 # Pods drop the right to listen below (NET_BIND_SERVICE), but for those with `user: root` or `image`. The runtime can
 # give every user all ports of a pod's network (net.ipv4.ip_unprivileged_port_start): containerd 2.0 does by default
@@ -31,6 +32,7 @@ def notes(
     for image in dict.fromkeys([workload.image, *(step.image for step in workload.before)]):
         if image_names.beginning_of(image, mirrors) is None:
             yield from _registry_notes(provider, workload, image)
+    yield from user_notes.notes(workload)
     yield from _reference_notes(workload)
     yield from _elastic_notes(workload)
     yield from _drain_notes(workload)
@@ -43,14 +45,16 @@ def notes(
                 " and so does `user: root`"
             )
     platform = registry.platform(provider)
-    if platform.load_balancers.through_nodes and workload.drain_s and workload.name in {e.workload for e in endpoints}:
+    has_time, is_asked = _drain_s(workload) > drains.UNSAID_S, workload.name in {e.workload for e in endpoints}
+    if platform.load_balancers.through_nodes and has_time and is_asked:
         # kube-proxy calls a node unhealthy whose pods all end (KEP-1669); a network load balancer ends the connections
         # of such a target (ELB user guide, "Connection termination for unhealthy targets"), and the cluster's own
         # controller can't tell it otherwise (github.com/kubernetes/cloud-provider-aws, pull 1214: two attributes alone)
         yield (
-            f"workload/{workload.name}: the load balancer here ends the connections of a node soon after the last ready"
-            " pod on it is told to end, whatever `drain` says: an answer has the whole"
-            f" {seconds_text(workload.drain_s)} only where another pod of the workload is on the same node"
+            f"workload/{workload.name}: the load balancer here ends the connections of a node 10 to 20 s after the last"
+            " ready pod on it is told to end, whatever `drain` says: an answer has the whole"
+            f" {seconds_text(_drain_s(workload))} only where another pod of the workload is on the same node, or once"
+            ' an attribute of the load balancer\'s target groups is set: docs/mesh.md, "The end of a pod"'
         )
     has_own_balancers = platform.cluster.made is not None or platform.load_balancers.tell_access
     names = [] if has_own_balancers else [each.name for each in endpoints if each.workload == workload.name]
@@ -71,6 +75,13 @@ def _elastic_notes(workload: Workload) -> Iterator[str]:
         yield f"workload/{workload.name}: works with {sizes}: all of them, until `meshctl shift` takes some"
 
 
+def _drain_s(workload: Workload) -> int:
+    """What its pods have to end their open requests, or are to get where the mesh does not say it and they are new."""
+    if workload.drain_s is not None:
+        return workload.drain_s
+    return drains.DEFAULT_S if workload.kind == "inference" and not workload.is_grouped else drains.UNSAID_S
+
+
 def _drain_notes(workload: Workload) -> Iterator[str]:
     """vLLM ends its open requests with an error at SIGTERM, unless it is told how long to wait for them
     (github.com/vllm-project/vllm, pull 36666 of March 2026: `--shutdown-timeout`, 0 by default)."""
@@ -78,10 +89,9 @@ def _drain_notes(workload: Workload) -> Iterator[str]:
     name = workload.image.split("@")[0].rpartition("/")[2].partition(":")[0]
     if name != _VLLM or not workload.ports or any(text.split("=")[0].endswith(_VLLM_WAITS) for text in texts):
         return
-    drain_s = workload.drain_s or drains.DEFAULT_S
     yield (
         f"workload/{workload.name}: vLLM cuts open requests when its pod is taken away, whatever `drain` says; releases"
-        f' from March 2026 on wait for them with `args: [{_VLLM_WAITS}, "{drain_s}"]`'
+        f' from March 2026 on wait for them with `args: [{_VLLM_WAITS}, "{_drain_s(workload)}"]`'
     )
 
 

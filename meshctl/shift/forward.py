@@ -18,6 +18,7 @@ from meshctl.shift.history import ORIGINALS, originals_document
 from meshctl.shift.node_changes import Original
 
 _ARRIVE_S: Final = 1800  # images and weights of a large model
+_RELEASE_S: Final = 30  # what holds gangs looks every ten seconds while they wait (`templates/gang_hold`)
 
 
 def record_originals(context: StepContext) -> dict[str, Any]:
@@ -138,14 +139,27 @@ def not_released(context: StepContext) -> str:
     return f"{', '.join(names)} can't get pods yet" if names else ""
 
 
+def _taking(context: StepContext) -> list[Pod]:
+    """The pods of the taking pool that have not ended and are not about to."""
+    own = [pod for pod in context.gateway.pods_of_mesh() if pods.workload(pod) in context.plan.taking_workloads]
+    return [pod for pod in own if not pods.has_ended(pod) and not pods.is_stopping(pod)]
+
+
+def _held(context: StepContext) -> str:
+    """Which pod of the taking pool may be let start soon, while none of them is on the nodes."""
+    alive = _taking(context)
+    names = sorted(pods.name(pod) for pod in alive if pods.is_held(pod))
+    has_arrived = any(pods.node_of(pod) in context.plan.nodes for pod in alive)
+    return f"{names[0]} is held until there is room for all pods of its gang" if names and not has_arrived else ""
+
+
 def arrive(context: StepContext) -> dict[str, Any]:
     """Wait for a ready pod of the taking pool on the nodes, where one waits for room. A gang may lack more than these
-    nodes: its pods start when there is room for all of them, and are not waited for."""
+    nodes: its pods start when there is room for all of them, and are waited for only if that is so now."""
     plan = context.plan
 
     def missing() -> str:
-        own = [pod for pod in context.gateway.pods_of_mesh() if pods.workload(pod) in plan.taking_workloads]
-        alive = [pod for pod in own if not pods.has_ended(pod) and not pods.is_stopping(pod)]
+        alive = _taking(context)
         arrived = [pod for pod in alive if pods.node_of(pod) in plan.nodes]
         ready = [pod for pod in arrived if pods.is_ready(pod)]
         waiting = [pods.name(pod) for pod in alive if not (pods.node_of(pod) or pods.is_held(pod))]
@@ -156,6 +170,7 @@ def arrive(context: StepContext) -> dict[str, Any]:
         return f"{', '.join(sorted(names))} {'starts' if arrived else 'waits for a node'}"
 
     result: dict[str, Any] = {}
+    context.wait_until(lambda: _held(context), _RELEASE_S)
     text, error = context.wait_until(missing, _ARRIVE_S)
     if text:
         raise NotReadyError(

@@ -26,6 +26,7 @@ MOST_HOLDERS = 3  # that are named
 _UNITS = {"m": 1, "": 1000, "k": 10**6, "M": 10**9, "G": 10**12, "T": 10**15, "P": 10**18, "E": 10**21}
 _UNITS |= {f"{letter}i": 1000 * 1024**power for power, letter in enumerate("KMGTPE", 1)}
 _OF_JOB = "batch.kubernetes.io/controller-uid"
+_OF_GROUP = "leaderworkerset.sigs.k8s.io/group-index"  # its templates are the same for all groups
 _CORDON = "node.kubernetes.io/unschedulable"
 
 Json = Mapping[str, Any]
@@ -339,10 +340,17 @@ def pod_of(item: Json) -> Pod:
         terms=tuple(affinity.get("nodeSelectorTerms") or ()),
         phase=status.get("phase") or "Pending",
         is_ending=bool(metadata.get("deletionTimestamp")),
-        gang=f"{notes[GANG]} {labels.get(_OF_JOB, '')}".strip() if GANG in notes else "",
+        gang=_gang_of(notes[GANG], labels) if GANG in notes else "",
         size=int(notes.get(SIZE) or 0),
         priority=int(spec.get("priority") or 0),
         created=metadata.get("creationTimestamp") or "",
         waits=notes.get(WAITS, ""),
         version=metadata.get("resourceVersion", ""),
     )
+
+
+def _gang_of(name: str, labels: Json) -> str:
+    """The key of a gang. A Job that is made anew is another gang, a group that is made anew is not: what is left of the
+    old one is on its way out."""
+    group = labels.get(_OF_GROUP, "")
+    return f"{name}-{group}" if group else f"{name} {labels.get(_OF_JOB, '')}".strip()

@@ -82,7 +82,8 @@ def here(lab_with_controller: RunningLab) -> Iterator[RunningLab]:
 
 
 def pods(here: RunningLab) -> dict[str, Pod]:
-    listed = json.loads(here.kubectl("cw", "--namespace", "grouped", "get", "pods", "-o", "json"))["items"]
+    chosen = ("--namespace", "grouped", "--selector", "app.kubernetes.io/name=chat", "-o", "json")
+    listed = json.loads(here.kubectl("cw", "get", "pods", *chosen))["items"]
     return {item["metadata"]["name"]: _pod(item) for item in listed}
 
 

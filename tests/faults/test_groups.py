@@ -90,8 +90,9 @@ def groups(here: RunningLab, environment: str) -> tuple[int, int]:
 
 
 def listed(here: RunningLab) -> dict[str, dict[str, Any]]:
-    """The pods at cw, by name."""
-    items = json.loads(here.kubectl("cw", "get", "pods", "-n", "gangs", "-o", "json"))["items"]
+    """The pods of the workload at cw, by name."""
+    chosen = ("-n", "gangs", "-l", "app.kubernetes.io/name=llama", "-o", "json")
+    items = json.loads(here.kubectl("cw", "get", "pods", *chosen))["items"]
     return {pod["metadata"]["name"]: pod for pod in items}
 
 

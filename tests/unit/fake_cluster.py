@@ -7,20 +7,24 @@ from typing import Any, Self
 
 from meshctl.clients.cluster_access import ClusterAccess
 from meshwire.kubernetes.errors import ApiError
+from meshwire.kubernetes.requests import Request
 from meshwire.kubernetes.resources import Resource
 
 
 class FakeClient:
     """`objects`: by the plural of their kind. `refused`: the status with which each of these kinds is refused.
-    `served`: APIs beyond those of every cluster."""
+    `served`: APIs beyond those of every cluster. `forbidden`: verb and plural of what its user may not do."""
 
     def __init__(
         self,
         objects: Mapping[str, list[dict[str, Any]]],
         refused: Mapping[str, int] | None = None,
         served: Collection[str] = (),
+        forbidden: Collection[tuple[str, str]] = (),
     ) -> None:
         self.objects = objects
+        self.forbidden = forbidden
+        self.reviews: list[dict[str, Any]] = []
         self.refused = refused or {}
         self.served = served
         self.is_closed = False
@@ -49,6 +53,16 @@ class FakeClient:
         if not kinds:
             raise ApiError(404, "the server could not find the requested resource")
         return kinds
+
+    def send(self, request: Request) -> Any:
+        """Answers what its user may do."""
+        plural = request.path.rpartition("/")[2]
+        assert plural == "selfsubjectaccessreviews", f"a {request.method} of {request.path} is not known here"
+        if status := self.refused.get(plural):
+            raise ApiError(status, "forbidden")
+        asked = request.body["spec"]["resourceAttributes"]
+        self.reviews.append(asked)
+        return {"status": {"allowed": (asked["verb"], asked["resource"]) not in self.forbidden}}
 
     def get(self, resource: Resource[Any], name: str, **_: Any) -> Any:
         for item in self.list_objects(resource):

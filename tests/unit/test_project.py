@@ -146,3 +146,33 @@ def test_a_cluster_in_which_nodes_are_made_is_asked_for_pod_monitors(
     assert resolution.deployment is not None, resolution.gaps
     names = {item.name for item in render.platform_objects(resolution.deployment)}
     assert ("workload/chat:pod-monitor" in names) is bool(served)
+
+
+@pytest.mark.parametrize("provider", ["onprem", "coreweave"])
+@pytest.mark.parametrize("forbidden", [[], [("create", "clusterroles")]], ids=["may", "may not"])
+def test_a_gang_is_held_only_where_the_user_may_make_what_holds_it(
+    monkeypatch: pytest.MonkeyPatch, provider: str, forbidden: list[tuple[str, str]]
+) -> None:
+    first, second = node(), node()
+    second["metadata"] = {**second["metadata"], "name": "g2"}
+    client = FakeClient({"nodes": [first, second], "pods": []}, forbidden=forbidden)
+    monkeypatch.setattr(ClusterAccess, "client", client_of(client))
+    workload = {"kind": "training", "pool": "p", "image": "i", "nodes": 2}
+    pool = {"nodes": 2, "accelerator": {"model": "H100", "count": 8}}
+    mesh = {**MESH, "pools": {"p": pool}, "workloads": {"pretrain": workload}}
+    place = {"provider": provider, "kubernetes": {"context": "c"}} | (
+        {"region": "US-EAST-04A"} if provider == "coreweave" else {}
+    )
+    environments = Environments.model_validate({**ENVIRONMENTS, "environments": {"here": place}})
+    made = Project(Mesh.model_validate(mesh), environments, cast("Any", session_of_nothing()))
+    resolution = made.resolution("here")
+    assert resolution.deployment is not None, resolution.gaps
+    assert resolution.deployment.workload("pretrain").held_together is (not forbidden)
+    assert client.reviews, "the cluster is asked"
+
+
+def test_a_mesh_without_gangs_asks_for_no_rights(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = FakeClient({"nodes": [node()], "pods": []})
+    monkeypatch.setattr(ClusterAccess, "client", client_of(client))
+    assert project().deployment("dc").pools[0].node_names == ("g1",)
+    assert client.reviews == []

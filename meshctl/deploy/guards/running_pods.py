@@ -18,6 +18,7 @@ from meshctl.deploy.guards import (
     reserved_pools,
     running_drains,
     running_gangs,
+    running_groups,
     running_machines,
     running_releases,
     running_zones,
@@ -38,7 +39,8 @@ def with_running_pods(deployment: Deployment, state: StackState) -> Deployment:
     deployment = running_drains.with_drains(deployment, state)
     deployment = running_releases.with_running_releases(deployment, state.deployment)
     deployment = group_forms.with_running_form(given_fabrics.with_running_fabrics(deployment, state), state)
-    return running_gangs.as_they_are_up(pod_users.as_it_is_up(deployment, state.deployment), state)
+    deployment = pod_users.as_it_is_up(deployment, state.deployment)
+    return running_groups.as_they_are_up(running_gangs.as_they_are_up(deployment, state), state)
 
 
 def _with_running_zones(deployment: Deployment, state: StackState) -> Deployment:

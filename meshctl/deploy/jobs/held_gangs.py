@@ -22,12 +22,13 @@ def explained(deployment: Deployment, pods: Iterable[PodState]) -> list[PodState
 
 
 def waiting_gangs(deployment: Deployment, pods: Iterable[PodState]) -> dict[str, str]:
-    """By workload, what a gang waits for of which no pod has been let start. A gang that nothing could release does not
+    """By job, what a gang waits for of which no pod has been let start. A gang that nothing could release does not
     wait: it is broken. Nor does one that is about to be released: it starts."""
     states = list(pods)
     if _trouble_of_program(deployment, states):
         return {}
-    reasons = {workload.name: _reason(workload, states) for workload in deployment.workloads if workload.held_together}
+    jobs = [workload for workload in deployment.workloads if workload.is_job and workload.held_together]
+    reasons = {workload.name: _reason(workload, states) for workload in jobs}
     return {name: reason for name, reason in reasons.items() if reason}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshwire import probe_events
+from meshwire import marks, probe_events
 from providers.kubernetes.objects import TIMEOUT_SECONDS, Gvk, Json, annotation, metadata, name_of
 
 TROUBLE: Final = frozenset(
@@ -292,7 +292,9 @@ def pod_troubles(obj: Json, events: Iterable[Json] = ()) -> list[str]:
     troubles = []
     scheduled = condition(obj, "PodScheduled")
     if scheduled.get("status") == "False":
-        troubles.append(_line(obj, str(scheduled.get("message")), str(scheduled.get("reason"))))
+        waits = annotation(obj, marks.GANG_WAITS)
+        message = f"its gang {waits}" if waits else str(scheduled.get("message"))
+        troubles.append(_line(obj, message, str(scheduled.get("reason"))))
     status = part(obj, "status")
     for one in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
         trouble = _container_trouble(one) or (None if one.get("ready") else _restart_trouble(one))

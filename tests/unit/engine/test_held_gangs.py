@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 from meshctl.clients.clusters import pod_state
@@ -85,3 +86,12 @@ def test_up_has_a_hint_for_a_pod_that_is_held() -> None:
     failure = failure_of("urn:pulumi:e::m::kubernetes:apps/v1:StatefulSet::workload/pretrain:x", message)
     assert failure.code == "SchedulingGated"
     assert "`meshctl status` says what it waits for" in failure.hint
+
+
+def test_groups_of_what_serves_that_are_held_are_short_of_pods_and_no_job_that_waits() -> None:
+    deployment = with_hold(True, kind="inference", replicas=2, nodes_per_replica=2)
+    pods = [replace(each, group=number // 2, rank=number % 2) for number, each in enumerate(gang())]
+    assert held_gangs.waiting_gangs(deployment, [*pods, program(ready=True)]) == {}
+    status = workload_status(deployment, "pretrain", pods)
+    assert (status.is_short, status.job) == (True, "")
+    assert ROOM in status.reason

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from meshctl.errors import DiagnosticsError
-from meshctl.load import load_mesh
+from meshctl.load import load, load_mesh
 from meshctl.model import foreign_keys
 from meshctl.model.environment import WorkloadOverrides
 from meshctl.model.mesh import Mesh
@@ -72,6 +72,33 @@ def workload(keys: str) -> str:
             'storage.a.kind: expected one of object, filesystem, block, local; got "PVC"; instead of PVC: filesystem',
         ),
         (
+            workload("before: {image: 'a:1'}"),
+            "workloads.w.before: expected a list like [{image: acme/prepare:1, command: ",
+        ),
+        (
+            workload("before: [{name: a, image: 'a:1'}]"),
+            'workloads.w.before.0.name: unknown key "name"; a step has no ',
+        ),
+        (workload("before: [{command: [a]}]"), 'workloads.w.before.0: missing key "image"; write {image: acme/prepare'),
+        (
+            workload("metrics: true"),
+            "workloads.w.metrics: expected a mapping like {port: http, path: /metrics}, got tr",
+        ),
+        (
+            workload("ports: {http: 80}, metrics: {port: http, path: metrics}"),
+            'workloads.w.metrics.path: "metrics" does not begin with "/"; write it like /metrics',
+        ),
+        (
+            "fabrics: {f: {rdma: true}}\n",
+            'fabrics.f.rdma: unknown key "rdma"; write `kind: rdma`, which becomes EFA, InfiniBand or RoCE',
+        ),
+        ("fabrics: {f: {}}\n", 'fabrics.f: missing key "kind"; write `kind: rdma`'),
+        ("endpoints: {e: a/http}\n", "endpoints.e: expected a mapping like {host: chat.example.com, workload: chat, "),
+        (
+            f"{POOL}endpoints: {{e: {{host: a.example.com, protocol: https}}}}\n",
+            'endpoints.e.protocol: unknown key "protocol"; write `tls: true` for a certificate of the platform, or',
+        ),
+        (
             workload("mounts: {b: {mountPath: /x}}"),
             'workloads.w.mounts.b.mountPath: unknown key "mountPath"; write `pa',
         ),
@@ -79,6 +106,67 @@ def workload(keys: str) -> str:
 )
 def test_what_other_tools_have_is_answered_by_what_to_write(tmp_path: Path, text: str, expected: str) -> None:
     assert any(message.startswith(expected) for message in messages(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        (
+            workload("nodes: {min: 1, max: 2}"),
+            "each group of what serves, has a fixed number of pods; `elastic: {min: N}`",
+        ),
+        (workload("ports: {http: {containerPort: 80}}"), "write the number alone: {http: 8000}"),
+        (
+            workload("resources: {accelerators: {type: H100}}"),
+            "which accelerators these are is said by the `accelerator`",
+        ),
+        (
+            "pools: {gpu: {nodes: 1, accelerator: {model: H100, count: {min: 1}}}}\n",
+            "it is the number in one node; several that would do are a list",
+        ),
+    ],
+)
+def test_a_mapping_where_a_number_is_expected_says_what_it_would_mean(tmp_path: Path, text: str, meaning: str) -> None:
+    (message,) = [each for each in messages(tmp_path, text) if "got a mapping" in each]
+    assert "expected a whole number, got a mapping; " in message
+    assert meaning in message
+
+
+ENVIRONMENT = """apiVersion: meshctl/v1
+kind: Environments
+environments: {here: {provider: aws, region: us-east-1, zones: [us-east-1a, us-east-1b], %s}}
+dns: {provider: route53, zone: example.com}
+"""
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("fabric: {kind: efa}", 'fabric.kind: unknown key "kind"; not needed here: the machines that are chosen'),
+        ("images: mirror.example.com", "images: expected a mapping like {docker.io: mirror.example.com/hub}, got "),
+        ("storage: {w: acme}", 'storage.w: expected a mapping like {bucket: acme-weights}, got "acme"'),
+        ("storage: {w: {pvc: a}}", 'storage.w.pvc: unknown key "pvc"; write `claim: NAME`'),
+        (
+            "workloads: {w: {image: 'a:1'}}",
+            'workloads.w.image: unknown key "image"; it is the same everywhere: write it',
+        ),
+        (
+            "workloads: {'*': {nodeSelector: {a: b}}}",
+            'workloads.*.nodeSelector: unknown key "nodeSelector"; write it in `pod`, as Kubernetes has it: ',
+        ),
+        ("workloads: {w: {pod: [x]}}", "workloads.w.pod: expected a mapping like {hostNetwork: true}, got a list"),
+        ("workloads: {w: {env: [x]}}", "workloads.w.env: expected a mapping like {KEY: value}, got a list"),
+        ("zone: us-east-1a", 'zone: unknown key "zone"; write `zones`, a list'),
+    ],
+)
+def test_keys_and_forms_of_environments_are_answered_too(tmp_path: Path, keys: str, expected: str) -> None:
+    files = tmp_path / "mesh.yaml", tmp_path / "environments.yaml"
+    files[0].write_text(f"{HEAD}{workload('replicas: 1')}")
+    files[1].write_text(ENVIRONMENT % keys)
+    with pytest.raises(DiagnosticsError) as caught:
+        load(*files)
+    said = [f"{problem.path}: {problem.message}" for problem in caught.value.diagnostics]
+    assert any(message.startswith(f"environments.here.{expected}") for message in said), said
 
 
 WHICH = "which accelerator? write {model: H100, count: 8}, or {memory: 80GB, count: 8} for any with that memory"

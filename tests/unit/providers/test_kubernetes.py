@@ -259,6 +259,15 @@ def test_pods_say_what_is_wrong_with_them() -> None:
     ]
 
 
+def test_a_held_pod_says_what_its_gang_waits_for() -> None:
+    gated = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": "non-empty gates"}
+    pod = {"metadata": {"name": "p"}, "status": {"conditions": [gated]}}
+    assert readiness.pod_troubles(pod) == ["pod p: non-empty gates [code=SchedulingGated]"]
+    pod["metadata"] = {"name": "p", "annotations": {"meshctl.dev/gang-waits": "waits for room for 1 more of its pods"}}
+    said = "pod p: its gang waits for room for 1 more of its pods [code=SchedulingGated]"
+    assert readiness.pod_troubles(pod) == [said]
+
+
 def crashed(*, ready: bool) -> dict[str, Any]:
     last = {"terminated": {"exitCode": 3, "reason": "Error"}}
     return {"name": "c", "ready": ready, "restartCount": 1, "state": {"running": {}}, "lastState": last}

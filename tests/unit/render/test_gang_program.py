@@ -179,6 +179,46 @@ def test_a_pod_as_the_api_gives_it(gangs: Any) -> None:
     assert pod.requests == {"cpu": 2000, GPU: 8000, "pods": 1000}
 
 
+def of_group(group: int, rank: int) -> dict[str, Any]:
+    """As the controller of LeaderWorkerSets makes it: all groups have the same annotations."""
+    labels = {
+        "app.kubernetes.io/name": "llama",
+        "leaderworkerset.sigs.k8s.io/group-index": str(group),
+        "leaderworkerset.sigs.k8s.io/worker-index": str(rank),
+    }
+    name = f"llama-{group}-{rank}" if rank else f"llama-{group}"
+    annotations = {names.GANG: "llama", names.SIZE: "2"}
+    return {
+        "metadata": {"uid": name, "name": name, "namespace": "m", "labels": labels, "annotations": annotations},
+        "spec": {
+            "schedulingGates": [{"name": names.GATE}],
+            "nodeSelector": TRAIN,
+            "containers": [{"resources": {"requests": {GPU: "8"}}}],
+        },
+    }
+
+
+def test_of_two_groups_with_nodes_for_one_the_one_starts_whole(gangs: Any) -> None:
+    """Without the hold each of them could have a node, and both would wait for the other's, for ever."""
+    pods = [gangs.pod_of(of_group(group, rank)) for rank in (0, 1) for group in (0, 1)]
+    decision = gangs.decide(nodes_of(gangs, 2), pods)
+    assert [pod.name for pod in decision.released] == ["llama-0", "llama-0-1"]
+    placed = [replace(pod, gates=(), node=f"g{rank}") for rank, pod in enumerate(decision.released)]
+    rest = [pod for pod in pods if pod.gang == "llama-1"]
+    decision = gangs.decide(nodes_of(gangs, 3), [*placed, *rest])
+    assert (decision.released, list(decision.waits)) == ((), ["llama-1"])
+    assert "pool train has room for 1 of 2 now; llama holds 2 nodes" in decision.waits["llama-1"]
+    assert len(gangs.decide(nodes_of(gangs, 4), [*placed, *rest]).released) == 2
+
+
+def test_a_group_that_is_made_anew_waits_for_the_end_of_nothing_but_its_room(gangs: Any) -> None:
+    old = [replace(gangs.pod_of(of_group(0, rank)), gates=(), node=f"g{rank}", is_ending=True) for rank in (0, 1)]
+    anew = [replace(gangs.pod_of(of_group(0, rank)), uid=f"anew-{rank}") for rank in (0, 1)]
+    assert not gangs.decide(nodes_of(gangs, 2), [*old, *anew]).released
+    assert len(gangs.decide(nodes_of(gangs, 4), [*old, *anew]).released) == 2
+    assert len(gangs.decide(nodes_of(gangs, 2), anew).released) == 2
+
+
 class World:
     """Nodes and pods that change by chance, and a scheduler that places whatever it may, where it likes."""
 

@@ -70,6 +70,43 @@ def test_who_may_not_see_all_pods_can_let_no_program_see_them() -> None:
     assert "grant `list` on `pods` in a ClusterRole" in note(resolution)
 
 
+@pytest.mark.parametrize("nodes", [NODES, ()], ids=["its nodes are given", "its nodes are made"])
+def test_who_may_not_make_what_it_takes_gets_the_gang_without_the_hold(nodes: tuple[Any, ...]) -> None:
+    facts = Facts(
+        nodes=nodes, pods_are_seen=bool(nodes), lacks_for_hold=("create clusterroles.rbac.authorization.k8s.io",)
+    )
+    resolution = with_gang(DC if nodes else AWS, facts=facts)
+    assert not is_held(resolution)
+    assert "start one by one, as they find nodes" in note(resolution)
+    assert "for which it lacks: create clusterroles.rbac.authorization.k8s.io" in note(resolution)
+
+
+def with_groups(nodes: Any = 4, **override: Any) -> Resolution:
+    groups = {**service(1, "inference"), "replicas": 2, "nodes": 2}
+    overridden = {**AWS, "workloads": {"fit": override}} if override else AWS
+    return resolved({"p": {**POOL, "nodes": nodes}}, overridden, workloads={"fit": groups})
+
+
+def note_on_groups(resolution: Resolution) -> str:
+    (text,) = [each for each in resolution.notes if each.startswith("workload/fit: the 2 pods of a group start")]
+    return text
+
+
+def test_groups_of_what_serves_are_held_as_gangs_are() -> None:
+    resolution = with_groups()
+    assert is_held(resolution)
+    assert "start together: meshctl's program in the cluster" in note_on_groups(resolution)
+
+
+def test_groups_are_left_to_others_and_to_autoscalers_as_gangs_are() -> None:
+    resolution = with_groups(pod={"schedulerName": "volcano"})
+    assert not is_held(resolution)
+    assert "as far as the scheduler volcano" in note_on_groups(resolution)
+    resolution = with_groups({"min": 4, "max": 6})
+    assert not is_held(resolution)
+    assert "start one by one" in note_on_groups(resolution)
+
+
 def test_one_pod_is_no_gang() -> None:
     alone = {"fit": {**service(1, "training"), "nodes": 1}}
     alone["fit"].pop("replicas", None)

@@ -131,6 +131,17 @@ def test_pods_of_a_gang_that_is_held_are_not_waited_for(monkeypatch: pytest.Monk
     assert any("no pod of pool serve waits for a node" in text for text in world.messages)
 
 
+def test_pods_of_a_gang_that_is_let_start_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nodes are for them, as for a group of what serves; the program that lets them start looks now and then."""
+    world = world_of(monkeypatch, deployment=declared(gang=3))
+    world.held, world.released_after_s = frozenset({"chat"}), 12
+    world.replicas["chat"] = 3
+    assert started(world) == "in-force"
+    assert not any("no pod of pool serve waits for a node" in text for text in world.messages)
+    assert any("is held until there is room for all pods of its gang" in text for text in world.messages)
+    assert "train-3" in world.placed("chat")
+
+
 def test_without_a_waiting_pod_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     world = world_of(monkeypatch, deployment=declared(gang=3))
     assert started(world) == "in-force"

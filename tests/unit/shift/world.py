@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -56,7 +57,9 @@ class World:
     replicas: dict[str, int] = field(default_factory=dict)
     budgets: dict[str, int] = field(default_factory=dict)
     stubborn: frozenset[str] = frozenset()
-    held: frozenset[str] = frozenset()  # the workloads whose new pods have a scheduling gate that nobody takes away
+    held: frozenset[str] = frozenset()  # the workloads whose new pods have a scheduling gate
+    released_after_s: float = math.inf  # how long there is room for such a pod before somebody takes its gate
+    fits_since: dict[str, float] = field(default_factory=dict)
     dead: set[str] = field(default_factory=set)
     now: float = START_S
     running_change: str = ""
@@ -250,16 +253,26 @@ class World:
             self.pods[metadata["name"]]["nodes"] = self.sizes[f"{workload}-gang"]["data"]["nodes"]
 
     def _schedule(self, pod: Object) -> None:
-        if pod["spec"].get("nodeName") or pod["spec"].get("schedulingGates"):
+        if pod["spec"].get("nodeName"):
             return
         taken = {each["spec"].get("nodeName") for each in self.pods.values()}
         for name, node in sorted(self.nodes.items()):
             labels = node["metadata"]["labels"].items()
             fits = pod["spec"]["nodeSelector"].items() <= labels and not node["spec"].get("unschedulable")
             if fits and name not in taken | self.dead:
+                if not self._is_released(pod):
+                    return
                 pod["spec"]["nodeName"] = name
                 pod["ready_at"] = self.now + STARTS_IN_S
                 return
+
+    def _is_released(self, pod: Object) -> bool:
+        """Whether the scheduler may place a pod for which there is room."""
+        name = pod["metadata"]["name"]
+        since_s = self.fits_since.setdefault(name, self.now)
+        if "schedulingGates" in pod["spec"] and self.now - since_s >= self.released_after_s:
+            del pod["spec"]["schedulingGates"]
+        return "schedulingGates" not in pod["spec"]
 
     def shifts(self) -> Shifts:
         gateway = ClusterGateway(

@@ -1,8 +1,9 @@
 """Defects that showed when deployment files of the field were written as meshes, and what users of other tools met; and
-the parts of the model that came of them: the tests that show what becomes of each. PURE.
+the parts of the model that came of them, with what goes wrong in use: the tests that show what becomes of each. PURE.
 
 `DEFECTS`: D1 to D15 of a review of twenty public deployment files. `REPORTS`: numbers of cases of a review of public
 issue threads. `MODEL`: keys of mesh.yaml and environments.yaml, each with tests of what is rendered or refused.
+`FAULTS`: bad input and what fails in use. `OUTCOMES`: what whole runs show.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _OVERRIDES: Final = "tests/unit/render/test_overrides.py"
 _SETS: Final = "tests/unit/render/test_leader_worker_sets.py"
 _GROUPS: Final = "tests/unit/render/test_groups.py"
 _HEALTH: Final = "tests/unit/migrate/test_health.py"
+_FOREIGN: Final = "tests/unit/model/test_foreign_keys.py"
 _ORDER: Final = "tests/unit/model/test_job_order.py"
 
 DEFECTS: Final[dict[str, tuple[str, ...]]] = {
@@ -117,6 +119,10 @@ MODEL: Final[dict[str, tuple[str, ...]]] = {
         "tests/faults/test_groups.py::test_groups_move_under_load_and_come_back_as_a_whole",
     ),
     "gangs": (
+        "tests/unit/render/test_gang_program.py::test_never_have_two_gangs_a_part_of_their_nodes_and_all_come_to_run",
+        "tests/unit/render/test_gang_program.py::test_of_two_groups_with_nodes_for_one_the_one_starts_whole",
+        "tests/unit/resolve/test_gang_holds.py::test_groups_of_what_serves_are_held_as_gangs_are",
+        "tests/contract/test_hold_rights.py::test_a_user_is_told_what_it_may_not_grant",
         "tests/unit/resolve/test_queues.py::test_a_queue_for_all_is_one_for_jobs",
         "tests/unit/lab_pods/test_gang.py::test_a_rank_that_dies_ends_the_others",
     ),
@@ -168,7 +174,11 @@ MODEL: Final[dict[str, tuple[str, ...]]] = {
         f"{_FABRICS}::test_settings_of_the_file_win_on_every_platform",
         "tests/unit/render/test_mirrors.py::test_images_come_from_the_mirror_of_their_registry",
     ),
-    "unknown keys": ("tests/unit/load/test_first_tries.py::test_each_first_try_has_a_line_that_says_what_to_write",),
+    "unknown keys": (
+        "tests/unit/load/test_first_tries.py::test_each_first_try_has_a_line_that_says_what_to_write",
+        f"{_FOREIGN}::test_a_mapping_where_a_number_is_expected_says_what_it_would_mean",
+        f"{_FOREIGN}::test_keys_and_forms_of_environments_are_answered_too",
+    ),
     "drain": (
         "tests/unit/engine/test_running_drains.py::test_answers_of_what_is_new_may_take_minutes",
         "tests/unit/engine/test_running_drains.py::test_an_upgrade_keeps_the_grace_of_pods_that_are_up",
@@ -176,5 +186,51 @@ MODEL: Final[dict[str, tuple[str, ...]]] = {
     "replicas by load": (
         "tests/unit/render/test_scaler_program.py::test_an_empty_queue_takes_pods_away_by_and_by",
         "tests/integration/test_replicas_by_load.py::test_replicas_follow_load_up_and_down_without_a_lost_request",
+    ),
+}
+
+FAULTS: Final[dict[str, tuple[str, ...]]] = {
+    "a rank that dies": (
+        "tests/faults/test_groups.py::test_groups_move_under_load_and_come_back_as_a_whole",
+        "tests/faults/test_group_controller.py::test_a_group_is_made_anew_as_a_whole_while_the_other_one_serves",
+    ),
+    "health that never answers": (
+        "tests/unit/providers/test_kubernetes.py::test_a_pod_that_is_not_ready_says_what_its_health_check_was_answered",
+        "tests/unit/providers/test_kubernetes.py::test_a_container_that_the_kubelet_ended_for_its_health_did_not_crash",
+    ),
+    "a file that can't go into a pod": (
+        "tests/unit/load/test_load_pod_files.py::test_a_file_that_can_not_go_into_a_pod",
+        "tests/unit/load/test_load_pod_files.py::test_all_files_together_have_a_limit",
+    ),
+    "after in a circle": (f"{_ORDER}::test_what_could_never_start_is_refused",),
+    "a claim that pods could not use": (f"{_CLAIMS}::test_a_claim_that_pods_could_not_use_is_a_gap",),
+    "a pod override that fights": (f"{_OVERRIDES}::test_fields_that_would_break_the_pods_are_refused",),
+    "a certificate that is not issued": (
+        f"{_FAILURES}::test_a_certificate_that_is_not_issued_in_time_has_a_code_and_a_hint",
+        f"{_FAILURES}::test_a_certificate_that_is_never_issued_has_the_reason_of_acm",
+    ),
+    "a user without rights": (
+        "tests/unit/test_project.py::test_a_gang_is_held_only_where_the_user_may_make_what_holds_it",
+    ),
+}
+
+OUTCOMES: Final[dict[str, tuple[str, ...]]] = {
+    "each mesh is carried or refused, and comes up": (
+        "tests/unit/test_real_deployments.py::test_it_is_carried_or_refused_with_these_gaps",
+        "tests/faults/test_real_deployments.py::test_it_comes_up_and_goes",
+        "tests/unit/test_real_deployments.py::test_every_mesh_has_its_row_in_the_table",
+    ),
+    "groups, gRPC and HTTPS move without a failed request": (
+        "tests/faults/test_groups.py::test_groups_move_under_load_and_come_back_as_a_whole",
+        "tests/faults/test_migrate_protocols.py::test_endpoints_of_other_protocols_than_http_move",
+        "tests/faults/test_migrate_https.py::test_an_https_endpoint_moves_without_a_failed_request",
+    ),
+    "what is adopted is untouched": (
+        "tests/integration/test_data_kept.py::test_what_is_adopted_outlives_every_environment_that_uses_it",
+    ),
+    "what is up is not rolled by an upgrade": (
+        "tests/unit/test_recorded_resolved.py::test_the_same_deployment_gives_the_manifests_that_were_recorded",
+        "tests/unit/engine/test_running_groups.py::test_an_upgrade_changes_nothing_of_groups_that_are_up",
+        "tests/unit/engine/test_running_gangs.py::test_what_is_up_keeps_its_pods",
     ),
 }
