@@ -19,7 +19,7 @@ from meshctl.deploy.session import Session
 from meshctl.engine import stack_locks
 from meshctl.engine.state_store import StateStore, keeps_journals, open_state_store
 from meshctl.errors import UnreadableError
-from meshctl.model import lending, shifts_now
+from meshctl.model import gateway_shares, lending, shifts_now
 from meshctl.model.deployment import POOL_LABEL, Deployment, Resolution
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh, Workload
@@ -94,7 +94,16 @@ class Project:
         resolution = resolve(self.mesh, self.environments, environment, self.catalog, facts, served=served)
         resolution = with_shifts(self.as_it_is_up(resolution, facts, served), shifts)
         self._add_notes_on_loans(environment, resolution.deployment, facts)
-        return resolution
+        return self._with_gateway_shares(resolution)
+
+    def _with_gateway_shares(self, resolution: Resolution) -> Resolution:
+        """The resolution in which gateways lead to other environments what those that are up do: only the steps of an
+        expansion change that. The state is read only where there are gateways."""
+        deployment = resolution.deployment
+        if deployment is None or not any(map(gateway_shares.has_gateway, deployment.endpoints)):
+            return resolution
+        up = self.session.state(deployment.environment).deployment
+        return resolution.model_copy(update={"deployment": gateway_shares.as_they_are_up(deployment, up)})
 
     def _add_notes_on_loans(self, environment: str, deployment: Deployment | None, facts: Facts | None) -> None:
         """What others count of the nodes that are lent; the cluster is asked only where some are."""

@@ -30,8 +30,9 @@ def expand(
         ),
     ] = "",
     by: Annotated[
-        Literal["dns", "gateway"], typer.Option("--by", help="How users are shared: dns; a gateway is not built.")
-    ] = "dns",
+        Literal["dns", "gateway"] | None,
+        typer.Option("--by", help="Who shares: dns (resolutions), or SRC's gateway (each request). Default: dns."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; change nothing.")] = False,
     observe: Annotated[int, typer.Option("--observe", help="Watch DST this long, in seconds.", min=0)] = 30,
     replace_target_data: Annotated[
@@ -39,18 +40,18 @@ def expand(
     ] = False,
     break_lock: BreakLock = False,
 ) -> None:
-    """Run a workload in DST, too, and let DNS lead a share of its requests there. Again: another share, newer data."""
+    """Run a workload in DST, too, and lead a share of its requests there. Again: another share, newer data."""
     from meshctl.migrate.planning.inputs import Options, Share, weight_of
+    from meshctl.migrate.refusals import refuse_another_way
     from meshctl.migrate.views import expansion as views
 
     context: Context = ctx.obj
-    if by == "gateway":
-        _refuse_gateway()
     percent = _percent(share) if share else None
     options = Options(observe_s=observe, replace_target_data=replace_target_data)
     with opened_migrations(context, source, target, command="expand", break_lock=break_lock) as migrations:
         present = migrations.expansion_of(source, target, workload)
         if present is not None:
+            refuse_another_way(present.history, by)
             weight = present.history.weights[-1] if percent is None else weight_of(percent)
             _expand_again(context, migrations, present, Share(workload=workload, weight=weight), dry_run=dry_run)
             return
@@ -60,7 +61,7 @@ def expand(
                 why="its first share must be above 0% and below 100%",
                 hint=f"`meshctl expand {source} {target} --workload {workload} --share 40%`",
             )
-        wanted = Share(workload=workload, weight=weight_of(percent))
+        wanted = Share(workload=workload, weight=weight_of(percent), by=by or "dns")
         plan = migrations.plan_expansion(source, target, wanted, options)
         if dry_run:
             show_document(context, views.expansion_document(plan), views.expansion_text(plan))
@@ -71,16 +72,6 @@ def expand(
         migration = migrations.start(plan)
         shown = migrations.status(migration)
     show_end(context, shown)
-
-
-def _refuse_gateway() -> None:
-    """Raises: UsageError: see ADR 0056."""
-    raise UsageError(
-        "--by gateway: a share exact for each request is not built",
-        why="a route of the Gateway API leads to Services of its own cluster; to lead to another one, each gateway has"
-        " its own way, mostly switched off, and meshctl can't tell beforehand whether it works",
-        hint="leave out --by: weighted DNS records share the resolutions, which fits many clients that come and go",
-    )
 
 
 def _expand_again(

@@ -123,20 +123,27 @@ def _addresses(resolver: dns.resolver.Resolver, server: str) -> list[str]:
 
 
 def address_of(address: str) -> str:
-    """An IP address to connect to: `address` itself, or what the host name resolves to, following CNAMEs."""
-    current = address
+    """An IP address to connect to, one of IPv6 in brackets: `address` itself, or what the host name resolves to,
+    following CNAMEs. Raises: UnreachableError."""
+    first = addresses_of(address)[0]
+    return f"[{first}]" if ":" in first else first
+
+
+def addresses_of(address: str) -> list[str]:
+    """All IP addresses of a load balancer that has this address or this name, following CNAMEs.
+
+    Raises: UnreachableError."""
+    current = [address]
     for _ in range(8):  # a CNAME may point to another CNAME
         try:
-            parsed = ipaddress.ip_address(current)
+            return [str(ipaddress.ip_address(each)) for each in current]
         except ValueError:
-            answers = _lookup(current)
+            answers = _lookup(current[0])
             if not answers:
                 raise UnreachableError(
-                    f"{current} has no address", hint="the name of a new load balancer takes a minute: try again"
+                    f"{current[0]} has no address", hint="the name of a new load balancer takes a minute: try again"
                 ) from None
-            current = answers[0]
-            continue
-        return f"[{parsed}]" if parsed.version == 6 else str(parsed)
+            current = answers
     raise UnreachableError(f"{address} is a CNAME that leads through more than 8 others, or back to itself")
 
 

@@ -18,7 +18,7 @@ from meshctl.deploy.fields import ownership
 from meshctl.deploy.guards import cluster_identity, running_pods, upgrade
 from meshctl.deploy.jobs import job_states
 from meshctl.deploy.session import Session
-from meshctl.dns.lookup import address_of, dns_server, resolve
+from meshctl.dns.lookup import address_of, addresses_of, dns_server, resolve
 from meshctl.engine.events import Progress
 from meshctl.errors import UnreachableError
 from meshctl.migrate.gateway import EndpointTarget, PendingChanges, Say, UpResult
@@ -116,6 +116,9 @@ class EngineGateway:
             name: clusters.load_balancer(access, deployment.namespace, service) for name, service in services.items()
         }
         return {name: address for name, address in by_endpoint.items() if address}
+
+    def ip_addresses(self, address: str) -> Sequence[str]:
+        return addresses_of(address)
 
     def point_endpoints(self, deployment: Deployment, addresses: Mapping[str, str]) -> None:
         self._session.dns_records.move(deployment, addresses)

@@ -109,6 +109,10 @@ class Gateway(Protocol):
     def addresses(self, deployment: Deployment) -> Mapping[str, str]:
         """The current address of each endpoint's load balancer in this environment."""
 
+    def ip_addresses(self, address: str) -> Sequence[str]:
+        """The IP addresses of a load balancer that has this address: itself, or those of its name.
+        Raises: UnreachableError if it has none."""
+
     def point_endpoints(self, deployment: Deployment, addresses: Mapping[str, str]) -> None:
         """Write the DNS records of these endpoints (endpoint name -> address), marked as belonging to `deployment`'s
         environment. The records of other endpoints stay."""

@@ -38,6 +38,13 @@ def expansion_to_go_on_from(status: MigrationStatus | None, source: str, target:
             hint=f"`meshctl contract` leads all to {present[0]} again; `meshctl migrate {present[0]} {present[1]}`"
             " moves the rest of the mesh to where it is expanded",
         )
+    if share.by == "gateway":
+        raise UsageError(
+            f"{share.workload} is expanded by the gateway of {source}, from which a migration does not go on",
+            why=f"the gateway would lead a share to {target} while it is cut over, and again after a rollback",
+            hint="`meshctl contract`, then migrate; or expand without --by gateway: a migration goes on from shares of"
+            " DNS",
+        )
     refuse_unless_expanded(status.migration, status.history, _WHY_IN_FORCE)
     workloads = (share.workload, *sorted(plan.workloads - {share.workload}))
     return Expanded(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from meshctl.errors import MigrationError, UsageError
 from meshctl.migrate.journal.activity import Activity, next_text, state_text
 from meshctl.migrate.journal.history import History
+from meshctl.migrate.planning.inputs import SharedBy
 from meshctl.migrate.steps.step_plan import rollback, stores_not_copied_back
 
 
@@ -53,6 +54,20 @@ def refuse_unless_expanded(
             why=why,
             hint=next_text(migration, history, Activity()),
         )
+
+
+def refuse_another_way(history: History, by: SharedBy | None) -> None:
+    """Raises: UsageError if an expansion in force is to share its users in another way; `by` None = as it does."""
+    share = history.share
+    if share is None or by in (None, share.by):
+        return
+    plan = history.plan
+    raise UsageError(
+        f"{share.workload} is shared by {share.by}, not by {by}",
+        why="the way is chosen when the workload is expanded",
+        hint=f"leave out --by; or `meshctl contract`, then `meshctl expand {plan.source.environment} "
+        f"{plan.target.environment} --workload {share.workload} --share 40% --by {by}`",
+    )
 
 
 def refuse_giving_up_source(history: History) -> None:

@@ -62,6 +62,18 @@ class Certificate(Value):
     issuer: str
 
 
+class Elsewhere(Value):
+    """Where the gateway of an expanded workload leads a share of its requests: the load balancer of another
+    environment. `weight`: of 255. `addresses`: IP addresses, so that a gateway starts whatever DNS answers then.
+    `certified_host`: the host that its certificate is verified for; "" where it speaks plain HTTP."""
+
+    environment: str
+    weight: int
+    addresses: tuple[str, ...]
+    port: int
+    certified_host: str = ""
+
+
 class Checkpoint(Value):
     storage: str
     signal: str = "SIGTERM"
@@ -128,6 +140,10 @@ class Workload(Value):
     checkpoint: Checkpoint | None = None
     certificate: Certificate | None = added_later(None)  # of an endpoint's gateway, where the platform makes it
     forwards_to: tuple[str, ...] = added_later(())  # of an endpoint's gateway: the workloads that its routes lead to
+    # of a gateway whose workload is expanded: where it leads a share; and at the other side, whether it says of a
+    # request that no pod has got it
+    elsewhere: Elsewhere | None = added_later(None)
+    says_unsent: bool = added_later(False)
     # where load moves the replicas: as many as the other side of a migration had, the least until names lead here
     least_while_moving: int = added_later(0)
     paused: bool = False  # declared, but at zero pods (a migration's target before start, its source after quiesce)

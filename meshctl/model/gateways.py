@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from meshctl.model.file_problems import Problem
 
+CONFIG: Final = "/etc/meshctl-gateway/nginx.conf"
 OWN_PATHS: Final = "/.meshctl/"  # the gateway answers paths below this one by itself
 _SEGMENT: Final = r"[A-Za-z0-9._~@:+-]+"
 _ROUTE: Final = rf"^/({_SEGMENT}(/{_SEGMENT})*/?)?$"

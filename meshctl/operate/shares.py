@@ -11,6 +11,7 @@ from typing import Final
 
 from meshctl.dns.lookup import cnames
 from meshctl.errors import MeshError
+from meshctl.model.deployment import Elsewhere
 from meshctl.model.dns_splits import WHOLE, Split, side_name, split_name
 
 RESOLUTIONS: Final = 200
@@ -30,6 +31,26 @@ class ShareStatus:
     def text(self) -> str:
         seen = f", {self.measured} of {self.resolutions} resolutions" if self.resolutions else ""
         return f"{self.environment} {self.weight * 100 / WHOLE:.1f}%{seen}"
+
+
+@dataclass(frozen=True)
+class RequestShare:
+    """What part of the requests that arrive here the gateway gives to an environment."""
+
+    environment: str
+    weight: int  # of 255
+
+    @property
+    def text(self) -> str:
+        return f"{self.environment} {self.weight * 100 / WHOLE:.1f}%"
+
+
+def request_shares(environment: str, elsewhere: Elsewhere | None) -> tuple[RequestShare, ...]:
+    """Of the gateway of an endpoint of `environment`; none where it keeps all requests."""
+    if elsewhere is None:
+        return ()
+    own = RequestShare(environment, WHOLE - elsewhere.weight)
+    return own, RequestShare(elsewhere.environment, elsewhere.weight)
 
 
 def shares(host: str, split: Split) -> tuple[ShareStatus, ...]:

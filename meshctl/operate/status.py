@@ -19,14 +19,14 @@ from meshctl.deploy.jobs import held_gangs, held_jobs, job_states
 from meshctl.deploy.session import Session
 from meshctl.engine.stack_locks import Holder
 from meshctl.errors import MeshError, NewerVersionError, UnreadableError
-from meshctl.model import elastic, observed, scaling
+from meshctl.model import elastic, gateway_shares, observed, scaling
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.observed import DeployState, JobState
 from meshctl.model.stack_state import StackOutputs, StackState
 from meshctl.operate import group_status, loan_status, pool_status
 from meshctl.operate.loan_status import LoanStatus
 from meshctl.operate.pool_status import AddonStatus, PoolStatus
-from meshctl.operate.shares import ShareStatus, shares
+from meshctl.operate.shares import RequestShare, ShareStatus, request_shares, shares
 from meshctl.platforms import registry
 from meshctl.printable import one_line
 
@@ -72,6 +72,7 @@ class EndpointStatus:
     points_at: str
     name_address: str = ""
     shares: tuple[ShareStatus, ...] = ()  # of a host that several environments share
+    requests: tuple[RequestShare, ...] = ()  # where its gateway gives each of them a part
 
 
 @dataclass(frozen=True)
@@ -271,13 +272,16 @@ def _as_scaled(workload: Workload, pods: Iterable[observed.PodState]) -> Workloa
 
 def _endpoints(session: Session, deployment: Deployment, outputs: StackOutputs) -> tuple[EndpointStatus, ...]:
     by_host = {record.host: record for record in session.dns_records.current().values()}
-    endpoints = []
+    endpoints, led_elsewhere = [], gateway_shares.shares(deployment)
     for endpoint in deployment.endpoints:
         address, record = outputs.addresses.get(endpoint.name, ""), by_host.get(endpoint.host)
         environment, name_address = (record.environment, record.address) if record else ("", "")
         split = record.split if record is not None and len(record.environments) > 1 else None
         shared = shares(endpoint.host, split) if split is not None else ()
-        endpoints.append(EndpointStatus(endpoint.name, endpoint.host, address, environment, name_address, shared))
+        requests = request_shares(deployment.environment, led_elsewhere.get(endpoint.name))
+        endpoints.append(
+            EndpointStatus(endpoint.name, endpoint.host, address, environment, name_address, shared, requests)
+        )
     return tuple(endpoints)
 
 
@@ -319,7 +323,9 @@ def _where(environment: str, endpoint: EndpointStatus) -> str:
     """Where the DNS record points, and this environment's own address if that differs."""
     own_address = endpoint.address or "no address"
     if endpoint.shares:
-        return f"-> {'; '.join(share.text for share in endpoint.shares)}  ({own_address} here)"
+        resolutions = "; ".join(share.text for share in endpoint.shares)
+        requests = ", ".join(share.text for share in endpoint.requests)
+        return f"-> {resolutions}{'; of its requests here: ' * bool(requests)}{requests}  ({own_address} here)"
     if not endpoint.points_at:
         return f"(no DNS record)  {own_address} here"
     pointing = f"-> {endpoint.points_at}  {endpoint.name_address}"

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from meshctl.model import object_names, pod_files
 from meshctl.model.deployment import Workload
+from meshctl.render import gateway_shares
 
 REVISION: Final = "meshctl.dev/files-revision"
 _SECRET_MODE: Final = 0o440  # files belong to root and to the pod's `fsGroup`, which its user is in
@@ -67,7 +68,8 @@ def _mount(volume: str, path: str) -> dict[str, Any]:
 
 def pod_annotations(workload: Workload) -> dict[str, str]:
     """The annotations of pods that change when a file changes."""
-    return {REVISION: pod_files.revision_of(workload.files)} if workload.files else {}
+    files = gateway_shares.files(workload)
+    return {REVISION: pod_files.revision_of(files)} if files else {}
 
 
 def work(template: Mapping[str, Any], container: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from meshctl.render import (
     file_mounts,
     file_systems,
     gang_hold,
+    gateway_shares,
     groups,
     job_release,
     jobs,
@@ -268,7 +269,7 @@ def _workload_files(deployment: Deployment, workload: Workload) -> list[Platform
         "name": object_names.workload_files(workload.name),
         "namespace": deployment.namespace,
         "labels": pods.labels(deployment, workload),
-        "files": {pod_files.key_of(path): text for path, text in workload.files.items()},
+        "files": {pod_files.key_of(path): text for path, text in gateway_shares.files(workload).items()},
     }
     manifest = _one("config-map", "ConfigMap", values)
     return [PlatformObject(f"workload/{workload.name}:files", manifest, depends_on=(NAMESPACE,))]

@@ -23,7 +23,7 @@ from meshctl.platforms.interface import BalancerTls
 from meshctl.resolve import nginx
 from meshctl.resolve.workloads import with_overrides
 
-_CONFIG: Final = "/etc/meshctl-gateway/nginx.conf"
+_CONFIG: Final = gateway_words.CONFIG
 _REPLICAS: Final = 2
 _CPU: Final = 0.25
 _MEMORY_GIB: Final = 0.25

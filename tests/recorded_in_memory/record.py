@@ -21,6 +21,8 @@ from meshctl.migrate.planning.inputs import Options, Share
 from meshctl.model.deployment import Deployment, Taint
 from meshctl.shift.plan import Request
 from tests.unit.migrate.fake_gateway import FakeGateway
+from tests.unit.migrate.test_expansion_by_gateway import BY_GATEWAY
+from tests.unit.migrate.test_expansion_by_gateway import World as WithGateways
 from tests.unit.shift.world import Killed, World, declared, world_of
 
 PATCH = pytest.MonkeyPatch()
@@ -52,13 +54,11 @@ def shifted(*, killed_at: int = 0, undone: bool = False, undo_killed_after: int 
     return world
 
 
-def expanded() -> World:
+def expanded(gateway: FakeGateway, share: Share) -> World:
     world = world_of(PATCH)
-    gateway = FakeGateway().begin()
+    gateway.begin()
     migrations = Migrations("demo", gateway, world.shifts().store, data=gateway)
-    migrations.start(
-        migrations.plan_expansion("east", "west", Share(workload="chat", weight=102), Options(observe_s=6))
-    )
+    migrations.start(migrations.plan_expansion("east", "west", share, Options(observe_s=6)))
     return world
 
 
@@ -79,7 +79,8 @@ def main() -> None:
     write(folder / "shift-undoing.json", shifted(undone=True, undo_killed_after=9))
     write(folder / "shift-undone.json", shifted(undone=True))
     write(folder / "shift-with-smaller-gang.json", shifted(least=2))
-    write(folder / "expanded.json", expanded())
+    write(folder / "expanded.json", expanded(FakeGateway(), Share(workload="chat", weight=102)))
+    write(folder / "expanded-by-gateway.json", expanded(WithGateways(), BY_GATEWAY))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import pytest
 from meshctl import render
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.errors import InfeasibleError
+from meshctl.model import gateway_shares
+from meshctl.model.deployment import Elsewhere
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import ShiftsInForce
@@ -176,3 +178,25 @@ def test_a_mesh_without_gangs_asks_for_no_rights(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(ClusterAccess, "client", client_of(client))
     assert project().deployment("dc").pools[0].node_names == ("g1",)
     assert client.reviews == []
+
+
+def test_a_gateway_leads_elsewhere_what_the_one_that_is_up_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the steps of an expansion change it: an `up` of the source meanwhile keeps the share."""
+    routed = {
+        **MESH,
+        "workloads": {"chat": {"kind": "service", "pool": "p", "image": "chat:1", "ports": {"http": 8000}}},
+        "endpoints": {"chat": {"host": "chat.example.com", "routes": {"/": "chat/http"}, "access": "public"}},
+    }
+    serve(monkeypatch, [node()], [])
+    made = project()
+    made.mesh = Mesh.model_validate(routed)
+    made.environments = Environments.model_validate(
+        {**ENVIRONMENTS, "dns": {"provider": "route53", "zone": "example.com"}}
+    )
+    plain = made.deployment("dc")
+    elsewhere = Elsewhere(environment="west", weight=102, addresses=("192.0.2.2",), port=80)
+    shared = gateway_shares.with_shares(plain, {"chat": elsewhere})
+    assert plain != shared
+    state = SimpleNamespace(deployment=shared)
+    monkeypatch.setattr(made.session, "state", lambda _: state)
+    assert made.deployment("dc") == shared

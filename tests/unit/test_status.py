@@ -7,7 +7,7 @@ import pytest
 
 from meshctl.deploy.session import Session
 from meshctl.errors import NewerVersionError, UnreachableError
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import Deployment, Elsewhere
 from meshctl.model.dns_splits import Side, Split
 from meshctl.model.environment import Environments
 from meshctl.model.observed import JobState, PodState, ShiftsInForce
@@ -258,3 +258,13 @@ def test_a_name_server_that_does_not_answer_hides_no_share(monkeypatch: pytest.M
     monkeypatch.setattr(share_counts, "cnames", unreachable)
     split = Split("demo 1", (Side("east", "10.0.0.1", 153),))
     assert share_counts.shares("chat.example.com", split) == (ShareStatus("east", 153, has_check=False),)
+
+
+def test_a_gateway_that_leads_elsewhere_is_shown_with_its_share_of_requests() -> None:
+    elsewhere = Elsewhere(environment="west", weight=102, addresses=("192.0.2.2",), port=443)
+    requests = share_counts.request_shares("east", elsewhere)
+    by_dns = (ShareStatus("east", 255, True, 200, 200), ShareStatus("west", 0, True, 0, 200))
+    endpoint = EndpointStatus("chat", "chat.example.com", "10.0.0.1", "east+west", "", by_dns, requests)
+    text = status_text(EnvironmentStatus("east", "up", (), (), (endpoint,)))
+    assert "west 0.0%, 0 of 200 resolutions; of its requests here: east 60.0%, west 40.0%  (10.0.0.1 here)" in text
+    assert share_counts.request_shares("east", None) == ()

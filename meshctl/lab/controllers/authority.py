@@ -43,6 +43,11 @@ class Issued:
     key: bytes
 
 
+def file_of(root: Path) -> Path:
+    """Where the authority's own certificate is, once it has issued one."""
+    return root / "certificates" / CERTIFICATE
+
+
 def issue(folder: Path, hosts: Sequence[str]) -> Issued:
     """A certificate for the hosts, signed by the authority in `folder`."""
     own_key, own = _authority(folder)

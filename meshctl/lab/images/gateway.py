@@ -4,6 +4,10 @@ Started by `meshctl.lab.pods` in place of `nginxinc/nginx-unprivileged`. It know
 `meshctl.resolve.nginx` that say where requests go, passes bytes on as they come, and answers 502 where nobody answers,
 as nginx does. Unlike nginx it takes one request for each connection, speaks no HTTP/2, and looks names up anew for each
 request. SIGTERM: it takes no more connections, finishes what is in flight and exits with 0.
+
+Of `meshctl.render.gateway_shares` it plays what real nginx was seen to do with that file: turns by weight, a server at
+the pod's own loopback that passes on by TLS, and 421. Since all pods of the lab share one loopback, it asks that server
+within its own process.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import signal
 import ssl
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -25,6 +29,7 @@ from urllib.parse import urlsplit
 CHUNK: Final = 64 * 1024
 FINISH_S: Final = 60.0
 RENEW_EVERY_S: Final = 1.0
+AUTHORITY: Final = "LAB_AUTHORITY"  # the file with what stands for the authorities that an image trusts
 _TOKEN: Final = re.compile(r"""\s+|#[^\n]*|("(?:\\.|[^"])*"|'(?:\\.|[^'])*'|[{};]|[^\s{};]+)""")
 Headers = list[tuple[str, str]]
 
@@ -88,6 +93,9 @@ class Rules:
     prefixes: dict[str, Directive]
     set_headers: dict[str, str]
     redirect: Rules | None = None
+    upstreams: dict[str, Upstream] = field(default_factory=dict)
+    inner: dict[str, Rules] = field(default_factory=dict)  # by address and port, those at the pod's own loopback
+    errors: tuple[str, ...] = ()  # `error_page`: statuses, and last the location that answers instead
 
     def location(self, path: str) -> Directive | None:
         """As nginx chooses: an exact one, or else the longest beginning."""
@@ -98,22 +106,38 @@ class Rules:
 
 
 def rules(config: Directive) -> Rules:
-    """Of the file's first server; a second one redirects."""
-    first, *more = config.all("server")
-    return replace(_of_server(config, first), redirect=_of_server(config, more[0]) if more else None)
+    """Of the file's first server. Those at the pod's own loopback are asked by it; another one redirects."""
+    (http,) = config.all("http")
+    first, *more = (each for each in http.block if each.words[0] == "server")
+    inner = {each.value("listen"): each for each in more if ":" in each.value("listen")}
+    redirects = [each for each in more if ":" not in each.value("listen")]
+    upstreams = {each.words[1]: _upstream(each) for each in http.all("upstream")}
+    return replace(
+        _of_server(config, http, first),
+        redirect=_of_server(config, http, redirects[0]) if redirects else None,
+        upstreams=upstreams,
+        inner={at: replace(_of_server(config, http, each), upstreams=upstreams) for at, each in inner.items()},
+    )
 
 
-def _of_server(config: Directive, server: Directive) -> Rules:
+def _upstream(block: Directive) -> Upstream:
+    return Upstream([Server.of(each.words[1:]) for each in block.all("server") if "down" not in each.words])
+
+
+def _of_server(config: Directive, http: Directive, server: Directive) -> Rules:
     (listen,) = server.all("listen")
     locations = list(server.all("location"))
     is_tls = "ssl" in listen.words
+    own = [each for each in server.block if each.words[0] == "proxy_set_header"]
+    headers = own or [each for each in http.block if each.words[0] == "proxy_set_header"]
     return Rules(
-        port=int(listen.words[1]),
+        errors=next((each.words[1:] for each in server.block if each.words[0] == "error_page"), ()),
+        port=int(listen.words[1].rpartition(":")[2]),
         certificate=_file(config, "ssl_certificate") if is_tls else "",
         key=_file(config, "ssl_certificate_key"),
         exact={each.words[2]: each for each in locations if each.words[1] == "="},
         prefixes={each.words[1]: each for each in locations if each.words[1] != "="},
-        set_headers={each.words[1]: each.words[2] for each in config.all("proxy_set_header")},
+        set_headers={each.words[1]: each.words[2] for each in headers},
     )
 
 
@@ -124,6 +148,67 @@ def _file(config: Directive, name: str) -> str:
         return value
     (chosen,) = (each for each in config.all("map") if each.words[2] == value)
     return chosen.value("default")
+
+
+@dataclass
+class Server:
+    """One server of an upstream. `failures`: in a row; `left_until`: on the loop's clock."""
+
+    address: str
+    weight: int
+    max_fails: int
+    fail_timeout_s: float
+    turn: int = 0
+    failures: int = 0
+    left_until: float = 0.0
+
+    @classmethod
+    def of(cls, words: tuple[str, ...]) -> Server:
+        given = dict(word.split("=") for word in words[1:])
+        timeout_s = float(given.get("fail_timeout", "10s").removesuffix("s"))
+        return cls(words[0], int(given.get("weight", 1)), int(given.get("max_fails", 1)), timeout_s)
+
+
+@dataclass
+class Upstream:
+    servers: list[Server]
+
+    def in_turn(self, now: float) -> Iterator[Server]:
+        """The one whose turn it is by nginx's smooth weighted round robin, then the others."""
+        candidates = [each for each in self.servers if each.left_until <= now]
+        while candidates:
+            for each in candidates:
+                each.turn += each.weight
+            chosen = max(candidates, key=lambda each: each.turn)
+            chosen.turn -= sum(each.weight for each in candidates)
+            yield chosen
+            candidates = [each for each in candidates if each is not chosen]
+
+    @staticmethod
+    def note(server: Server, now: float, *, connected: bool) -> None:
+        server.failures = 0 if connected else server.failures + 1
+        if server.max_fails and server.failures >= server.max_fails:
+            server.left_until = now + server.fail_timeout_s
+
+
+@dataclass
+class Request:
+    """`body`: all of it, where it was read already; else it is passed on as it comes."""
+
+    first: str
+    headers: Headers
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    body: bytes | None = None
+
+    def header(self, name: str) -> str:
+        return next((value for each, value in self.headers if each.lower() == name), "")
+
+    async def read_body(self) -> None:
+        if "chunked" in self.header("transfer-encoding"):
+            self.body = await self.reader.readuntil(b"0\r\n\r\n")
+        else:
+            self.body = await self.reader.readexactly(int(self.header("content-length") or 0))
 
 
 class Gateway:
@@ -151,7 +236,8 @@ class Gateway:
             (answer,) = location.all("return")
             await self._return(answer, first, headers, writer)
         else:
-            await self._pass(first, self._forwarded(headers, writer), location.value("proxy_pass"), reader, writer)
+            request = Request(first, self._forwarded(self.rules, headers, writer), reader, writer)
+            await self._pass(request, location)
 
     async def _return(self, answer: Directive, first: str, headers: Headers, writer: asyncio.StreamWriter) -> None:
         """A text, or for 3xx the address that the client is sent to."""
@@ -165,47 +251,79 @@ class Gateway:
         writer.write(_text(f"HTTP/1.1 {status} Redirect", head))
         await writer.drain()
 
-    def _forwarded(self, headers: Headers, writer: asyncio.StreamWriter) -> Headers:
+    def _forwarded(self, rules: Rules, headers: Headers, writer: asyncio.StreamWriter) -> Headers:
         """The request's headers with those that the file sets. The upstream closes after its answer."""
         given = {name.lower(): value for name, value in headers}
         peer = writer.get_extra_info("peername")[0]
         values = {
             "$http_host": given.get("host", ""),
+            "$http_x_forwarded_for": given.get("x-forwarded-for", ""),
+            "$http_x_forwarded_proto": given.get("x-forwarded-proto", ""),
             "$scheme": "https" if self.rules.certificate else "http",
             "$proxy_add_x_forwarded_for": ", ".join(filter(None, (given.get("x-forwarded-for"), peer))),
         }
-        set_headers = self.rules.set_headers.items()
+        set_headers = rules.set_headers.items()
         ours = {name: values.get(text, text) for name, text in set_headers if text in values or "$" not in text}
         replaced = {"connection", *(name.lower() for name in ours)}
         return [*((n, v) for n, v in headers if n.lower() not in replaced), *ours.items(), ("Connection", "close")]
 
-    async def _pass(
-        self,
-        first: str,
-        headers: Headers,
-        url: str,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        to = urlsplit(url)
-        tls = ssl._create_unverified_context() if to.scheme == "https" else None  # noqa: S323 (nginx verifies none)
-        try:
-            from_upstream, upstream = await asyncio.wait_for(
-                asyncio.open_connection(to.hostname, to.port, ssl=tls, limit=CHUNK), 10
-            )
-        except (OSError, TimeoutError):
-            sys.stderr.write(f"{url}: no upstream\n")
-            await _answer(writer, "502 Bad Gateway", "bad gateway\n")
+    async def _pass(self, request: Request, location: Directive) -> None:
+        """To the one of its upstream whose turn it is; where that takes no connection, to the next one."""
+        to = urlsplit(location.value("proxy_pass"))
+        upstream = self.rules.upstreams.get(to.hostname or "")
+        for server in upstream.in_turn(_now()) if upstream is not None else (Server(to.netloc, 1, 0, 0),):
+            inner = self.rules.inner.get(server.address)
+            if inner is not None:
+                await self._elsewhere(request, inner)
+                return
+            connected = await _connected(server, to.scheme, location, 10)
+            if upstream is not None:
+                upstream.note(server, _now(), connected=connected is not None)
+            if connected is not None:
+                await self._exchange(request, connected, to.path)
+                return
+        sys.stderr.write(f"{location.value('proxy_pass')}: no upstream\n")
+        unsent = "421 Misdirected Request" if self.rules.errors and request.header("meshctl-share") else ""
+        await _answer(request.writer, unsent or "502 Bad Gateway", "bad gateway\n")
+
+    async def _elsewhere(self, request: Request, inner: Rules) -> None:
+        """By the server at the pod's own loopback: what was not sent, or says 421, goes to the pods here."""
+        await request.read_body()
+        passing, fallback = inner.prefixes["/"], inner.prefixes[inner.errors[-1]]
+        upstream = inner.upstreams[urlsplit(passing.value("proxy_pass")).netloc]
+        passed_on = replace(request, headers=self._forwarded(inner, request.headers, request.writer))
+        for server in upstream.in_turn(_now()):
+            connected = await _connected(server, urlsplit(passing.value("proxy_pass")).scheme, passing, 2)
+            upstream.note(server, _now(), connected=connected is not None)
+            if connected is None:
+                continue
+            if not await self._exchange(passed_on, connected, "", not_for_clients=inner.errors[:1]):
+                break
             return
-        upstream.write(_text(first, headers))
-        body = asyncio.ensure_future(_pipe(reader, upstream))
+        await self._pass(request, fallback)
+
+    async def _exchange(
+        self,
+        request: Request,
+        connected: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        path: str,
+        not_for_clients: tuple[str, ...] = (),
+    ) -> bool:
+        """Whether the client has got the answer, which he does not get where its status is in `not_for_clients`."""
+        from_upstream, upstream = connected
+        method, own_path, version = request.first.split(" ")
+        upstream.write(_text(f"{method} {path or own_path} {version}", request.headers) + (request.body or b""))
+        body = asyncio.ensure_future(_pipe(request.reader, upstream)) if request.body is None else None
         try:
-            await self._pass_back(from_upstream, writer)
+            return await self._pass_back(from_upstream, request.writer, not_for_clients)
         finally:
-            body.cancel()
+            if body is not None:
+                body.cancel()
             upstream.close()
 
-    async def _pass_back(self, from_upstream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass_back(
+        self, from_upstream: asyncio.StreamReader, writer: asyncio.StreamWriter, not_for_clients: tuple[str, ...]
+    ) -> bool:
         try:
             first, headers = await _head(from_upstream)
             while first.split(" ")[1].startswith("1"):  # 100 Continue
@@ -213,10 +331,44 @@ class Gateway:
                 first, headers = await _head(from_upstream)
         except (OSError, asyncio.IncompleteReadError):
             await _answer(writer, "502 Bad Gateway", "bad gateway\n")
-            return
+            return True
+        if first.split(" ")[1] in not_for_clients:
+            return False
         passed_on = [(name, value) for name, value in headers if name.lower() != "connection"]
         writer.write(_text(first, [*passed_on, ("Connection", "close")]))
         await _pipe(from_upstream, writer)
+        return True
+
+
+async def _connected(
+    server: Server, scheme: str, location: Directive, timeout_s: float
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    """None where nobody takes the connection, or the certificate is not the one that was asked for."""
+    tls, name = _tls(scheme, location), location.value("proxy_ssl_name") or None
+    to = urlsplit(f"//{server.address}")
+    port = to.port or (443 if tls else 80)
+    try:
+        opening = asyncio.open_connection(
+            to.hostname, port, ssl=tls, server_hostname=name if tls and name else None, limit=CHUNK
+        )
+        return await asyncio.wait_for(opening, timeout_s)
+    except (OSError, TimeoutError) as error:
+        sys.stderr.write(f"{server.address}: {error}\n")
+        return None
+
+
+def _tls(scheme: str, location: Directive) -> ssl.SSLContext | None:
+    if scheme != "https":
+        return None
+    if location.value("proxy_ssl_verify") != "on":
+        return ssl._create_unverified_context()  # noqa: S323 (nginx verifies none)
+    # where the image has the authorities of the internet, the lab has its own
+    trusted = os.environ.get(AUTHORITY) or location.value("proxy_ssl_trusted_certificate")
+    return ssl.create_default_context(cafile=trusted)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def _head(reader: asyncio.StreamReader) -> tuple[str, Headers]:

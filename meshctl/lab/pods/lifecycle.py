@@ -16,7 +16,8 @@ from botocore.exceptions import BotoCoreError
 
 from meshctl import tools
 from meshctl.lab import images
-from meshctl.lab.images import foreign_registries, python_script
+from meshctl.lab.controllers import authority
+from meshctl.lab.images import foreign_registries, gateway, python_script
 from meshctl.lab.pods import addresses, api, environment, hardware, identity, status, volumes
 from meshctl.lab.pods.container import Container, Program
 from meshctl.lab.state import write_whole
@@ -184,6 +185,7 @@ class PodRun:
         of_lab = {
             "POD_ADDRESS": self.place.loopback,
             "LAB_IMAGE": spec["image"],
+            gateway.AUTHORITY: str(authority.file_of(self.place.root)),
             python_script.ADDRESSES: str(addresses.file(self.place.root)),
         }
         values = own | aws | given | of_lab

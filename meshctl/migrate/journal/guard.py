@@ -120,10 +120,20 @@ def refuse_unserved(migration: str, history: History, activity: Activity, deploy
         )
 
 
-def _service(deployment: Deployment, endpoint: Endpoint) -> tuple[str, str, str, int, bool, HealthCheck | None]:
+def _service(
+    deployment: Deployment, endpoint: Endpoint
+) -> tuple[str, str, str, int, bool, HealthCheck | None, tuple[str, ...]]:
     """What leads users of an endpoint to its pods, and how the checkers of Route 53 ask it."""
     check = check_of(deployment, endpoint)
-    return endpoint.host, endpoint.workload, endpoint.port, endpoint.listens, endpoint.is_internal, check
+    return (
+        endpoint.host,
+        endpoint.workload,
+        endpoint.port,
+        endpoint.listens,
+        endpoint.is_internal,
+        check,
+        endpoint.paths,
+    )
 
 
 def _why_expanded(command: str, environment: str, target: str, workload: str) -> str:

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 
 from meshctl.errors import InfeasibleError
 from meshctl.migrate.planning.check_costs import check_cost
+from meshctl.migrate.planning.gateway_shares import gateway_gaps, share_notes
 from meshctl.migrate.planning.inputs import Options, Share, StoreFacts
 from meshctl.migrate.planning.plan import Cost, MigrationPlan, move_of, read_stores, runs_alone, written_stores
+from meshctl.model import gateway_shares
 from meshctl.model.deployment import Deployment, Endpoint, Gap, Workload
 from meshctl.model.dns_splits import CHECK_FAILURES, CHECK_INTERVAL_S, HealthCheck
 from meshctl.words import pluralize
@@ -24,7 +26,8 @@ def plan_expansion(
     source: Deployment, target: Deployment, share: Share, facts: tuple[StoreFacts, ...], options: Options, ttl_s: int
 ) -> MigrationPlan:
     """Raises: InfeasibleError that lists everything that prevents the expansion."""
-    gaps = tuple(_gaps(source, target, share.workload, facts, options))
+    by_gateway = gateway_gaps(source, target) if share.by == "gateway" else ()
+    gaps = (*_gaps(source, target, share.workload, facts, options), *by_gateway)
     if gaps:
         raise InfeasibleError(
             f"{share.workload} can't be expanded from {source.environment} to {target.environment}: "
@@ -38,13 +41,13 @@ def plan_expansion(
     moves = tuple(move_of(source, each, target.object_store(each.name), by_store[each.name]) for each in copied)
     return MigrationPlan(
         source=source,
-        target=target.bare,
+        target=(gateway_shares.saying_unsent(target) if share.by == "gateway" else target).bare,
         moves=moves,
         stays=(),
         stopped=(),
         warm=(),
         costs=(_running_cost(source, target), *_check_costs(source, target)),
-        notes=tuple(_notes(source, target, share, ttl_s)),
+        notes=(*share_notes(source, target, share), *_notes(source, target, share, ttl_s)),
         options=options,
         share=share,
     )
@@ -167,24 +170,20 @@ def _store_gaps(source: Deployment, facts: tuple[StoreFacts, ...], options: Opti
 
 
 def _notes(source: Deployment, target: Deployment, share: Share, ttl_s: int) -> Iterator[str]:
-    yield (
-        f"{share.text} of the resolutions of its names lead to {target.environment}: a share of resolutions, not of"
-        " requests, since clients keep an answer and their connections for a while"
-    )
     unchecked = [each for each in target.endpoints if check_of(target, each) is None]
     if len(unchecked) < len(target.endpoints):
         limit_s = CHECK_INTERVAL_S * CHECK_FAILURES + ttl_s
+        who = "an environment" if share.by == "dns" else f"a gateway of {source.environment}"
+        leads = "" if share.by == "dns" else f": they lead to {target.environment} then"
         yield (
-            f"an environment that does not answer gets no more resolutions after about {limit_s} s"
-            f" ({CHECK_FAILURES} checks each {CHECK_INTERVAL_S} s, and the records' {ttl_s} s)"
+            f"{who} that does not answer gets no more resolutions after about {limit_s} s"
+            f" ({CHECK_FAILURES} checks each {CHECK_INTERVAL_S} s, and the records' {ttl_s} s){leads}"
         )
     for endpoint in unchecked:
         reason = "it is internal" if endpoint.is_internal else "it lets in only its own networks (`cidrs`)"
         yield (
-            f"{endpoint.host} has no health check, because {reason} and {_PLACE_OF_CHECKERS}: an environment that"
-            f" fails keeps its share, and those requests fail, until somebody leads all elsewhere: `meshctl contract`"
-            f" to {source.environment}, `meshctl expand {source.environment} {target.environment} --workload"
-            f" {share.workload} --share 100%` to {target.environment}"
+            f"{endpoint.host} has no health check, because {reason} and {_PLACE_OF_CHECKERS}:"
+            f" {_unwatched(source, target, share)}"
         )
     written = _written_by_others(source, target)
     for store in sorted(written):
@@ -193,6 +192,20 @@ def _notes(source: Deployment, target: Deployment, share: Share, ttl_s: int) -> 
             f" `meshctl expand {source.environment} {target.environment} --workload {share.workload}` copies what has"
             " changed, by hand or as often as a timer of yours gives it"
         )
+
+
+def _unwatched(source: Deployment, target: Deployment, share: Share) -> str:
+    """What happens where an environment fails and no checker asks."""
+    to_target = f"`meshctl expand {source.environment} {target.environment} --workload {share.workload} --share 100%`"
+    if share.by == "gateway":
+        return (
+            f"where the gateway of {source.environment} fails, its requests fail, until somebody leads all to"
+            f" {target.environment}: {to_target}"
+        )
+    return (
+        "an environment that fails keeps its share, and those requests fail, until somebody leads all elsewhere:"
+        f" `meshctl contract` to {source.environment}, {to_target} to {target.environment}"
+    )
 
 
 def _written_by_others(source: Deployment, target: Deployment) -> set[str]:

@@ -3,8 +3,12 @@ PURE."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from meshctl.model.dns_splits import WHOLE
-from meshctl.model.value import Value
+from meshctl.model.value import Value, added_later
+
+SharedBy = Literal["dns", "gateway"]
 
 
 class StoreFacts(Value):
@@ -29,14 +33,24 @@ class Options(Value):
 
 
 class Share(Value):
-    """The workload that is expanded, and the target's part of its requests, in 255ths as Route 53 takes it."""
+    """The workload that is expanded, and the target's part of its requests, in 255ths as Route 53 takes it. `by`: who
+    shares them, weighted DNS records each resolution, or the source's gateway each request."""
 
     workload: str
     weight: int
+    by: SharedBy = added_later("dns")
 
     @property
     def text(self) -> str:
         return share_text(self.weight)
+
+    @property
+    def dns_weight(self) -> int:
+        """The target's part of the resolutions. Where the gateway shares requests, all lead to it, and to the target
+        when the source fails, or where it is to have everything."""
+        if self.by == "dns":
+            return self.weight
+        return WHOLE if self.weight == WHOLE else 0
 
 
 class Expanded(Value):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from meshctl.migrate.steps import data, dns_records, environment, finish, lost, replicas, shares
+from meshctl.migrate.steps import data, dns_records, environment, finish, gateway_shares, lost, replicas, shares
 from meshctl.migrate.steps.context import Action, never_done, nothing
 
 ACTIONS: Mapping[str, Action] = {
@@ -37,6 +37,7 @@ ACTIONS: Mapping[str, Action] = {
     "dns": Action(dns_records.observe_dns, nothing, dns_records.verify_dns),
     "ttl": Action(dns_records.observe_ttl, dns_records.act_ttl, nothing),
     "split-records": Action(shares.observe_records, shares.act_records, shares.verify_records),
+    "gateway-share": Action(never_done, gateway_shares.act, gateway_shares.verify),
     "split-names": Action(shares.observe_names, shares.act_names, shares.verify_names),
     "split-dns": Action(never_done, nothing, shares.verify_dns),
     "unsplit": Action(shares.observe_removed, shares.act_remove, nothing),

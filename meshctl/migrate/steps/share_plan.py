@@ -58,6 +58,7 @@ def first_expansion(plan: MigrationPlan) -> tuple[Step, ...]:
         Step("share/records", "split-records", "weighted records and health checks", endpoints=endpoints),
         Step("share/names", "split-names", "the endpoints' names lead to them", endpoints=endpoints),
         Step("share/dns", "split-dns", "the zone's name server has the new records", endpoints=endpoints),
+        *_gateway_share(plan, "share", endpoints),
         *_share_taken(plan, "share"),
         Step(LAST_FORWARD, "observe", "watch the target", side="target", workloads=workloads, endpoints=endpoints),
     )
@@ -92,11 +93,19 @@ def _round(plan: MigrationPlan, number: int, previous_weight: int, weight: int) 
     ]
     records = Step(f"{phase}/records", "split-records", "weighted records", endpoints=endpoints)
     before, after = _source_brought(plan, phase), _source_released(plan, phase)
-    if weight == WHOLE:
+    if weight == WHOLE:  # by DNS in any case: the source's gateway may be what is in trouble
         return [*count, *starts, records, *_share_taken(plan, phase), *copies]
+    share = [*_gateway_share(plan, phase, endpoints), records]
     if weight < previous_weight:
-        return [*before, records, *_share_taken(plan, phase), *after, *copies]
-    return [*copies, *count, *starts, *before, records, *_share_taken(plan, phase), *after]
+        return [*before, *share, *_share_taken(plan, phase), *after, *copies]
+    return [*copies, *count, *starts, *before, *share, *_share_taken(plan, phase), *after]
+
+
+def _gateway_share(plan: MigrationPlan, phase: str, endpoints: tuple[str, ...]) -> list[Step]:
+    if plan.share is None or plan.share.by != "gateway":
+        return []
+    title = f"the gateway of {plan.source.environment} leads the share to {plan.target.environment}"
+    return [Step(f"{phase}/gateway", "gateway-share", title, side="source", endpoints=endpoints)]
 
 
 def _source_brought(plan: MigrationPlan, phase: str) -> list[Step]:
@@ -144,6 +153,9 @@ def contraction(history: History) -> tuple[Step, ...]:
     brought = history.began("share/names") and not history.target_lost
     if brought:
         steps += _source_brought(history.plan, "rollback")
+    if history.began("share/gateway"):
+        title = f"the gateway of {history.plan.source.environment} leads all to its own pods"
+        steps += [Step("rollback/gateway", "gateway-share", title, side="source", endpoints=endpoints)]
     if history.began("share/records"):
         steps += [Step("rollback/records", "split-records", "all new resolutions to the source", endpoints=endpoints)]
         if history.began("share/names"):

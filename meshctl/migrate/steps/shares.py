@@ -78,7 +78,7 @@ def _wanted(context: StepContext) -> dict[str, Split]:
     share = context.history.share
     if share is None or context.history.direction != "forward":
         return _all_to_source(context)
-    weight = share.weight
+    weight = share.dns_weight
     source, target = context.planned_side("source"), context.planned_side("target")
     return {
         endpoint.name: Split(

@@ -157,6 +157,7 @@ def _expansion(history: History) -> dict[str, Any]:
     weight = history.share.weight if history.share is not None else 0
     return {
         "workload": history.share.workload if history.share is not None else "",
+        "by": history.share.by if history.share is not None else "",
         "weights": {source: WHOLE - weight, target: weight},
         "written": history.state == "waiting" and not history.round_is_open,
         "copied": {store: utc(at) for store, at in sorted(copied_at(history).items())},

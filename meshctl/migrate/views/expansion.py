@@ -52,6 +52,7 @@ def expansion_document(plan: MigrationPlan, steps: Sequence[Step] | None = None)
         "source": source,
         "target": target,
         "workload": plan.share.workload if plan.share is not None else "",
+        "by": plan.share.by if plan.share is not None else "",
         "weights": {source: WHOLE - weight, target: weight},
         "steps": [{"phase": s.phase, "step": s.name, "title": s.title} for s in steps or first_expansion(plan)],
         "data": [move.model_dump(mode="json") for move in plan.moves],
@@ -61,6 +62,11 @@ def expansion_document(plan: MigrationPlan, steps: Sequence[Step] | None = None)
     }
 
 
+def _shared_by(plan: MigrationPlan) -> str:
+    by_gateway = plan.share is not None and plan.share.by == "gateway"
+    return "the gateway" if by_gateway else "the weighted records"
+
+
 def expansion_text(plan: MigrationPlan) -> str:
     """`expand --dry-run`: what is shared, what is copied, what it costs, then every step."""
     source, target = plan.source.environment, plan.target.environment
@@ -68,7 +74,7 @@ def expansion_text(plan: MigrationPlan) -> str:
     workload = plan.share.workload if plan.share is not None else ""
     lines = [f"{plan.source.mesh}: {workload} of {source} also in {target}", "", "shares"]
     lines += [f"  {source}: {share_text(WHOLE - weight)}", f"  {target}: {share_text(weight)}"]
-    lines += [f"  by the weighted records of {endpoint.host}" for endpoint in plan.endpoints]
+    lines += [f"  by {_shared_by(plan)} of {endpoint.host}" for endpoint in plan.endpoints]
     lines += ["", "data", *([line for move in plan.moves for line in move_lines(move)] or ["  none"])]
     lines += ["", "costs", *cost_lines(plan), "", "steps", *step_lines(first_expansion(plan))]
     lines += [f"  then both serve until `meshctl contract`, which leads all to {source} again"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 import trustme
 
 from meshctl.lab.images import gateway
+from meshctl.model import gateways
+from meshctl.model.deployment import Elsewhere, Workload
+from meshctl.render import gateway_shares
 from meshctl.resolve import nginx
 
 HOST = "api.example.com"
@@ -153,3 +157,141 @@ def test_behind_a_load_balancer_that_ends_tls_the_backend_sees_https() -> None:
 def test_a_file_that_nginx_would_refuse_is_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         gateway.parse(text)
+
+
+def shared(source_port: int, *, there: int, certified: bool = False, says_unsent: bool = False) -> gateway.Rules:
+    """Of a gateway before `source_port` that leads 102 of 255 to the load balancer at `there`."""
+    elsewhere = Elsewhere(
+        environment="cw", weight=102, addresses=("127.0.0.1",), port=there, certified_host=HOST * certified
+    )
+    text = nginx.config(nginx.Settings(1, {"/": f"http://127.0.0.1:{source_port}"}))
+    proxy = Workload(
+        name="api-gateway",
+        kind="service",
+        pool="web",
+        replicas=2,
+        image=nginx.IMAGE,
+        files={gateways.CONFIG: text},
+        elsewhere=None if says_unsent else elsewhere,
+        says_unsent=says_unsent,
+    )
+    return gateway.rules(gateway.parse(gateway_shares.files(proxy)[gateways.CONFIG]))
+
+
+def pods(name: str, seen: list[str]) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+    """Pods that note each request that they have read whole, and answer with their name."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        await reader.readexactly(int(head.partition("content-length: ")[2].split("\r\n")[0] or 0))
+        seen.append(name)
+        if "/dies" not in head:
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + name.encode())
+        writer.close()
+
+    return serve
+
+
+async def posted(port: int, count: int, path: str = "/v1/completions") -> Counter[str]:
+    """How often each answer came: the pods' name, or the status."""
+    answers: Counter[str] = Counter()
+    for _ in range(count):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 5\r\n\r\nhello".encode())
+        head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
+        status = head.split(" ")[1]
+        answers[body if status == "200" else status] += 1
+        writer.close()
+    return answers
+
+
+async def closed_port() -> int:
+    server, port = await serving(pods("nobody", []))
+    server.close()
+    await server.wait_closed()
+    return port
+
+
+def test_a_share_is_exact_for_each_request() -> None:
+    seen: list[str] = []
+
+    async def story() -> Counter[str]:
+        here, here_port = await serving(pods("here", seen))
+        there, there_port = await serving(pods("there", seen))
+        proxy, port = await serving(gateway.Gateway(shared(here_port, there=there_port)).serve)
+        async with here, there, proxy:
+            return await posted(port, 500)
+
+    assert asyncio.run(asyncio.wait_for(story(), 60)) == {"here": 300, "there": 200}
+
+
+def test_no_request_is_lost_while_one_of_the_two_takes_none() -> None:
+    seen: list[str] = []
+
+    async def story() -> tuple[Counter[str], Counter[str]]:
+        pods_here, port_here = await serving(pods("here", seen))
+        pods_there, port_there = await serving(pods("there", seen))
+        no_target = gateway.Gateway(shared(port_here, there=await closed_port())).serve
+        no_source = gateway.Gateway(shared(await closed_port(), there=port_there)).serve
+        first, first_port = await serving(no_target)
+        second, second_port = await serving(no_source)
+        async with pods_here, pods_there, first, second:
+            return await posted(first_port, 50), await posted(second_port, 50)
+
+    assert asyncio.run(asyncio.wait_for(story(), 60)) == ({"here": 50}, {"there": 50})
+    assert len(seen) == 100
+
+
+def test_what_no_pod_there_has_got_is_answered_here_and_what_one_had_is_not_asked_again() -> None:
+    seen: list[str] = []
+
+    async def story() -> tuple[Counter[str], Counter[str], Counter[str]]:
+        pods_here, port_here = await serving(pods("here", seen))
+        without_pods = gateway.Gateway(shared(await closed_port(), there=0, says_unsent=True)).serve
+        there, port_there = await serving(without_pods)
+        proxy, port = await serving(gateway.Gateway(shared(port_here, there=port_there)).serve)
+        mortal, port_mortal = await serving(pods("there", seen))
+        other, other_port = await serving(gateway.Gateway(shared(port_here, there=port_mortal)).serve)
+        async with pods_here, there, proxy, mortal, other:
+            by_itself = await posted(port_there, 1)
+            return await posted(port, 50), by_itself, await posted(other_port, 50, "/dies")
+
+    led, by_itself, died = asyncio.run(asyncio.wait_for(story(), 60))
+    assert led == {"here": 50}
+    assert by_itself == {"502": 1}  # a client who asks there without the gateway here
+    assert died == {"502": 50}
+    assert Counter(seen) == {"here": 50 + 30, "there": 20}  # each once
+
+
+def test_the_other_side_must_have_the_hosts_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, foreign = trustme.CA(), trustme.CA()
+    own.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv(gateway.AUTHORITY, str(tmp_path / "authority.pem"))
+    seen: list[str] = []
+
+    async def story(authority: trustme.CA) -> Counter[str]:
+        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(HOST).configure_cert(server)
+        here, here_port = await serving(pods("here", seen))
+        there, there_port = await serving(pods("there", seen), server)
+        proxy, port = await serving(gateway.Gateway(shared(here_port, there=there_port, certified=True)).serve)
+        async with here, there, proxy:
+            return await posted(port, 50)
+
+    assert asyncio.run(asyncio.wait_for(story(own), 60)) == {"here": 30, "there": 20}
+    assert asyncio.run(asyncio.wait_for(story(foreign), 60)) == {"here": 50}
+
+
+def test_whether_the_other_side_is_reached_is_asked_through_the_gateway() -> None:
+    async def story() -> tuple[bytes, bytes]:
+        there, there_port = await serving(gateway.Gateway(rules(1)).serve)
+        proxy, port = await serving(gateway.Gateway(shared(1, there=there_port)).serve)
+        async with proxy:
+            async with there:
+                reached = await answer(port, gateway_shares.REACHED_PATH)
+            await there.wait_closed()
+            return reached, await answer(port, gateway_shares.REACHED_PATH)
+
+    reached, not_reached = asyncio.run(asyncio.wait_for(story(), 20))
+    assert reached.startswith(b"HTTP/1.1 200 ")
+    assert not_reached.startswith(b"HTTP/1.1 502 ")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from meshctl.changes.losses import Loss
 from meshctl.clients.health_checks import Answer, Question
@@ -132,7 +133,7 @@ class FakeGateway:
     losses_of_up: dict[str, tuple[Loss, ...]] = field(default_factory=dict)
     written: dict[tuple[str, str], tuple[bytes, float]] = field(default_factory=dict)  # bucket, key -> content, when
 
-    def begin(self) -> FakeGateway:
+    def begin(self) -> Self:
         """Bring up the source with data, before any migration."""
         self.buckets["east-weights"] = {f"w/{n}": bytes([n]) * 10 for n in range(5)}
         self.buckets["east-checkpoints"] = {"step-0001": b"1"}
@@ -325,6 +326,9 @@ class FakeGateway:
     def addresses(self, deployment: Deployment) -> Mapping[str, str]:
         self.ask(deployment.environment)
         return {e.name: f"{deployment.environment}-lb" for e in deployment.endpoints}
+
+    def ip_addresses(self, address: str) -> Sequence[str]:
+        return ["192.0.2.1" if address.startswith("east") else "192.0.2.2"]
 
     def point_endpoints(self, deployment: Deployment, addresses: Mapping[str, str]) -> None:
         self.moment()

@@ -140,3 +140,17 @@ def test_a_name_without_a_record_is_asked_once(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(lookup, "_resolver", lambda _: SimpleNamespace(resolve=none))
     assert lookup.cnames("gone.example.com", 40) == {}
     assert asked == ["gone.example.com"]
+
+
+def test_a_load_balancer_has_all_the_addresses_that_its_name_leads_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = {"chat.example.com": ["lb.example.net"], "lb.example.net": ["192.0.2.1", "192.0.2.2"]}
+    monkeypatch.setattr(lookup, "_lookup", lambda name: records.get(name, []))
+    assert lookup.addresses_of("chat.example.com") == ["192.0.2.1", "192.0.2.2"]
+    assert lookup.address_of("chat.example.com") == "192.0.2.1"
+    assert lookup.addresses_of("2001:db8:0::1") == ["2001:db8::1"]
+    assert lookup.address_of("2001:db8:0::1") == "[2001:db8::1]"
+    with pytest.raises(UnreachableError, match=r"gone\.example\.net has no address"):
+        lookup.addresses_of("gone.example.net")
+    records["lb.example.net"] = ["chat.example.com"]
+    with pytest.raises(UnreachableError, match="back to itself"):
+        lookup.addresses_of("chat.example.com")

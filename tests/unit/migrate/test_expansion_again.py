@@ -156,12 +156,5 @@ def test_health_checks_have_their_price(checks: tuple[HealthCheck, ...], usd: fl
     assert check_cost(()) is None
 
 
-def test_a_gateway_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    migrations = migrations_of(FakeGateway().begin())
-    with pytest.raises(UsageError, match="is not built") as caught:
-        run(commands.expand, migrations, monkeypatch, "east", "west", "chat", "40%", by="gateway")
-    assert "Gateway API" in caught.value.why
-
-
 def test_all_of_it_is_no_rounded_share() -> None:
     assert (weight_of(100), weight_of(99.99)) == (255, 254)

@@ -28,6 +28,7 @@ ALWAYS_WRITTEN: dict[str, str] = {
     "Cost": "source subject usd what",
     "Deployment": "blocks cluster endpoints environment file_systems labels mesh network object_stores pools profile"
     " provider region workloads",
+    "Elsewhere": "addresses certified_host environment port weight",
     "Endpoint": "host name port workload",
     "EndpointCertificate": "profile zone",
     "ExistingFileSystem": "dns_name id mount_name",

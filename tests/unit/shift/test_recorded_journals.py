@@ -10,16 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from obstore.store import MemoryStore
 
 from meshctl.engine.state_store import StateStore
 from meshctl.migrate.journal.guard import open_migration
 from meshctl.shift.in_force import ShiftStatus, gang_sizes, open_shifts, shifted_nodes, waiting_gangs
 from tests.recorded_in_memory.record import tainted
+from tests.unit.migrate.test_expansion import migrations_of
+from tests.unit.migrate.test_expansion_by_gateway import World as WithGateways
+from tests.unit.migrate.test_expansion_by_gateway import assert_contracted, assert_expanded
+from tests.unit.migrate.test_expansion_by_gateway import expanded as by_this_version
 from tests.unit.shift.test_shift import kept, pools, started
 from tests.unit.shift.world import START_S, World, world_of
 
 RECORDED = Path(__file__).parents[2] / "recorded_in_memory"
 VERSIONS = sorted(path.name for path in RECORDED.iterdir() if path.is_dir() and path.name != "__pycache__")
+BY_GATEWAY = "expanded-by-gateway"  # of versions whose gateways share requests
 SMALLER = "shift-with-smaller-gang"  # of versions that know elastic gangs
 every_version = pytest.mark.parametrize("version", VERSIONS)
 
@@ -109,3 +115,24 @@ def test_an_expansion_is_read(monkeypatch: pytest.MonkeyPatch, version: str) -> 
     share = migration.history.share
     assert share is not None
     assert (share.workload, share.weight, migration.history.state) == ("chat", 102, "waiting")
+
+
+@pytest.mark.parametrize("version", [name for name in VERSIONS if (RECORDED / name / f"{BY_GATEWAY}.json").exists()])
+def test_an_expansion_by_a_gateway_gets_another_share_and_is_contracted(version: str) -> None:
+    gateway = WithGateways().begin()
+    store = MemoryStore()
+    by_this_version(gateway, store)
+    gateway.clock += 3600
+    journal = StateStore(store)
+    for path in journal.paths("migrations/demo"):
+        journal.delete(path)
+    records: dict[str, Any] = json.loads((RECORDED / version / f"{BY_GATEWAY}.json").read_text())
+    for path, record in records.items():
+        assert journal.create(path, json.dumps(record))
+    migrations = migrations_of(gateway, store)
+    status = migrations.expansion_of("east", "west", "chat")
+    assert status is not None
+    migrations.share_again(status.migration, 204)
+    assert_expanded(gateway, 204)
+    migrations.rollback(destroy_target=True)
+    assert_contracted(gateway)

@@ -1,0 +1,133 @@
+"""The step that tells the source's gateway which share of the requests it leads to the target. EDGE: through `Gateway`
+alone.
+
+It is an `up` of the source as it is deployed then, with another share: the source belongs to who runs `up` there. The
+pods of the gateway are replaced one by one, and end what is in flight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from meshctl.clients.health_checks import Question
+from meshctl.errors import CredentialsError, MigrationError, NotReadyError, UnreachableError
+from meshctl.migrate.planning.gateway_shares import elsewhere
+from meshctl.migrate.steps.context import StepContext, alive
+from meshctl.model import gateway_shares
+from meshctl.model.deployment import Deployment, Elsewhere, Endpoint
+from meshctl.render.gateway_shares import REACHED_PATH
+from meshctl.render.pods import grace_s
+
+_REACHED_S = 120
+_ENDED_MARGIN_S = 120  # beyond what the pods of a gateway may take to end
+
+
+def act(context: StepContext) -> dict[str, Any]:
+    """Repeated after an `up` that failed, which leaves the same outputs as one that succeeded."""
+    wanted = _wanted(context)
+    context.gateway.up(gateway_shares.with_shares(_deployed(context), wanted), context.say)
+    return {"weights": {name: each.weight if each is not None else 0 for name, each in wanted.items()}}
+
+
+def verify(context: StepContext) -> dict[str, Any]:
+    """On the way back no pod is left that leads elsewhere: what is there goes next. On the way there the target is seen
+    to be reached, unless it gets less than it had, since it may be what is in trouble."""
+    for endpoint in _endpoints(context):
+        if not _leads_elsewhere(context):
+            limit_s = grace_s(_deployed(context).workload(endpoint.workload)) + _ENDED_MARGIN_S
+            context.wait_until(
+                f"the old pods of {endpoint.workload} to end", partial(_ending, context, endpoint), limit_s
+            )
+        elif _gets_more(context):
+            _check_reached(context, endpoint)
+    return {}
+
+
+def _check_reached(context: StepContext, endpoint: Endpoint) -> None:
+    source, target = context.plan.source.environment, context.plan.target.environment
+    hint = (
+        f"the log of the pods of {endpoint.workload} in {source} says why: no way between the networks, `cidrs` that"
+        " don't let them in, or a certificate of an authority that the image does not know; `meshctl contract` gives"
+        " the expansion up, and without --by gateway DNS shares"
+    )
+    what = f"the gateway of {source} to reach {endpoint.host} in {target}"
+    context.wait_until(what, partial(_not_reached, context, endpoint), _REACHED_S, hint)
+
+
+def _wanted(context: StepContext) -> dict[str, Elsewhere | None]:
+    """By endpoint. Raises: NotReadyError while a load balancer has no address."""
+    share = context.history.share
+    if share is None or not _leads_elsewhere(context):
+        return dict.fromkeys(context.step.endpoints)
+    target, present = context.planned_side("target"), gateway_shares.shares(_deployed(context))
+    return {
+        each.name: elsewhere(
+            target, each, share.weight, _addresses(context, target, each, share.weight, present.get(each.name))
+        )
+        for each in target.endpoints
+        if each.name in context.step.endpoints
+    }
+
+
+def _addresses(
+    context: StepContext, target: Deployment, endpoint: Endpoint, weight: int, present: Elsewhere | None
+) -> Sequence[str]:
+    """Of the target's load balancer. One that does not answer gets no more requests than it has, but may get fewer."""
+    try:
+        address = context.gateway.addresses(target).get(endpoint.name, "")
+        if address:
+            return context.gateway.ip_addresses(address)
+    except (UnreachableError, CredentialsError):
+        if present is None or weight > present.weight:
+            raise
+        return present.addresses
+    raise NotReadyError(
+        f"no address in {target.environment} for {endpoint.name}",
+        why="the load balancer has no address yet",
+        hint=f"`meshctl status {target.environment}` shows its state",
+    )
+
+
+def _ending(context: StepContext, endpoint: Endpoint) -> str:
+    pods = alive(list(context.gateway.pods(context.plan.source, endpoint.workload)))
+    names = [pod.name for pod in pods if pod.stopping]
+    return f"still ending what is in flight: {', '.join(names)}" if names else ""
+
+
+def _not_reached(context: StepContext, endpoint: Endpoint) -> str:
+    source = _deployed(context)
+    address = context.gateway.addresses(source).get(endpoint.name, "")
+    if not address:
+        return f"{endpoint.name} has no address"
+    is_https = endpoint.port == "https" or endpoint.certificate is not None
+    question = Question("https" if is_https else "http", REACHED_PATH, below=300)
+    answer = context.gateway.probe(source, endpoint, address, question)
+    return "" if answer.ok else answer.text
+
+
+def _leads_elsewhere(context: StepContext) -> bool:
+    return context.history.direction == "forward"
+
+
+def _gets_more(context: StepContext) -> bool:
+    *before, now = context.history.weights
+    return not before or now > before[-1]
+
+
+def _endpoints(context: StepContext) -> list[Endpoint]:
+    return [each for each in context.plan.source.endpoints if each.name in context.step.endpoints]
+
+
+def _deployed(context: StepContext) -> Deployment:
+    """The source as it is now. Raises: MigrationError if nothing is deployed there."""
+    source = context.plan.source.environment
+    deployed = context.gateway.deployed(source)
+    if deployed is None:
+        raise MigrationError(
+            f"nothing is deployed in {source}",
+            why="its gateway leads the requests",
+            hint=f"`meshctl up {source}` brings it up again",
+        )
+    return deployed
