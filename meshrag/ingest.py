@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from meshrag import chunks, ingestion, settings
+from meshrag.chunks import Piece
 from meshrag.errors import SettingsError, SlotError
+from meshrag.ingestion import Embeds, Splits
 from meshrag.model_servers import Embedder
 from meshrag.outcomes import Outcome, Summary
 from meshrag.settings import Settings
@@ -31,10 +33,11 @@ _LONGEST_PAUSE_S: Final = 15.0
 class Ingestion:
     """Runs until nothing is left to do. `problem`: why the index is not complete, "" once it is."""
 
-    def __init__(self, config: Settings, store: Store) -> None:
+    def __init__(self, config: Settings, store: Store, embedder: Embeds, split: Splits) -> None:
         self._settings = config
         self._store = store
-        self._embedder = Embedder(config.embed)
+        self._embedder = embedder
+        self._split = split
         self._folder = Path(config.corpus)
         self._listing: object = None
         self._fingerprint = ""
@@ -42,14 +45,12 @@ class Ingestion:
 
     def run_once(self) -> Summary:
         """One run, which waits for programs that do not answer yet. Raises: SlotError after the time for that."""
-        from meshrag.splitting import split  # LangChain takes seconds: `--help` and the first probes need it not
-
         deadline = time.monotonic() + self._settings.wait_s
         pause_s = _FIRST_PAUSE_S
         while True:
             listing = ingestion.listing(self._folder)
             try:
-                summary = ingestion.run(self._folder, self._store, self._embedder, split, _report)
+                summary = ingestion.run(self._folder, self._store, self._embedder, self._split, _report)
             except SlotError as error:
                 self.problem = str(error)
                 if time.monotonic() > deadline:
@@ -66,14 +67,15 @@ class Ingestion:
         """Ends the process where a program that is needed never answers."""
         try:
             while True:
-                if self._has_work():
+                if self.has_work():
                     self.run_once()
                 time.sleep(self._settings.rescan_s)
         except (SlotError, OSError) as error:
             _print(f"error: {error}")
             os._exit(1)  # the server of `/health` runs in another thread
 
-    def _has_work(self) -> bool:
+    def has_work(self) -> bool:
+        """Whether documents have changed, or the store is not as the last run left it."""
         if ingestion.listing(self._folder) != self._listing:
             return True
         try:
@@ -99,7 +101,7 @@ def main(words: Sequence[str]) -> int:
         _print(f"error: {error}")
         return 2
     store = open_store(config.store, chunks.collection_name(config.collection, config.embed.model))
-    ingestion_ = Ingestion(config, store)
+    ingestion_ = Ingestion(config, store, Embedder(config.embed), _split)
     if not arguments.once:
         return _serve(ingestion_, config.port)
     try:
@@ -116,6 +118,12 @@ def _serve(ingestion_: Ingestion, port: int) -> int:
     threading.Thread(target=ingestion_.run_for_ever, daemon=True).start()
     serving.run(serving.health_app(lambda: ingestion_.problem), port)
     return 0
+
+
+def _split(text: str) -> list[Piece]:
+    from meshrag import splitting  # LangChain takes seconds: the first probes are answered before
+
+    return splitting.split(text)
 
 
 def _report(outcome: Outcome) -> None:

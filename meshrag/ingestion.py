@@ -19,6 +19,9 @@ from meshrag.stores import Completion, Store
 _TOGETHER: Final = 32  # chunks that are embedded by one request, of as many documents as it takes
 
 
+Splits = Callable[[str], Sequence[Piece]]
+
+
 class Embeds(Protocol):
     def vectors(self, texts: Sequence[str]) -> list[list[float]]: ...
 
@@ -39,7 +42,7 @@ def run(
     folder: Path,
     store: Store,
     embedder: Embeds,
-    split: Callable[[str], Sequence[Piece]],
+    split: Splits,
     report: Callable[[Outcome], None],
 ) -> Summary:
     """Brings the store's index to what the folder has. `report` hears of each document once its chunks are stored.
@@ -70,9 +73,7 @@ def listing(folder: Path) -> tuple[tuple[str, int, int], ...]:
     return tuple((key, stat.st_size, stat.st_mtime_ns) for key, stat in paths)
 
 
-def _compared(
-    folder: Path, stored: dict[str, set[str]], split: Callable[[str], Sequence[Piece]]
-) -> Iterator[_Document]:
+def _compared(folder: Path, stored: dict[str, set[str]], split: Splits) -> Iterator[_Document]:
     for key in documents.keys(folder):
         reading = documents.read(folder, key)
         wanted = chunks.of_document(key, split(reading.text) if reading.text else ())

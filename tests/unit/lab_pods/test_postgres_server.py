@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import pytest
 
+from meshctl.lab import images
 from meshctl.lab.images import postgres_server
 from meshctl.lab.images.postgres_server import RefusedError, options
+from meshctl.lab.pods import launch
+from tests.waiting import COMMAND_S, end, wait_until
+
+ADDRESS = "127.0.9.77"
 
 
 def test_it_reads_the_variables_of_the_image() -> None:
@@ -19,3 +32,49 @@ def test_it_reads_the_variables_of_the_image() -> None:
 def test_it_does_not_start_without_a_password_or_with_what_is_not_known(variables: dict[str, str]) -> None:
     with pytest.raises(RefusedError):
         options(variables)
+
+
+@contextmanager
+def running(folder: Path, volume: Path) -> Iterator[None]:
+    """A server in a container of its own, which ends as a pod does."""
+    image = images.runnable("pgvector/pgvector:0.8.1-pg17")
+    assert image is not None
+    variables = {"POSTGRES_HOST_AUTH_METHOD": "trust", "PGDATA": f"{postgres_server.FOLDER}/pgdata"}
+    spec = {
+        "argv": images.argv(image, [], [], sys.executable),
+        "env": {**os.environ, **variables, "POD_ADDRESS": ADDRESS},
+        "cwd": image.folder,
+        "parent": os.getpid(),
+        "hostname": "postgres",
+        "root": str(folder / "root"),
+        "mounts": [(str(volume), image.folder, False)],
+        "empty": [image.folder],
+    }
+    (folder / "spec.json").write_text(json.dumps(spec))
+    command = [sys.executable, "-I", "-S", launch.__file__, str(folder / "spec.json")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: asked("SELECT 1") == "1")
+        yield
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        end(process)
+
+
+def asked(statement: str) -> str:
+    """What the server answers, and nothing while there is none."""
+    programs = postgres_server.find()
+    assert programs is not None
+    command = [str(programs / "psql"), "-h", ADDRESS, "-U", "postgres", "-At", "-c", statement]
+    return subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, check=False).stdout.strip()
+
+
+@pytest.mark.skipif(not postgres_server.find(), reason="the extra lab-rag is not installed; `nox -s rag` has it")
+def test_vectors_are_in_the_volume(tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    with running(tmp_path, volume):
+        asked("CREATE EXTENSION vector; CREATE TABLE t AS SELECT '[1,2]'::vector AS v")
+    with running(tmp_path, volume):
+        assert asked("SELECT v <-> '[1,4]' FROM t") == "2"

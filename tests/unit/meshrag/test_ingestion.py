@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from meshrag import documents, ingestion
+from meshrag import documents, ingestion, settings
 from meshrag.chunks import Chunk, Piece
 from meshrag.errors import SlotError
+from meshrag.ingest import Ingestion
 from meshrag.outcomes import Outcome, Summary
 from meshrag.passages import Passage
 from meshrag.stores import Completion
@@ -135,6 +136,41 @@ def test_each_document_has_an_outcome(corpus: Path) -> None:
         "two.txt": "ok",
     }
     assert "noted" in [chunk.text for chunk in store.chunks.values()]
+
+
+def ingestion_of(corpus: Path, store: MemoryStore, **variables: str) -> Ingestion:
+    variables = {
+        "RAG_EMBED_URL": "http://embed/v1",
+        "RAG_STORE": "milvus://store:19530",
+        "RAG_CORPUS": str(corpus),
+        **variables,
+    }
+    return Ingestion(settings.read(variables), store, Embedder(), split)
+
+
+def test_it_runs_again_for_what_is_new_and_for_an_index_that_is_lost(corpus: Path) -> None:
+    store = MemoryStore()
+    running = ingestion_of(corpus, store)
+    assert (running.has_work(), bool(running.problem)) == (True, True)
+    running.run_once()
+    assert (running.has_work(), running.problem) == (False, "")
+    (corpus / "three.txt").write_text("three")
+    assert (running.has_work(), running.problem) == (True, "")  # the index answers meanwhile
+    assert running.run_once().added == 1
+    store.chunks, store.mark = {}, None
+    assert running.has_work()
+    assert running.problem == "the store has lost the index, and the documents are read again"
+    assert running.run_once().added == 4
+    assert (running.has_work(), running.problem) == (False, "")
+
+
+def test_it_waits_for_a_store_for_as_long_as_it_may(corpus: Path) -> None:
+    store = MemoryStore()
+    store.most_added = 0
+    running = ingestion_of(corpus, store, RAG_WAIT_S="0.01")
+    with pytest.raises(SlotError):
+        running.run_once()
+    assert running.problem == "store: gone"
 
 
 def test_pdf_files(tmp_path: Path) -> None:
