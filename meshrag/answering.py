@@ -6,7 +6,8 @@ without its last step.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypedDict
 
 from langgraph.graph import END, START, StateGraph
@@ -61,6 +62,17 @@ class Answering:
         end = self._answer.invoke(state)
         return dict(end["completion"]), list(end["passages"])
 
+    def stream(self, question: str, options: Mapping[str, Any]) -> tuple[Iterator[dict[str, Any]], list[Passage]]:
+        """The same with the completion in parts, of which the model has given the first one."""
+        shown = self.search(question, None)
+        parts = self._language_model().stream(passages.prompt(question, shown), options)
+        return itertools.chain([next(parts)], parts), shown
+
+    def _language_model(self) -> LanguageModel:
+        if self._model is None:
+            raise SlotError("llm", "RAG_LLM_URL is not set")
+        return self._model
+
     def _graph(self, *, with_answer: bool) -> Any:
         graph = StateGraph(_State)
         steps = [("retrieve", self._retrieve)]
@@ -89,7 +101,5 @@ class Answering:
         return {"passages": passages.reranked(state["passages"], scores)[: state["limit"]]}
 
     def _ask(self, state: _State) -> _State:
-        if self._model is None:
-            raise SlotError("llm", "RAG_LLM_URL is not set")
         messages = passages.prompt(state["question"], state["passages"])
-        return {"completion": self._model.answer(messages, state["options"])}
+        return {"completion": self._language_model().answer(messages, state["options"])}

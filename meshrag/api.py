@@ -35,11 +35,11 @@ def app(config: Settings, store: Store) -> Starlette:
 
     async def chat(request: Request) -> Response:
         question = await _read(request, questions.question)
-        completion, shown = await run_in_threadpool(answering.answer, question.text, question.options)
-        answer = questions.answered(completion, shown)
         if question.is_stream:
-            return StreamingResponse(questions.streamed(answer), media_type="text/event-stream")
-        return JSONResponse(answer)
+            parts, shown = await run_in_threadpool(answering.stream, question.text, question.options)
+            return StreamingResponse(questions.streamed(parts, shown), media_type="text/event-stream")
+        completion, shown = await run_in_threadpool(answering.answer, question.text, question.options)
+        return JSONResponse(questions.answered(completion, shown))
 
     async def search(request: Request) -> Response:
         wanted = await _read(request, questions.search)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class SettingsError(Exception):
     """A variable that is missing or can't be read."""
@@ -27,3 +29,10 @@ class IndexNotReadyError(SlotError):
     """The store has no complete index of the documents yet."""
 
     status = 503
+
+
+def body(status: int, message: str, slot: str = "") -> dict[str, Any]:
+    """In the form in which OpenAI's API has errors, with the slot that is to blame."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    named = {"slot": slot} if slot else {}
+    return {"error": {"message": message, "type": kind, "code": status, **named}}

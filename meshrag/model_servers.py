@@ -5,7 +5,9 @@ Called by `meshrag.ingestion` and `meshrag.answering`. What a server does wrong 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import httpx2
@@ -16,6 +18,7 @@ from meshrag.settings import ModelServer
 
 BATCH: Final = 32  # texts of one request: the most that text-embeddings-inference takes unless it is config otherwise
 _SHOWN_CHARACTERS: Final = 300
+_END: Final = "[DONE]"
 
 
 class Embedder:
@@ -88,6 +91,18 @@ class LanguageModel:
             raise SlotError("llm", f"no text in its answer: {_shown(answer)}")
         return dict(answer)
 
+    def stream(self, messages: Sequence[Message], options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """The parts of a completion as the server gives them, at least one. Raises: SlotError, also between parts."""
+        body = {**options, "model": self._asked.server.model, "messages": list(messages), "stream": True}
+        is_empty = True
+        for part in self._asked.stream("/chat/completions", body):
+            if not isinstance(part, dict) or not isinstance(part.get("choices"), list):
+                raise SlotError("llm", f"no part of a completion: {_shown(part)}")
+            is_empty = False
+            yield part
+        if is_empty:
+            raise SlotError("llm", "no text in its answer")
+
 
 class _Asked:
     """One server, over connections that stay open."""
@@ -100,18 +115,41 @@ class _Asked:
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         url = f"{self.server.url}{path}"
-        try:
+        with self._failures(url):
             response = self._client.post(url, json=body)
+        self._check(url, response)
+        return self._parsed(url, response.text)
+
+    def stream(self, path: str, body: Mapping[str, Any]) -> Iterator[Any]:
+        """The data of each event. Source: html.spec.whatwg.org, "Server-sent events"."""
+        url = f"{self.server.url}{path}"
+        with self._failures(url), self._client.stream("POST", url, json=body) as response:
+            if response.status_code != httpx2.codes.OK:
+                response.read()
+            self._check(url, response)
+            for line in response.iter_lines():
+                data = line.removeprefix("data:").strip()
+                if line.startswith("data:") and data != _END:
+                    yield self._parsed(url, data)
+
+    @contextlib.contextmanager
+    def _failures(self, url: str) -> Iterator[None]:
+        try:
+            yield
         except httpx2.TimeoutException:
             raise SlotTimeoutError(self._slot, f"no answer within {self.server.timeout_s:g} s from {url}") from None
         except httpx2.HTTPError as error:
             raise SlotError(self._slot, f"{url} does not answer: {error}") from error
+
+    def _check(self, url: str, response: httpx2.Response) -> None:
         if response.status_code != httpx2.codes.OK:
             raise SlotError(self._slot, f"{url} answered {response.status_code}: {_shown(response.text)}")
+
+    def _parsed(self, url: str, text: str) -> Any:
         try:
-            return response.json()
+            return json.loads(text)
         except ValueError:
-            raise SlotError(self._slot, f"{url} answered no JSON: {_shown(response.text)}") from None
+            raise SlotError(self._slot, f"{url} answered no JSON: {_shown(text)}") from None
 
 
 def _shown(answer: object) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshrag import errors
+from meshrag.errors import SlotError
 from meshrag.passages import Passage, citation
 
 MOST_RESULTS: Final = 50
@@ -62,15 +64,17 @@ def answered(completion: dict[str, Any], passages: Sequence[Passage]) -> dict[st
     return {**completion, "citations": [citation(each) for each in passages]}
 
 
-def streamed(answer: dict[str, Any]) -> Iterator[str]:
-    """An answer as events: the text in one part, then its end with the citations."""
-    head: dict[str, Any] = {name: answer[name] for name in ("id", "created", "model") if name in answer}
-    choice = answer["choices"][0]
-    delta = {"role": "assistant", "content": choice["message"]["content"]}
-    yield _event({**head, "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": delta}]})
-    end = {"index": 0, "delta": {}, "finish_reason": choice.get("finish_reason", "stop")}
-    last = {"choices": [end], "citations": answer["citations"]}
-    yield _event({**head, "object": "chat.completion.chunk", **last})
+def streamed(parts: Iterable[dict[str, Any]], passages: Sequence[Passage]) -> Iterator[str]:
+    """The parts of an answer as events; the first one has the citations. An event with an error ends a stream whose
+    model has failed: its status was sent long before."""
+    more: dict[str, Any] = {"citations": [citation(each) for each in passages]}
+    try:
+        for part in parts:
+            yield _event({**part, **more})
+            more = {}
+    except SlotError as error:
+        yield _event(errors.body(error.status, str(error), error.slot))
+        return
     yield "data: [DONE]\n\n"
 
 

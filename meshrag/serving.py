@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from meshrag import errors
 from meshrag.errors import SlotError
 
 _FINISH_S: Final = 30  # for requests that are open when the program is config to end
@@ -47,15 +48,8 @@ def health_app(problem: Callable[[], str]) -> Starlette:
 
 
 def _slot_failed(_request: Request, error: SlotError) -> Response:
-    return _error(error.status, str(error), slot=error.slot)
+    return JSONResponse(errors.body(error.status, str(error), error.slot), error.status)
 
 
 def _refused(_request: Request, error: HTTPException) -> Response:
-    return _error(error.status_code, error.detail)
-
-
-def _error(status: int, message: str, *, slot: str = "") -> Response:
-    """In the form in which OpenAI's API has errors, with the slot that is to blame."""
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    named = {"slot": slot} if slot else {}
-    return JSONResponse({"error": {"message": message, "type": kind, "code": status, **named}}, status)
+    return JSONResponse(errors.body(error.status_code, error.detail), error.status_code)

@@ -138,11 +138,21 @@ class Api:
         return list(body["results"])
 
     def ask(self, question: str) -> dict[str, Any]:
-        message = {"role": "user", "content": question}
-        options = {"max_tokens": 24, "temperature": 0}
-        status, body = self.request("POST", "/v1/chat/completions", {"messages": [message], **options})
+        status, body = self.request("POST", "/v1/chat/completions", request(question))
         assert status == 200, body
         return dict(body)
+
+    def stream(self, question: str) -> list[dict[str, Any]]:
+        """The events of a stream that has its end."""
+        with closing(http.client.HTTPConnection(self.address, self.port, timeout=120)) as connection:
+            connection.request("POST", "/v1/chat/completions", json.dumps({**request(question), "stream": True}))
+            *events, end_mark = connection.getresponse().read().decode().strip().split("\n\n")
+        assert end_mark == "data: [DONE]"
+        return [json.loads(event.removeprefix("data: ")) for event in events]
+
+
+def request(question: str) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": question}], "max_tokens": 24, "temperature": 0}
 
 
 def citations(api: Api, question: Question) -> list[tuple[str, str]]:

@@ -31,6 +31,9 @@ def assert_answers_cite_what_is_searched(api: Api, question: Question) -> None:
     answer = api.ask(question.ask)
     assert answer["choices"][0]["message"]["content"].strip()
     assert [(each["key"], each["chunk"]) for each in answer["citations"]] == citations(api, question)
+    first, *others = api.stream(question.ask)
+    assert first["citations"] == answer["citations"]
+    assert len([each for each in others if each["choices"][0]["delta"].get("content")]) > 3, "it came in one piece"
 
 
 def outcomes(lines: list[dict[str, Any]]) -> dict[str, str]:

@@ -35,14 +35,14 @@ def test_it_does_not_start_without_a_password_or_with_what_is_not_known(variable
 
 
 @contextmanager
-def running(folder: Path, volume: Path) -> Iterator[None]:
+def running(folder: Path, volume: Path, **variables: str) -> Iterator[None]:
     """A server in a container of its own, which ends as a pod does."""
     image = images.runnable("pgvector/pgvector:0.8.1-pg17")
     assert image is not None
-    variables = {"POSTGRES_HOST_AUTH_METHOD": "trust", "PGDATA": f"{postgres_server.FOLDER}/pgdata"}
+    own = {"PGDATA": f"{postgres_server.FOLDER}/pgdata", "POD_ADDRESS": ADDRESS}
     spec = {
         "argv": images.argv(image, [], [], sys.executable),
-        "env": {**os.environ, **variables, "POD_ADDRESS": ADDRESS},
+        "env": {**os.environ, **variables, **own},
         "cwd": image.folder,
         "parent": os.getpid(),
         "hostname": "postgres",
@@ -54,7 +54,8 @@ def running(folder: Path, volume: Path) -> Iterator[None]:
     command = [sys.executable, "-I", "-S", launch.__file__, str(folder / "spec.json")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        wait_until(lambda: asked("SELECT 1") == "1")
+        password = variables.get("POSTGRES_PASSWORD", "")
+        wait_until(lambda: asked("SELECT 1", password) == "1")
         yield
         process.terminate()
         assert process.wait(60) == 0
@@ -62,19 +63,31 @@ def running(folder: Path, volume: Path) -> Iterator[None]:
         end(process)
 
 
-def asked(statement: str) -> str:
-    """What the server answers, and nothing while there is none."""
+def asked(statement: str, password: str = "") -> str:
+    """What the server answers, and nothing where it refuses or there is none."""
     programs = postgres_server.find()
     assert programs is not None
-    command = [str(programs / "psql"), "-h", ADDRESS, "-U", "postgres", "-At", "-c", statement]
-    return subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, check=False).stdout.strip()
+    command = [str(programs / "psql"), "-h", ADDRESS, "-U", "postgres", "-At", "-w", "-c", statement]
+    env = {**os.environ, "PGPASSWORD": password}
+    return subprocess.run(
+        command, env=env, capture_output=True, text=True, timeout=COMMAND_S, check=False
+    ).stdout.strip()
 
 
 @pytest.mark.skipif(not postgres_server.find(), reason="the extra lab-rag is not installed; `nox -s rag` has it")
 def test_vectors_are_in_the_volume(tmp_path: Path) -> None:
     volume = tmp_path / "volume"
     volume.mkdir()
-    with running(tmp_path, volume):
+    with running(tmp_path, volume, POSTGRES_HOST_AUTH_METHOD="trust"):
         asked("CREATE EXTENSION vector; CREATE TABLE t AS SELECT '[1,2]'::vector AS v")
-    with running(tmp_path, volume):
+    with running(tmp_path, volume, POSTGRES_HOST_AUTH_METHOD="trust"):
         assert asked("SELECT v <-> '[1,4]' FROM t") == "2"
+
+
+@pytest.mark.skipif(not postgres_server.find(), reason="the extra lab-rag is not installed; `nox -s rag` has it")
+def test_it_asks_for_the_password(tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    with running(tmp_path, volume, POSTGRES_PASSWORD="right"):
+        assert asked("SELECT 1", "wrong") == ""
+        assert asked("SELECT 1") == ""

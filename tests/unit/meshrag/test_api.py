@@ -58,9 +58,10 @@ class ModelServers(BaseHTTPRequestHandler):
         status, content = answer
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Content-Length", str(len(data) + (9 if self.path == server.cut else 0)))
         self.end_headers()
         self.wfile.write(data)
+        self.close_connection = self.path == server.cut
 
     def log_message(self, *_: Any) -> None:
         """Silent."""
@@ -73,7 +74,7 @@ def embeddings(number: int) -> dict[str, Any]:
 @pytest.fixture
 def servers() -> Iterator[Any]:
     server: Any = ThreadingHTTPServer(("127.0.0.1", 0), ModelServers)
-    server.requests, server.ended = [], threading.Event()
+    server.requests, server.ended, server.cut = [], threading.Event(), ""
     server.answers = {
         "/v1/embeddings": (200, embeddings(1)),
         "/rerank": (200, [{"index": 1, "score": 0.8}, {"index": 0, "score": 0.1}]),
@@ -139,9 +140,48 @@ def test_the_order_of_a_search(servers: Any, rerank: str, starts: list[int]) -> 
     assert (status, [each["start"] for each in json.loads(text)["results"]]) == (200, starts)
 
 
+PARTS = [{"choices": [{"index": 0, "delta": {"content": text}}]} for text in ("He", "re.")]
+STREAM = "".join(f"data: {json.dumps(part)}\n\n" for part in PARTS) + ": a comment\n\ndata: [DONE]\n\n"
+
+
+def streamed(text: str) -> list[Any]:
+    return [json.loads(line.removeprefix("data: ")) for line in text.split("\n\n") if line.startswith("data: {")]
+
+
 def test_a_stream(servers: Any) -> None:
+    servers.answers["/v1/chat/completions"] = (200, STREAM.encode())
     status, text = ask(configuration(servers), "/v1/chat/completions", {**QUESTION, "stream": True})
-    assert (status, text.count("data: ")) == (200, 3)
+    first, second = streamed(text)
+    assert (status, text.endswith("data: [DONE]\n\n"), servers.requests[-1][1]["stream"]) == (200, True, True)
+    assert [each["start"] for each in first.pop("citations")] == [9, 0]
+    assert [first, second] == PARTS
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (SLOW, 504),
+        ((500, b"out of memory"), 502),
+        ((200, b"{}"), 502),
+        ((200, b"data: {\n\n"), 502),
+        ((200, b"data: {}\n\n"), 502),
+        ((200, b"data: [DONE]\n\n"), 502),
+    ],
+    ids=["slow", "error", "no stream", "no JSON", "other form", "empty"],
+)
+def test_a_stream_that_does_not_begin_has_a_status(servers: Any, answer: Any, status: int) -> None:
+    servers.answers["/v1/chat/completions"] = answer
+    config = configuration(servers, RAG_LLM_TIMEOUT_S="0.3" if answer is SLOW else "60")
+    code, text = ask(config, "/v1/chat/completions", {**QUESTION, "stream": True})
+    assert (code, json.loads(text)["error"]["slot"]) == (status, "llm")
+
+
+def test_a_stream_that_is_cut_says_so_in_its_last_event(servers: Any) -> None:
+    servers.answers["/v1/chat/completions"] = (200, f"data: {json.dumps(PARTS[0])}\n\n".encode())
+    servers.cut = "/v1/chat/completions"
+    status, text = ask(configuration(servers), "/v1/chat/completions", {**QUESTION, "stream": True})
+    _, last = streamed(text)
+    assert (status, last["error"]["slot"], "[DONE]" in text) == (200, "llm", False)
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from meshrag import chunks, outcomes, passages, questions, settings
 from meshrag.chunks import Chunk, Piece
-from meshrag.errors import SettingsError
+from meshrag.errors import SettingsError, SlotTimeoutError
 from meshrag.outcomes import Outcome
 from meshrag.passages import Passage
 from meshrag.questions import BadRequestError
@@ -150,11 +151,23 @@ def test_limits_that_are_none(limit: Any) -> None:
         questions.search({"query": "a", "limit": limit})
 
 
-def test_a_stream_is_the_text_and_then_the_citations() -> None:
-    completion = {"id": "1", "model": "m", "choices": [{"message": {"content": "Hi."}, "finish_reason": "length"}]}
-    answer = questions.answered(completion, [Passage(chunk("a", "x"), 0.5)])
-    first, last, end = [event.removeprefix("data: ").strip() for event in questions.streamed(answer)]
-    assert json.loads(first)["choices"][0]["delta"] == {"role": "assistant", "content": "Hi."}
-    assert json.loads(last)["choices"][0]["finish_reason"] == "length"
-    assert json.loads(last)["citations"] == answer["citations"] == [passages.citation(Passage(chunk("a", "x"), 0.5))]
+def events(streamed: Iterator[str]) -> list[str]:
+    return [event.removeprefix("data: ").strip() for event in streamed]
+
+
+def test_the_first_event_of_a_stream_has_the_citations() -> None:
+    shown = [Passage(chunk("a", "x"), 0.5)]
+    first, second, end = events(questions.streamed([{"choices": [1]}, {"choices": [2]}], shown))
+    assert json.loads(first) == {"choices": [1], "citations": [passages.citation(shown[0])]}
+    assert json.loads(second) == {"choices": [2]}
     assert end == "[DONE]"
+
+
+def test_a_stream_whose_model_fails_ends_with_the_error() -> None:
+    def parts() -> Iterator[dict[str, Any]]:
+        yield {"choices": []}
+        raise SlotTimeoutError("llm", "no answer")
+
+    _, last = events(questions.streamed(parts(), []))
+    error = json.loads(last)["error"]
+    assert (error["message"], error["code"], error["slot"]) == ("llm: no answer", 504, "llm")
