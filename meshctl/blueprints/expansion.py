@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from meshctl.blueprints import notebook, serve, train
+from meshctl.blueprints import notebook, rag, serve, train
 from meshctl.blueprints.pieces import Given, Pieces, Source, plain
 from meshctl.model.blueprints import Blueprint
 from meshctl.model.file_problems import Path, Problem, items, mapping
@@ -26,6 +26,7 @@ _KINDS: Final[Mapping[str, Callable[[Source], Pieces]]] = {
     "serve": serve.made,
     "train": train.made,
     "notebook": notebook.made,
+    "rag": rag.made,
 }
 _NOUNS: Final = {"workloads": "workload", "storage": "storage", "endpoints": "endpoint"}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshctl.blueprints import notebook, serve, train
+from meshctl.blueprints import notebook, rag, serve, train
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,11 @@ OFFERS: Final = (
         "notebook",
         "JupyterLab on a node of a pool",
         (SlotOffer(notebook.SLOT, notebook.PARTS, "jupyter", "a page on the port `http`, behind $JUPYTER_TOKEN"),),
+    ),
+    Offer(
+        "rag",
+        "answers from documents, with citations",
+        tuple(SlotOffer(each.name, each.parts, each.default, each.contract) for each in rag.SLOTS),
     ),
 )
 

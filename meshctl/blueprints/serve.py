@@ -10,11 +10,12 @@ from collections.abc import Callable
 from typing import Final
 
 from meshctl.blueprints import pieces, slots
-from meshctl.blueprints.pieces import Given, Pieces, Source, Template
+from meshctl.blueprints.pieces import Given, Pieces, Source, Stored, Template
+from meshctl.blueprints.slots import Slot
 
 SLOT: Final = "llm"
 _MODELS: Final = "/models"
-_PORT: Final = 8000
+PORT: Final = 8000
 
 
 def made(source: Source) -> Pieces:
@@ -23,22 +24,27 @@ def made(source: Source) -> Pieces:
     problems = (*slot.problems, *weights.problems)
     if problems:
         return Pieces({}, problems)
+    return Pieces(
+        {
+            "storage": weights.made,
+            "workloads": {source.name: server(source, slot, weights)},
+            "endpoints": pieces.endpoint(source, "http"),
+        }
+    )
+
+
+def server(source: Source, slot: Slot, weights: Stored) -> dict[str, Template]:
+    """The workload of a model server, also of another blueprint that has a `model`."""
     mount = source.given("weights", {"path": _MODELS, "readOnly": True})
     workload = {
         "kind": "inference",
         "pool": source.given("pool"),
         "replicas": source.verbatim("replicas"),
-        **PARTS[slot.part](source, slots.port(slot, _PORT)),
+        **PARTS[slot.part](source, slots.port(slot, PORT)),
         "resources": pieces.accelerators(source),
         "mounts": {weights.name: mount} if weights.name else None,
     }
-    return Pieces(
-        {
-            "storage": weights.made,
-            "workloads": {source.name: slots.filled(workload, slot)},
-            "endpoints": pieces.endpoint(source, "http"),
-        }
-    )
+    return slots.filled(workload, slot)
 
 
 def _vllm(source: Source, port: int) -> dict[str, Template]:

@@ -5,7 +5,7 @@ Used by each kind of blueprint. A slot is one workload; its part is what runs in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,35 +14,75 @@ from meshctl.model.blueprints import PART
 from meshctl.model.file_problems import Path, Problem, mapping, suggestion
 
 OWN: Final = "own"  # the part of which nothing but the contract is known: the user's image
+OFF: Final = "off"  # no part, and no workload
+EXTERNAL: Final = "url"  # no workload either: what answers the slot's contract is elsewhere. It is the key with its URL
 _PORT: Final = "http"
 
 
 @dataclass(frozen=True)
 class Slot:
-    """`part` "": none that there is. `keys`: those of a workload which the user has written."""
+    """`part` "": none that there is. `keys`: those of a workload which the user has written. `url`: of what is used in
+    place of a workload, with the part `EXTERNAL`."""
 
     name: str
     part: str
     keys: Mapping[str, Any]
     problems: tuple[Problem, ...] = ()
+    url: Given | None = None
+
+    @property
+    def has_workload(self) -> bool:
+        return self.part not in {"", OFF, EXTERNAL}
 
 
-def chosen(source: Source, name: str, parts: tuple[str, ...], default: str) -> Slot:
-    """What the blueprint says of the slot `name`. `default`: the part where it names none."""
+def chosen(source: Source, name: str, parts: tuple[str, ...], default: str, *, or_else: str = "") -> Slot:
+    """What the blueprint says of the slot `name`. `default`: the part where it names none. `or_else`: what may stand in
+    place of a part, in words."""
     value = source.keys.get(name)
     keys = {key: inner for key, inner in mapping(value).items() if key != PART}
     is_text = isinstance(value, str)
     part = value if is_text else mapping(value).get(PART, default)
     at: Path = (name,) if is_text else (name, PART)
     if part not in parts:
-        message = f'no part "{part}" for {name}; choose one of {", ".join(parts)}{suggestion(part, parts)}'
+        message = f'no part "{part}" for {name}; choose one of {", ".join(parts)}{or_else}{suggestion(part, parts)}'
         return Slot(name, "", keys, ((at, message),))
     problems: list[Problem] = []
     if "kind" in keys:
         problems.append(((name, "kind"), "the kind of this workload follows from the blueprint; leave it out"))
+    if part == OFF and keys:
+        problems.append(((name, min(map(str, keys))), f"`{name}` is off and has no workload; leave this out"))
     if part == OWN and "image" not in keys and not source.has("image"):
         problems.append(((name,), f'part "{OWN}" is an image of yours; name it: `{name}: {{part: own, image: …}}`'))
     return Slot(name, str(part), keys, tuple(problems))
+
+
+def chosen_or_url(source: Source, name: str, parts: tuple[str, ...], default: str, url: str) -> Slot:
+    """As `chosen`, of a slot that may also be the URL of something elsewhere: `llm: https://…` or `llm: {url: …}`.
+    `url`: what such a URL looks like, whose scheme is among those that are taken, with `|` between several."""
+    value = source.keys.get(name)
+    is_text = isinstance(value, str) and "://" in value
+    if not is_text and EXTERNAL not in mapping(value):
+        return chosen(source, name, parts, default, or_else=f", or a URL like {url.partition('|')[0]}")
+    at: Path = (name,) if is_text else (name, EXTERNAL)
+    text = value if is_text else mapping(value)[EXTERNAL]
+    problems = [*_url_problems(text, at, url)]
+    others = sorted(str(key) for key in mapping(value) if key != EXTERNAL)
+    if others:
+        message = f"what is at a URL has no workload; leave out {', '.join(others)}, or the URL"
+        problems.append(((name, others[0]), message))
+    return Slot(name, EXTERNAL, {}, tuple(problems), Given(at, text))
+
+
+def _url_problems(text: object, at: Path, url: str) -> Iterator[Problem]:
+    """A URL may hold a password, so no message repeats it."""
+    schemes = {form.partition("://")[0] for form in url.split("|")}
+    forms = url.replace("|", " or ")
+    if not isinstance(text, str) or text.partition("://")[0] not in schemes or not text.partition("://")[2]:
+        yield at, f"expected a URL like {forms}"
+        return
+    user_part, at_sign, _ = text.partition("://")[2].partition("/")[0].rpartition("@")
+    if at_sign and ":" in user_part:
+        yield at, "a password does not belong here; name a secret in `secrets` of the slots that use the URL"
 
 
 def port(slot: Slot, default: int) -> int:

@@ -91,6 +91,29 @@ class Notebook(Section):
     notebook: Slot = None
 
 
-Blueprint = Annotated[Serve | Train | Notebook, Field(discriminator="kind")]
-KINDS: Final[tuple[type[Section], ...]] = (Serve, Train, Notebook)
-SLOTS: Final = {"serve": "llm", "train": "trainer", "notebook": "notebook"}  # by kind
+class Rag(Section):
+    """Answers from documents, with citations. `corpus`: the storage that has them, or the size of an object store to be
+    made. `index`: a volume of the mesh for the vector store, or the size of one to be made, which does not last."""
+
+    kind: Literal["rag"]
+    pool: Text
+    corpus: Text
+    model: Text
+    weights: Text | None = None
+    accelerators: NumberOrAll | None = None
+    embed_model: Text | None = None
+    index: Text | None = None
+    endpoint: EndpointKeys = None
+    llm: Slot = None
+    embed: Slot = None
+    rerank: Slot = None
+    store: Slot = None
+    ingest: Slot = None
+    api: Slot = None
+    ui: Slot = None
+
+
+Blueprint = Annotated[Serve | Train | Notebook | Rag, Field(discriminator="kind")]
+KINDS: Final[tuple[type[Section], ...]] = (Serve, Train, Notebook, Rag)
+SLOTS: Final = {"serve": "llm", "train": "trainer", "notebook": "notebook", "rag": "api"}  # by kind; of several, the
+# one whose workload has the blueprint's name

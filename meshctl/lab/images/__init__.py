@@ -7,15 +7,20 @@ Read by `meshctl.lab.pods` (what to start) and by the lab's set-up, which tells 
 from __future__ import annotations
 
 import fnmatch
+import importlib.util
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from meshctl.lab.images import redis_server
+from meshctl.lab.images import milvus_server, minilm, postgres_server, redis_server
 
 MISSING_TAG = "does-not-exist"  # an image that can't be pulled, to try failures
 WITHOUT_RDMA_READ = "LAB_EFA_WITHOUT_RDMA_READ"  # the variable that says so of the machine's EFA
 SHELLS = {"sh", "bash", "dash"}
+
+
+def _rag_is_installed() -> bool:
+    return importlib.util.find_spec("langgraph") is not None and importlib.util.find_spec("pymilvus") is not None
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,14 @@ _INFERENCE = "meshctl.lab.images.openai_server"
 _NIM = ("--lab-server", "nim")
 _REDIS = "meshctl.lab.images.redis_server"
 _OF_REDIS = (Image("redis:*", module=_REDIS, folder="/data"), Image("valkey/valkey:*", module=_REDIS, folder="/data"))
+_OF_RAG = (Image("ghcr.io/meshctl/rag:*", commands=_PYTHON),)  # our own: what it runs is run
+_OF_EMBEDDINGS = (
+    Image("ghcr.io/huggingface/text-embeddings-inference:*", module="meshctl.lab.images.embedding_server"),
+)
+_OF_MILVUS = (Image("milvusdb/milvus:*", module="meshctl.lab.images.milvus_server", folder=milvus_server.FOLDER),)
+_OF_POSTGRES = (
+    Image("pgvector/pgvector:*", module="meshctl.lab.images.postgres_server", folder=postgres_server.FOLDER),
+)
 KNOWN: tuple[Image, ...] = (
     Image("vllm/vllm-openai:*", module=_INFERENCE, commands=_VLLM),
     Image("ghcr.io/coreweave/ml-containers/vllm-tensorizer:*", module=_INFERENCE, commands=_VLLM),
@@ -73,6 +86,10 @@ KNOWN: tuple[Image, ...] = (
     Image("rclone/rclone:*", program="rclone"),
     Image("registry.k8s.io/kubectl:*", program="kubectl", is_tool=True),
     *(_OF_REDIS if redis_server.find() else ()),
+    *(_OF_EMBEDDINGS if minilm.is_installed() else ()),
+    *(_OF_MILVUS if milvus_server.is_installed() else ()),
+    *(_OF_POSTGRES if postgres_server.find() else ()),
+    *(_OF_RAG if _rag_is_installed() else ()),
 )
 
 

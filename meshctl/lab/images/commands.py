@@ -41,6 +41,8 @@ def _python(words: Sequence[str]) -> int:
         return _venv(Path(words[-1]))
     if module == "pip":
         return _fetch("pip", words[2:])
+    if module.startswith("meshrag."):  # our own image listens everywhere, a pod of the lab at its own address
+        os.environ["RAG_HOST"] = os.environ.get("POD_ADDRESS", "127.0.0.1")
     script = next((word for word in words[:2] if word.endswith(".py")), "")
     image = images.runnable(os.environ.get("LAB_IMAGE", ""))
     if script and not Path(script).exists() and image and "torchrun" in image.commands:

@@ -27,6 +27,7 @@ from typing import Any
 
 MS_RDONLY, MS_NOSUID, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 32, 4096, 16384, 1 << 18  # mount(2)
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x04000000, 0x10000000, 0x20000000  # unshare(2)
+MNT_DETACH = 2  # umount2(2)
 PR_SET_PDEATHSIG = 1  # prctl(2)
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -173,6 +174,17 @@ def build(root: str, spec: dict[str, Any]) -> None:
     view.start_in(spec["cwd"])
 
 
+def change_root(root: str) -> None:
+    """As container runtimes do: the machine's root is gone, and programs may make user namespaces, which a process in a
+    `chroot` may not. Where `/` is the kernel's first file system it can't be moved."""
+    os.chdir(root)
+    if LIBC.pivot_root(b".", b".") == 0:
+        call(LIBC.umount2(b".", MNT_DETACH), "umount")
+    else:
+        os.chroot(".")
+    os.chdir("/")
+
+
 def execute(spec: dict[str, Any]) -> None:
     """In the child: become the program. Never returns."""
     LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
@@ -180,7 +192,7 @@ def execute(spec: dict[str, Any]) -> None:
         socket.sethostname(spec["hostname"][:63])
         build(spec["root"], spec)
         mount("proc", spec["root"] + "/proc", "proc")
-        os.chroot(spec["root"])
+        change_root(spec["root"])
     os.chdir(spec["cwd"])
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:

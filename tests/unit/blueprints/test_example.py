@@ -15,6 +15,7 @@ from meshctl.resolve import resolve
 from tests.golden_files import Golden
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "blueprints"
+RAG = EXAMPLE.with_name("rag")
 
 
 @pytest.mark.parametrize("environment", ["aws-east", "cw", "dc1"])
@@ -26,6 +27,20 @@ def test_it_fits(environment: str) -> None:
         "blueprint chat makes workload chat, endpoint chat; `meshctl blueprint show chat` prints them",
         "blueprint tune makes storage tune-checkpoints, workload tune; `meshctl blueprint show tune` prints them",
         "blueprint lab makes workload lab, endpoint lab; `meshctl blueprint show lab` prints them",
+    ]
+
+
+@pytest.mark.parametrize("environment", ["aws-east", "cw", "dc1"])
+def test_rag_fits(environment: str) -> None:
+    mesh, environments = load(RAG / "mesh.yaml", RAG / "environments.yaml")
+    resolution = resolve(mesh, environments, environment, load_catalog())
+    assert resolution.gaps == ()
+    assert [note for note in resolution.notes if note.startswith("blueprint")] == [
+        "blueprint docs makes storage docs-index, workload docs-llm, workload docs-embed, workload docs-rerank, "
+        "workload docs-store, workload docs-ingest, workload docs, endpoint docs; "
+        "`meshctl blueprint show docs` prints them",
+        "blueprint docs makes its index from its documents in each environment: `migrate` moves the documents, and "
+        "names once the index is complete there",
     ]
 
 

@@ -32,6 +32,7 @@ storage:
 """
 SERVE = {"kind": "serve", "pool": "gpu", "model": "org/llama"}
 TRAIN = {"kind": "train", "pool": "gpu", "image": "acme/train:1", "checkpoints": "10TiB"}
+RAG = {"kind": "rag", "pool": "web", "corpus": "shared", "model": "org/llama"}
 NOTEBOOK = {"kind": "notebook", "pool": "web", "token": "jupyter"}
 
 
@@ -153,7 +154,7 @@ def test_a_notebook() -> None:
 
 
 @pytest.mark.parametrize("key", [info.alias for name, info in Workload.model_fields.items() if name != "kind"])
-@pytest.mark.parametrize("section", [SERVE, TRAIN, NOTEBOOK], ids=lambda section: section["kind"])
+@pytest.mark.parametrize("section", [SERVE, TRAIN, NOTEBOOK, RAG], ids=lambda section: section["kind"])
 def test_every_key_of_a_workload_can_be_written_into_a_slot(section: Section, key: str) -> None:
     slot = SLOTS[section["kind"]]
     data: Any = expand({**yaml.safe_load(HEAD), "blueprints": {"w": {**section, slot: {key: "mine"}}}}).data
@@ -185,9 +186,9 @@ def test_what_is_offered_is_what_the_model_has() -> None:
     kinds = {get_args(kind.model_fields["kind"].annotation)[0]: kind for kind in KINDS}
     assert [each.kind for each in offer.OFFERS] == list(kinds)
     for each in offer.OFFERS:
-        (slot,) = each.slots
-        assert SLOTS[each.kind] == slot.name
-        assert slot.name in kinds[each.kind].model_fields
+        names = [slot.name for slot in each.slots]
+        assert SLOTS[each.kind] in names
+        assert set(names) <= set(kinds[each.kind].model_fields)
 
 
 def test_it_resolves_to_the_same_as_the_workloads_written_out() -> None:
@@ -223,3 +224,74 @@ def test_a_mount_of_a_part_is_merged_too() -> None:
     assert made["mounts"]["shared"] == {"path": "/data", "readOnly": False}
     served = workload({**SERVE, "weights": "weights", "llm": {"mounts": {"shared": {"path": "/shared"}}}})
     assert served["mounts"] == {"weights": {"path": "/models", "readOnly": True}, "shared": {"path": "/shared"}}
+
+
+RAG_WORKLOADS = {"w-llm", "w-embed", "w-rerank", "w-store", "w-ingest", "w"}
+
+
+def test_rag_is_six_workloads_and_a_volume_that_does_not_last() -> None:
+    data = expanded(w={**RAG, "endpoint": "docs.example.com"})
+    assert set(data["workloads"]) == RAG_WORKLOADS
+    assert data["storage"]["w-index"] == {"kind": "block", "size": "20GiB", "ephemeral": True}
+    assert data["endpoints"]["w"]["workload"] == "w"
+    assert data["workloads"]["w-ingest"]["mounts"] == {"shared": {"path": "/corpus", "readOnly": True}}
+
+
+def test_api_and_ingestion_are_told_where_the_others_are() -> None:
+    made = expanded(w={**RAG, "llm": {"ports": {"http": 9000}}, "embed": {"ports": {"http": 9001}}})["workloads"]
+    assert made["w"]["env"] == {
+        "RAG_LLM_URL": "http://w-llm:9000/v1",
+        "RAG_LLM_MODEL": "org/llama",
+        "RAG_EMBED_URL": "http://w-embed:9001/v1",
+        "RAG_EMBED_MODEL": "sentence-transformers/all-MiniLM-L6-v2",
+        "RAG_STORE": "milvus://w-store:19530",
+        "RAG_COLLECTION": "documents",
+        "RAG_RERANK_URL": "http://w-rerank:8080/rerank",
+        "RAG_PORT": "8080",
+    }
+    shared = {"RAG_EMBED_URL", "RAG_EMBED_MODEL", "RAG_STORE", "RAG_COLLECTION"}
+    assert {name: made["w-ingest"]["env"][name] for name in shared} == {name: made["w"]["env"][name] for name in shared}
+    assert made["w-ingest"]["env"]["RAG_CORPUS"] == "/corpus"
+    assert made["w-embed"]["env"]["PORT"] == "9001"
+
+
+@pytest.mark.parametrize(
+    ("keys", "missing"),
+    [
+        ({"rerank": "off"}, {"w-rerank"}),
+        ({"ingest": "off"}, {"w-ingest"}),
+        ({"llm": "https://api.example.com/v1"}, {"w-llm"}),
+        ({"embed": {"url": "https://api.example.com/v1"}}, {"w-embed"}),
+        ({"store": "milvus://milvus.example.com:19530"}, {"w-store"}),
+        ({"rerank": "https://api.example.com/v1/rerank"}, {"w-rerank"}),
+    ],
+)
+def test_a_slot_that_is_off_or_elsewhere_has_no_workload(keys: Section, missing: set[str]) -> None:
+    data = expanded(w={**RAG, **keys})
+    assert set(data["workloads"]) == RAG_WORKLOADS - missing
+    assert ("w-index" in data["storage"]) == ("w-store" not in missing)
+    urls = [value for value in data["workloads"]["w"]["env"].values() if "://" in value]
+    (value,) = keys.values()
+    given = value["url"] if isinstance(value, dict) else value
+    assert given in {*urls, "off"}
+    assert not [url for url in urls if any(f"//{name}:" in url for name in missing)]
+
+
+def test_the_store_is_another_by_one_line() -> None:
+    milvus, pgvector = (expanded(w={**RAG, "store": part})["workloads"] for part in ("milvus", "pgvector"))
+    assert {name for name in milvus if milvus[name] != pgvector[name]} == {"w-store", "w", "w-ingest"}
+    differing = {name for name, value in milvus["w"]["env"].items() if pgvector["w"]["env"][name] != value}
+    assert differing == {"RAG_STORE"}
+
+
+def test_a_named_index_lasts_and_a_size_does_not() -> None:
+    disk = {"storage": {**yaml.safe_load(HEAD)["storage"], "disk": {"kind": "block", "size": "1TiB"}}}
+    data = expanded(disk, w={**RAG, "index": "disk"})
+    assert "disk" in data["workloads"]["w-store"]["mounts"]
+    assert "w-index" not in data["storage"]
+    assert expanded(w={**RAG, "index": "1TiB"})["storage"]["w-index"]["size"] == "1TiB"
+
+
+def test_keys_of_a_page_are_enough_to_have_one() -> None:
+    page = expanded(w={**RAG, "ui": {"image": "acme/page:1"}})["workloads"]["w-ui"]
+    assert page["env"] == {"OPENAI_API_BASE_URL": "http://w:8080/v1"}

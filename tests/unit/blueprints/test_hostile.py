@@ -33,7 +33,25 @@ blueprints:
     llm: {part: sglang, args: [--seed], env: {A: b}, ports: {http: 80}, secrets: {T: t}, mounts: {weights: {path: /w}}}
   tune: {kind: train, pool: gpu, image: a, script: a.py, nodes: 2, checkpoints: 1TiB, data: weights, trainer: torchrun}
   lab: {kind: notebook, pool: gpu, token: t, home: 1GiB, data: weights, endpoint: lab.example.com, notebook: jupyter}
+  docs:
+    kind: rag
+    pool: gpu
+    corpus: weights
+    model: llama
+    weights: weights
+    accelerators: 1
+    embedModel: bge
+    index: 1TiB
+    endpoint: docs.example.com
+    llm: {part: vllm, env: {A: b}}
+    embed: {url: "https://a.b/v1"}
+    rerank: "off"
+    store: {part: pgvector, ports: {postgres: 5432}}
+    ingest: {env: {A: b}}
+    api: {secrets: {T: t}}
+    ui: {image: a}
 """)
+OF_RAG = {"docs", "docs-llm", "docs-store", "docs-ingest", "docs-ui"}
 VALUES: list[Any] = [None, [], {}, 0, True, "x", "9" * 400 + "GiB", "$(MESH_X)"]
 
 
@@ -77,7 +95,7 @@ def test_any_value_anywhere(tmp_path: Path, value: Any) -> None:
 
 def test_the_mesh_of_this_test_is_valid(tmp_path: Path) -> None:
     (tmp_path / "mesh.yaml").write_text(yaml.safe_dump(MESH))
-    assert set(load_mesh(tmp_path / "mesh.yaml").workloads) == {"chat", "tune", "lab"}
+    assert set(load_mesh(tmp_path / "mesh.yaml").workloads) == OF_RAG | {"chat", "tune", "lab"}
 
 
 def test_names_that_are_too_long_or_not_names(tmp_path: Path) -> None:

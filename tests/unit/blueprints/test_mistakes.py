@@ -24,6 +24,7 @@ blueprints:
 SERVE = "kind: serve, pool: gpu, model: llama"
 TRAIN = "kind: train, pool: gpu, image: 'acme/train:1', checkpoints: 1TiB"
 NOTEBOOK = "kind: notebook, pool: web, token: jupyter"
+RAG = "kind: rag, pool: web, corpus: weights, model: llama"
 SECRET = "sk-Ab12.not-a-name"
 
 
@@ -39,9 +40,9 @@ def problems(folder: Path, keys: str, more: str = "") -> list[str]:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ("{kind: rag}", 'chat.kind: expected one of serve, train, notebook; got "rag"'),
-        ("{kind: [serve]}", "chat.kind: expected one of serve, train, notebook; got a list"),
-        ("{pool: gpu}", 'chat: missing key "kind": one of serve, train, notebook'),
+        ("{kind: rags}", 'chat.kind: expected one of serve, train, notebook, rag; got "rags"'),
+        ("{kind: [serve]}", "chat.kind: expected one of serve, train, notebook, rag; got a list"),
+        ("{pool: gpu}", 'chat: missing key "kind": one of serve, train, notebook, rag'),
         ("[]", "chat: expected a mapping, got a list"),
         ("serve", 'chat: expected a mapping, got "serve"'),
         ("{kind: serve, pool: gpu}", 'chat: missing key "model"'),
@@ -69,6 +70,44 @@ def problems(folder: Path, keys: str, more: str = "") -> list[str]:
         (f"{{{SERVE}, weights: disk}}", 'chat.weights: "disk" is block storage; this takes object or filesystem sto'),
         (f"{{{TRAIN}, trainer: torchrun}}", "chat.trainer: torchrun starts a script on each node; name it: `script: "),
         (f"{{{TRAIN}, script: a.py, trainer: own}}", "chat.script: only torchrun starts a script; leave it out, or "),
+        (f"{{{RAG}, reranker: off}}", 'chat.reranker: unknown key "reranker"; did you mean "rerank"?'),
+        (
+            f"{{{RAG}, env: {{A: b}}}}",
+            'chat.env: "env" is a key of the blueprint\'s workload; write it into the slot: `api: {env: …}`',
+        ),
+        (
+            f"{{{RAG}, store: milvos}}",
+            'chat.store: no part "milvos" for store; choose one of milvus, pgvector, or a URL like'
+            ' milvus://milvus.example.com:19530; did you mean "milvus"?',
+        ),
+        (
+            f"{{{RAG}, llm: off}}",
+            'chat.llm: no part "off" for llm; choose one of vllm, sglang, own, or a URL like http',
+        ),
+        (f"{{{RAG}, ui: on}}", 'chat.ui: no part "on" for ui; choose one of own, off'),
+        (f"{{{RAG}, ui: own}}", 'chat.ui: part "own" is an image of yours; name it: `ui: {part: own, image: …}`'),
+        (
+            f"{{{RAG}, store: redis://h:1}}",
+            "chat.store: expected a URL like milvus://milvus.example.com:19530 or postg",
+        ),
+        (f"{{{RAG}, llm: {{url: [a]}}}}", "chat.llm.url: expected a URL like https://models.example.com/v1 or http://"),
+        (
+            f"{{{RAG}, llm: {{url: 'https://a.b/v1', env: {{A: b}}}}}}",
+            "chat.llm.env: what is at a URL has no workload; leave out env, or the URL",
+        ),
+        (
+            f"{{{RAG}, rerank: {{part: off, env: {{A: b}}}}}}",
+            "chat.rerank.env: `rerank` is off and has no workload; lea",
+        ),
+        (
+            f"{{{RAG}, store: 'milvus://a.b:1', index: 1TiB}}",
+            "chat.index: nothing here uses it, as `store` is a URL; leave it out",
+        ),
+        (f"{{{RAG}, index: weights}}", 'chat.index: "weights" is object storage; this takes block storage, or a size'),
+        (
+            "{kind: rag, pool: web, corpus: disk, model: a}",
+            'chat.corpus: "disk" is block storage; this takes object or',
+        ),
         (
             "{kind: train, pool: gpu, image: a, checkpoints: weights, data: weights}",
             'chat.data: storage "weights" is mounted for another key already; name another one, or leave this out',
@@ -164,6 +203,8 @@ def test_the_name_of_a_blueprint_is_that_of_a_workload(tmp_path: Path) -> None:
         f"{{{SERVE}, llm: {{secrets: {{HF_TOKEN: !secret '{SECRET}'}}}}}}",
         f"{{{SERVE}, llm: {{secrets: {{'{SECRET}': a, '{SECRET}': b}}}}}}",
         f"{{{SERVE}, llm: {{imagePullSecrets: ['{SECRET}']}}}}",
+        f"{{{RAG}, store: 'postgresql://user:{SECRET}@db.example.com/docs'}}",
+        f"{{{RAG}, llm: {{url: 'ftp://user:{SECRET}@a.b'}}}}",
     ],
 )
 def test_a_secret_in_place_of_its_name_is_not_repeated(tmp_path: Path, keys: str) -> None:

@@ -81,6 +81,6 @@ def test_list_needs_no_mesh(tmp_path: Path) -> None:
     text = run(tmp_path, "blueprint", "list").stdout
     document = json.loads(run(tmp_path, "--output", "json", "blueprint", "list").stdout)
     kinds = [each["kind"] for each in document["blueprints"]]
-    assert kinds == ["serve", "train", "notebook"]
+    assert kinds == ["serve", "train", "notebook", "rag"]
     assert all(kind in text for kind in kinds)
     assert document["blueprints"][0]["slots"][0]["parts"] == ["vllm", "sglang", "own"]

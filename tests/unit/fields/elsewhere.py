@@ -120,6 +120,7 @@ ELSEWHERE: Mapping[str, Callable[[Read], object]] = {
     "endpoints.*.host": dns_records,
     "blueprints.*.<serve>.endpoint": dns_records,
     "blueprints.*.<notebook>.endpoint": dns_records,
+    "blueprints.*.<rag>.endpoint": dns_records,
     "dns.zone": dns_records,
     "dns.ttl": dns_records,
     "dns.profile": dns_credentials,

@@ -83,6 +83,14 @@ OTHER_VALUES: dict[str, Any] = {
     "blueprints.*.trainer": {"env": {"LOG_LEVEL": "debug"}},
     "blueprints.*.token": "other-token",
     "blueprints.*.home": "20GiB",
+    "blueprints.*.corpus": "files",
+    "blueprints.*.embedModel": "minilm",
+    "blueprints.*.index": "20GiB",
+    **{
+        f"blueprints.*.{slot}": {"env": {"LOG_LEVEL": "debug"}}
+        for slot in ("embed", "rerank", "store", "ingest", "api")
+    },
+    "blueprints.*.ui": "off",
     "blueprints.*.notebook": {"env": {"LOG_LEVEL": "debug"}},
     "limits.hourly": "1 USD",
     "environments.*.region": "US-WEST-01A",

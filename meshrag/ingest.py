@@ -1,0 +1,139 @@
+"""`python -m meshrag.ingest`: brings the documents into the store, and keeps the index so. EDGE.
+
+It runs at its start, whenever documents have changed, and whenever the store has lost the index. `/health` says 503
+with the reason until the index is complete. With `--once` it runs once and ends: 0 for a complete index.
+
+A line of JSON for each document goes to the output, and one at the end of each run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from meshrag import chunks, ingestion, settings
+from meshrag.chunks import Piece
+from meshrag.errors import SettingsError, SlotError
+from meshrag.ingestion import Embeds, Splits
+from meshrag.model_servers import Embedder
+from meshrag.outcomes import Outcome, Summary
+from meshrag.settings import Settings
+from meshrag.stores import Store, open_store
+
+_FIRST_PAUSE_S: Final = 1.0
+_LONGEST_PAUSE_S: Final = 15.0
+
+
+class Ingestion:
+    """Runs until nothing is left to do. `problem`: why the index is not complete, "" once it is."""
+
+    def __init__(self, config: Settings, store: Store, embedder: Embeds, split: Splits) -> None:
+        self._settings = config
+        self._store = store
+        self._embedder = embedder
+        self._split = split
+        self._folder = Path(config.corpus)
+        self._listing: object = None
+        self._fingerprint = ""
+        self.problem = "the documents are being read"
+
+    def run_once(self) -> Summary:
+        """One run, which waits for programs that do not answer yet. Raises: SlotError after the time for that."""
+        deadline = time.monotonic() + self._settings.wait_s
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            listing = ingestion.listing(self._folder)
+            try:
+                summary = ingestion.run(self._folder, self._store, self._embedder, self._split, _report)
+            except SlotError as error:
+                self.problem = str(error)
+                if time.monotonic() > deadline:
+                    raise
+                _print(f"waiting: {error}")
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                continue
+            self._listing, self._fingerprint, self.problem = listing, summary.fingerprint, ""
+            _print(summary.line())
+            return summary
+
+    def run_for_ever(self) -> None:
+        """Ends the process where a program that is needed never answers."""
+        try:
+            while True:
+                if self.has_work():
+                    self.run_once()
+                time.sleep(self._settings.rescan_s)
+        except (SlotError, OSError) as error:
+            _print(f"error: {error}")
+            os._exit(1)  # the server of `/health` runs in another thread
+
+    def has_work(self) -> bool:
+        """Whether documents have changed, or the store is not as the last run left it."""
+        if ingestion.listing(self._folder) != self._listing:
+            return True
+        try:
+            completion = self._store.completion()
+        except SlotError as error:
+            _print(f"waiting: {error}")
+            return True
+        if completion is not None and completion.fingerprint == self._fingerprint:
+            return False
+        self.problem = "the store has lost the index, and the documents are read again"
+        return True
+
+
+def main(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m meshrag.ingest", description="Documents -> vector store.")
+    parser.add_argument("--once", action="store_true", help="run once and end")
+    arguments = parser.parse_args(words)
+    try:
+        config = settings.read(os.environ)
+        if not config.corpus:
+            raise SettingsError("RAG_CORPUS is not set: the folder of the documents")
+    except SettingsError as error:
+        _print(f"error: {error}")
+        return 2
+    store = open_store(config.store, chunks.collection_name(config.collection, config.embed.model))
+    ingestion_ = Ingestion(config, store, Embedder(config.embed), _split)
+    if not arguments.once:
+        return _serve(ingestion_, config.port)
+    try:
+        ingestion_.run_once()
+    except (SlotError, OSError) as error:
+        _print(f"error: {error}")
+        return 1
+    return 0
+
+
+def _serve(ingestion_: Ingestion, port: int) -> int:
+    from meshrag import serving
+
+    threading.Thread(target=ingestion_.run_for_ever, daemon=True).start()
+    serving.run(serving.health_app(lambda: ingestion_.problem), port)
+    return 0
+
+
+def _split(text: str) -> list[Piece]:
+    from meshrag import splitting  # LangChain takes seconds: the first probes are answered before
+
+    return splitting.split(text)
+
+
+def _report(outcome: Outcome) -> None:
+    _print(outcome.line())
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

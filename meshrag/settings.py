@@ -1,0 +1,108 @@
+"""What the program is config, by environment variables alone. PURE.
+
+The names are a contract: the blueprint `rag` sets them, and `docs/blueprints.md` lists them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from meshrag.errors import SettingsError
+
+STORE_SCHEMES: Final = ("milvus", "postgresql")
+_COLLECTION: Final = re.compile(r"^[a-z][a-z0-9_]{0,30}$")
+
+
+@dataclass(frozen=True)
+class ModelServer:
+    """`url`: of the API in the style of OpenAI, with its `/v1`; of a re-ranker the whole URL that is asked. `api_key`
+    "": none is sent."""
+
+    url: str
+    model: str
+    timeout_s: float
+    api_key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`rerank` None: passages stay in the order in which the store finds them. `passages`: how many an answer is made
+    of. `wait_s`: for how long ingestion waits for a program that does not answer yet. `rescan_s`: how often it looks
+    whether documents or the store have changed."""
+
+    embed: ModelServer
+    llm: ModelServer | None
+    rerank: ModelServer | None
+    store: str
+    collection: str
+    corpus: str
+    port: int
+    passages: int
+    wait_s: float
+    rescan_s: float
+
+
+def read(variables: Mapping[str, str]) -> Settings:
+    """Raises: SettingsError with the name of the variable."""
+    return Settings(
+        embed=_required_server(variables, "EMBED"),
+        llm=_server(variables, "LLM"),
+        rerank=_server(variables, "RERANK"),
+        store=_store(variables),
+        collection=_collection(variables),
+        corpus=variables.get("RAG_CORPUS", ""),
+        port=int(_number(variables, "RAG_PORT", 8080)),
+        passages=int(_number(variables, "RAG_PASSAGES", 4)),
+        wait_s=_number(variables, "RAG_WAIT_S", 1800),
+        rescan_s=_number(variables, "RAG_RESCAN_S", 60),
+    )
+
+
+def _server(variables: Mapping[str, str], name: str) -> ModelServer | None:
+    url = variables.get(f"RAG_{name}_URL", "")
+    if not url:
+        return None
+    if not url.startswith(("http://", "https://")):
+        raise SettingsError(f'RAG_{name}_URL is "{url}": expected a URL like http://host:8000/v1')
+    return ModelServer(
+        url=url.rstrip("/"),
+        model=variables.get(f"RAG_{name}_MODEL", ""),
+        timeout_s=_number(variables, f"RAG_{name}_TIMEOUT_S", 120 if name == "LLM" else 30),
+        api_key=variables.get(f"RAG_{name}_API_KEY", ""),
+    )
+
+
+def _required_server(variables: Mapping[str, str], name: str) -> ModelServer:
+    server = _server(variables, name)
+    if server is None:
+        raise SettingsError(f"RAG_{name}_URL is not set: the URL of a model server, like http://host:8000/v1")
+    return server
+
+
+def _store(variables: Mapping[str, str]) -> str:
+    url = variables.get("RAG_STORE", "")
+    scheme = url.partition("://")[0]
+    if scheme not in STORE_SCHEMES:  # the rest of the URL may hold a password
+        raise SettingsError(f'RAG_STORE begins with "{scheme}": expected milvus://HOST:19530 or postgresql://…')
+    return url
+
+
+def _collection(variables: Mapping[str, str]) -> str:
+    name = variables.get("RAG_COLLECTION", "documents")
+    if not _COLLECTION.match(name):
+        raise SettingsError(f'RAG_COLLECTION is "{name}": expected at most 31 of a-z, 0-9 and _, a letter first')
+    return name
+
+
+def _number(variables: Mapping[str, str], name: str, default: float) -> float:
+    text = variables.get(name, "")
+    try:
+        number = float(text) if text else default
+    except ValueError:
+        raise SettingsError(f'{name} is "{text}": expected a number') from None
+    if not 0 < number < 1_000_000:
+        raise SettingsError(f'{name} is "{text}": expected a number above zero')
+    return number

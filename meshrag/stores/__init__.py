@@ -1,0 +1,57 @@
+"""Vector stores behind one small interface: Milvus and PostgreSQL with pgvector. EDGE.
+
+A store has one collection of chunks, and a mark that a run over all documents has ended there. The mark is in the store
+itself, so that an index that is lost is never taken for a complete one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from meshrag.chunks import Chunk
+from meshrag.passages import Passage
+
+
+@dataclass(frozen=True)
+class Completion:
+    """The index has all documents. `fingerprint`: `chunks.fingerprint` of what it has."""
+
+    documents: int
+    chunks: int
+    fingerprint: str
+
+
+class Store(Protocol):
+    """Each method raises `SlotError("store", …)` where the store does not answer."""
+
+    def prepare(self, dimensions: int) -> None:
+        """Makes the collection where there is none. Raises: SlotError where there is one of other dimensions."""
+
+    def ids_by_key(self) -> dict[str, set[str]]:
+        """The chunks that there are, by document."""
+
+    def add(self, chunks: Sequence[Chunk], vectors: Sequence[Sequence[float]]) -> None:
+        """Adds chunks, or puts them in place of those with the same ids."""
+
+    def remove(self, ids: Collection[str]) -> None: ...
+
+    def search(self, vector: Sequence[float], limit: int) -> list[Passage]:
+        """The nearest chunks by cosine, at most `limit`."""
+
+    def completion(self) -> Completion | None:
+        """None: there is no collection, or no run over all documents has ended."""
+
+    def complete(self, completion: Completion) -> None: ...
+
+
+def open_store(url: str, collection: str) -> Store:
+    """Opens no connection yet. `url`: milvus://host:19530 or postgresql://…"""
+    if url.startswith("milvus://"):
+        from meshrag.stores.milvus import MilvusStore  # pymilvus takes seconds
+
+        return MilvusStore(url, collection)
+    from meshrag.stores.pgvector import PgvectorStore
+
+    return PgvectorStore(url, collection)

@@ -1,0 +1,242 @@
+"""The API with model servers that answer, are slow, wrong or gone: who is to blame is said, with the right status."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx2
+import pytest
+
+from meshrag import chunks, settings
+from meshrag.chunks import Piece
+from meshrag.errors import SlotError
+from meshrag.passages import Passage
+from meshrag.settings import Settings
+from meshrag.stores import Completion
+
+for library in ("langgraph", "starlette", "uvicorn"):
+    pytest.importorskip(library, reason="the extra rag is not installed; `nox -s rag` has it")
+
+QUESTION = {"messages": [{"role": "user", "content": "Where?"}]}
+COMPLETION = {"id": "1", "choices": [{"index": 0, "message": {"role": "assistant", "content": "Here."}}]}
+SLOW = object()
+
+
+class Store:
+    """Two chunks, the worse of which is nearer."""
+
+    def __init__(self) -> None:
+        self.mark: Completion | None = Completion(1, 2, "f")
+        self.problem: SlotError | None = None
+
+    def completion(self) -> Completion | None:
+        if self.problem:
+            raise self.problem
+        return self.mark
+
+    def search(self, vector: Sequence[float], limit: int) -> list[Passage]:
+        pieces = (Piece(0, "somewhere"), Piece(9, "here"))
+        return [Passage(each, 0.9 - each.start / 100) for each in chunks.of_document("a.md", pieces)][:limit]
+
+
+class ModelServers(BaseHTTPRequestHandler):
+    """Answers each path with what the test says; `SLOW`: not before the test ends."""
+
+    def do_POST(self) -> None:
+        server: Any = self.server
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        server.requests.append((self.path, body))
+        answer = server.answers.get(self.path, (404, {}))
+        if answer is SLOW:
+            server.ended.wait(30)
+            return
+        status, content = answer
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data) + (9 if self.path == server.cut else 0)))
+        self.end_headers()
+        self.wfile.write(data)
+        self.close_connection = self.path == server.cut
+
+    def log_message(self, *_: Any) -> None:
+        """Silent."""
+
+
+def embeddings(number: int) -> dict[str, Any]:
+    return {"data": [{"index": index, "embedding": [1.0, 0.0]} for index in range(number)]}
+
+
+@pytest.fixture
+def servers() -> Iterator[Any]:
+    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), ModelServers)
+    server.requests, server.ended, server.cut = [], threading.Event(), ""
+    server.answers = {
+        "/v1/embeddings": (200, embeddings(1)),
+        "/rerank": (200, [{"index": 1, "score": 0.8}, {"index": 0, "score": 0.1}]),
+        "/v1/rerank": (200, {"results": [{"index": 1, "relevance_score": 0.8}, {"index": 0, "relevance_score": 0.1}]}),
+        "/v1/chat/completions": (200, COMPLETION),
+    }
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield server
+    server.ended.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def configuration(servers: Any, **variables: str) -> Settings:
+    base = f"http://127.0.0.1:{servers.server_address[1]}"
+    return settings.read(
+        {
+            "RAG_EMBED_URL": f"{base}/v1",
+            "RAG_LLM_URL": f"{base}/v1",
+            "RAG_LLM_MODEL": "llama",
+            "RAG_RERANK_URL": f"{base}/rerank",
+            "RAG_STORE": "milvus://store:19530",
+            **variables,
+        }
+    )
+
+
+def ask(
+    config: Settings, path: str, body: Mapping[str, Any] | bytes | None = None, store: Any = None
+) -> tuple[int, str]:
+    from meshrag import api
+
+    index: Any = store or Store()
+
+    async def asked() -> tuple[int, str]:
+        transport = httpx2.ASGITransport(app=api.app(config, index))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://api") as client:
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            response = await (client.get(path) if body is None else client.post(path, content=data))
+            return response.status_code, response.text
+
+    return asyncio.run(asked())
+
+
+def test_an_answer_cites_what_the_model_was_shown(servers: Any) -> None:
+    status, text = ask(configuration(servers), "/v1/chat/completions", {**QUESTION, "temperature": 0})
+    answer = json.loads(text)
+    assert (status, answer["choices"]) == (200, COMPLETION["choices"])
+    assert [(each["start"], each["score"]) for each in answer["citations"]] == [(9, 0.8), (0, 0.1)]
+    path, body = servers.requests[-1]
+    assert (path, body["model"], body["temperature"], body["stream"]) == ("/v1/chat/completions", "llama", 0, False)
+    assert body["messages"][0]["content"].index("here") < body["messages"][0]["content"].index("somewhere")
+
+
+@pytest.mark.parametrize(
+    ("rerank", "starts"), [("/rerank", [9, 0]), ("/v1/rerank", [9, 0]), ("", [0, 9])], ids=["tei", "jina", "off"]
+)
+def test_the_order_of_a_search(servers: Any, rerank: str, starts: list[int]) -> None:
+    url = f"http://127.0.0.1:{servers.server_address[1]}{rerank}" if rerank else ""
+    status, text = ask(configuration(servers, RAG_RERANK_URL=url), "/v1/search", {"query": "where"})
+    assert (status, [each["start"] for each in json.loads(text)["results"]]) == (200, starts)
+
+
+PARTS = [{"choices": [{"index": 0, "delta": {"content": text}}]} for text in ("He", "re.")]
+STREAM = "".join(f"data: {json.dumps(part)}\n\n" for part in PARTS) + ": a comment\n\ndata: [DONE]\n\n"
+
+
+def streamed(text: str) -> list[Any]:
+    return [json.loads(line.removeprefix("data: ")) for line in text.split("\n\n") if line.startswith("data: {")]
+
+
+def test_a_stream(servers: Any) -> None:
+    servers.answers["/v1/chat/completions"] = (200, STREAM.encode())
+    status, text = ask(configuration(servers), "/v1/chat/completions", {**QUESTION, "stream": True})
+    first, second = streamed(text)
+    assert (status, text.endswith("data: [DONE]\n\n"), servers.requests[-1][1]["stream"]) == (200, True, True)
+    assert [each["start"] for each in first.pop("citations")] == [9, 0]
+    assert [first, second] == PARTS
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (SLOW, 504),
+        ((500, b"out of memory"), 502),
+        ((200, b"{}"), 502),
+        ((200, b"data: {\n\n"), 502),
+        ((200, b"data: {}\n\n"), 502),
+        ((200, b"data: [DONE]\n\n"), 502),
+    ],
+    ids=["slow", "error", "no stream", "no JSON", "other form", "empty"],
+)
+def test_a_stream_that_does_not_begin_has_a_status(servers: Any, answer: Any, status: int) -> None:
+    servers.answers["/v1/chat/completions"] = answer
+    config = configuration(servers, RAG_LLM_TIMEOUT_S="0.3" if answer is SLOW else "60")
+    code, text = ask(config, "/v1/chat/completions", {**QUESTION, "stream": True})
+    assert (code, json.loads(text)["error"]["slot"]) == (status, "llm")
+
+
+def test_a_stream_that_is_cut_says_so_in_its_last_event(servers: Any) -> None:
+    servers.answers["/v1/chat/completions"] = (200, f"data: {json.dumps(PARTS[0])}\n\n".encode())
+    servers.cut = "/v1/chat/completions"
+    status, text = ask(configuration(servers), "/v1/chat/completions", {**QUESTION, "stream": True})
+    _, last = streamed(text)
+    assert (status, last["error"]["slot"], "[DONE]" in text) == (200, "llm", False)
+
+
+@pytest.mark.parametrize(
+    ("path", "slot"), [("/v1/embeddings", "embed"), ("/rerank", "rerank"), ("/v1/chat/completions", "llm")]
+)
+@pytest.mark.parametrize(
+    ("answer", "status", "words"),
+    [
+        (SLOW, 504, "no answer within 0.3 s"),
+        ((500, b"out of memory"), 502, "answered 500: out of memory"),
+        ((200, b"<html>"), 502, "answered no JSON"),
+        ((200, {"choices": [], "data": [], "results": []}), 502, ""),
+        ((200, {"choices": [{"message": None}], "data": [{}], "results": [{"index": 7}]}), 502, ""),
+        ((200, None), 502, ""),
+    ],
+    ids=["slow", "error", "no JSON", "empty", "other form", "null"],
+)
+def test_a_model_server_that_fails_is_named(
+    servers: Any, path: str, slot: str, answer: Any, status: int, words: str
+) -> None:
+    servers.answers[path] = answer
+    limits = {f"RAG_{name}_TIMEOUT_S": "0.3" for name in ("EMBED", "RERANK", "LLM")} if answer is SLOW else {}
+    code, text = ask(configuration(servers, **limits), "/v1/chat/completions", QUESTION)
+    error = json.loads(text)["error"]
+    assert (code, error["slot"], error["type"]) == (status, slot, "server_error")
+    assert error["message"].startswith(f"{slot}: ")
+    assert words in error["message"]
+
+
+def test_a_model_server_that_is_gone(servers: Any) -> None:
+    config = configuration(servers, RAG_LLM_URL="http://127.0.0.1:9/v1")
+    code, text = ask(config, "/v1/chat/completions", QUESTION)
+    assert (code, json.loads(text)["error"]["slot"]) == (502, "llm")
+    assert ask(config, "/v1/search", {"query": "a"})[0] == 200
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[]", b"[" * 100_000, b'{"messages": []}'])
+def test_a_request_that_is_none(servers: Any, body: bytes) -> None:
+    code, text = ask(configuration(servers), "/v1/chat/completions", body)
+    assert (code, json.loads(text)["error"]["type"]) == (400, "invalid_request_error")
+
+
+def test_nothing_is_answered_before_the_index_is_complete(servers: Any) -> None:
+    store, config = Store(), configuration(servers)
+    assert ask(config, "/health", store=store) == (200, '{"status":"ok"}')
+    store.mark = None
+    for path, body in (("/health", None), ("/v1/search", {"query": "a"}), ("/v1/chat/completions", QUESTION)):
+        code, text = ask(config, path, body, store)
+        assert code == 503
+        assert "its index is not complete yet" in text
+    assert ask(config, "/live", store=store)[0] == 200
+    store.problem = SlotError("store", "Milvus: gone")
+    assert ask(config, "/health", store=store) == (503, '{"status":"unavailable","reason":"store: Milvus: gone"}')
+
+
+def test_there_is_a_model_to_choose(servers: Any) -> None:
+    assert json.loads(ask(configuration(servers), "/v1/models")[1])["data"][0]["id"] == "llama"
+    assert ask(configuration(servers), "/v1/nothing")[0] == 404

@@ -1,0 +1,191 @@
+"""Ingestion with a store and a model in memory: nothing twice, nothing stale, and it goes on where it was stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import pytest
+
+from meshrag import documents, ingestion, settings
+from meshrag.chunks import Chunk, Piece
+from meshrag.errors import SlotError
+from meshrag.ingest import Ingestion
+from meshrag.outcomes import Outcome, Summary
+from meshrag.passages import Passage
+from meshrag.stores import Completion
+
+
+class MemoryStore:
+    def __init__(self) -> None:
+        self.chunks: dict[str, Chunk] = {}
+        self.mark: Completion | None = None
+        self.added = 0
+        self.most_added = 10**9
+
+    def prepare(self, dimensions: int) -> None:
+        assert dimensions == 1
+
+    def ids_by_key(self) -> dict[str, set[str]]:
+        ids: dict[str, set[str]] = {}
+        for chunk in self.chunks.values():
+            ids.setdefault(chunk.key, set()).add(chunk.id)
+        return ids
+
+    def add(self, chunks: Sequence[Chunk], vectors: Sequence[Sequence[float]]) -> None:
+        assert len(chunks) == len(vectors)
+        if self.added + len(chunks) > self.most_added:
+            raise SlotError("store", "gone")
+        self.added += len(chunks)
+        self.chunks.update({chunk.id: chunk for chunk in chunks})
+
+    def remove(self, ids: Collection[str]) -> None:
+        for chunk_id in ids:
+            del self.chunks[chunk_id]
+
+    def search(self, vector: Sequence[float], limit: int) -> list[Passage]:
+        return [Passage(chunk, 1.0) for chunk in list(self.chunks.values())[:limit]]
+
+    def completion(self) -> Completion | None:
+        return self.mark
+
+    def complete(self, completion: Completion) -> None:
+        self.mark = completion
+
+
+class Embedder:
+    def vectors(self, texts: Sequence[str]) -> list[list[float]]:
+        return [[1.0] for _ in texts]
+
+
+def split(text: str) -> list[Piece]:
+    return [Piece(start, text[start : start + 10]) for start in range(0, len(text), 10)]
+
+
+def run(corpus: Path, store: MemoryStore) -> tuple[Summary, dict[str, str]]:
+    reported: list[Outcome] = []
+    summary = ingestion.run(corpus, store, Embedder(), split, reported.append)
+    return summary, {each.key: each.outcome for each in reported}
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "one.md").write_text("0123456789abcdefghij")
+    (tmp_path / "two.txt").write_text("two")
+    return tmp_path
+
+
+def test_a_second_run_adds_nothing(corpus: Path) -> None:
+    store = MemoryStore()
+    first, _ = run(corpus, store)
+    second, _ = run(corpus, store)
+    assert (first.documents, first.chunks, first.added) == (2, 3, 3)
+    assert (second.added, second.removed, second.fingerprint) == (0, 0, first.fingerprint)
+    assert store.added == 3
+
+
+def test_documents_that_changed_or_went_leave_nothing(corpus: Path) -> None:
+    store = MemoryStore()
+    run(corpus, store)
+    (corpus / "a" / "one.md").write_text("0123456789ABCDEFGHIJ")
+    (corpus / "two.txt").unlink()
+    summary, _ = run(corpus, store)
+    assert (summary.added, summary.removed) == (1, 2)
+    assert sorted(chunk.text for chunk in store.chunks.values()) == ["0123456789", "ABCDEFGHIJ"]
+
+
+def test_a_run_that_was_stopped_goes_on(tmp_path: Path) -> None:
+    for number in range(100):
+        (tmp_path / f"{number:03}.txt").write_text(f"document {number}")
+    store = MemoryStore()
+    store.most_added = 70
+    with pytest.raises(SlotError):
+        run(tmp_path, store)
+    assert store.completion() is None
+    assert 0 < len(store.chunks) <= 70
+    before, store.most_added = len(store.chunks), 10**9
+    summary, _ = run(tmp_path, store)
+    assert summary.added == summary.chunks - before
+    assert store.completion() == Completion(100, summary.chunks, summary.fingerprint)
+
+
+def test_ten_thousand_small_documents(tmp_path: Path) -> None:
+    for number in range(10_000):
+        (tmp_path / f"{number:05}.txt").write_text(str(number))
+    store = MemoryStore()
+    summary, _ = run(tmp_path, store)
+    assert (summary.documents, summary.chunks, len(store.chunks)) == (10_000, 10_000, 10_000)
+
+
+def test_each_document_has_an_outcome(corpus: Path) -> None:
+    (corpus / "empty.md").write_bytes(b"")
+    (corpus / "blank.md").write_text(" \n\t\n")
+    (corpus / "latin.txt").write_bytes("Größe".encode("latin-1"))
+    (corpus / "picture.png").write_bytes(b"\x89PNG")
+    (corpus / "outside.txt").symlink_to("/etc/hostname")
+    (corpus / "noted.TXT").write_text("\ufeffnoted")
+    store = MemoryStore()
+    assert run(corpus, store)[1] == {
+        "a/one.md": "ok",
+        "blank.md": "no text",
+        "empty.md": "empty",
+        "latin.txt": "unreadable: UnicodeDecodeError",
+        "noted.TXT": "ok",
+        "picture.png": "skipped: neither text, Markdown nor PDF",
+        "two.txt": "ok",
+    }
+    assert "noted" in [chunk.text for chunk in store.chunks.values()]
+
+
+def ingestion_of(corpus: Path, store: MemoryStore, **variables: str) -> Ingestion:
+    variables = {
+        "RAG_EMBED_URL": "http://embed/v1",
+        "RAG_STORE": "milvus://store:19530",
+        "RAG_CORPUS": str(corpus),
+        **variables,
+    }
+    return Ingestion(settings.read(variables), store, Embedder(), split)
+
+
+def test_it_runs_again_for_what_is_new_and_for_an_index_that_is_lost(corpus: Path) -> None:
+    store = MemoryStore()
+    running = ingestion_of(corpus, store)
+    assert (running.has_work(), bool(running.problem)) == (True, True)
+    running.run_once()
+    assert (running.has_work(), running.problem) == (False, "")
+    (corpus / "three.txt").write_text("three")
+    assert (running.has_work(), running.problem) == (True, "")  # the index answers meanwhile
+    assert running.run_once().added == 1
+    store.chunks, store.mark = {}, None
+    assert running.has_work()
+    assert running.problem == "the store has lost the index, and the documents are read again"
+    assert running.run_once().added == 4
+    assert (running.has_work(), running.problem) == (False, "")
+
+
+def test_it_waits_for_a_store_for_as_long_as_it_may(corpus: Path) -> None:
+    store = MemoryStore()
+    store.most_added = 0
+    running = ingestion_of(corpus, store, RAG_WAIT_S="0.01")
+    with pytest.raises(SlotError):
+        running.run_once()
+    assert running.problem == "store: gone"
+
+
+def test_pdf_files(tmp_path: Path) -> None:
+    pytest.importorskip("pypdf", reason="the extra rag is not installed; `nox -s rag` has it")
+    example = Path(__file__).parents[3] / "examples" / "rag" / "documents" / "runbooks"
+    (tmp_path / "damaged.pdf").write_bytes((example / "coolant.pdf").read_bytes()[:400])
+    (tmp_path / "none.pdf").write_bytes(b"not a PDF at all")
+    assert "25 percent propylene glycol" in documents.read(example, "coolant.pdf").text
+    assert documents.read(example, "scan.pdf").outcome == "no text"
+    for name in ("damaged.pdf", "none.pdf"):
+        assert documents.read(tmp_path, name).outcome == "unreadable: PdfStreamError"
+
+
+def test_a_folder_that_is_not_there_is_an_error_and_no_empty_corpus(tmp_path: Path) -> None:
+    store = MemoryStore()
+    with pytest.raises(FileNotFoundError):
+        run(tmp_path / "none", store)
+    assert store.completion() is None
