@@ -1,0 +1,82 @@
+"""How fast a workload's storage gives and takes bytes, as far as anybody knows. PURE.
+
+Called by `inference` (weights) and `training` (checkpoints). What `bench` has measured comes first, then what the mesh
+has bought; an object store has neither, and then there is no expectation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from meshctl.advise.figures import Change
+from meshctl.advise.situation import Situation, origin
+from meshctl.model.deployment import FileSystem
+
+_MB: Final = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Of all clients together; `is_measured`: by `bench`, not from a price list."""
+
+    bytes_per_s: float
+    basis: str
+    is_measured: bool = False
+
+
+def rate(situation: Situation, name: str, direction: Literal["read", "write"]) -> Rate | None:
+    """None where nothing is known."""
+    measured = situation.measured(f"{direction} throughput", f"storage/{name}")
+    if measured is not None:
+        return Rate(measured.value * _MB, f"{direction} measured: {origin(measured)}", is_measured=True)
+    system = next((each for each in situation.deployment.file_systems if each.name == name), None)
+    return _bought(system) if system is not None else None
+
+
+def _bought(system: FileSystem) -> Rate | None:
+    """What its service sells, or what the mesh asks for; a burst above it is not counted on."""
+    if system.per_unit_throughput:
+        rate_mbps = system.per_unit_throughput * system.size_gib / 1024
+        return Rate(
+            rate_mbps * _MB, f"{system.service}: {system.per_unit_throughput} MB/s per TiB of {system.size_gib} GiB"
+        )
+    if system.throughput_mbps:
+        return Rate(system.throughput_mbps * _MB, f"throughput of storage {system.name} in the mesh, not measured")
+    return None
+
+
+def unknown(name: str) -> str:
+    return (
+        f"no expectation known for storage {name}; `meshctl bench` measures it, or reads what fio has measured (--from)"
+    )
+
+
+def faster(situation: Situation, name: str, gain: float, effect: str) -> Change | None:
+    """Twice the throughput of a file system, where the mesh can ask for it."""
+    system = next((each for each in situation.deployment.file_systems if each.name == name), None)
+    current = _bought(system) if system is not None else None
+    if system is None or current is None or system.is_adopted:
+        return None
+    doubled_mbps = 2 * current.bytes_per_s / _MB
+    return Change(
+        what=f"twice the throughput of storage {name}",
+        effect=effect,
+        gain=gain,
+        usd_per_hour=_price_of_double(situation, system),
+        how=f"storage.{name}.throughput: {doubled_mbps:.0f}MB/s",
+        caution="a file system whose throughput is part of its type is made anew; `meshctl plan` says so",
+    )
+
+
+def _price_of_double(situation: Situation, system: FileSystem) -> float | None:
+    """The price of the next tier less the one of now, where the catalog has both."""
+    if system.service != "fsx-lustre":
+        return None
+    deployment, now = situation.deployment, system.price.usd_per_hour
+    row = situation.catalog.storage_price(
+        deployment.provider, f"fsx-lustre-{2 * system.per_unit_throughput}", deployment.region
+    )
+    if row is None or now is None:
+        return None
+    return round(row.usd_per_gb_month * system.size_gib * 2**30 / 1e9 / 730 - now, 4)
