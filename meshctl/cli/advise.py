@@ -14,6 +14,7 @@ from meshctl.cli.context import Context
 from meshctl.errors import FileError, UsageError
 
 if TYPE_CHECKING:
+    from meshctl.measure.results import Result
     from meshctl.model.deployment import Deployment, Resolution
 
 
@@ -37,9 +38,9 @@ def advise(
 
     context: Context = ctx.obj
     given = dict(facts.parse(each) for each in model or ())
-    lengths = _lengths(tokens)
+    lengths = lengths_of(tokens)
     deployment = _deployment(context, environment)
-    made = advice.of_environment(deployment, load_catalog(), (), given, lengths)
+    made = advice.of_environment(deployment, load_catalog(), _results(context, environment), given, lengths)
     if html is not None:
         _write(html, page.text(made))
         context.say(f"written to {html}")
@@ -49,7 +50,7 @@ def advise(
         context.print(human.text(made))
 
 
-def _lengths(tokens: str) -> tuple[int, int]:
+def lengths_of(tokens: str) -> tuple[int, int]:
     match = re.fullmatch(r"([1-9]\d{0,6})/([1-9]\d{0,6})", tokens)
     if match is None:
         raise UsageError(f'"{tokens}" is no pair of lengths', hint="write --tokens INPUT/OUTPUT, like 1000/1000")
@@ -60,13 +61,19 @@ def _deployment(context: Context, environment: str) -> Deployment:
     """As `check` resolves it; where nodes are given, with what their cluster reports. Raises: InfeasibleError."""
     from meshctl.deploy.guards.preflight import infeasible
 
-    resolution = _resolution(context, environment)
-    if resolution.deployment is None:
-        raise infeasible(environment, resolution.gaps)
+    resolution = _resolution(context, environment, online=True)
+    if resolution is None or resolution.deployment is None:
+        raise infeasible(environment, resolution.gaps if resolution else ())
     return resolution.deployment
 
 
-def _resolution(context: Context, environment: str) -> Resolution:
+def resolution_of(context: Context, environment: str, *, online: bool) -> Deployment | None:
+    """The deployment; None where the environment can't carry the mesh, or, offline, only its cluster knows."""
+    resolution = _resolution(context, environment, online=online)
+    return resolution.deployment if resolution is not None else None
+
+
+def _resolution(context: Context, environment: str, *, online: bool) -> Resolution | None:
     from meshctl.platforms import registry
     from meshctl.resolve import checked_name
 
@@ -74,10 +81,20 @@ def _resolution(context: Context, environment: str) -> Resolution:
     platform = registry.platform(declared.environments[checked_name(declared, environment)].provider)
     if platform.nodes.made_of is not None:
         return context.resolution(environment)
+    if not online:
+        return None
     from meshctl.cli.opened import opened  # with the engine: not where the catalog knows the nodes
 
     with opened(context, "advise") as project:
         return project.resolution(environment)
+
+
+def _results(context: Context, environment: str) -> tuple[Result, ...]:
+    """What `bench` has measured there, or read."""
+    from meshctl.bench import result_files
+
+    mesh, declared = context.load()
+    return result_files.read_if_any(declared.state.backend, context.folder, mesh.name, environment)
 
 
 def _write(path: Path, page: str) -> None:

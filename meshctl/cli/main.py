@@ -20,6 +20,7 @@ from typer import exceptions
 from meshctl import __version__, secret_variables
 from meshctl.cli import error_reports
 from meshctl.cli.advise import advise
+from meshctl.cli.bench import bench
 from meshctl.cli.blueprint import blueprint_app
 from meshctl.cli.check import check
 from meshctl.cli.context import Context, discard
@@ -107,6 +108,7 @@ for command in (
     migrate,
     expand,
     contract,
+    bench,
     advise,
     setup,
     doctor,

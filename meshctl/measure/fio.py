@@ -23,7 +23,7 @@ def read(text: str, taken: Taken) -> tuple[Result, ...]:
     Raises: ForeignOutputError, also for a job that failed.
     """
     document = parsed(PROGRAM, text)
-    version = str(inside(PROGRAM, document, "fio version"))
+    version = str(inside(PROGRAM, document, "fio version")).removeprefix("fio-")
     jobs = sequence(PROGRAM, document.get("jobs"), "jobs")
     shared = mapping(PROGRAM, document.get("global options", {}), "global options")
     results = tuple(

@@ -105,9 +105,10 @@ def _ranks(text: str, rows: list[_Row]) -> tuple[int, str, int]:
     listed = _RANK.findall(text)
     hosts = {host for _, host, _ in listed}
     models = sorted({model.strip() for _, _, model in listed})
-    ranks = max((int(rank) + 1 for rank, _, _ in listed), default=0)
-    complete = len({rank for rank, _, _ in listed}) == ranks
-    return ranks or _ranks_by_ratio(rows), ", ".join(models), len(hosts) if complete else 0
+    count = max((int(rank) + 1 for rank, _, _ in listed), default=0)
+    if count and len({rank for rank, _, _ in listed}) == count:
+        return count, ", ".join(models), len(hosts)
+    return max(_ranks_by_ratio(rows), count), ", ".join(models), 0
 
 
 def _ranks_by_ratio(rows: list[_Row]) -> int:
