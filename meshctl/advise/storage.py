@@ -70,13 +70,14 @@ def faster(situation: Situation, name: str, gain: float, effect: str) -> Change 
 
 
 def _price_of_double(situation: Situation, system: FileSystem) -> float | None:
-    """The price of the next tier less the one of now, where the catalog has both."""
-    if system.service != "fsx-lustre":
-        return None
-    deployment, now = situation.deployment, system.price.usd_per_hour
-    row = situation.catalog.storage_price(
-        deployment.provider, f"fsx-lustre-{2 * system.per_unit_throughput}", deployment.region
+    """What it costs more, where the catalog has the price of both tiers: a service whose price goes by throughput has a
+    row for each, `SERVICE-MBPS`."""
+    unit, now = system.per_unit_throughput, system.price.usd_per_hour
+    deployment = situation.deployment
+    current, doubled = (
+        situation.catalog.storage_price(deployment.provider, f"{system.service}-{mbps}", deployment.region)
+        for mbps in (unit, 2 * unit)
     )
-    if row is None or now is None:
+    if not unit or now is None or current is None or doubled is None:
         return None
-    return round(row.usd_per_gb_month * system.size_gib * 2**30 / 1e9 / 730 - now, 4)
+    return round(now * (doubled.usd_per_gb_month / current.usd_per_gb_month - 1), 4)

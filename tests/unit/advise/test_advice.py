@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
-from meshctl.advise import facts
+from meshctl.advise import advice, facts
 from meshctl.advise.figures import Change, smallest_first
+from meshctl.catalog import load_catalog
 from meshctl.errors import UsageError
 from tests.unit.advise.situations import EXAMPLE, MODELS, advised, deployment, of, recorded
 
@@ -109,6 +111,24 @@ def test_a_slow_disk_is_the_bottleneck() -> None:
     storage = pretrain.figures[2]
     assert storage.value == pytest.approx(14 * 70.6e9 / 21.143e6, rel=0.001)
     assert pretrain.bottleneck == "storage"
+
+
+@pytest.mark.parametrize("has_price", [True, False])
+def test_faster_storage_has_its_price_where_the_catalog_has_both(tmp_path: Path, has_price: bool) -> None:
+    mesh = MESH.replace("checkpoint: {storage: checkpoints,", "checkpoint: {storage: shared,")
+    mesh = mesh.replace("size: 4800GiB, throughput: 1.2GB/s, ephemeral: true", "size: 1200GiB, throughput: 0.1GB/s")
+    deployed = deployment(mesh=mesh, folder=tmp_path)
+    (system,) = deployed.file_systems
+    assert system.per_unit_throughput == 125
+    row = next(each for each in load_catalog().storage["aws"] if each.service.endswith("-125"))
+    double = dataclasses.replace(row, service=row.service.replace("125", "250"), usd_per_gb_month=1.0)
+    rows = (row, double) if has_price else (row,)
+    catalog = dataclasses.replace(load_catalog(), storage={"aws": rows})
+    slow = dataclasses.replace(recorded("fio-limited-write.json")[0], setting={"subject": "storage/shared"})
+    made = advice.of_environment(deployed, catalog, (slow,), dict(map(facts.parse, MODELS)), (1000, 1000))
+    change = next(each for each in of(made, "pretrain").changes if each.what.startswith("twice the throughput"))
+    more_usd = (system.price.usd_per_hour or 0) * (1.0 / 0.145 - 1)
+    assert change.usd_per_hour == (pytest.approx(more_usd, abs=1e-3) if has_price else None)
 
 
 def test_a_measured_server_that_is_too_slow_is_named() -> None:
