@@ -7,20 +7,30 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from meshctl.advise import formulas
-from meshctl.advise.figures import Advice
+from meshctl.advise.figures import Advice, WorkloadAdvice
 from meshctl.advise.human import amount
+from meshctl.advise.storage import Rate
 from meshctl.catalog import measured
 from meshctl.measure import nccl, serving
 from meshctl.measure.results import Result
 from meshctl.printable import one_line
 
+_TOLERATED: Final = 0.9
 _HIDDEN: Final = ("subject", "job", "completed", "failed", "skipped")  # of a setting: they tell no two results apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Expectations:
+    """Of one environment: what the formulas say of its workloads, and what its storage is made to give, by name."""
+
+    advice: Advice
+    storage: Mapping[str, Rate]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """The newest result for one subject and setting. `low`, `high`: expected, None where nothing is known; `basis`: by
-    whom, or why not. `usd_per_million_tokens`: of output tokens at the measured rate."""
+    """The newest result for one subject and setting. `low`, `high`: expected, None where nothing is known, or no upper
+    end; `basis`: by whom, or why not. `usd_per_million_tokens`: of output tokens at the measured rate."""
 
     environment: str
     subject: str
@@ -32,16 +42,17 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        if self.low is None or self.high is None:
+        if self.low is None:
             return "no expectation known"
         value = self.result.value
-        return "below" if value < self.low else "above" if value > self.high else "as expected"
+        is_above = self.high is not None and value > self.high
+        return "below" if value < self.low else "above" if is_above else "as expected"
 
 
-def rows(results: Mapping[str, Iterable[Result]], advice: Mapping[str, Advice]) -> tuple[Row, ...]:
-    """By environment. `advice`: with what each is expected to do, where it could be resolved."""
+def rows(results: Mapping[str, Iterable[Result]], expected: Mapping[str, Expectations]) -> tuple[Row, ...]:
+    """By environment. `expected`: of those that could be resolved."""
     every = [
-        _row(environment, result, advice.get(environment))
+        _row(environment, result, expected.get(environment))
         for environment, measured_there in results.items()
         for result in newest(measured_there)
     ]
@@ -68,9 +79,10 @@ def label(result: Result) -> str:
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in setting)
 
 
-def _row(environment: str, result: Result, advice: Advice | None) -> Row:
+def _row(environment: str, result: Result, expected: Expectations | None) -> Row:
     subject = result.setting.get("subject", "")
-    low, high, basis = _expected(result, subject, advice)
+    workload = _workload(subject, expected)
+    low, high, basis = _expected(result, workload, expected)
     return Row(
         environment=environment,
         subject=subject,
@@ -78,14 +90,25 @@ def _row(environment: str, result: Result, advice: Advice | None) -> Row:
         low=low,
         high=high,
         basis=basis,
-        usd_per_million_tokens=_usd(result, subject, advice),
+        usd_per_million_tokens=_usd(result, workload),
     )
 
 
-def _expected(result: Result, subject: str, advice: Advice | None) -> tuple[float | None, float | None, str]:
+def _workload(subject: str, expected: Expectations | None) -> WorkloadAdvice | None:
+    workloads = expected.advice.workloads if expected is not None else ()
+    return next((each for each in workloads if subject == f"workload/{each.workload}"), None)
+
+
+def _expected(
+    result: Result, workload: WorkloadAdvice | None, expected: Expectations | None
+) -> tuple[float | None, float | None, str]:
     if result.metric == nccl.ALL_REDUCE:
         return _expected_all_reduce(result)
-    figure = _compute_figure(subject, advice)
+    kind, _, name = result.setting.get("subject", "").partition("/")
+    rate = expected.storage.get(name) if expected is not None and kind == "storage" else None
+    if rate is not None and result.unit == "MB/s":
+        return _TOLERATED * rate.bytes_per_s / 1e6, None, rate.basis
+    figure = workload.figures[0] if workload is not None else None
     if result.metric == serving.OUTPUT and figure is not None and figure.low is not None:
         return figure.low, figure.high, f"at full load, by the formula of docs/advise.md: {figure.basis}"
     return None, None, "no expectation known"
@@ -105,17 +128,10 @@ def _expected_all_reduce(result: Result) -> tuple[float | None, float | None, st
     if match is None:
         return None, None, "no expectation known for this machine, number of ranks and size"
     gbps = match.bytes_per_s / 1e9
-    return 0.9 * gbps, 1.1 * gbps, f"{gbps:.4g} GB/s: {match.source}"
+    return _TOLERATED * gbps, (2 - _TOLERATED) * gbps, f"{gbps:.4g} GB/s: {match.source}"
 
 
-def _compute_figure(subject: str, advice: Advice | None) -> Any:
-    workloads = advice.workloads if advice is not None else ()
-    return next((each.figures[0] for each in workloads if subject == f"workload/{each.workload}"), None)
-
-
-def _usd(result: Result, subject: str, advice: Advice | None) -> float | None:
-    workloads = advice.workloads if advice is not None else ()
-    workload = next((each for each in workloads if subject == f"workload/{each.workload}"), None)
+def _usd(result: Result, workload: WorkloadAdvice | None) -> float | None:
     if result.metric != serving.OUTPUT or workload is None or workload.usd_per_hour is None or not result.value:
         return None
     return formulas.usd_per_million_tokens(workload.usd_per_hour, result.value)
@@ -147,8 +163,9 @@ def _lines(row: Row) -> Iterator[str]:
     if row.usd_per_million_tokens is not None:
         yield f"  {'':<12} {row.usd_per_million_tokens:.2f} USD per million output tokens at this rate"
     yield one_line(f"  {'':<12} {label(result) or 'no setting said'}")
-    if row.low is not None and row.high is not None:
-        yield one_line(f"  {'':<12} expected {amount(row.low)} to {amount(row.high)}: {row.basis}")
+    if row.low is not None:
+        until = f"{amount(row.low)} to {amount(row.high)}" if row.high is not None else f"at least {amount(row.low)}"
+        yield one_line(f"  {'':<12} expected {until}: {row.basis}")
     versions = "".join(f", {name} {version}" for name, version in result.versions.items())
     yield one_line(
         f"  {'':<12} {result.taken.source}, {result.taken.date}, {result.taken.machine or 'unknown machine'}"

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from meshctl.advise.figures import Change
 from meshctl.advise.situation import Situation, origin
-from meshctl.model.deployment import FileSystem
+from meshctl.model.deployment import Deployment, FileSystem
 
 _MB: Final = 1e6
 
@@ -44,6 +44,11 @@ def _bought(system: FileSystem) -> Rate | None:
     if system.throughput_mbps:
         return Rate(system.throughput_mbps * _MB, f"throughput of storage {system.name} in the mesh, not measured")
     return None
+
+
+def bought(deployment: Deployment) -> dict[str, Rate]:
+    """What the file systems of a deployment are made to give, by name, where that is known."""
+    return {each.name: rate for each in deployment.file_systems if (rate := _bought(each)) is not None}
 
 
 def unknown(name: str) -> str:

@@ -18,7 +18,7 @@ from meshctl.cli.context import Context
 from meshctl.errors import FileError, UsageError
 
 if TYPE_CHECKING:
-    from meshctl.advise.figures import Advice
+    from meshctl.advise.comparison import Expectations
     from meshctl.bench.load import Plan, Server
     from meshctl.measure.results import Result, Taken
     from meshctl.model.deployment import Deployment
@@ -228,21 +228,25 @@ def _show(context: Context, environment: str) -> None:
     results = {
         name: result_files.read_if_any(declared.state.backend, context.folder, mesh.name, name) for name in names
     }
-    table = comparison.rows(results, _advice(context, [name for name in names if results[name]]))
+    table = comparison.rows(results, _expectations(context, [name for name in names if results[name]]))
     if context.output == "json":
         context.print_json({"environment": names[0], "results": comparison.document(table)})
     else:
         context.print(comparison.text(table))
 
 
-def _advice(context: Context, environments: Sequence[str]) -> dict[str, Advice]:
+def _expectations(context: Context, environments: Sequence[str]) -> dict[str, Expectations]:
     """Of those that can be resolved without their cluster."""
-    from meshctl.advise import advice
+    from meshctl.advise import advice, storage
+    from meshctl.advise.comparison import Expectations
     from meshctl.catalog import load_catalog
 
     deployments = {name: resolution_of(context, name, online=False) for name in environments}
     return {
-        name: advice.of_environment(deployment, load_catalog(), (), {}, (1000, 1000))
+        name: Expectations(
+            advice=advice.of_environment(deployment, load_catalog(), (), {}, (1000, 1000)),
+            storage=storage.bought(deployment),
+        )
         for name, deployment in deployments.items()
         if deployment is not None
     }
@@ -251,7 +255,7 @@ def _advice(context: Context, environments: Sequence[str]) -> dict[str, Advice]:
 def _print(context: Context, environment: str, rows: Sequence[Result], path: str) -> None:
     from meshctl.advise import comparison
 
-    table = comparison.rows({environment: rows}, _advice(context, [environment]))
+    table = comparison.rows({environment: rows}, _expectations(context, [environment]))
     if context.output == "json":
         context.print_json({"environment": environment, "file": path, "results": comparison.document(table)})
     else:

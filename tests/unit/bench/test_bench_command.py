@@ -63,6 +63,13 @@ def test_outputs_are_read_kept_and_shown(folder: Path, golden: Golden) -> None:
     assert verdicts["2147483648"] == "no expectation known"
 
 
+def test_a_storage_that_is_slower_than_what_was_bought_is_below(folder: Path) -> None:
+    """The mesh buys 1.2 GB/s; the recorded folder takes 21 MB/s."""
+    text = read(folder, "fio-limited-write.json", "storage/shared")
+    assert "  aws-east     21.1 MB/s; below\n" in text
+    assert "expected at least 2,109: fsx-lustre: 500 MB/s per TiB of 4800 GiB" in text
+
+
 def test_results_are_files_beside_the_state(folder: Path) -> None:
     read(folder, "fio-read.json", "storage/shared")
     read(folder, "fio-read.json", "storage/shared")
