@@ -9,6 +9,7 @@
       UnreachableError             unreachable    1   an API that doesn't answer (never read as "deleted")
       BusyError                    busy           1   an API that answers "not now": throttled, or a fault of its own
       FileError                    file           1   a file or folder that can't be read or written, a full disk
+      ForeignOutputError           foreign-output 65  a benchmark's output that is damaged, cut off, or foreign
       EngineError                  engine         1   the Pulumi engine failed as a whole
         ResourcesFailedError       resources      3   some resources failed; the others are up, state is kept
       NotReadyError                not-ready      3   created, but not getting ready (claim, image, crash loop)
@@ -119,6 +120,13 @@ class PlatformError(MeshError):
 
 class FileError(MeshError):
     code = "file"
+
+
+class ForeignOutputError(MeshError):
+    """A file of another program that isn't what it should be."""
+
+    code = "foreign-output"
+    exit_code = 65
 
 
 class EngineError(MeshError):

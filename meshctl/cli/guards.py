@@ -23,6 +23,25 @@ def refuse_if_busy(project: Project, environment: str, command: Command) -> None
     in_force.refuse_while_under_way(in_force.open_shifts_of(project, environment), command)
 
 
+def refuse_if_moving(project: Project, environment: str) -> None:
+    """Raises: LockedError for a measurement beside a migration, whose copies and canaries it would slow down and be
+    slowed down by, or beside a shift that is under way. A share of an expansion that waits disturbs nobody."""
+    from meshctl.errors import LockedError
+    from meshctl.migrate.journal import guard
+    from meshctl.shift import in_force
+
+    status = guard.open_migration_of(project)
+    if status is not None:
+        plan, waits = status.history.plan, status.history.share is not None and status.history.state == "waiting"
+        if environment in (plan.source.environment, plan.target.environment) and not waits:
+            raise LockedError(
+                f"{environment} is part of migration {status.migration}, and is not measured beside it",
+                why="its copies and the load would slow each other down",
+                hint="`meshctl migrations list` shows it; measure once it is complete",
+            )
+    in_force.refuse_while_under_way(in_force.open_shifts_of(project, environment), "bench")
+
+
 def refuse_up(project: Project, deployment: Deployment) -> None:
     """As `refuse_if_busy`, once it is known what the `up` makes. Raises: LockedError also where it would end what
     serves a name that the environment shares."""

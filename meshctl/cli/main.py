@@ -19,6 +19,8 @@ from typer import exceptions
 
 from meshctl import __version__, secret_variables
 from meshctl.cli import error_reports
+from meshctl.cli.advise import advise
+from meshctl.cli.bench import bench
 from meshctl.cli.blueprint import blueprint_app
 from meshctl.cli.check import check
 from meshctl.cli.context import Context, discard
@@ -95,7 +97,23 @@ def _enter(directory: Path) -> None:
         ) from error
 
 
-for command in (check, plan, up, restart, destroy, status, shift, migrate, expand, contract, setup, doctor, schema):
+for command in (
+    check,
+    plan,
+    up,
+    restart,
+    destroy,
+    status,
+    shift,
+    migrate,
+    expand,
+    contract,
+    bench,
+    advise,
+    setup,
+    doctor,
+    schema,
+):
     app.command()(command)
 app.command("eks-token")(eks_token)
 app.add_typer(migrations_app, name="migrations", cls=Group)

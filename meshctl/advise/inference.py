@@ -1,0 +1,319 @@
+"""Three numbers for a model server, its bottleneck, and what helps. PURE. Called by `advice`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from meshctl.advise import formulas, storage
+from meshctl.advise.facts import ModelFacts
+from meshctl.advise.figures import Change, Figure, WorkloadAdvice, smallest_first
+from meshctl.advise.formulas import DoesNotFit, Load, Throughput
+from meshctl.advise.situation import Situation, accelerator_of, origin
+from meshctl.catalog import Machine
+from meshctl.catalog.speeds import Accelerator
+from meshctl.measure import serving
+from meshctl.words import pluralize
+
+_TOKENS: Final = "output tokens of a replica at full load"
+_WEIGHTS: Final = "weights loaded at the start of a replica"
+_PRECISIONS: Final = ("fp4", "fp8", "bf16")
+_SIXTEEN_BIT: Final = 2
+_CHEAPER: Final = 0.9  # another machine is named only where a token costs clearly less
+
+
+@dataclass(frozen=True, slots=True)
+class _Prediction:
+    load: Load
+    accelerator: Accelerator
+    throughput: Throughput
+
+    @property
+    def replica(self) -> float:
+        """Output tokens per second."""
+        return self.throughput.tokens_per_s * self.load.gpus
+
+
+def advice(situation: Situation, facts: ModelFacts | str) -> WorkloadAdvice:
+    """`facts`: what is known of the model, or why nothing is."""
+    workload, pool = situation.workload, situation.pool
+    predicted = _predicted(situation, facts)
+    unpredicted = WorkloadAdvice(
+        workload=workload.name,
+        workload_kind=workload.kind,
+        pool=pool.name,
+        machine=pool.machine,
+        setting=_setting(situation, facts),
+        figures=(_compute(situation, predicted), _fabric(situation), _storage(situation, facts)),
+        bottleneck="",
+        why=str(predicted),
+        usd_per_hour=situation.usd_per_hour,
+    )
+    return unpredicted if isinstance(predicted, str) else _with_prediction(unpredicted, situation, predicted)
+
+
+def _with_prediction(advice: WorkloadAdvice, situation: Situation, predicted: _Prediction) -> WorkloadAdvice:
+    throughput, usd = predicted.throughput, situation.usd_per_hour
+    whole = predicted.replica * situation.workload.at_least
+    return replace(
+        advice,
+        bottleneck=throughput.bottleneck,
+        why=_why(throughput),
+        changes=smallest_first(list(_changes(situation, predicted))),
+        useless=tuple(_useless(situation)),
+        usd_per_million_tokens=formulas.usd_per_million_tokens(usd, whole) if usd is not None and whole else None,
+        first_token_s=formulas.first_token_s(predicted.load, predicted.accelerator),
+        token_s=formulas.token_s(predicted.load, predicted.accelerator),
+        limits=_limits(predicted),
+        notes=_notes(advice.figures, predicted),
+    )
+
+
+def _predicted(situation: Situation, facts: ModelFacts | str) -> _Prediction | str:
+    """Or why there is none, in words."""
+    if isinstance(facts, str):
+        return facts
+    accelerator = situation.accelerator
+    if accelerator is None:
+        part = f" (slices {situation.pool.share})" if situation.pool.share else ""
+        return f"memory bandwidth and FLOPS of {situation.pool.gpu_model or 'its accelerators'}{part} are not known"
+    return _with(_load(situation, facts), accelerator)
+
+
+def _load(situation: Situation, facts: ModelFacts) -> Load:
+    return Load(
+        model=facts.model,
+        precision=facts.precision,
+        weight_bytes=facts.weight_bytes,
+        kv_bytes=facts.kv_bytes,
+        gpus=situation.gpus,
+        input_tokens=situation.input_tokens,
+        output_tokens=situation.output_tokens,
+    )
+
+
+def _with(load: Load, accelerator: Accelerator) -> _Prediction | str:
+    computing = _computing(load, accelerator)
+    if not load.model.kv_values:
+        return "the size of its key-value cache is not known: say layers=…,kvHeads=…,headDim=…"
+    if not computing.precision:
+        return f"the FLOPS of {accelerator.model} with {load.precision} weights are not known"
+    throughput = formulas.throughput(computing, accelerator)
+    if isinstance(throughput, DoesNotFit):
+        return (
+            f"it does not fit: {throughput.needed_bytes / 1e9:.0f} GB of weights and one sequence for each of"
+            f" {pluralize(load.gpus, 'GPU')}, of which a server can use {throughput.usable_bytes / 1e9:.0f} GB"
+        )
+    return _Prediction(computing, accelerator, throughput)
+
+
+def _computing(load: Load, accelerator: Accelerator) -> Load:
+    """In the precision that the accelerator computes such weights in: the next wider one, as kernels unpack them."""
+    order = _PRECISIONS[_PRECISIONS.index(load.precision) :]
+    return replace(load, precision=next((each for each in order if each in accelerator.flops), ""))
+
+
+def _setting(situation: Situation, facts: ModelFacts | str) -> str:
+    """What the numbers hold for."""
+    workload, pool = situation.workload, situation.pool
+    where = f"{pluralize(workload.at_least, 'replica')} of {workload.accelerators} x {pool.gpu_model}"
+    if workload.is_grouped:
+        where += f" on {workload.nodes_per_replica} nodes each"
+    if isinstance(facts, str):
+        return where
+    tokens = f"{situation.input_tokens} tokens in, {situation.output_tokens} out"
+    return f"{where}, {facts.model.name} (by {facts.said_by}) at {facts.weight_bytes:g} bytes per weight, {tokens}"
+
+
+def _compute(situation: Situation, predicted: _Prediction | str) -> Figure:
+    measured = situation.measured(serving.OUTPUT, f"workload/{situation.workload.name}")
+    beside: dict[str, Any] = {}
+    if measured is not None:
+        beside = {"measured": measured.value, "measured_source": origin(measured)}
+    if isinstance(predicted, str):
+        return Figure(kind="compute", metric=_TOKENS, unit="tokens/s", basis=predicted, **beside)
+    throughput, accelerator = predicted.throughput, predicted.accelerator
+    limits = f"{throughput.memory_limit:.0f} by memory and {throughput.compute_limit:.0f} by compute for each GPU"
+    return Figure(
+        kind="compute",
+        metric=_TOKENS,
+        unit="tokens/s",
+        value=predicted.replica,
+        low=predicted.replica * throughput.band.low,
+        high=predicted.replica * throughput.band.high,
+        basis=f"{limits}, error {throughput.band}; {accelerator.model}: {_source(accelerator)}",
+        **beside,
+    )
+
+
+def _source(accelerator: Accelerator) -> str:
+    doubt = "" if accelerator.verified else ", from memory"
+    return f"{accelerator.source}, {accelerator.date}{doubt}"
+
+
+def _fabric(situation: Situation) -> Figure:
+    if not situation.workload.is_grouped:
+        basis = "not used: a replica runs inside one node"
+    else:
+        basis = "no expectation known for a replica that is split over nodes; the numbers above leave it out"
+    return Figure(kind="fabric", metric="traffic between nodes", unit="s", basis=basis)
+
+
+def _storage(situation: Situation, facts: ModelFacts | str) -> Figure:
+    """The time until a new replica has its weights, which is what scaling out and a restart wait for."""
+    mount = _weights_mount(situation)
+    rate = storage.rate(situation, mount, "read") if mount else None
+    if isinstance(facts, str):
+        return Figure(kind="storage", metric=_WEIGHTS, unit="s", basis=facts)
+    if rate is None:
+        basis = storage.unknown(mount) if mount else "its weights are not on storage of the mesh"
+        return Figure(kind="storage", metric=_WEIGHTS, unit="s", basis=basis)
+    size_bytes = facts.model.params * facts.weight_bytes
+    nodes, per_node = situation.nodes, situation.node_bytes_per_s
+    seconds = formulas.transfer_s(size_bytes, rate.bytes_per_s, nodes, per_node or rate.bytes_per_s)
+    return Figure(
+        kind="storage", metric=_WEIGHTS, unit="s", value=seconds, basis=f"{size_bytes / 1e9:.0f} GB; {rate.basis}"
+    )
+
+
+def _weights_mount(situation: Situation) -> str:
+    """The storage that it reads and doesn't write: by that a server's weights differ from its caches."""
+    read_only = (mount.storage for mount in situation.workload.mounts if mount.read_only)
+    return next(read_only, "")
+
+
+def _why(throughput: Throughput) -> str:
+    """Both count, as their times add up; so what either would give is said as well."""
+    memory_s, compute_s = 1 / throughput.memory_limit, 1 / throughput.compute_limit
+    doubled = {
+        name: (memory_s + compute_s) / (memory_s + compute_s - part / 2) - 1
+        for name, part in (("FLOPS", compute_s), ("memory bandwidth", memory_s))
+    }
+    gains = ", ".join(f"twice the {name} {gain:+.0%}" for name, gain in doubled.items())
+    share = max(memory_s, compute_s) / (memory_s + compute_s)
+    return f"{share:.0%} of the time; {gains}; {throughput.sequences:.0f} sequences fit into its memory"
+
+
+def _changes(situation: Situation, predicted: _Prediction) -> Iterator[Change]:
+    quantized = _quantized(situation, predicted)
+    if quantized is not None:
+        yield quantized
+    yield _one_more_replica(situation, predicted)
+    other = _other_machine(situation, predicted)
+    if other is not None:
+        yield other
+
+
+def _effect(now: float, then: float) -> str:
+    return f"{now:,.0f} -> {then:,.0f} tokens/s"
+
+
+def _quantized(situation: Situation, predicted: _Prediction) -> Change | None:
+    """Weights of half the size, where they are not quantized yet and the accelerator computes with 8 bit."""
+    if predicted.load.weight_bytes < _SIXTEEN_BIT or "fp8" not in predicted.accelerator.flops:
+        return None
+    smaller = _with(replace(predicted.load, weight_bytes=1, precision="fp8"), predicted.accelerator)
+    if isinstance(smaller, str):
+        return None
+    replicas = situation.workload.at_least
+    return Change(
+        what="weights in FP8",
+        effect=_effect(predicted.replica * replicas, smaller.replica * replicas),
+        gain=smaller.replica / predicted.replica - 1,
+        usd_per_hour=0,
+        how="a model that was published in FP8, or the server's option (vLLM: --quantization fp8)",
+        caution="compare its answers first",
+    )
+
+
+def _one_more_replica(situation: Situation, predicted: _Prediction) -> Change:
+    workload, pool = situation.workload, situation.pool
+    replicas = workload.at_least
+    missing = max(situation.gpus - situation.free_accelerators(), 0)
+    nodes = math.ceil(missing / pool.gpus_per_node) if pool.gpus_per_node else 0
+    per_node = situation.node_usd_per_hour
+    how = f"workloads.{workload.name}.replicas: {replicas + 1}"
+    return Change(
+        what="one more replica" + (f" on {pluralize(nodes, 'more node')}" if nodes else " on free accelerators"),
+        effect=_effect(predicted.replica * replicas, predicted.replica * (replicas + 1)),
+        gain=1 / replicas if replicas else 1,
+        usd_per_hour=0 if not nodes else None if per_node is None else round(nodes * per_node, 2),
+        how=f"{how}, pools.{pool.name}.nodes: {pool.nodes + nodes}" if nodes else how,
+    )
+
+
+def _other_machine(situation: Situation, predicted: _Prediction) -> Change | None:
+    """The machine of this platform whose tokens cost least, where that is clearly less than now."""
+    now = situation.node_usd_per_hour
+    if now is None:
+        return None
+    offers = [offer for machine in _candidates(situation) if (offer := _offer(situation, predicted, machine))]
+    if not offers:
+        return None
+    usd, replica, machine = min(offers, key=lambda offer: offer[0] / offer[1])
+    pool, replicas = situation.pool, situation.workload.at_least
+    per_replica = now * situation.workload.accelerators / pool.gpus_per_node
+    if usd / replica > _CHEAPER * per_replica / predicted.replica:
+        return None
+    used = (usd - per_replica) * replicas
+    return Change(
+        what=f"{machine.gpu_model} instead of {pool.gpu_model} ({machine.name})",
+        effect=f"{_effect(predicted.replica * replicas, replica * replicas)}, each token at"
+        f" {usd / replica / (per_replica / predicted.replica):.0%} of its price",
+        gain=replica / predicted.replica - 1,
+        usd_per_hour=round(used, 2),
+        how=f"pools.{pool.name}.accelerator: {{model: {machine.gpu_model}, count: {machine.gpu_count}}}",
+        caution="its nodes are made anew; `meshctl check` says whether the region has them",
+    )
+
+
+def _candidates(situation: Situation) -> Iterator[Machine]:
+    pool, region = situation.pool, situation.deployment.region
+    for machine in situation.catalog.machines.get(situation.deployment.provider, ()):
+        enough = machine.gpu_count >= situation.workload.accelerators and machine.gpu_fraction >= 1
+        if enough and machine.arch == pool.arch and machine.price(pool.market, region) and machine.name != pool.machine:
+            yield machine
+
+
+def _offer(situation: Situation, predicted: _Prediction, machine: Machine) -> tuple[float, float, Machine] | None:
+    """USD per hour of the accelerators of one replica there, and its tokens per second."""
+    accelerator = accelerator_of(machine.gpu_model, machine.gpu_memory_gib)
+    price = machine.price(situation.pool.market, situation.deployment.region)
+    elsewhere = _with(_load_elsewhere(predicted.load), accelerator) if accelerator is not None else ""
+    if isinstance(elsewhere, str) or price is None:
+        return None
+    return price.usd_per_hour * situation.workload.accelerators / machine.gpu_count, elsewhere.replica, machine
+
+
+def _load_elsewhere(load: Load) -> Load:
+    """As the weights are, not as this accelerator computes them."""
+    return replace(load, precision=_precision(load.weight_bytes))
+
+
+def _precision(weight_bytes: float) -> str:
+    return "bf16" if weight_bytes >= _SIXTEEN_BIT else "fp8" if weight_bytes >= 1 else "fp4"
+
+
+def _useless(situation: Situation) -> Iterator[str]:
+    if not situation.workload.is_grouped:
+        yield "a faster fabric: a replica runs inside one node and does not use it"
+    yield "faster storage: it shortens the start of a replica, and nothing after that"
+
+
+def _limits(predicted: _Prediction) -> tuple[tuple[str, float], ...]:
+    """Of a replica, in tokens per second."""
+    gpus, throughput = predicted.load.gpus, predicted.throughput
+    return (("memory alone", throughput.memory_limit * gpus), ("compute alone", throughput.compute_limit * gpus))
+
+
+def _notes(figures: tuple[Figure, ...], predicted: _Prediction) -> tuple[str, ...]:
+    below = [
+        f"measured {figure.measured:,.0f} {figure.unit} ({figure.measured_source}), less than is expected:"
+        " look for small batches, a short queue, or another setting than the one assumed"
+        for figure in figures
+        if figure.is_below
+    ]
+    mixture = ["a mixture of experts: the error is larger, see docs/advise.md"]
+    return (*below, *(mixture if predicted.load.model.is_mixture else []))

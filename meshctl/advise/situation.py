@@ -1,0 +1,94 @@
+"""One workload in its environment, with everything that advice on it may ask. PURE.
+
+Made by `advice`; read by `inference`, `training` and `storage`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from meshctl.catalog import Catalog, Machine, speeds
+from meshctl.catalog.speeds import Accelerator
+from meshctl.measure.results import Result
+from meshctl.model.deployment import Deployment, Pool, Workload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """`results`: measured in this environment. `input_tokens`, `output_tokens`: of a request that is assumed."""
+
+    deployment: Deployment
+    workload: Workload
+    catalog: Catalog
+    results: tuple[Result, ...]
+    input_tokens: int
+    output_tokens: int
+
+    @property
+    def pool(self) -> Pool:
+        return self.deployment.pool(self.workload.pool)
+
+    @property
+    def machine(self) -> Machine | None:
+        """The catalog's row; None for nodes that are given."""
+        return self.catalog.machine(self.deployment.provider, self.pool.machine)
+
+    @property
+    def accelerator(self) -> Accelerator | None:
+        """What is known of the pool's accelerators; None also for slices of one, which have a part of everything."""
+        return None if self.pool.share else accelerator_of(self.pool.gpu_model, self.pool.gpu_memory_gib)
+
+    @property
+    def gpus(self) -> int:
+        """Of one replica, or of a whole gang."""
+        nodes = self.workload.replicas if self.workload.kind == "training" else self.workload.nodes_per_replica
+        return self.workload.accelerators * nodes
+
+    @property
+    def nodes(self) -> int:
+        """Over which they are spread."""
+        return self.workload.replicas if self.workload.kind == "training" else self.workload.nodes_per_replica
+
+    @property
+    def node_usd_per_hour(self) -> float | None:
+        usd = self.pool.price.usd_per_hour
+        return usd / self.pool.nodes if usd is not None and self.pool.nodes else None
+
+    @property
+    def usd_per_hour(self) -> float | None:
+        """The part of the pool's price that this workload's accelerators are."""
+        per_node, on_node = self.node_usd_per_hour, self.pool.gpus_per_node
+        if per_node is None or not on_node:
+            return None
+        return per_node * self.workload.accelerators * self.workload.pods / on_node
+
+    @property
+    def node_bytes_per_s(self) -> float | None:
+        """What the network of one node can take at most; None where it isn't known."""
+        gbps = self.machine.network_gbps if self.machine is not None else None
+        return gbps * 1e9 / 8 if gbps else None
+
+    def measured(self, metric: str, subject: str) -> Result | None:
+        """The newest that `bench` has found for a subject like "storage/data"."""
+        rows = (row for row in self.results if row.metric == metric and row.setting.get("subject") == subject)
+        return max(rows, key=lambda row: row.taken.date, default=None)
+
+    def free_accelerators(self) -> int:
+        """Of the pool's nodes, which no workload asks for."""
+        return self.pool.nodes * self.pool.gpus_per_node - sum(
+            each.accelerators * each.pods for each in self._neighbours() if each.runs
+        )
+
+    def _neighbours(self) -> Iterable[Workload]:
+        return (each for each in self.deployment.workloads if each.pool == self.workload.pool)
+
+
+def accelerator_of(model: str, memory_gib: float) -> Accelerator | None:
+    return speeds.of_model(model, memory_gib) if model else None
+
+
+def origin(result: Result) -> str:
+    """Where a measured number is from."""
+    replayed = ", replayed" if result.taken.origin == "replayed" else ""
+    return f"{result.taken.source}, {result.taken.date}{replayed}"

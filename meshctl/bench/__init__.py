@@ -1,0 +1,5 @@
+"""Measures an environment, and keeps the results beside the state. EDGE.
+
+`load` sends requests to a model server at a given rate, `target` says where it is, `result_files` has what was measured
+before. Called by `cli.bench` and, for the results, `cli.advise`.
+"""

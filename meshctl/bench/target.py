@@ -1,0 +1,42 @@
+"""Where a workload is reached that is to be measured: through its endpoint, as its users do. PURE. Called by
+`cli.bench`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from meshctl.bench.load import Server
+from meshctl.clients import endpoint_questions
+from meshctl.errors import UsageError
+from meshctl.model.deployment import Deployment, Endpoint
+from meshctl.model.file_problems import suggestion
+
+
+def endpoint_of(deployment: Deployment, workload: str) -> Endpoint:
+    """The endpoint of a model server; `workload` "": of the only one. Raises: UsageError."""
+    serving = [each for each in deployment.endpoints if deployment.workload(each.workload).kind == "inference"]
+    names = list(dict.fromkeys(each.workload for each in serving))
+    if workload and workload not in names:
+        raise UsageError(
+            f"no inference workload {workload} with an endpoint{suggestion(workload, names)}",
+            hint=f"measured can be: {', '.join(names) or 'none'}; load is sent through an endpoint, as users do",
+        )
+    if not workload and len(names) != 1:
+        raise UsageError(
+            f"{'no' if not names else 'more than one'} inference workload with an endpoint is up",
+            hint=f"say --workload: {', '.join(names)}" if names else "give it an endpoint, and run `meshctl up`",
+        )
+    return next(each for each in serving if each.workload == (workload or names[0]))
+
+
+def server(deployment: Deployment, endpoint: Endpoint, addresses: Mapping[str, str]) -> Server:
+    """`addresses`: by endpoint, IP addresses. Raises: UsageError where it has none yet."""
+    address = addresses.get(endpoint.name)
+    if not address:
+        raise UsageError(
+            f"endpoint {endpoint.name} has no address", hint=f"`meshctl status {deployment.environment}` shows why"
+        )
+    protocol = next(endpoint_questions.questions(deployment, endpoint)).protocol
+    scheme = "https" if protocol == "https" else "http"
+    port = deployment.listening_port(endpoint)
+    return Server(f"{scheme}://{address}:{port}", f"{endpoint.host}:{port}")

@@ -1,0 +1,109 @@
+"""What others have measured: `measured.yaml` as values. Called by `meshctl.advise`.
+
+A number is given for its own setting alone: the bus bandwidth of two nodes says nothing of that of sixty. The EDGE is
+the reading of the package's file; the values are plain and frozen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import yaml
+
+
+@dataclass(frozen=True, slots=True)
+class AllReduce:
+    machine: str
+    nodes: int
+    ranks: int
+    size_bytes: int
+    bytes_per_s: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """`tokens_per_s`: output tokens per GPU; None where the source says another number, see `incomparable`."""
+
+    accelerator: str
+    memory_gb: float
+    model: str
+    precision: str
+    gpus: int
+    input_tokens: int
+    output_tokens: int
+    tokens_per_s: float | None
+    incomparable: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class StorageNodes:
+    service: str
+    machine: str
+    nodes: int
+    read_bytes_per_s: float
+    write_bytes_per_s: float
+    source: str
+
+
+def all_reduce(machine: str, nodes: int, size_bytes: float) -> AllReduce | None:
+    """Of the nearest size; None where this machine was not measured with so many nodes."""
+    rows = [row for row in all_reduces() if (row.machine, row.nodes) == (machine, nodes)]
+    return min(rows, key=lambda row: abs(row.size_bytes - size_bytes), default=None)
+
+
+def nodes_measured(machine: str) -> tuple[int, ...]:
+    """With how many nodes of this machine an all-reduce was measured."""
+    return tuple(sorted({row.nodes for row in all_reduces() if row.machine == machine}))
+
+
+@cache
+def all_reduces() -> tuple[AllReduce, ...]:
+    return tuple(
+        AllReduce(row["machine"], row["nodes"], row["ranks"], row["size_bytes"], row["gbps"] * 1e9, _source(row))
+        for row in _document()["fabric"]
+    )
+
+
+@cache
+def servings() -> tuple[Serving, ...]:
+    return tuple(
+        Serving(
+            accelerator=row["accelerator"],
+            memory_gb=row["memory_gb"],
+            model=row["model"],
+            precision=row["precision"],
+            gpus=row["gpus"],
+            input_tokens=row.get("input", 0),
+            output_tokens=row.get("output", 0),
+            tokens_per_s=row.get("tokens_per_s"),
+            incomparable=row.get("incomparable", ""),
+            source=_source(row),
+        )
+        for row in _document()["serve"]
+    )
+
+
+@cache
+def storage_nodes() -> tuple[StorageNodes, ...]:
+    return tuple(
+        StorageNodes(
+            row["service"], row["machine"], row["nodes"], row["read_mbps"] * 1e6, row["write_mbps"] * 1e6, _source(row)
+        )
+        for row in _document()["storage"]
+    )
+
+
+def _source(row: dict[str, Any]) -> str:
+    return f"{_document()['sources'][row['source']]}, {row['date']}"
+
+
+@cache
+def _document() -> dict[str, Any]:
+    file = resources.files("meshctl.catalog").joinpath("measured.yaml")
+    document: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    return document

@@ -1,0 +1,62 @@
+"""Facts of common models: `models.yaml` as values. Called by `meshctl.advise` and `cli.advise`.
+
+The EDGE is the reading of the package's file; the values are plain and frozen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import yaml
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """`active`: parameters that one token uses, all of them unless it is a mixture of experts. `kv_values`: numbers
+    that one token keeps in the key-value cache. `weight_bytes`: per parameter, 2 where they are not quantized."""
+
+    name: str
+    params: float
+    active: float
+    kv_values: float
+    weight_bytes: float
+    source: str
+
+    @property
+    def is_mixture(self) -> bool:
+        return self.active < self.params
+
+
+@cache
+def _rows() -> tuple[tuple[tuple[str, ...], Model], ...]:
+    file = resources.files("meshctl.catalog").joinpath("models.yaml")
+    document = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    source = f"{document['source']}, {document['date']}"
+    return tuple(
+        (
+            tuple(row["names"]),
+            Model(
+                name=row["names"][0],
+                params=row["params"],
+                active=row.get("active", row["params"]),
+                kv_values=row["kv_values"],
+                weight_bytes=row.get("weight_bytes", 2),
+                source=source,
+            ),
+        )
+        for row in document["models"]
+    )
+
+
+def names() -> tuple[str, ...]:
+    """The first name of each."""
+    return tuple(model.name for _, model in _rows())
+
+
+def by_name(name: str) -> Model | None:
+    """Of `meta-llama/Llama-3.3-70B-Instruct-FP8` and the like; None where nothing is known of it. The longest match."""
+    spelled = name.lower().replace("_", "-").replace(" ", "-")
+    matches = [(len(each), model) for spellings, model in _rows() for each in spellings if each in spelled]
+    return max(matches, key=lambda match: match[0], default=(0, None))[1]

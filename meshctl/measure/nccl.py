@@ -1,0 +1,140 @@
+"""What nccl-tests and rccl-tests print (`all_reduce_perf` and its siblings). PURE.
+
+Bus bandwidth is what can be compared between numbers of ranks: algbw * 2(n-1)/n for an all-reduce
+(github.com/NVIDIA/nccl-tests, doc/PERFORMANCE.md). With `NCCL_DEBUG=INFO` the output says over which network: a fall
+back to TCP gives no error, only a twentieth of the bandwidth, so it is a warning of the result.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from meshctl.measure.foreign import refused
+from meshctl.measure.results import Result, Taken
+
+PROGRAM: Final = "nccl-tests"
+
+# size count type redop root, then time algbw busbw #wrong twice; `all_gather_perf` has no redop, older versions no root
+_ROW: Final = re.compile(
+    r"^\s*(?P<size>\d+)\s+(?P<count>\d+)\s+(?P<type>\w+)\s+(?:(?P<op>[a-z]+)\s+)?(?:-?\d+\s+)?"
+    r"(?P<out>[\d.]+\s+[\d.]+\s+[\d.]+\s+\S+)(?:\s+(?P<inside>[\d.]+\s+[\d.]+\s+[\d.]+\s+\S+))?\s*$"
+)
+_AVERAGE: Final = re.compile(r"Avg bus bandwidth\s*:\s*([\d.]+)")
+_WRONG: Final = re.compile(r"Out of bounds values\s*:\s*(\d+)\s+(\w+)")
+_RANK: Final = re.compile(r"#\s+Rank\s+(\d+)\s+.*?\bon\s+(\S+)\s+device\s+\d+\s+\[[^\]]*\]\s+(.+)")
+_NETWORK: Final = re.compile(r"Using network (\S+)")
+_SOCKET: Final = re.compile(r"NET/Socket : Using \[\d+\]([^:\s]+)")
+_VERSION: Final = re.compile(r"\b([NR]CCL) version ([\w.+-]+)")
+_LIMIT: Final = 2.0  # of 2(n-1)/n, for any number of ranks
+
+
+ALL_REDUCE: Final = "all-reduce bus bandwidth"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    size_bytes: int
+    operation: str
+    algbw: float
+    busbw: float
+    wrong: str
+
+    @property
+    def is_all_reduce(self) -> bool:
+        """A reduce-scatter adds up as well; its factor is (n-1)/n, and so below 1."""
+        return self.operation == "sum" and self.busbw >= self.algbw
+
+
+def read(text: str, taken: Taken) -> tuple[Result, ...]:
+    """One result for each message size, of the better of out-of-place and in-place, in GB/s of bus bandwidth.
+
+    Raises: ForeignOutputError where no row of results is in it.
+    """
+    rows = [row for line in text.splitlines() if (row := _row(line))]
+    if not rows:
+        raise refused(PROGRAM, "it has no row of sizes and bandwidths; the run may have failed before it measured")
+    ranks, models, hosts = _ranks(text, rows)
+    setting = {"ranks": str(ranks)} if ranks else {}
+    if hosts:
+        setting["hosts"] = str(hosts)
+    network = _network(text)
+    if network:
+        setting["network"] = network
+    warnings = (*_warnings(text, rows), *_fall_back(text, network, hosts))
+    versions = dict(_VERSION.findall(text)[:1])
+    if models:
+        setting["accelerator"] = models
+    return tuple(
+        Result(
+            what="fabric",
+            metric=ALL_REDUCE if row.is_all_reduce else "bus bandwidth",
+            value=row.busbw,
+            unit="GB/s",
+            taken=taken,
+            setting={"size_bytes": str(row.size_bytes), **setting},
+            versions=versions,
+            warnings=warnings,
+        )
+        for row in rows
+    )
+
+
+def _row(line: str) -> _Row | None:
+    """The better half of a line, out-of-place or in-place: NCCL runs either in a training job."""
+    match = _ROW.match(_without_prefix(line))
+    if match is None:
+        return None
+    halves = [half.split() for half in (match["out"], match["inside"]) if half]
+    _, algbw, busbw, wrong = max(halves, key=lambda half: float(half[2]))
+    return _Row(int(match["size"]), match["op"] or "", float(algbw), float(busbw), wrong)
+
+
+def _without_prefix(line: str) -> str:
+    """Without what mpirun and kubectl put before each line: `[1,0]<stdout>:`, `pod-0: `."""
+    return re.sub(r"^\s*(\[\d+,\d+\]<\w+>:|[\w./-]*[a-z][\w./-]*:)\s?", "", line)
+
+
+def _ranks(text: str, rows: list[_Row]) -> tuple[int, str, int]:
+    """The number of ranks, their accelerators, and on how many hosts, 0 where not known.
+
+    The list of ranks is often cut; the ratio of the two bandwidths of an all-reduce, 2(n-1)/n, says the number too.
+    """
+    listed = _RANK.findall(text)
+    hosts = {host for _, host, _ in listed}
+    models = sorted({model.strip() for _, _, model in listed})
+    count = max((int(rank) + 1 for rank, _, _ in listed), default=0)
+    if count and len({rank for rank, _, _ in listed}) == count:
+        return count, ", ".join(models), len(hosts)
+    return max(_ranks_by_ratio(rows), count), ", ".join(models), 0
+
+
+def _ranks_by_ratio(rows: list[_Row]) -> int:
+    """Of the row in which rounding counts least."""
+    best = max(rows, key=lambda row: row.algbw)
+    ratio = best.busbw / best.algbw if best.algbw and best.is_all_reduce else _LIMIT
+    return round(2 / (_LIMIT - ratio)) if ratio < _LIMIT else 0
+
+
+def _network(text: str) -> str:
+    """ "Socket", "IB", "Libfabric" and the like; "" where the log does not say it."""
+    return ", ".join(sorted(set(_NETWORK.findall(text))))
+
+
+def _fall_back(text: str, network: str, hosts: int) -> Iterator[str]:
+    """Inside one host the network isn't used, so there it says nothing."""
+    if "Socket" not in network or hosts == 1:
+        return
+    interfaces = ", ".join(sorted(set(_SOCKET.findall(text)))) or "an interface that the log does not name"
+    yield f"NCCL fell back to TCP sockets over {interfaces}: the fabric's adapters were not used"
+
+
+def _warnings(text: str, rows: list[_Row]) -> Iterator[str]:
+    wrong = _WRONG.search(text)
+    counts_wrong = "#wrong" in text  # older versions print the largest error instead, which is never 0
+    if (wrong and wrong[2] != "OK") or (counts_wrong and any(row.wrong not in ("0", "N/A") for row in rows)):
+        yield "the reduced values were wrong: memory, links or driver are broken"
+    if not _AVERAGE.search(text):
+        yield "the output ends before its summary: the run was cut off"

@@ -1,0 +1,210 @@
+"""`meshctl bench` as a user runs it; results are files in the folder of the state."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from meshctl.cli import guards
+from meshctl.cli import opened as opening
+from meshctl.errors import LockedError
+from meshctl.load import load
+from tests.command_line import meshctl
+from tests.golden_files import Golden
+from tests.unit.advise.situations import EXAMPLE, MODELS, RECORDED, deployment
+from tests.unit.bench.model_server import WEIGHTS, Writer, serving
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("mesh.yaml", "environments.yaml"):
+        shutil.copy(EXAMPLE / name, tmp_path)
+    return tmp_path
+
+
+def read(folder: Path, name: str, subject: str, *more: str) -> str:
+    result = meshctl(
+        "bench",
+        "aws-east",
+        "--from",
+        str(RECORDED / name),
+        "--of",
+        subject,
+        "--date",
+        "2026-11-29",
+        *more,
+        folder=folder,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_outputs_are_read_kept_and_shown(folder: Path, golden: Golden) -> None:
+    read(folder, "nccl-coreweave-h100.txt", "pool/train", "--replayed", "--machine", "gd-8xh100ib-i128")
+    read(folder, "nccl-tcp.txt", "pool/train", "--replayed", "--machine", "p4d.24xlarge")
+    read(folder, "fio-read.json", "storage/shared")
+    read(folder, "vllm-bench-serve.json", "workload/chat", "--replayed")
+    golden("bench/show.txt", meshctl("bench", "aws-east", "--show", folder=folder).stdout)
+    document = json.loads(meshctl("bench", "aws-east", "--show", "--output", "json", folder=folder).stdout)
+    assert document["environment"] == "aws-east"
+    verdicts = {
+        row["result"]["setting"].get("size_bytes"): row["verdict"]
+        for row in document["results"]
+        if row["result"]["taken"]["machine"] == "gd-8xh100ib-i128"
+    }
+    assert verdicts["8589934592"] == "as expected"
+    assert verdicts["2147483648"] == "no expectation known"
+
+
+def test_a_storage_that_is_slower_than_what_was_bought_is_below(folder: Path) -> None:
+    """The mesh buys 1.2 GB/s; the recorded folder takes 21 MB/s."""
+    text = read(folder, "fio-limited-write.json", "storage/shared")
+    assert "  aws-east     21.1 MB/s; below\n" in text
+    assert "expected at least 2,109: fsx-lustre: 500 MB/s per TiB of 4800 GiB" in text
+
+
+def test_results_are_files_beside_the_state(folder: Path) -> None:
+    read(folder, "fio-read.json", "storage/shared")
+    read(folder, "fio-read.json", "storage/shared")
+    files = sorted((folder / ".meshctl" / "state" / "bench" / "llm-prod" / "aws-east").iterdir())
+    assert len(files) == 2
+    assert {json.loads(file.read_text())["schema"] for file in files} == {1}
+
+
+def test_advise_uses_what_was_measured(folder: Path) -> None:
+    read(folder, "fio-limited-write.json", "storage/checkpoints")
+    options = [word for model in MODELS for word in ("--model", model)]
+    text = meshctl("advise", "aws-east", *options, folder=folder).stdout
+    assert "bottleneck  storage: writing checkpoints takes 6% of all time" in text
+
+
+def test_nothing_is_made_where_nothing_was_measured(folder: Path) -> None:
+    assert meshctl("bench", "aws-east", "--show", folder=folder).stdout == "nothing was measured yet\n"
+    assert meshctl("advise", "aws-east", folder=folder).returncode == 0
+    assert not (folder / ".meshctl").exists()
+
+
+def test_environments_are_compared(folder: Path) -> None:
+    read(folder, "vllm-bench-serve.json", "workload/chat")
+    meshctl("bench", "cw", "--from", str(RECORDED / "vllm-bench-serve.json"), "--of", "workload/chat", folder=folder)
+    text = meshctl("bench", "cw", "--show", folder=folder).stdout
+    block = text.split("workload/chat: output tokens\n")[1]
+    assert "  aws-east     6,583 tokens/s" in block
+    assert "4.65 USD per million output tokens" in block
+    assert "  cw           6,583 tokens/s" in block
+    assert "4.16 USD per million output tokens" in block
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ((), 64, "say what to do"),
+        (("--what", "serve", "--show"), 64, "say what to do"),
+        (("--what", "fabric"), 64, "run nccl-tests' all_reduce_perf"),
+        (("--what", "storage"), 64, "run fio with --output-format=json"),
+        (("--what", "gpu"), 64, "dcgmi diag"),
+        (("--what", "coffee"), 64, 'nothing named "coffee"'),
+        (("--what", "serve", "--rate", "0"), 64, "no bounded run"),
+        (("--what", "serve", "--seconds", "3600"), 64, "no bounded run"),
+        (("--what", "serve", "--rate", "900", "--seconds", "100"), 64, "at most 600 s and 10000 requests"),
+        (("--from", "mesh.yaml"), 64, "say what the files are of"),
+        (("--from", "mesh.yaml", "--of", "storage/shard"), 64, 'did you mean "storage/shared"'),
+        (("--from", "mesh.yaml", "--of", "storage/shared"), 65, "mesh.yaml is no output of a benchmark"),
+        (("--from", "gone.txt", "--of", "storage/shared"), 1, "gone.txt can't be read"),
+        (("--from", "mesh.yaml", "--of", "storage/shared", "--date", "today"), 64, "is no date"),
+    ],
+    ids=str,
+)
+def test_a_mistake_is_named_and_nothing_is_kept(
+    folder: Path, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    result = meshctl("bench", "aws-east", *arguments, folder=folder)
+    assert result.returncode == code
+    assert message in result.stderr
+    assert not (folder / ".meshctl" / "state" / "bench").exists()
+
+
+def test_damaged_results_are_named(folder: Path) -> None:
+    read(folder, "fio-read.json", "storage/shared")
+    (file,) = (folder / ".meshctl" / "state" / "bench" / "llm-prod" / "aws-east").iterdir()
+    file.write_text("{", encoding="utf-8")
+    result = meshctl("bench", "aws-east", "--show", folder=folder)
+    assert result.returncode == 1
+    assert file.name in result.stderr
+
+
+@pytest.fixture
+def up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The example is up in aws-east, its chat served by a real server of this process. The questions to guards."""
+    asked: list[str] = []
+    with serving(Writer(WEIGHTS)) as server:
+        deployed = deployment()
+        host, _, port = server.url.removeprefix("http://").partition(":")
+        endpoints = tuple(each.model_copy(update={"listens": int(port)}) for each in deployed.endpoints)
+        state = SimpleNamespace(
+            deployment=deployed.model_copy(update={"endpoints": endpoints}), addresses={"chat": host}
+        )
+        mesh, environments = load(folder / "mesh.yaml", folder / "environments.yaml")
+
+        @contextmanager
+        def opened(*_arguments: Any, **_more: Any) -> Iterator[Any]:
+            session = SimpleNamespace(outputs=lambda _: state)
+            yield SimpleNamespace(checked_name=lambda name: name, session=session, mesh=mesh, environments=environments)
+
+        monkeypatch.setattr(opening, "opened", opened)
+        monkeypatch.setattr(guards, "refuse_if_moving", lambda _project, name: asked.append(name))
+        yield asked
+
+
+def test_a_server_is_measured_through_its_endpoint(folder: Path, up: list[str]) -> None:
+    arguments = ("--what", "serve", "--rate", "30", "--seconds", "1", "--tokens", "4/6", "--yes", "--output", "json")
+    result = meshctl("bench", "aws-east", *arguments, folder=folder)
+    assert result.returncode == 0, result.stderr
+    document = json.loads(result.stdout)
+    by_metric = {row["result"]["metric"]: row["result"] for row in document["results"]}
+    assert by_metric["output tokens"]["setting"]["model"] == "/models"
+    assert by_metric["output tokens"]["value"] > 0
+    assert by_metric["output tokens"]["warnings"] == []
+    assert by_metric["output tokens"]["taken"]["machine"] == "p5.48xlarge"
+    assert set(by_metric["time to first token"]["percentiles"]) == {"p50", "p90", "p95", "p99"}
+    assert (folder / ".meshctl" / "state" / document["file"]).is_file()
+    assert up == ["aws-east"]
+
+
+def test_it_asks_before_it_sends_load(folder: Path, up: list[str]) -> None:
+    result = meshctl("bench", "aws-east", "--what", "serve", folder=folder)
+    assert result.returncode == 64
+    assert "this must be confirmed" in result.stderr
+    assert not (folder / ".meshctl" / "state" / "bench").exists()
+
+
+def test_a_workload_without_an_endpoint_is_not_measured(folder: Path, up: list[str]) -> None:
+    result = meshctl("bench", "aws-east", "--what", "serve", "--workload", "chats", "--yes", folder=folder)
+    assert result.returncode == 64
+    assert 'did you mean "chat"' in result.stderr
+
+
+@pytest.mark.parametrize(("environment", "is_refused"), [("aws-east", True), ("cw", True), ("dc1", False)])
+def test_nothing_is_measured_beside_a_migration(
+    monkeypatch: pytest.MonkeyPatch, environment: str, is_refused: bool
+) -> None:
+    from meshctl.migrate.journal import guard
+    from meshctl.shift import in_force
+
+    plan = SimpleNamespace(source=SimpleNamespace(environment="aws-east"), target=SimpleNamespace(environment="cw"))
+    history = SimpleNamespace(plan=plan, share=None, state="waiting")
+    monkeypatch.setattr(guard, "open_migration_of", lambda _: SimpleNamespace(migration="m-1", history=history))
+    monkeypatch.setattr(in_force, "open_shifts_of", lambda *_: [])
+    project: Any = None
+    if is_refused:
+        with pytest.raises(LockedError, match="part of migration m-1"):
+            guards.refuse_if_moving(project, environment)
+    else:
+        guards.refuse_if_moving(project, environment)
