@@ -41,8 +41,8 @@ def test_killed_in_every_phase_then_resumed(moved: Moved) -> None:
 
 
 def test_told_to_end_then_resumed(moved: Moved) -> None:
-    """In the middle of an engine's run, of a wait for pods, and of a wait for DNS. This is over after two seconds, which
-    is less than a busy machine may take to send the signal: the target is watched for longer afterwards."""
+    """In the middle of an engine's run, of a wait for pods, and of a wait for DNS. This one is over after two seconds,
+    which a busy machine may take to send the signal: the target is watched for longer afterwards."""
     command: tuple[str, ...] = (*MIGRATE[:-1], "20")
     for record, number in (
         ("provision.target-intent", signal.SIGTERM),

@@ -1,9 +1,9 @@
 """The access entry of whoever runs a command is made again first, where somebody has deleted it. EDGE (asks EKS).
 
 Called by `runs` at the start of an `up` and of a `destroy`. The API server answers 401 to whoever has no entry, so a
-run could neither read what it is about to change nor delete what is in the cluster, and would stop with an error that only
-somebody else with an entry can mend. A plan changes nothing: it ends with that error, which names `up`. Entries of
-others are left to the run: who was shut out on purpose does not get in again for its time.
+run could neither read what it is about to change nor delete what is in the cluster, and would stop with an error that
+only somebody else with an entry can mend. A plan changes nothing: it ends with that error, which names `up`. Entries
+of others are left to the run: who was shut out on purpose does not get in again for its time.
 """
 
 from __future__ import annotations
