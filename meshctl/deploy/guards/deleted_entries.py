@@ -46,7 +46,7 @@ def make_again(environment: str, state: StackState, on_progress: OnProgress | No
         "AWS EKS", place.profile, "`aws sts get-caller-identity` must work; then run the command again"
     )
     with aws_errors.translate_errors(request):
-        session = aws_session(place.profile, place.region)
+        session: Any = aws_session(place.profile, place.region)
         caller = str(session.create_client("sts", config=_CONFIG).get_caller_identity()["Arn"])
         own = [each for each in recorded if is_same_principal(str(each.inputs.get("principalArn")), caller)]
         made = made_again(session.create_client("eks", config=_CONFIG), own)

@@ -163,11 +163,11 @@ def test_the_cluster_is_waited_for_until_it_lets_the_caller_in(
             raise answer
         return "1"
 
-    monkeypatch.setattr(deleted_entries.clusters, "uid", uid)
+    monkeypatch.setattr("meshctl.clients.clusters.uid", uid)
     monkeypatch.setattr(deleted_entries, "_LOOK_EVERY_S", 0.0)
     stack = {"urn": "urn:pulumi:east::mesh::pulumi:pulumi:Stack::mesh-east", "type": "pulumi:pulumi:Stack"}
     with_cluster = states.state(
-        {**stack, "outputs": {"kubeconfig": "{}"}}, *(resource.record for resource in state.resources)
+        {**stack, "outputs": {"kubeconfig": "{}"}}, *(dict(resource.record) for resource in state.resources)
     )
     run(monkeypatch, Aws(SESSION_OF_CI, {}), with_cluster)
     assert (len(asked), answers) == (3, [])
