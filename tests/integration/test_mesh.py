@@ -118,6 +118,19 @@ def test_the_service_answers_through_its_name(mesh: RunningLab, monkeypatch: pyt
     assert (model["environment"], model["pool"], model["bytes"]) == ("aws-east", "serve", 1 << 20)
 
 
+@pytest.mark.exhaustive
+def test_a_model_server_is_measured_through_its_endpoint(mesh: RunningLab) -> None:
+    load = ("--what", "serve", "--rate", "5", "--seconds", "3", "--tokens", "8/8", "--yes")
+    answer = json.loads(mesh.meshctl("bench", "aws-east", *load, "--output", "json").stdout)
+    measured = {row["result"]["metric"]: row["result"] for row in answer["results"]}
+    assert measured["requests"]["value"] > 0
+    assert measured["requests"]["warnings"] == []
+    assert measured["time to first token"]["percentiles"]["p99"] > 0
+    assert measured["requests"]["taken"]["origin"] == "measured"
+    assert "workload/chat: requests" in mesh.meshctl("bench", "aws-east", "--show").stdout
+    assert "measured" in mesh.meshctl("advise", "aws-east", "--model", "chat=llama-3.3-70b").stdout
+
+
 def test_a_second_up_changes_nothing(mesh: RunningLab) -> None:
     done = mesh.json("up", "aws-east", "--yes")
     assert done["changes"] == []
