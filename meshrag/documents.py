@@ -43,6 +43,8 @@ def _raise(error: OSError) -> None:
 
 
 def read(folder: Path, key: str) -> Reading:
+    if shown(key) != key:
+        return Reading(outcomes.skipped("its name is not UTF-8"))
     path = folder / key
     suffix = path.suffix.lower()
     if suffix not in _TEXT and suffix != _PDF:
@@ -53,10 +55,20 @@ def read(folder: Path, key: str) -> Reading:
             return Reading(outcomes.EMPTY)
         if size > MOST_BYTES:
             return Reading(outcomes.skipped(f"larger than {MOST_BYTES // 2**20} MiB"))
-        text = _pdf_text(path) if suffix == _PDF else path.read_bytes().decode("utf-8-sig")
+        text = _storable(_pdf_text(path) if suffix == _PDF else path.read_bytes().decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         return Reading(outcomes.unreadable(error))
     return Reading(outcomes.OK, text) if text.strip() else Reading(outcomes.NO_TEXT)
+
+
+def shown(key: str) -> str:
+    """The key as text: of a name that is not UTF-8, Python keeps the bytes in a form that can't be written."""
+    return key.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL takes no NUL, and nobody half of a surrogate pair, which PDF files may have."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 class _NoPdfError(OSError):
@@ -69,7 +81,7 @@ def _pdf_text(path: Path) -> str:
 
     try:
         with pypdf.PdfReader(path) as reader:
-            return _PAGE_END.join(page.extract_text() for page in reader.pages).replace("\0", "")
+            return _PAGE_END.join(page.extract_text() for page in reader.pages)
     except OSError:
         raise
     except Exception as error:  # damaged files make its parsers raise whatever Python has

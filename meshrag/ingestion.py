@@ -79,7 +79,9 @@ def _compared(folder: Path, stored: dict[str, set[str]], split: Splits) -> Itera
         wanted = chunks.of_document(key, split(reading.text) if reading.text else ())
         difference = chunks.difference(wanted, frozenset(stored.get(key, ())))
         ids = frozenset(chunk.id for chunk in wanted)
-        outcome = Outcome(key, reading.outcome, len(ids), len(difference.missing), len(difference.stale))
+        outcome = Outcome(
+            documents.shown(key), reading.outcome, len(ids), len(difference.missing), len(difference.stale)
+        )
         yield _Document(outcome, difference, ids)
 
 

@@ -57,6 +57,13 @@ class Reranker:
 
     def scores(self, query: str, texts: Sequence[str]) -> dict[int, float]:
         """Index of the text -> score. Raises: SlotError."""
+        scores: dict[int, float] = {}
+        for first in range(0, len(texts), BATCH):
+            batch = self._batch(query, texts[first : first + BATCH])
+            scores |= {first + index: score for index, score in batch.items()}
+        return scores
+
+    def _batch(self, query: str, texts: Sequence[str]) -> dict[int, float]:
         server = self._asked.server
         if server.url.endswith("/v1/rerank"):
             body: dict[str, Any] = {"model": server.model, "query": query, "documents": list(texts)}
@@ -68,7 +75,7 @@ class Reranker:
             scores = {int(row["index"]): float(row.get("relevance_score", row.get("score"))) for row in rows or ()}
         except (AttributeError, KeyError, TypeError, ValueError):
             raise SlotError("rerank", f"no scores in its answer: {_shown(answer)}") from None
-        if not scores.keys() <= set(range(len(texts))) or (texts and not scores):
+        if not scores or not scores.keys() <= set(range(len(texts))):
             raise SlotError("rerank", f"scores of other texts than were sent: {_shown(answer)}")
         return scores
 

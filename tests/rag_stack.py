@@ -176,7 +176,13 @@ def answers(address: str, port: int) -> bool:
 def stack(folder: Path, corpus: Path) -> Iterator[Stack]:
     with ExitStack() as running:
         made = Stack(folder, corpus, running)
-        made.start("embed", IMAGES["embed"], MODEL_ID="sentence-transformers/all-MiniLM-L6-v2", PORT="8080")
+        made.start(
+            "embed",
+            IMAGES["embed"],
+            MODEL_ID="sentence-transformers/all-MiniLM-L6-v2",
+            PORT="8080",
+            AUTO_TRUNCATE="true",
+        )
         made.start("rerank", IMAGES["rerank"], MODEL_ID="BAAI/bge-reranker-base", PORT="8080")
         made.start("llm", IMAGES["llm"], ["--model", "org/smol", "--port", "8000"])
         made.start("milvus", IMAGES["milvus"])

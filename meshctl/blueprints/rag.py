@@ -173,7 +173,12 @@ def _tei(model: Template, port: int) -> dict[str, Template]:
     """Its options are variables as well. Source: huggingface.co/docs/text-embeddings-inference, "CLI arguments"."""
     return {
         "image": _TEI_IMAGE,
-        "env": {"MODEL_ID": model, "PORT": str(port), "HUGGINGFACE_HUB_CACHE": "/tmp/hub"},  # noqa: S108 (of a pod)
+        "env": {
+            "MODEL_ID": model,
+            "PORT": str(port),
+            "AUTO_TRUNCATE": "true",  # a passage with more tokens than the model reads is no error
+            "HUGGINGFACE_HUB_CACHE": "/tmp/hub",  # noqa: S108 (of a pod)
+        },
         "resources": {"cpu": 2, "memory": "4GiB"},
         "health": {"path": "/health", "port": "http"},
     }

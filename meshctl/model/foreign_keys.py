@@ -232,6 +232,9 @@ _KEYS: Mapping[Path, Mapping[str, str]] = {
     ("blueprints", "*"): {
         "autoscaling": "write `replicas: {min: 1, max: 4}`, and `scale` into the slot",
         "checkpoint": "write `checkpoints: 500GiB`, or the name of a storage",
+        "documents": "a blueprint `rag` has them as `corpus: NAME`, of a storage",
+        "embedding": "a blueprint `rag` has `embed: tei` and `embedModel: NAME`",
+        "embeddings": "a blueprint `rag` has `embed: tei` and `embedModel: NAME`",
         "entrypoint": "write `script: train.py` for torchrun, or `command` into the slot",
         "gpu": _GPUS,
         "gpus": _GPUS,
@@ -242,9 +245,11 @@ _KEYS: Mapping[Path, Mapping[str, str]] = {
         "parts": "write each slot beside the other keys: `llm: sglang`",
         "password": "write `token: NAME`, of a secret",
         "slots": "write each slot beside the other keys: `llm: sglang`",
-        "storage": "write `weights`, `checkpoints`, `data` or `home`, whichever the blueprint has",
+        "storage": "write `weights`, `checkpoints`, `corpus`, `data` or `home`, whichever the blueprint has",
         "tensorParallelSize": "follows from `accelerators`",
         "type": "write `kind: serve`",
+        "vectorDb": "a blueprint `rag` has `store: milvus`, `store: pgvector` or a URL",
+        "vectorStore": "a blueprint `rag` has `store: milvus`, `store: pgvector` or a URL",
     },
     ("workloads", "*", "before"): {
         "name": "a step has no name: steps run in the order in which they stand here",

@@ -19,6 +19,7 @@ from meshrag.stores import Completion
 
 _CONNECT_S: Final = 10
 _STATEMENT_MS: Final = 60_000
+_REACHED: Final = 40  # chunks that a search looks at unless it is told otherwise; pgvector's own number
 _LOCK: Final = 6_724_391  # two programs that create the extension at the same time: one of them would fail
 
 
@@ -83,6 +84,8 @@ class PgvectorStore:
 
     def search(self, vector: Sequence[float], limit: int) -> list[Passage]:
         with self._cursor() as cursor:
+            reached = str(max(_REACHED, limit))  # an index gives no more than it looks at
+            cursor.execute("SELECT set_config('hnsw.ef_search', %s, true)", (reached,))
             self._do(
                 cursor,
                 "SELECT id, key, start, hash, body, 1 - (embedding <=> %s::vector) FROM {chunks}"

@@ -30,11 +30,16 @@ class Model(Protocol):
 
     def likenesses(self, query: str, texts: Sequence[str]) -> list[float]: ...
 
+    def tokens(self, text: str) -> int: ...
+
 
 @dataclass(frozen=True)
 class Options:
+    """`truncates`: what is too long is cut, and not refused."""
+
     model: str
     port: int
+    truncates: bool = False
 
     @property
     def ranks(self) -> bool:
@@ -53,8 +58,10 @@ def options(words: Sequence[str], variables: Mapping[str, str]) -> Options:
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--model-id", default=variables.get("MODEL_ID", "BAAI/bge-large-en-v1.5"))
     parser.add_argument("-p", "--port", type=int, default=int(variables.get("PORT", _PORT)))
+    is_set = variables.get("AUTO_TRUNCATE", "").lower() == "true"
+    parser.add_argument("--auto-truncate", action="store_true", default=is_set)
     read, _others = parser.parse_known_args(words)
-    return Options(read.model_id, read.port)
+    return Options(read.model_id, read.port, read.auto_truncate)
 
 
 def answer(server: Options, model: Model, path: str, body: Any) -> Any:
@@ -64,26 +71,37 @@ def answer(server: Options, model: Model, path: str, body: Any) -> Any:
     if path in {"/rerank", "/v1/rerank"}:
         return _ranked(server, model, body)
     if path in {"/v1/embeddings", "/embeddings"}:
-        vectors = _embedded(server, model, body.get("input"))
+        vectors = _embedded(server, model, body.get("input"), {})
         data = [{"object": "embedding", "index": index, "embedding": each} for index, each in enumerate(vectors)]
         return {"object": "list", "data": data, "model": server.model, "usage": {"prompt_tokens": 0, "total_tokens": 0}}
     if path == "/embed":
-        return _embedded(server, model, body.get("inputs"))
+        return _embedded(server, model, body.get("inputs"), body)
     raise RefusedError(404, f"no path {path}", "Validation")
 
 
 def _ranked(server: Options, model: Model, body: dict[str, Any]) -> list[dict[str, Any]]:
     if not server.ranks:
         raise RefusedError(424, "model is not a re-ranker model", "Backend")
-    scores = model.likenesses(_text(body.get("query")), _texts(body.get("texts")))
+    query, texts = _text(body.get("query")), _texts(body.get("texts"))
+    _check_length(server, model, [query, *texts], body)
+    scores = model.likenesses(query, texts)
     ranked = sorted(enumerate(scores), key=lambda each: -each[1])
     return [{"index": index, "score": score} for index, score in ranked]
 
 
-def _embedded(server: Options, model: Model, value: object) -> list[list[float]]:
+def _embedded(server: Options, model: Model, value: object, body: dict[str, Any]) -> list[list[float]]:
     if server.ranks:
         raise RefusedError(424, "model is not an embedding model", "Backend")
-    return model.vectors([_text(value)] if isinstance(value, str) else _texts(value))
+    texts = [_text(value)] if isinstance(value, str) else _texts(value)
+    _check_length(server, model, texts, body)
+    return model.vectors(texts)
+
+
+def _check_length(server: Options, model: Model, texts: Sequence[str], body: dict[str, Any]) -> None:
+    longest = max(map(model.tokens, texts))
+    if longest > minilm.MOST_TOKENS and not body.get("truncate", server.truncates):
+        message = f"`inputs` must have less than {minilm.MOST_TOKENS} tokens. Given: {longest}"
+        raise RefusedError(413, message, "Validation")
 
 
 def _texts(value: object) -> list[str]:

@@ -43,7 +43,7 @@ class MiniLm:
         self._inputs = {each.name for each in self._session.get_inputs()}
         self._tokenizer: Any = tokenizers.Tokenizer.from_file(str(_file(*_TOKENIZER)))
         self._tokenizer.no_padding()  # its file asks for 128 tokens
-        self._tokenizer.enable_truncation(MOST_TOKENS)
+        self._tokenizer.no_truncation()
 
     def vectors(self, texts: Sequence[str]) -> list[list[float]]:
         import numpy
@@ -53,6 +53,10 @@ class MiniLm:
             mean = self._tokens(text).mean(axis=0)
             vectors.append((mean / numpy.linalg.norm(mean)).tolist())
         return vectors
+
+    def tokens(self, text: str) -> int:
+        """How many the text has, also beyond those that are read."""
+        return len(self._tokenizer.encode(text).ids)
 
     def likenesses(self, query: str, texts: Sequence[str]) -> list[float]:
         """How well each text answers the query, by late interaction: for each token of the query its nearest token of
@@ -72,7 +76,8 @@ class MiniLm:
         """The vector of each token: one text at a time, so that its vector does not depend on others beside it."""
         import numpy
 
-        encoded = self._tokenizer.encode(text)
-        ids = numpy.array([encoded.ids], dtype=numpy.int64)
+        encoded = self._tokenizer.encode(text).ids
+        cut = [*encoded[: MOST_TOKENS - 1], encoded[-1]] if len(encoded) > MOST_TOKENS else encoded  # with its end mark
+        ids = numpy.array([cut], dtype=numpy.int64)
         inputs = {"input_ids": ids, "attention_mask": numpy.ones_like(ids), "token_type_ids": numpy.zeros_like(ids)}
         return self._session.run(None, {name: inputs[name] for name in self._inputs})[0][0]

@@ -70,6 +70,10 @@ def problems(folder: Path, keys: str, more: str = "") -> list[str]:
         (f"{{{SERVE}, weights: disk}}", 'chat.weights: "disk" is block storage; this takes object or filesystem sto'),
         (f"{{{TRAIN}, trainer: torchrun}}", "chat.trainer: torchrun starts a script on each node; name it: `script: "),
         (f"{{{TRAIN}, script: a.py, trainer: own}}", "chat.script: only torchrun starts a script; leave it out, or "),
+        (
+            f"{{{RAG}, vectorStore: milvus}}",
+            'chat.vectorStore: unknown key "vectorStore"; a blueprint `rag` has `store: ',
+        ),
         (f"{{{RAG}, reranker: off}}", 'chat.reranker: unknown key "reranker"; did you mean "rerank"?'),
         (
             f"{{{RAG}, env: {{A: b}}}}",

@@ -20,6 +20,9 @@ class Model:
     def likenesses(self, query: str, texts: Sequence[str]) -> list[float]:
         return [float(text.count(query)) for text in texts]
 
+    def tokens(self, text: str) -> int:
+        return len(text)
+
 
 @pytest.mark.parametrize(
     ("words", "variables", "expected"),
@@ -41,6 +44,12 @@ def test_embeddings_in_both_forms() -> None:
     assert answer(EMBEDS, Model(), "/embed", {"inputs": ["a"]}) == [[1.0]]
 
 
+def test_texts_that_are_too_long_are_cut_where_that_is_wanted() -> None:
+    cuts = options([], {"MODEL_ID": "minilm", "AUTO_TRUNCATE": "true"})
+    assert answer(cuts, Model(), "/v1/embeddings", {"input": "a" * 257})["data"]
+    assert answer(RANKS, Model(), "/rerank", {"query": "a", "texts": ["a" * 257], "truncate": True})
+
+
 def test_texts_are_ranked_best_first() -> None:
     ranked = answer(RANKS, Model(), "/rerank", {"query": "a", "texts": ["b", "aa", "a"], "truncate": True})
     assert ranked == [{"index": 1, "score": 2.0}, {"index": 2, "score": 1.0}, {"index": 0, "score": 0.0}]
@@ -53,6 +62,8 @@ def test_texts_are_ranked_best_first() -> None:
         (RANKS, "/v1/embeddings", {"input": "a"}, 424),
         (EMBEDS, "/v1/embeddings", {"input": ["a"] * 33}, 422),
         (EMBEDS, "/v1/embeddings", {"input": []}, 422),
+        (EMBEDS, "/v1/embeddings", {"input": "a" * 257}, 413),
+        (RANKS, "/rerank", {"query": "a", "texts": ["a" * 257]}, 413),
         (EMBEDS, "/v1/embeddings", {"input": [""]}, 422),
         (RANKS, "/rerank", {"texts": ["b"]}, 422),
         (EMBEDS, "/v1/embeddings", [], 422),

@@ -148,6 +148,20 @@ def streamed(text: str) -> list[Any]:
     return [json.loads(line.removeprefix("data: ")) for line in text.split("\n\n") if line.startswith("data: {")]
 
 
+def test_a_reranker_is_sent_no_more_texts_than_it_takes(servers: Any) -> None:
+    class Many(Store):
+        def search(self, vector: Sequence[float], limit: int) -> list[Passage]:
+            pieces = (Piece(number, f"text {number}") for number in range(limit))
+            return [Passage(each, 0.5) for each in chunks.of_document("a.md", pieces)]
+
+    servers.answers["/rerank"] = (200, [{"index": 1, "score": 0.8}, {"index": 0, "score": 0.1}])
+    status, text = ask(configuration(servers), "/v1/search", {"query": "where", "limit": 10}, Many())
+    sent = [body["texts"] for path, body in servers.requests if path == "/rerank"]
+    assert [len(texts) for texts in sent] == [32, 18]
+    assert [each["start"] for each in json.loads(text)["results"]][:4] == [1, 33, 0, 32]
+    assert status == 200
+
+
 def test_a_stream(servers: Any) -> None:
     servers.answers["/v1/chat/completions"] = (200, STREAM.encode())
     status, text = ask(configuration(servers), "/v1/chat/completions", {**QUESTION, "stream": True})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -136,6 +137,16 @@ def test_each_document_has_an_outcome(corpus: Path) -> None:
         "two.txt": "ok",
     }
     assert "noted" in [chunk.text for chunk in store.chunks.values()]
+
+
+def test_what_stores_can_not_have_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "nul.txt").write_bytes(b"one\0two")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/n\xff.txt")).write_text("name")
+    store = MemoryStore()
+    _, reported = run(tmp_path, store)
+    assert reported == {"n\ufffd.txt": "skipped: its name is not UTF-8", "nul.txt": "ok"}
+    assert [chunk.text for chunk in store.chunks.values()] == ["onetwo"]
+    assert store.mark is not None
 
 
 def ingestion_of(corpus: Path, store: MemoryStore, **variables: str) -> Ingestion:
