@@ -27,6 +27,7 @@ from meshctl.migrate.planning.inputs import Share
 from meshctl.migrate.steps import context
 from meshctl.migrate.steps.retries import TRIES
 from tests.unit.migrate.fake_gateway import FakeGateway
+from tests.unit.migrate.test_expansion_by_gateway import BY_GATEWAY, World
 from tests.unit.migrate.test_migration import OPTIONS, assert_at, assert_fresh, migrations_of
 
 # `now` and `sleep` are this machine's own; `deployment` and `facts` belong to the plan
@@ -74,7 +75,7 @@ class Unreliable:
 
 def unreliable(**options: Any) -> tuple[Unreliable, Migrations]:
     """Before the first step. `options`: of `Unreliable`."""
-    unreliable_gateway = Unreliable(FakeGateway().begin(), **options)
+    unreliable_gateway = Unreliable(World().begin(), **options)
     migrations = migrations_of(unreliable_gateway.gateway)
     migrations.gateway = unreliable_gateway
     migrations.data = unreliable_gateway
@@ -106,12 +107,18 @@ def expand_and_contract(migrations: Migrations) -> None:
     migrations.rollback(destroy_target=True)
 
 
+def expand_by_gateway_and_contract(migrations: Migrations) -> None:
+    migrations.start(migrations.plan_expansion("east", "west", BY_GATEWAY, OPTIONS))
+    migrations.rollback(destroy_target=True)
+
+
 WAYS: dict[Callable[[Migrations], None], tuple[str, str, str]] = {
     move: ("waiting", "west", "east"),
     move_and_back: ("rolled-back", "east", "west"),
     move_and_back_for_good: ("rolled-back", "east", "west"),
     move_and_finish: ("finished", "west", "east"),
     expand_and_contract: ("rolled-back", "east", "west"),
+    expand_by_gateway_and_contract: ("rolled-back", "east", "west"),
 }
 EVERY_WAY = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 
