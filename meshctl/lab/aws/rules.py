@@ -222,6 +222,12 @@ UNSEEN: Final = Rule(
     "what was made a moment ago, where `account.json` says so",
     "EC2 developer guide, Eventual consistency in the Amazon EC2 API",
 )
+MODEL: Final = Rule(
+    "model",
+    "any call but S3's",
+    "a value that is too long or too short, out of its range, of another form or none of its enum",
+    "the API reference of each service, as botocore's models have it",
+)
 ON_ORDER: Final = Rule("on-order", "any call", "what `faults.json` names", "faults.json in the lab's folder")
 
 ALL: Final = tuple(value for value in dict(globals()).values() if isinstance(value, Rule))

@@ -193,6 +193,29 @@ def test_one_name_must_be_reached_in_one_way(changes: dict[str, Any], reason: st
     assert "`meshctl up east`" in caught.value.hint
 
 
+LONG_HOST = ".".join(["c" * 50, *(["h" * 60] * 3), "example"])  # 241 characters
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "reason"),
+    [
+        # 247 characters, and with `_split.` before it 254
+        (f"{LONG_HOST}.c.com", "/health", "a host of at most 246 characters"),
+        (f"{LONG_HOST}.com", "/" + "x" * 255, "a health path of at most 255 characters"),
+    ],
+)
+def test_what_route_53_does_not_take_is_refused_before_anything_is_made(host: str, path: str, reason: str) -> None:
+    gateway = FakeGateway()
+    for name, whole in gateway.declared.items():
+        endpoint = whole.endpoints[0].model_copy(update={"host": host})
+        chat = whole.workload("chat").model_copy(update={"health": Health(port="http", path=path)})
+        workloads = tuple(chat if each.name == "chat" else each for each in whole.workloads)
+        gateway.declared[name] = whole.model_copy(update={"endpoints": (endpoint,), "workloads": workloads})
+    gateway.begin()
+    with pytest.raises(InfeasibleError, match=reason):
+        migrations_of(gateway).plan_expansion("east", "west", CHAT, OPTIONS)
+
+
 def test_a_protocol_that_checkers_do_not_know_is_asked_for_a_connection() -> None:
     gateway = FakeGateway()
     whole = gateway.declared["west"]
