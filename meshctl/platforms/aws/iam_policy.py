@@ -27,7 +27,8 @@ _LUSTRE: Final = ("meshaws:fsx:FileSystem",)
 _BUCKETS: Final = ("meshaws:s3:Bucket",)
 _NAMES: Final = ("meshaws:route53:RecordSet",)
 _CERTIFICATES: Final = ("meshaws:acm:Certificate", "meshaws:acm:IssuedCertificate")
-# Of `expand` alone, which few use: its page names their rights (docs/expand.md).
+# Of `expand` and `contract`, which few use, and with which the policy of most meshes would not fit into one: they have
+# one of their own (`doctor --iam-policy ENV --for expand`).
 _EXPANSIONS: Final = ("meshaws:route53:HealthCheck",)
 _SOMETIMES: Final = frozenset((*_EFS, *_LUSTRE, *_BUCKETS, *_NAMES, *_CERTIFICATES, *_EXPANSIONS))
 
@@ -57,6 +58,7 @@ _UNNAMED: Final = frozenset(
         "iam:GetRole",  # reads the service-linked roles of spot instances and node groups as well
         *("eks:DescribeAddonVersions", "iam:ListOpenIDConnectProviders", "logs:DescribeLogGroups"),
         *("s3:ListAllMyBuckets", "route53:ListHostedZonesByName", "servicequotas:GetServiceQuota"),
+        *("route53:CreateHealthCheck", "route53:ListHealthChecks"),
     )
 )
 _ALWAYS_ALLOWED: Final = "sts:GetCallerIdentity"  # it needs no permission (STS API reference)
@@ -83,7 +85,8 @@ class Statement:
 
 def policy(deployment: Deployment, scope: PolicyScope, machines: Mapping[str, Machine]) -> dict[str, Any]:
     """The document. `machines`: the catalog by the names of the types."""
-    documents = [each.document() for each in statements(deployment, scope, machines)]
+    wanted = expand_statements(deployment.region) if scope.for_expand else statements(deployment, scope, machines)
+    documents = [each.document() for each in wanted]
     return {"Version": "2012-10-17", "Statement": documents}
 
 
@@ -223,3 +226,10 @@ def _names(deployment: Deployment, scope: PolicyScope, actions: frozenset[str]) 
     zone = "*" if "." in scope.dns_zone else scope.dns_zone.removeprefix("/hostedzone/")
     start = f"arn:{arns.partition(deployment.region)}:route53:::"
     yield Statement("Names", actions, (f"{start}change/*", f"{start}hostedzone/{zone}"))
+
+
+def expand_statements(region: str) -> tuple[Statement, ...]:
+    """The rights to the health checks of shared names, which are no environment's. `region`: one of the partition."""
+    actions = actions_of(_EXPANSIONS)
+    checks = (f"arn:{arns.partition(region)}:route53:::healthcheck/*",)
+    return (Statement("LookAtChecks", actions & _UNNAMED), Statement("Checks", actions - _UNNAMED, checks))

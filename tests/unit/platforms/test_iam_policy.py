@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def example() -> Deployment:
     return resolved
 
 
-OF_EXPAND = ("meshaws:route53:HealthCheck",)  # whose rights are told in docs/expand.md
+OF_EXPAND = ("meshaws:route53:HealthCheck",)  # whose rights are in a policy of their own
 
 
 def deployment(**changes: Any) -> Deployment:
@@ -74,10 +75,35 @@ def test_every_operation_of_every_row_is_allowed_where_the_row_is_declared() -> 
     session = botocore.session.get_session()
     rows = tuple(row for row in ALL if row.token not in OF_EXPAND)
     assert iam_policy.rows(with_all_services(), SCOPE) == rows
-    actions = allowed(with_all_services())
-    for row in rows:
+    actions = allowed(with_all_services()) | allowed(with_all_services(), replace(SCOPE, for_expand=True))
+    for row in ALL:
         assert operations(row) <= set(session.get_service_model(row.service).operation_names), row.token
         assert iam_actions.actions(row.service, operations(row)) <= actions, row.token
+
+
+def test_expand_has_a_policy_of_its_own_for_the_health_checks_of_shared_names() -> None:
+    mesh, environments = load(EXAMPLE / "mesh.yaml", EXAMPLE / "environments.yaml")
+    policy = least_policy(mesh, environments, "aws-east", for_expand=True)
+    assert [each.name for each in policy.parts] == ["llm-prod-expand"]
+    assert not [action for action in allowed(deployment()) if "HealthCheck" in action]
+    look, checks = policy.document["Statement"]
+    # these two have no resource to be named (Service Authorization Reference)
+    assert (look["Action"], look["Resource"]) == (["route53:CreateHealthCheck", "route53:ListHealthChecks"], "*")
+    assert checks["Resource"] == "arn:aws:route53:::healthcheck/*"
+    assert {*look["Action"], *checks["Action"]} == iam_policy.actions_of(OF_EXPAND)
+    assert any(
+        "meshctl doctor --iam-policy aws-east --for expand > llm-prod-expand.json" in each for each in policy.notes
+    )
+
+
+def test_no_other_command_has_one(many_services: Path) -> None:
+    document, notes = printed(many_services, "doctor", "--iam-policy", "aws-east", "--for", "expand")
+    assert [each["Sid"] for each in document["Statement"]] == ["LookAtChecks", "Checks"]
+    assert "need beside the policy without `--for`" in notes
+    refused = meshctl("doctor", "--iam-policy", "aws-east", "--for", "shift", folder=many_services)
+    assert (refused.returncode, refused.stdout) == (64, "")
+    assert "hint: leave `--for` out" in refused.stderr
+    assert "hint: add `--iam-policy ENV`" in meshctl("doctor", "--for", "expand", folder=many_services).stderr
 
 
 def test_certificates_are_asked_for_in_the_region_and_only_where_an_endpoint_has_one() -> None:
