@@ -22,16 +22,25 @@ from meshctl.model.dns_splits import (
     HealthCheck,
     names_beside,
 )
+from meshctl.model.questions import Findings
 from meshctl.words import pluralize
 
 _PLACE_OF_CHECKERS = "the health checkers of Route 53 ask from the internet"
 
 
 def plan_expansion(
-    source: Deployment, target: Deployment, share: Share, facts: tuple[StoreFacts, ...], options: Options, ttl_s: int
+    source: Deployment,
+    target: Deployment,
+    share: Share,
+    facts: tuple[StoreFacts, ...],
+    options: Options,
+    ttl_s: int,
+    rights: Findings,
 ) -> MigrationPlan:
-    """Raises: InfeasibleError that lists everything that prevents the expansion."""
-    gaps = tuple(_gaps(source, target, share.workload, facts, options))
+    """`rights`: those of whoever runs it to share names.
+
+    Raises: InfeasibleError that lists everything that prevents the expansion."""
+    gaps = (*_gaps(source, target, share.workload, facts, options), *rights.caller_gaps)
     if gaps:
         raise InfeasibleError(
             f"{share.workload} can't be expanded from {source.environment} to {target.environment}: "
@@ -51,7 +60,7 @@ def plan_expansion(
         stopped=(),
         warm=(),
         costs=(_running_cost(source, target), *_check_costs(source, target)),
-        notes=tuple(_notes(source, target, share, ttl_s)),
+        notes=(*_notes(source, target, share, ttl_s), *rights.notes),
         options=options,
         share=share,
     )

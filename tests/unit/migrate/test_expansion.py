@@ -22,8 +22,9 @@ from meshctl.migrate.planning.expansion import check_of
 from meshctl.migrate.planning.inputs import Options, Share, share_text, weight_of
 from meshctl.migrate.views import detail_document, detail_text, run_text
 from meshctl.migrate.views.expansion import expansion_document, expansion_text
-from meshctl.model.deployment import EndpointCertificate, Health, Mount
+from meshctl.model.deployment import EndpointCertificate, Gap, Health, Mount
 from meshctl.model.dns_splits import HealthCheck, Side
+from meshctl.model.questions import Findings
 from tests.golden_files import Golden
 from tests.unit.migrate.fake_gateway import FakeGateway, Killed, MortalStore
 
@@ -214,6 +215,18 @@ def test_what_route_53_does_not_take_is_refused_before_anything_is_made(host: st
     gateway.begin()
     with pytest.raises(InfeasibleError, match=reason):
         migrations_of(gateway).plan_expansion("east", "west", CHAT, OPTIONS)
+
+
+def test_rights_to_share_names_are_missed_before_the_target_is_up() -> None:
+    gateway = FakeGateway().begin()
+    gap = Gap(subject="account", wanted="the right to route53:CreateHealthCheck", best="no policy", hint="attach it")
+    gateway.rights = Findings(caller_gaps=(gap,))
+    with pytest.raises(InfeasibleError, match="the right to route53:CreateHealthCheck") as caught:
+        migrations_of(gateway).plan_expansion("east", "west", CHAT, OPTIONS)
+    assert caught.value.hint == "attach it"
+    gateway.rights = Findings(notes=("AWS did not say",))
+    plan = migrations_of(gateway).plan_expansion("east", "west", CHAT, OPTIONS)
+    assert "AWS did not say" in expansion_text(plan)
 
 
 def test_a_protocol_that_checkers_do_not_know_is_asked_for_a_connection() -> None:

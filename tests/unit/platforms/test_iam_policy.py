@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import botocore
 import botocore.session
 import pytest
 
@@ -17,8 +18,8 @@ from meshctl import policy_parts
 from meshctl.catalog import load_catalog
 from meshctl.errors import InfeasibleError, UsageError
 from meshctl.load import load
-from meshctl.model.deployment import Deployment, Endpoint, EndpointCertificate
-from meshctl.model.questions import InPlace, PolicyScope
+from meshctl.model.deployment import Deployment, Endpoint, EndpointCertificate, ExistingFileSystem
+from meshctl.model.questions import ApiAnswer, InPlace, PolicyScope
 from meshctl.platforms.aws import PLATFORM, iam_actions, iam_policy
 from meshctl.policies import least_policy
 from meshctl.resolve import resolve
@@ -129,6 +130,80 @@ def test_every_call_in_the_code_of_a_hook_is_among_the_operations_of_some_row() 
     called = {"list_objects_v2": "ListObjectsV2"}
     for method in sent:
         assert called.get(method, iam_actions.operation_of(method)) in names, method
+
+
+SERVICES = ("efs", "fsx", "iam", "route53", "s3", "ssm", "sts")  # of which meshctl's own clients call anything
+
+
+def own_calls() -> dict[str, set[tuple[str, str]]]:
+    """The operations that the code of meshctl's own clients names, by module. One of several services is of each."""
+    session = botocore.session.get_session()
+    operations_by_method: dict[str, set[tuple[str, str]]] = {}
+    for service in SERVICES:
+        for operation in session.get_service_model(service).operation_names:
+            operations_by_method.setdefault(botocore.xform_name(operation), set()).add((service, operation))
+    called: dict[str, set[tuple[str, str]]] = {}
+    for path in (ROOT / "meshctl").rglob("*.py"):
+        text = path.read_text()
+        if "lab" in path.parts or not re.search(r"aws_session|s3_client|create_client|boto3", text):
+            continue
+        methods = set(re.findall(r"\.([a-z]+_[a-z_0-9]+)\b", text)) | set(re.findall(r'get_paginator\("(\w+)"\)', text))
+        made = {each for method in methods for each in operations_by_method.get(method, ())}
+        if made:
+            called[path.relative_to(ROOT / "meshctl").as_posix()] = made
+    return called
+
+
+def test_every_call_of_meshctls_own_clients_is_allowed() -> None:
+    """Those of `up`, `plan`, `migrate`, `expand`, `contract`, `destroy` and `adopt` alike: they share their clients.
+    `shift` and lending call the API server alone."""
+    called = own_calls()
+    assert {"clients/existing_file_systems.py", "dns/endpoint_records.py", "objects/listing.py"} <= called.keys()
+    assert not [module for module in called if module.startswith("shift/")]
+    adopted = (
+        deployment().file_systems[0].model_copy(update={"existing": ExistingFileSystem(id="fs-0123456789abcdef0")})
+    )
+    actions = allowed(deployment(file_systems=(adopted,)))
+    for module, calls in called.items():
+        for service, operation in calls:
+            needed = iam_actions.actions(service, [operation]) - {"sts:GetCallerIdentity"}  # needs no permission
+            assert needed <= actions, (module, operation)
+
+
+def test_an_adopted_file_system_is_looked_for_in_both_services_and_never_made() -> None:
+    """Its id does not say of which service it is."""
+    own = deployment().file_systems[0]
+    for service in ("efs", "fsx-lustre"):
+        existing = ExistingFileSystem(id="fs-0123456789abcdef0")
+        adopted = own.model_copy(update={"service": service, "existing": existing})
+        actions = allowed(deployment(file_systems=(adopted,)))
+        assert {"elasticfilesystem:DescribeFileSystems", "fsx:DescribeFileSystems"} <= actions
+        made = {"elasticfilesystem:CreateFileSystem", "fsx:CreateFileSystem", "fsx:DeleteFileSystem"}
+        assert not made & actions
+        targets = {"elasticfilesystem:CreateMountTarget", "elasticfilesystem:DeleteMountTarget"}
+        assert (targets <= actions) == (service == "efs")
+    assert "elasticfilesystem:DescribeFileSystems" not in allowed(deployment(file_systems=(own,)))
+
+
+def test_every_question_about_what_is_up_is_allowed() -> None:
+    """Of newer releases, and of other places for pools that got no machines."""
+    assert PLATFORM.releases is not None
+    assert PLATFORM.preflight is not None
+    assert PLATFORM.preflight.elsewhere is not None
+    wanted = deployment()
+    version = wanted.cluster.version
+    answered = {
+        "describe_cluster": {"cluster": {"version": version}},
+        "describe_nodegroup": {"nodegroup": {"amiType": "AL2023_x86_64_STANDARD", "version": version}},
+        "describe_addon": {"addon": {"addonVersion": "v1.0.0"}},
+    }
+    questions = [*PLATFORM.releases.running(wanted), *PLATFORM.preflight.elsewhere.questions(wanted.pools)]
+    answers = {each.name: ApiAnswer(answered.get(each.operation, {})) for each in questions}
+    questions += PLATFORM.releases.newest(wanted, answers)
+    assert {each.operation for each in questions} >= {"get_parameter", "describe_addon_versions", *answered}
+    for question in questions:
+        operation = iam_actions.operation_of(question.operation)
+        assert iam_actions.actions(question.service, [operation]) <= allowed(wanted), question
 
 
 def test_every_question_is_allowed_and_names_an_operation_of_the_api() -> None:
