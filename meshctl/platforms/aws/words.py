@@ -57,7 +57,8 @@ FAILURE_HINTS: Final = {
     "MaxSpotInstanceCountExceeded": _QUOTA,
     "AuthFailure.ServiceLinkedRoleCreationNotPermitted": "this account has never had spot instances: `aws iam"
     " create-service-linked-role --aws-service-name spot.amazonaws.com`, once for the account; then run `up` again",
-    "AddressLimitExceeded": f"each zone takes an Elastic IP for its NAT gateway: {_NETWORK_QUOTA}",
+    "AddressLimitExceeded": "each zone takes an Elastic IP for its NAT gateway, unless `network: {nat: one}` says"
+    f" otherwise: {_NETWORK_QUOTA}",
     "VpcLimitExceeded": _NETWORK_QUOTA,
     "NatGatewayLimitExceeded": _NETWORK_QUOTA,
     "InsufficientFreeAddresses": "the subnets are full: a new environment with a larger `network.cidr` has room for"
@@ -146,12 +147,12 @@ def notes(environment: AwsEnvironment) -> tuple[str, ...]:
 
 def not_in_cost(deployment: Deployment) -> tuple[str, ...]:
     region = deployment.region
-    zones = len({subnet.zone for subnet in deployment.network.subnets}) if deployment.network else 0
+    gateways = len(deployment.network.nat_zones) if deployment.network else 0
     balanced = len({(endpoint.workload, endpoint.is_internal) for endpoint in deployment.endpoints})
     efs = any(system.service == "efs" for system in deployment.file_systems)
     return (
         priced("EKS control plane", region, {"eks": 1}),
-        priced(pluralize(zones, "NAT gateway"), region, {"nat-gateway": zones, "public-ipv4": zones})
+        priced(pluralize(gateways, "NAT gateway"), region, {"nat-gateway": gateways, "public-ipv4": gateways})
         + " and the data through them",
         *(
             [priced(pluralize(balanced, "network load balancer"), region, {"network-load-balancer": balanced})]
