@@ -144,6 +144,12 @@ CLUSTER_ADDRESSES: Final = Rule(
     "a subnet with fewer than six free addresses",
     "EKS user guide, VPC and subnet requirements; EKS API reference, ClusterIssue",
 )
+PUBLIC_NETWORKS: Final = Rule(
+    "public-networks",
+    "CreateCluster, UpdateClusterConfig",
+    "more than 40 networks from which the API server can be reached",
+    "EKS user guide, Service quotas: Public endpoint access CIDR ranges per cluster",
+)
 CLUSTER_QUOTA: Final = Rule(
     "cluster-quota", "CreateCluster", "more clusters than the quota", "EKS user guide, Service quotas"
 )

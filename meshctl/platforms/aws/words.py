@@ -21,6 +21,8 @@ LUSTRE: Final = "meshaws:fsx:FileSystem"
 EFS: Final = "meshaws:efs:FileSystem"
 _LAUNCH_TEMPLATE: Final = "meshaws:ec2:LaunchTemplate"
 
+_PUBLIC_NETWORKS: Final = 40  # not raised on request ("Amazon EKS service quotas", EKS user guide)
+
 CAPACITY: Final = (
     "ask for another machine type or zone, reserve capacity (`capacity: reserved`), or try `up` again later"
 )
@@ -121,6 +123,11 @@ def gaps(environment: AwsEnvironment) -> list[Gap]:
         wanted = f"subnets in 2 to {MAX_ZONES} zones (an EKS control plane spans at least two)"
         hint = "list at least two zones of the region" if zones < 2 else f"leave out {zones - MAX_ZONES} of them"
         gaps.append(Gap(subject="network", wanted=wanted, best=pluralize(zones, "zone"), hint=hint))
+    networks = len(environment.kubernetes.public_access_cidrs)
+    if networks > _PUBLIC_NETWORKS:
+        wanted = f"an API server that {networks} networks can reach"
+        hint = "join networks that lie side by side in `kubernetes.publicAccessCidrs`, or name fewer"
+        gaps.append(Gap(subject="cluster", wanted=wanted, best=f"EKS takes {_PUBLIC_NETWORKS}", hint=hint))
     for item in (*environment.capacity.reservations, *environment.capacity.blocks):
         if item.zone and item.zone not in environment.zones:
             hint = f"add {item.zone} to the environment's zones"

@@ -42,6 +42,14 @@ def test_a_region_that_is_not_enabled_is_told() -> None:
     assert "region" not in asked(deployment(SERVE))
 
 
+def test_more_networks_for_the_api_server_than_eks_takes_are_told_offline() -> None:
+    networks = [f"203.0.113.{number}/32" for number in range(41)]
+    web = {"web": {"nodes": 1, "cpu": {"cores": 4}}}
+    [gap] = resolved(web, {**AWS, "kubernetes": {"publicAccessCidrs": networks}}).gaps
+    assert (gap.wanted, gap.best) == ("an API server that 41 networks can reach", "EKS takes 40")
+    assert resolved(web, {**AWS, "kubernetes": {"publicAccessCidrs": networks[1:]}}).gaps == ()
+
+
 def test_more_tags_than_a_resource_takes_are_told() -> None:
     """`tags` alone have room beside meshctl's, and labels of the mesh come on top."""
     web = {"web": {"nodes": 1, "cpu": {"cores": 4}}}
