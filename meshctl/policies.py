@@ -48,8 +48,10 @@ class Policy:
         return self.parts[number - 1]
 
 
-def least_policy(mesh: Mesh, environments: Environments, environment: str) -> Policy:
-    """Raises: UsageError for an environment that is unknown or whose platform has no such document; InfeasibleError."""
+def least_policy(mesh: Mesh, environments: Environments, environment: str, *, for_expand: bool = False) -> Policy:
+    """`for_expand`: of `expand` and `contract` alone, to be attached beside the other one.
+
+    Raises: UsageError for an environment that is unknown or whose platform has no such document; InfeasibleError."""
     catalog = load_catalog()
     resolution = resolve(mesh, environments, environment, catalog, None)
     declared = environments.environments[environment]
@@ -66,10 +68,18 @@ def least_policy(mesh: Mesh, environments: Environments, environment: str) -> Po
         )
     account = platform.cluster.made.account(declared) if platform.cluster.made else ""
     dns_zone = environments.dns.zone if environments.dns else ""
-    scope = PolicyScope(account=account, dns_zone=dns_zone, state=environments.state.backend)
+    scope = PolicyScope(
+        account=account,
+        dns_zone=dns_zone,
+        state=environments.state.backend,
+        for_expand=for_expand,
+    )
     document = platform.preflight.policy(resolution.deployment, scope)
-    parts = _named(f"{mesh.name}-{environment}", policy_parts.parts(document))
-    return Policy(document, parts, (*_notes(environment, document, parts), *_of_account(scope)))
+    name = f"{mesh.name}-expand" if for_expand else f"{mesh.name}-{environment}"
+    parts = _named(name, policy_parts.parts(document))
+    command = f"meshctl doctor --iam-policy {environment}{' --for expand' if for_expand else ''}"
+    notes = (*(_of_expand(environments) if for_expand else ()), *_notes(command, document, parts))
+    return Policy(document, parts, notes if for_expand else (*notes, *_of_account(scope)))
 
 
 def _named(name: str, documents: tuple[Mapping[str, Any], ...]) -> tuple[NamedPolicy, ...]:
@@ -78,7 +88,16 @@ def _named(name: str, documents: tuple[Mapping[str, Any], ...]) -> tuple[NamedPo
     return tuple(NamedPolicy(f"{name}-{number}", document) for number, document in enumerate(documents, start=1))
 
 
-def _notes(environment: str, document: Mapping[str, Any], parts: tuple[NamedPolicy, ...]) -> Iterator[str]:
+def _of_expand(environments: Environments) -> Iterator[str]:
+    dns = environments.dns
+    profile = f" (`dns.profile` of environments.yaml: {dns.profile})" if dns is not None and dns.profile else ""
+    yield (
+        "note: this is what `expand` and `contract` need beside the policy without `--for`: for whoever writes the"
+        f" endpoints' names{profile}"
+    )
+
+
+def _notes(command: str, document: Mapping[str, Any], parts: tuple[NamedPolicy, ...]) -> Iterator[str]:
     if len(parts) > 1:
         services = "; ".join(f"{each.name}: {', '.join(policy_parts.services(each.document))}" for each in parts)
         yield (
@@ -93,7 +112,7 @@ def _notes(environment: str, document: Mapping[str, Any], parts: tuple[NamedPoli
     yield "hint: to make a managed policy and attach it to a role:"
     for number, each in enumerate(parts, start=1):
         option = f" --part {number}" if len(parts) > 1 else ""
-        yield f"  meshctl doctor --iam-policy {environment}{option} > {each.name}.json"
+        yield f"  {command}{option} > {each.name}.json"
         yield (
             "  aws iam attach-role-policy --role-name ROLE --policy-arn $(aws iam create-policy"
             f" --policy-name {each.name} --policy-document file://{each.name}.json --query Policy.Arn --output text)"

@@ -26,6 +26,8 @@ from meshctl.model.dns_splits import (
 )
 from stacks.resources import AwsProvider, AwsResource
 
+_TAG_VALUE_MAX = 256  # Route 53 API, Tag
+
 
 def declare_split(
     host: str, split: Split, *, zone_id: str, ttl_s: int, provider: AwsProvider
@@ -92,8 +94,14 @@ def _declare_check(host: str, split: Split, side: Side, check: HealthCheck, prov
         {
             "CallerReference": reference[:64],
             "HealthCheckConfig": config,
-            "Tags": {"Name": f"{host} {side.environment}"},
+            "Tags": {"Name": _check_name(host, side)},
         },
         outputs=("Id",),
         provider=provider,
     )
+
+
+def _check_name(host: str, side: Side) -> str:
+    """As the console shows it: with as much of the host as the value of a tag has room for."""
+    room = _TAG_VALUE_MAX - len(side.environment) - 1
+    return f"{host[:room]} {side.environment}"

@@ -15,6 +15,7 @@ from meshctl.printable import one_line
 if TYPE_CHECKING:
     from meshctl.diagnosis import Finding
 
+_EXPAND = "expand"
 _SIGNS = {"ok": "ok", "missing": "MISSING", "optional": "-"}
 
 
@@ -27,6 +28,14 @@ def doctor(
             metavar="ENV",
             help="Print the least IAM policy with which this environment is planned, brought up, migrated and destroyed"
             " instead.",
+        ),
+    ] = "",
+    purpose: Annotated[
+        str,
+        typer.Option(
+            "--for",
+            metavar="COMMAND",
+            help="With --iam-policy: `expand` prints what `expand` and `contract` need beside that policy.",
         ),
     ] = "",
     part: Annotated[
@@ -43,10 +52,11 @@ def doctor(
 
     context: Context = ctx.obj
     if iam_policy:
-        _print_policy(context, iam_policy, part)
+        _print_policy(context, iam_policy, purpose, part)
         return
-    if part:
-        raise UsageError("`--part` is of a policy", hint="add `--iam-policy ENV`")
+    if part or purpose:
+        option = "--part" if part else "--for"
+        raise UsageError(f"`{option}` is of a policy", hint="add `--iam-policy ENV`")
     context.withhold_secrets()
     findings = diagnose()
     missing = [finding for finding in findings if finding.state == "missing"]
@@ -58,12 +68,17 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _print_policy(context: Context, environment: str, part: int) -> None:
+def _print_policy(context: Context, environment: str, purpose: str, part: int) -> None:
     """On stdout one document alone, so that it can be given to the platform's own tool as it is."""
     from meshctl.policies import least_policy
 
+    if purpose not in ("", _EXPAND):
+        raise UsageError(
+            f"--for {purpose}: no command has a policy of its own but `{_EXPAND}`",
+            hint="leave `--for` out: the environment's policy is enough for all others",
+        )
     mesh, environments = context.load()
-    policy = least_policy(mesh, environments, environment)
+    policy = least_policy(mesh, environments, environment, for_expand=purpose == _EXPAND)
     document = policy.part(part).document if part else policy.document
     if context.output == "json":
         policies = [{"name": each.name, "document": each.document} for each in policy.parts]

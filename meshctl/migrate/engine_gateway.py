@@ -15,7 +15,7 @@ from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.health_checks import Answer, Place, Question
 from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.fields import ownership
-from meshctl.deploy.guards import cluster_identity, running_pods, upgrade
+from meshctl.deploy.guards import cluster_identity, name_rights, running_pods, upgrade
 from meshctl.deploy.jobs import job_states
 from meshctl.deploy.session import Session
 from meshctl.dns.lookup import address_of, addresses_of, dns_server, resolve
@@ -26,6 +26,7 @@ from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
 from meshctl.model.dns_splits import Split
 from meshctl.model.observed import DeployState, JobState, PodState
+from meshctl.model.questions import Findings
 from meshctl.objects import object_access
 from meshctl.objects.store import ObjectAccess
 from meshctl.project import Project
@@ -136,6 +137,9 @@ class EngineGateway:
 
     def lead_to_splits(self, endpoints: Collection[str]) -> None:
         self._session.dns_records.lead_to_splits(endpoints)
+
+    def name_rights(self) -> Findings:
+        return name_rights.ask(self._project.environments)
 
     def endpoint_ttl_s(self) -> int:
         settings = self._project.environments.dns

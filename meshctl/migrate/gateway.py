@@ -17,6 +17,7 @@ from meshctl.errors import NoCapacityError
 from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
 from meshctl.model.dns_splits import SHARED_BY, Split
 from meshctl.model.observed import DeployState, JobState, PodState
+from meshctl.model.questions import Findings
 from meshctl.objects.store import ObjectAccess
 
 Say = Callable[[str], None]  # one line of progress for a person
@@ -130,6 +131,9 @@ class Gateway(Protocol):
 
     def lead_to_splits(self, endpoints: Collection[str]) -> None:
         """Let the endpoints' own records lead to their weighted records."""
+
+    def name_rights(self) -> Findings:
+        """What is known of the rights to share names: missing ones as `caller_gaps`, and notes."""
 
     def endpoint_ttl_s(self) -> int:
         """The TTL in seconds of records that are written now."""

@@ -66,7 +66,8 @@ def plan_of_expansion(
     _refuse_records_elsewhere(gateway, source, target_deployment)
     facts = _store_facts(gateway, data, source_deployment, target_deployment)
     ttl_s = gateway.endpoint_ttl_s()
-    plan = plan_expansion(source_deployment, target_deployment, share, facts, options, ttl_s)
+    rights = gateway.name_rights()
+    plan = plan_expansion(source_deployment, target_deployment, share, facts, options, ttl_s, rights)
     lost = gateway.losses_by_up(target_deployment)
     if lost:
         raise refused_by_migrate(target, lost)

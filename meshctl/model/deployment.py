@@ -136,6 +136,13 @@ class Subnet(Value):
 class AwsNetwork(Value):
     cidr: str
     subnets: tuple[Subnet, ...]
+    one_nat: bool = added_later(False)  # a NAT gateway in one zone for all of them, instead of one in each
+
+    @property
+    def nat_zones(self) -> tuple[str, ...]:
+        """The zones that have a NAT gateway, in the order of the subnets."""
+        zones = tuple(dict.fromkeys(subnet.zone for subnet in self.subnets))
+        return zones[:1] if self.one_nat else zones
 
 
 class Cluster(Value):

@@ -15,6 +15,8 @@ SHARED_BY: Final = "+"  # between the environments that share a record; no envir
 WHOLE: Final = 255  # the largest weight of Route 53; the weights of a split add up to it
 CHECK_INTERVAL_S: Final = 10
 CHECK_FAILURES: Final = 3
+LONGEST_NAME: Final = 253  # characters of a name in DNS (RFC 1035, 2.3.4: 255 octets with those of the lengths)
+LONGEST_PATH: Final = 255  # of a health check (Route 53 API, HealthCheckConfig, ResourcePath)
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,11 @@ def side_name(host: str, side: Side) -> str:
     """What the weighted record of a side leads to: a load balancer's name, or the name that is made for an address. All
     weighted records are CNAMEs, since one name has records of one type."""
     return f"_{side.environment}.{host}" if is_ip(side.address) else side.address
+
+
+def names_beside(host: str, environments: tuple[str, ...]) -> tuple[str, ...]:
+    """All names beside the host's own that a split of it may take, whatever addresses its sides have."""
+    return (split_name(host), *(f"_{environment}.{host}" for environment in environments))
 
 
 def is_ip(address: str) -> bool:

@@ -80,11 +80,13 @@ class InPlace:
 @dataclass(frozen=True)
 class PolicyScope:
     """What a policy is narrowed to, beside the deployment. `account`: "" where environments.yaml names none.
-    `dns_zone`: where the endpoints' names live, an id or a name; "" for none. `state`: the Pulumi backend's URL."""
+    `dns_zone`: where the endpoints' names live, an id or a name; "" for none. `state`: the Pulumi backend's URL.
+    `for_expand`: only what `expand` and `contract` need beside what the environment needs."""
 
     account: str = ""
     dns_zone: str = ""
     state: str = ""
+    for_expand: bool = False
 
 
 @dataclass(frozen=True)

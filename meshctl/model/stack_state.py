@@ -256,7 +256,7 @@ class StackState:
     def with_begun(self, deployment: Deployment, stack_urn: str) -> StackState:
         """A copy that has the deployment as `begun`. `stack_urn`: of the stack's own resource, which a new stack does
         not have yet. The program's outputs replace it."""
-        trimmed = deployment.model_copy(update={"workloads": (), "endpoints": (), "object_stores": ()})
+        trimmed = as_begun(deployment)
         begun = {BEGUN: trimmed.model_dump(mode="json")}
         outputs = StackOutputs({**self.outputs.values, **begun}, self.deployment, begun=trimmed)
         written = outputs.written()
@@ -265,6 +265,11 @@ class StackState:
             resources = (Resource({"urn": stack_urn, "type": STACK_TYPE, "custom": False}), *resources)
         changed = tuple(each.with_fields(outputs=written) if each.type == STACK_TYPE else each for each in resources)
         return StackState(changed, self.pending_operations, outputs, self.record)
+
+
+def as_begun(deployment: Deployment) -> Deployment:
+    """What of a deployment is written before it is made: all but what runs on the nodes."""
+    return deployment.model_copy(update={"workloads": (), "endpoints": (), "object_stores": ()})
 
 
 def as_outputs(deployment: Deployment) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:  # types of the layers above, which the values below are made of
@@ -42,7 +42,8 @@ class PartsError(Exception):
 
 
 class Part:
-    """Refuses to be made with parts missing, unknown or of another kind, and names them."""
+    """Refuses to be made with parts missing, unknown or of another kind, and names them. One that came later than the
+    version of the interface has a default, and may be left out."""
 
     def __new__(cls, **parts: Any) -> Any:
         given = parts.get("interface", INTERFACE)
@@ -50,7 +51,8 @@ class Part:
             made_for = f"it was made for version {given} of the platform interface"
             raise PartsError(f"{made_for}, and this is version {INTERFACE}")
         types = {field.name: str(field.type) for field in fields(cls)}  # type: ignore[arg-type]
-        missing, unknown = types.keys() - parts.keys(), parts.keys() - types.keys()
+        required = {field.name for field in fields(cls) if field.default is MISSING}  # type: ignore[arg-type]
+        missing, unknown = required - parts.keys(), parts.keys() - types.keys()
         whose = "" if cls is Platform else f" of its {cls.__name__}"
         if missing:
             names = ", ".join(name for name in types if name in missing)
@@ -329,6 +331,19 @@ class Elsewhere(Part):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class NameRights(Part):
+    """Whether whoever shares a name between environments may do so, where the platform has the DNS service.
+
+    `dns`: what `dns.provider` of environments.yaml says of that service. `questions`: as of `Preflight`, by the zone.
+    `findings`: of the answers, by an environment whose rights the platform can print.
+    """
+
+    dns: str
+    questions: Callable[[str], tuple[ApiQuestion, ...]]
+    findings: Callable[[str, Mapping[str, ApiAnswer]], Findings]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Preflight(Part):
     """What the platform is asked before anything is made, and what its answers mean.
 
@@ -336,13 +351,14 @@ class Preflight(Part):
     nothing; none where the run adds nothing. `findings`: of the answers by the questions' names, from which those may
     be missing that nobody got. `elsewhere`: None where the platform can't tell. `policy`: the least rights with which
     an environment is planned, brought up, migrated and destroyed, in the platform's own form; None where it has no such
-    form.
+    form. `name_rights`: None where the platform has no DNS service that meshctl knows.
     """
 
     questions: Callable[[model.Deployment, InPlace], tuple[ApiQuestion, ...]]
     findings: Callable[[model.Deployment, InPlace, Mapping[str, ApiAnswer]], Findings]
     elsewhere: Elsewhere | None
     policy: Callable[[model.Deployment, PolicyScope], Mapping[str, Any]] | None
+    name_rights: NameRights | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

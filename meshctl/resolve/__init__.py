@@ -42,6 +42,7 @@ from meshctl.resolve import (
     running,
     scaling,
     storage,
+    unconfirmed,
     whole_nodes,
     workload_notes,
     workloads,
@@ -134,6 +135,7 @@ def resolve(
             *racks.notes(carried, made.made, platform.name, catalog, facts),
             *offerings.notes(made.made, environment, network, catalog),
             *offerings.running_notes(pools_up, environment, offerings.in_environment(listed, environment)),
+            *unconfirmed.notes(made.made, platform.name, catalog),
             *running.kept_off_notes(carried, made.made, usable, running.unchanged(carried, up)),
             *addresses.notes(made.made, platform.name, network, catalog),
             *(

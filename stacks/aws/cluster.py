@@ -22,8 +22,12 @@ _NODE_POLICIES = (
     "AmazonEC2ContainerRegistryPullOnly",
     "AmazonSSMManagedInstanceCore",
 )
+_NETWORK_PLUGIN = "vpc-cni"
+# With EFA machines it keeps some addresses ready on each node, not a whole network interface's beside the one in use,
+# which are 100 of the subnet for a p5 ("MINIMUM_IP_TARGET" and "WARM_IP_TARGET", README of amazon-vpc-cni-k8s).
+_WARM_ADDRESSES = {"env": {"MINIMUM_IP_TARGET": "10", "WARM_IP_TARGET": "5"}}
 # In place before the first node joins; the others need nodes to run on.
-_ADDONS_BEFORE_NODES = ("vpc-cni", "kube-proxy", "eks-pod-identity-agent")
+_ADDONS_BEFORE_NODES = (_NETWORK_PLUGIN, "kube-proxy", "eks-pod-identity-agent")
 
 _EBS_DRIVER = "aws-ebs-csi-driver"
 
@@ -88,7 +92,10 @@ def declare_cluster(deployment: Deployment, network: Network, logs: AwsResource,
         },
         provider=aws,
     )
-    before = [_addon(deployment, name_, name, aws, []) for name_ in _ADDONS_BEFORE_NODES]
+    settings = {_NETWORK_PLUGIN: _network_settings(deployment)}
+    before = [
+        _addon(deployment, addon, name, aws, [], configuration=settings.get(addon)) for addon in _ADDONS_BEFORE_NODES
+    ]
     return Eks(
         cluster=cluster,
         name=name,
@@ -291,7 +298,11 @@ def _addon(
         },
         provider=aws,
         depends_on=after,
-        ignore_changes=version_left_alone(deployment, "kubernetesVersion"),
+        # the network plugin that is up keeps the settings that it came up with
+        ignore_changes=[
+            *version_left_alone(deployment, "kubernetesVersion"),
+            *(["configurationValues"] if name == _NETWORK_PLUGIN else ()),
+        ],
     )
 
 
@@ -299,6 +310,11 @@ def version_left_alone(deployment: Deployment, name: str) -> list[str]:
     """The input `name`, where environments.yaml asks for no Kubernetes version: EKS upgrades a cluster by itself at the
     end of its support, and its nodes, which would be replaced for it, are to follow when somebody asks."""
     return [] if deployment.cluster.version_asked else [name]
+
+
+def _network_settings(deployment: Deployment) -> str | None:
+    has_efa = any(pool.fabric is not None and pool.fabric.kind == "efa" for pool in deployment.pools)
+    return json.dumps(_WARM_ADDRESSES, sort_keys=True) if has_efa else None
 
 
 def _kubeconfig(deployment: Deployment, cluster: AwsResource) -> pulumi.Output[str]:

@@ -1,5 +1,4 @@
-"""VPC, public and private subnets, a NAT gateway for each zone, routes, the S3 gateway endpoint. Called by
-`program`."""
+"""VPC, public and private subnets, NAT gateways, routes, the S3 gateway endpoint. Called by `program`."""
 
 from __future__ import annotations
 
@@ -49,9 +48,9 @@ def declare_network(deployment: Deployment, network: AwsNetwork, logs: AwsResour
     associations = [_associate(s.name, ids[s.name], public_table, aws) for s in network.subnets if s.public]
     routes: list[pulumi.Resource] = [public_route, *associations]
     private_tables: list[pulumi.Output[str]] = []
+    gateways = _nat_gateways(prefix, network, ids, [public_route, *associations], aws)
     for subnet in (s for s in network.subnets if not s.public):
-        beside = next(s for s in network.subnets if s.public and s.zone == subnet.zone)
-        nat = _nat_gateway(prefix, subnet, ids[beside.name], [public_route, *associations], aws)
+        nat = gateways.get(subnet.zone) or gateways[network.nat_zones[0]]
         table = _route_table(subnet.name, prefix, vpc_id, aws)
         private_tables.append(table.get("RouteTableId"))
         routes.append(_default_route(subnet.name, table, {"NatGatewayId": nat.get("NatGatewayId")}, aws))
@@ -101,6 +100,17 @@ def _subnet(prefix: str, subnet: Subnet, vpc_id: pulumi.Output[str], aws: AwsPro
         outputs=["SubnetId"],
         provider=aws,
     )
+
+
+def _nat_gateways(
+    prefix: str, network: AwsNetwork, ids: dict[str, pulumi.Output[str]], routes: list[AwsResource], aws: AwsProvider
+) -> dict[str, AwsResource]:
+    """By zone. Each is called after the private subnet of its zone, and stands in the public one."""
+    private = {subnet.zone: subnet for subnet in network.subnets if not subnet.public}
+    public = {subnet.zone: subnet for subnet in network.subnets if subnet.public}
+    return {
+        zone: _nat_gateway(prefix, private[zone], ids[public[zone].name], routes, aws) for zone in network.nat_zones
+    }
 
 
 def _nat_gateway(

@@ -162,6 +162,19 @@ class TestAtOnce:
             "Cannot specify instance types in launch template and API request",
         )
 
+    def test_more_networks_for_an_api_server_than_eks_takes(self, aws: Aws) -> None:
+        network = make_cluster(aws)
+        networks = [f"203.0.113.{number}/32" for number in range(41)]
+        eks = aws.client("eks")
+        with pytest.raises(ClientError, match="maximum number of public access CIDRs"):
+            eks.create_cluster(
+                name="c2",
+                roleArn=network["role"],
+                resourcesVpcConfig={"subnetIds": network["subnets"], "publicAccessCidrs": networks},
+            )
+        with pytest.raises(ClientError, match="and 41 were given"):
+            eks.update_cluster_config(name="c1", resourcesVpcConfig={"publicAccessCidrs": networks})
+
     def test_an_unsupported_version_of_kubernetes(self, aws: Aws) -> None:
         network = make_cluster(aws)
         with pytest.raises(ClientError, match=r"unsupported Kubernetes version 1\.99"):

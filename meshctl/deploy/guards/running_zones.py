@@ -70,28 +70,39 @@ def _network(network: AwsNetwork, up: AwsNetwork | None, made: tuple[Subnet, ...
 
 
 def _of_network(network: AwsNetwork, up: AwsNetwork | None, made: tuple[Subnet, ...]) -> tuple[Subnet, ...]:
-    """The subnets of the network before this run; none of a network with other addresses, which is made anew. Where the
-    last run declared a subnet in the place of another one that was still there, nothing came of it."""
-    if up is None:
-        block = ipaddress.IPv4Network(network.cidr)
-        places = {subnet.name: place for place, subnet in enumerate(network.subnets)}
-        inside = [subnet for subnet in made if ipaddress.IPv4Network(subnet.cidr).subnet_of(block)]
-        return tuple(sorted(inside, key=lambda subnet: places.get(subnet.name, len(places))))
-    if network.cidr != up.cidr:
-        return ()
+    """The subnets of the network before this run; of a network with other addresses, which is made anew, those that a
+    killed run has made already. Where the last run declared a subnet in the place of another one that was still there,
+    nothing came of it. A run that was killed has declared nothing, and made subnets all the same."""
     zones_made = {subnet.cidr: subnet.zone for subnet in made}
-    return tuple(subnet for subnet in up.subnets if zones_made.get(subnet.cidr, subnet.zone) == subnet.zone)
+    declared = up.subnets if up is not None and network.cidr == up.cidr else ()
+    staying = [subnet for subnet in declared if zones_made.get(subnet.cidr, subnet.zone) == subnet.zone]
+    names = {subnet.name for subnet in staying}
+    return (*staying, *(subnet for subnet in _made_inside(network, made) if subnet.name not in names))
+
+
+def _made_inside(network: AwsNetwork, made: tuple[Subnet, ...]) -> tuple[Subnet, ...]:
+    """The made subnets that have a place in the plan of the network's addresses, in its order."""
+    blocks = set(_blocks(network.cidr))
+    places = {subnet.name: place for place, subnet in enumerate(network.subnets)}
+    newest_last = (subnet for subnet in reversed(made) if subnet.cidr in blocks)
+    inside = {subnet.name: subnet for subnet in newest_last}
+    return tuple(sorted(inside.values(), key=lambda subnet: places.get(subnet.name, len(places))))
 
 
 def _in_free_places(subnets: list[Subnet], taken: set[str], cidr: str) -> list[Subnet]:
     """Each in the first free place of its half of the network, where the plan of addresses puts its kind."""
-    blocks = [str(block) for block in ipaddress.IPv4Network(cidr).subnets(prefixlen_diff=4)]
+    blocks = _blocks(cidr)
     half = len(blocks) // 2
     free = {
         is_public: iter(sorted(blocks[half * is_public :][:half], key=taken.__contains__))
         for is_public in (False, True)
     }
     return [subnet.model_copy(update={"cidr": next(free[subnet.public])}) for subnet in subnets]
+
+
+def _blocks(cidr: str) -> list[str]:
+    """The addresses that subnets may have, as the plan of addresses divides them."""
+    return [str(block) for block in ipaddress.IPv4Network(cidr).subnets(prefixlen_diff=4)]
 
 
 def _pool(pool: Pool, up: Pool | None, zones: set[str]) -> Pool:

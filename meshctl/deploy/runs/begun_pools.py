@@ -3,7 +3,8 @@
 Called by `environment_up`. The platform's answers choose zones, machines of equal shape and what nodes are set up
 with, and the program declares them as outputs of the stack at its end. A run that is killed before that has made node
 groups that the next one would decide anew: another answer, or none, would replace them. So it writes them into the
-state first, where `guards.pools_in_place` finds them. A run without new pools writes nothing.
+state first, where `guards.pools_in_place` finds them. A run without new pools writes nothing, unless the one before it
+was killed: what that one had begun with is replaced by what this one decides, network and file systems included.
 """
 
 from __future__ import annotations
@@ -11,24 +12,30 @@ from __future__ import annotations
 from meshctl.deploy.guards import pools_in_place
 from meshctl.engine.run import StackRun
 from meshctl.model.deployment import Deployment, Pool
-from meshctl.model.stack_state import STACK_TYPE, StackState
+from meshctl.model.stack_state import STACK_TYPE, StackState, as_begun
 from meshctl.platforms import registry
 
 
 def keep(run: StackRun, deployment: Deployment, state: StackState) -> None:
     """Raises: EngineError and its leaves; nothing was made then."""
     if decides(deployment, state):
-        run.rewrite(lambda current: current.with_begun(deployment, _stack_urn(deployment)))
+        run.rewrite(lambda current: with_decided(current, deployment))
+
+
+def with_decided(state: StackState, deployment: Deployment) -> StackState:
+    """The state with what the run is about to make, where it decides anything."""
+    return state.with_begun(deployment, _stack_urn(deployment)) if decides(deployment, state) else state
 
 
 def decides(deployment: Deployment, state: StackState) -> bool:
-    """Whether the run makes a pool for which something was decided, and the state does not say so yet."""
+    """Whether the run makes a pool for which something was decided, or goes on from a killed one that decided something
+    else, and the state does not say so yet."""
     if registry.platform(deployment.provider).cluster.made is None:
         return False
+    if state.begun is not None:
+        return state.begun != as_begun(deployment)
     in_place = pools_in_place.in_place(state)
-    new = [pool for pool in deployment.pools if not _is_there(pool, in_place.made_pool(pool.name))]
-    decided_pools = state.begun.pools if state.begun else ()
-    return any(pool not in decided_pools for pool in new)
+    return any(not _is_there(pool, in_place.made_pool(pool.name)) for pool in deployment.pools)
 
 
 def _stack_urn(deployment: Deployment) -> str:

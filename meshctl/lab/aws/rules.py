@@ -144,6 +144,12 @@ CLUSTER_ADDRESSES: Final = Rule(
     "a subnet with fewer than six free addresses",
     "EKS user guide, VPC and subnet requirements; EKS API reference, ClusterIssue",
 )
+PUBLIC_NETWORKS: Final = Rule(
+    "public-networks",
+    "CreateCluster, UpdateClusterConfig",
+    "more than 40 networks from which the API server can be reached",
+    "EKS user guide, Service quotas: Public endpoint access CIDR ranges per cluster",
+)
 CLUSTER_QUOTA: Final = Rule(
     "cluster-quota", "CreateCluster", "more clusters than the quota", "EKS user guide, Service quotas"
 )
@@ -221,6 +227,12 @@ UNSEEN: Final = Rule(
     "any call of EC2",
     "what was made a moment ago, where `account.json` says so",
     "EC2 developer guide, Eventual consistency in the Amazon EC2 API",
+)
+MODEL: Final = Rule(
+    "model",
+    "any call but S3's",
+    "a value that is too long or too short, out of its range, of another form or none of its enum",
+    "the API reference of each service, as botocore's models have it",
 )
 ON_ORDER: Final = Rule("on-order", "any call", "what `faults.json` names", "faults.json in the lab's folder")
 

@@ -15,7 +15,7 @@ from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.wrappers import Response
 
-from meshctl.lab.aws import errors, rules, service_roles, zone_letters, zones
+from meshctl.lab.aws import constraints, errors, rules, service_roles, zone_letters, zones
 from meshctl.lab.aws.acm import Acm
 from meshctl.lab.aws.call import Call, identify
 from meshctl.lab.aws.credentials import Credentials, principal
@@ -96,6 +96,7 @@ class LabApi:
             self.rights.check(call, profile, principal(call.access_key), given)
 
     def _answer(self, call: Call, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        own = self.services.get(call.service)
         try:
             with self.lock:
                 self.credentials.check(call)
@@ -103,7 +104,8 @@ class LabApi:
                 self.faults.check(call)
                 self.guard_rails.check(call)
                 self.unseen.check(call)
-            own = self.services.get(call.service)
+            if call.service != "s3":
+                constraints.check(call, own.invalid if own is not None and own.replaces_moto else "")
             if own is not None and (own.replaces_moto or own.handles(call)):
                 response: Response = own.respond(call)
             else:

@@ -16,18 +16,34 @@ from meshctl.migrate.planning.inputs import Options, Share, StoreFacts
 from meshctl.migrate.planning.plan import Cost, MigrationPlan, move_of, read_stores, runs_alone, written_stores
 from meshctl.model import gateway_shares
 from meshctl.model.deployment import Deployment, Endpoint, Gap, Workload
-from meshctl.model.dns_splits import CHECK_FAILURES, CHECK_INTERVAL_S, HealthCheck
+from meshctl.model.dns_splits import (
+    CHECK_FAILURES,
+    CHECK_INTERVAL_S,
+    LONGEST_NAME,
+    LONGEST_PATH,
+    HealthCheck,
+    names_beside,
+)
+from meshctl.model.questions import Findings
 from meshctl.words import pluralize
 
 _PLACE_OF_CHECKERS = "the health checkers of Route 53 ask from the internet"
 
 
 def plan_expansion(
-    source: Deployment, target: Deployment, share: Share, facts: tuple[StoreFacts, ...], options: Options, ttl_s: int
+    source: Deployment,
+    target: Deployment,
+    share: Share,
+    facts: tuple[StoreFacts, ...],
+    options: Options,
+    ttl_s: int,
+    rights: Findings,
 ) -> MigrationPlan:
-    """Raises: InfeasibleError that lists everything that prevents the expansion."""
+    """`rights`: those of whoever runs it to share names.
+
+    Raises: InfeasibleError that lists everything that prevents the expansion."""
     by_gateway = gateway_gaps(source, target) if share.by == "gateway" else ()
-    gaps = (*_gaps(source, target, share.workload, facts, options), *by_gateway)
+    gaps = (*_gaps(source, target, share.workload, facts, options), *by_gateway, *rights.caller_gaps)
     if gaps:
         raise InfeasibleError(
             f"{share.workload} can't be expanded from {source.environment} to {target.environment}: "
@@ -47,7 +63,7 @@ def plan_expansion(
         stopped=(),
         warm=(),
         costs=(_running_cost(source, target), *_check_costs(source, target)),
-        notes=(*share_notes(source, target, share), *_notes(source, target, share, ttl_s)),
+        notes=(*share_notes(source, target, share), *_notes(source, target, share, ttl_s), *rights.notes),
         options=options,
         share=share,
     )
@@ -98,6 +114,7 @@ def _gaps(
             f"`meshctl migrate {source.environment} {target.environment}`",
         )
     yield from _endpoint_gaps(source, target, workload)
+    yield from _length_gaps(source, target)
     yield from _volume_gaps(source, workload)
     yield from _store_gaps(source, facts, options)
 
@@ -125,6 +142,27 @@ def _endpoint_gaps(source: Deployment, target: Deployment, workload: Workload) -
             best=best or "no such endpoint",
             hint=f"update the source first: `meshctl up {source.environment}`",
         )
+
+
+def _length_gaps(source: Deployment, target: Deployment) -> Iterator[Gap]:
+    """What Route 53 would refuse once the target is up: names and paths of checks that are too long."""
+    for endpoint in target.endpoints:
+        longest = max(map(len, names_beside(endpoint.host, (source.environment, target.environment))))
+        if longest > LONGEST_NAME:
+            yield Gap(
+                subject=f"endpoint/{endpoint.name}",
+                wanted=f"a host of at most {len(endpoint.host) - longest + LONGEST_NAME} characters",
+                best=f"{endpoint.host} has {len(endpoint.host)}, and its weighted records get longer names",
+                hint="give the endpoint a shorter host",
+            )
+        check = check_of(target, endpoint)
+        if check is not None and len(check.path) > LONGEST_PATH:
+            yield Gap(
+                subject=f"workload/{endpoint.workload}",
+                wanted=f"a health path of at most {LONGEST_PATH} characters",
+                best=f"`health.path` has {len(check.path)}, which the health checks of Route 53 do not take",
+                hint="give the workload a shorter path",
+            )
 
 
 def _difference(source: Deployment, old: Endpoint, target: Deployment, new: Endpoint) -> str:

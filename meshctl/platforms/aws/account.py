@@ -28,6 +28,8 @@ _OTHER_PARTITIONS: Final = ("cn-", "us-gov-", "us-iso", "eu-isoe", "eusc-")
 # Zones, by id, in which a control plane can have no interface ("Subnet requirements for clusters", EKS user guide).
 _NO_CONTROL_PLANE: Final = frozenset({"use1-az3", "usw1-az2", "cac1-az3"})
 _CONTROL_PLANE_ZONES: Final = 2
+_MOST_TAGS: Final = 50  # of a resource ("Tag naming limits and requirements", Tagging AWS resources)
+_OWN_TAGS: Final = 5  # Name, mesh, environment, pool, and whose resource of the stack it is
 _SPOT_ROLE: Final = "AWSServiceRoleForEC2Spot"
 # AWS does not say in which zones it has a file service. It does say in which it has a private endpoint of one, by these
 # names.
@@ -72,6 +74,7 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
     answered = {name: answer for name, answer in answers.items() if name in names}
     gaps = (
         *_private_gaps(change),
+        *_tag_gaps(change),
         *_region_gaps(change, answered.get("region")),
         *_zone_gaps(change, answered.get("zones")),
         *_cluster_gaps(change, answered.get("cluster")),
@@ -91,6 +94,20 @@ def _private_gaps(change: Change) -> Iterator[Gap]:
             wanted="an API server that answers inside the VPC alone (`publicAccessCidrs: []`)",
             best="nobody is inside a VPC that is only about to be made",
             hint=PRIVATE_HINT,
+        )
+
+
+def _tag_gaps(change: Change) -> Iterator[Gap]:
+    """The labels of the mesh are tags as well, beside those of the environment."""
+    wanted = change.wanted
+    count = len({**wanted.labels, **wanted.cluster.tags}) + _OWN_TAGS
+    if change.makes_cluster and count > _MOST_TAGS:
+        yield Gap(
+            subject="environment",
+            wanted=f"{count} tags on each resource: {len(wanted.labels)} labels of the mesh,"
+            f" {len(wanted.cluster.tags)} `tags` of {wanted.environment}, {_OWN_TAGS} of meshctl",
+            best=f"a resource takes {_MOST_TAGS}",
+            hint=f"take {count - _MOST_TAGS} away from `labels` of mesh.yaml or from `tags`",
         )
 
 

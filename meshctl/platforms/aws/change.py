@@ -69,9 +69,8 @@ class Change:
 
     @property
     def missing_addresses(self) -> int:
-        """Elastic IPs that a run would allocate, one for each zone's NAT gateway."""
-        subnets = self.wanted.network.subnets if self.wanted.network else ()
-        return self.missing(_ADDRESS, sum(subnet.public for subnet in subnets))
+        """Elastic IPs that a run would allocate, one for each NAT gateway."""
+        return self.missing(_ADDRESS, len(self.wanted.network.nat_zones) if self.wanted.network else 0)
 
     @property
     def missing_vpcs(self) -> int:

@@ -33,7 +33,8 @@ def describe(mesh: Mesh, name: str, environment: AwsEnvironment) -> Cluster:
 
 
 def address_plan(environment: AwsEnvironment) -> AwsNetwork:
-    return network.plan(environment.network.cidr, environment.region, environment.zones)
+    one_nat = environment.network.nat == "one"
+    return network.plan(environment.network.cidr, environment.region, environment.zones, one_nat=one_nat)
 
 
 def kubeconfig(deployment: Deployment, outputs: Mapping[str, Any]) -> str:

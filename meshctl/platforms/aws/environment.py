@@ -124,6 +124,7 @@ class Adopt(Section):
 
 class Network(Section):
     cidr: Cidr = "10.64.0.0/16"
+    nat: Literal["perZone", "one"] = "perZone"
     adopt: Adopt | None = None
 
 

@@ -23,11 +23,13 @@ from stacks.aws import arns
 
 # Rows that only some environments declare, by what they need; the others belong to every cluster.
 _EFS: Final = ("meshaws:efs:FileSystem", "meshaws:efs:MountTarget")
+_MOUNT_TARGETS: Final = _EFS[1:]  # of meshctl's own, also to a file system that is adopted
 _LUSTRE: Final = ("meshaws:fsx:FileSystem",)
 _BUCKETS: Final = ("meshaws:s3:Bucket",)
 _NAMES: Final = ("meshaws:route53:RecordSet",)
 _CERTIFICATES: Final = ("meshaws:acm:Certificate", "meshaws:acm:IssuedCertificate")
-# Of `expand` alone, which few use: its page names their rights (docs/expand.md).
+# Of `expand` and `contract`, which few use, and with which the policy of most meshes would not fit into one: they have
+# one of their own (`doctor --iam-policy ENV --for expand`).
 _EXPANSIONS: Final = ("meshaws:route53:HealthCheck",)
 _SOMETIMES: Final = frozenset((*_EFS, *_LUSTRE, *_BUCKETS, *_NAMES, *_CERTIFICATES, *_EXPANSIONS))
 
@@ -36,6 +38,11 @@ _SOMETIMES: Final = frozenset((*_EFS, *_LUSTRE, *_BUCKETS, *_NAMES, *_CERTIFICAT
 _OWN_CALLS: Final[dict[str, tuple[str, ...]]] = {
     "iam": ("GetRole", "SimulatePrincipalPolicy"),  # of the caller: `caller`, `rights`
     "ssm": ("GetParameter",),
+}
+# Of adopted file systems (`clients.existing_file_systems`), whose id does not say of which service they are.
+_OF_ADOPTED: Final[dict[str, tuple[str, ...]]] = {
+    "efs": ("DescribeFileSystems", "DescribeMountTargets"),
+    "fsx": ("DescribeFileSystems",),
 }
 _OF_NAMES: Final = ("GetHostedZone", "ListHostedZonesByName")
 _ON_BUCKETS: Final = (
@@ -57,6 +64,7 @@ _UNNAMED: Final = frozenset(
         "iam:GetRole",  # reads the service-linked roles of spot instances and node groups as well
         *("eks:DescribeAddonVersions", "iam:ListOpenIDConnectProviders", "logs:DescribeLogGroups"),
         *("s3:ListAllMyBuckets", "route53:ListHostedZonesByName", "servicequotas:GetServiceQuota"),
+        *("route53:CreateHealthCheck", "route53:ListHealthChecks"),
     )
 )
 _ALWAYS_ALLOWED: Final = "sts:GetCallerIdentity"  # it needs no permission (STS API reference)
@@ -83,7 +91,8 @@ class Statement:
 
 def policy(deployment: Deployment, scope: PolicyScope, machines: Mapping[str, Machine]) -> dict[str, Any]:
     """The document. `machines`: the catalog by the names of the types."""
-    documents = [each.document() for each in statements(deployment, scope, machines)]
+    wanted = expand_statements(deployment.region) if scope.for_expand else statements(deployment, scope, machines)
+    documents = [each.document() for each in wanted]
     return {"Version": "2012-10-17", "Statement": documents}
 
 
@@ -96,7 +105,9 @@ def statements(deployment: Deployment, scope: PolicyScope, machines: Mapping[str
 def needed_actions(deployment: Deployment, scope: PolicyScope, machines: Mapping[str, Machine]) -> frozenset[str]:
     """All actions but those on the content of buckets, which are not of rows."""
     actions = set(actions_of(row.token for row in rows(deployment, scope)))
-    for service, names in {**_OWN_CALLS, "route53": _OF_NAMES if scope.dns_zone else ()}.items():
+    adopts = any(system.existing is not None for system in deployment.file_systems)
+    own_calls = {**_OWN_CALLS, "route53": _OF_NAMES if scope.dns_zone else (), **(_OF_ADOPTED if adopts else {})}
+    for service, names in own_calls.items():
         actions |= iam_actions.actions(service, names)
     return frozenset(actions | asked_actions(deployment, machines)) - {_ALWAYS_ALLOWED}
 
@@ -111,14 +122,21 @@ def actions_of(types: Iterable[str]) -> frozenset[str]:
 def rows(deployment: Deployment, scope: PolicyScope) -> tuple[Row, ...]:
     """Those that the programs of the environment and of its names declare."""
     services = {system.service for system in deployment.file_systems}
+    made = _made_services(deployment)
     wanted = {
-        *(_EFS if "efs" in services else ()),
-        *(_LUSTRE if "fsx-lustre" in services else ()),
+        *(_EFS if "efs" in made else ()),
+        *(_MOUNT_TARGETS if "efs" in services else ()),
+        *(_LUSTRE if "fsx-lustre" in made else ()),
         *(_BUCKETS if any(not store.is_adopted for store in deployment.object_stores) else ()),
         *(_NAMES if scope.dns_zone else ()),
         *(_CERTIFICATES if any(endpoint.certificate for endpoint in deployment.endpoints) else ()),
     }
     return tuple(row for row in ALL if row.token not in _SOMETIMES or row.token in wanted)
+
+
+def _made_services(deployment: Deployment) -> set[str]:
+    """Of the file systems that meshctl makes."""
+    return {system.service for system in deployment.file_systems if system.existing is None}
 
 
 def asked_actions(deployment: Deployment, machines: Mapping[str, Machine]) -> frozenset[str]:
@@ -190,9 +208,9 @@ def _roles(deployment: Deployment, scope: PolicyScope, actions: frozenset[str]) 
 
 def _linked_services(deployment: Deployment) -> Iterator[str]:
     """Services that make a role for themselves when an account first uses them."""
-    services = {system.service for system in deployment.file_systems}
+    services = {system.service for system in deployment.file_systems}  # a mount target needs the role of EFS, too
     yield from ("eks.amazonaws.com", "eks-nodegroup.amazonaws.com")
-    if "fsx-lustre" in services:
+    if "fsx-lustre" in _made_services(deployment):
         yield "fsx.amazonaws.com"
     if "efs" in services:
         yield "elasticfilesystem.amazonaws.com"
@@ -223,3 +241,10 @@ def _names(deployment: Deployment, scope: PolicyScope, actions: frozenset[str]) 
     zone = "*" if "." in scope.dns_zone else scope.dns_zone.removeprefix("/hostedzone/")
     start = f"arn:{arns.partition(deployment.region)}:route53:::"
     yield Statement("Names", actions, (f"{start}change/*", f"{start}hostedzone/{zone}"))
+
+
+def expand_statements(region: str = "us-east-1") -> tuple[Statement, ...]:
+    """The rights to the health checks of shared names, which are no environment's. `region`: any of the partition."""
+    actions = actions_of(_EXPANSIONS)
+    checks = (f"arn:{arns.partition(region)}:route53:::healthcheck/*",)
+    return (Statement("LookAtChecks", actions & _UNNAMED), Statement("Checks", actions - _UNNAMED, checks))

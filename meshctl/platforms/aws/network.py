@@ -13,7 +13,7 @@ from meshctl.model.deployment import AwsNetwork, Subnet
 MAX_ZONES: Final = 8
 
 
-def plan(cidr: str, region: str, zones: tuple[str, ...]) -> AwsNetwork:
+def plan(cidr: str, region: str, zones: tuple[str, ...], *, one_nat: bool = False) -> AwsNetwork:
     """Split `cidr` in sixteen: blocks 0-7 are private, 8-15 public, by the zone's place in the list.
 
     A zone added at the end therefore moves no subnet that exists.
@@ -25,4 +25,4 @@ def plan(cidr: str, region: str, zones: tuple[str, ...]) -> AwsNetwork:
         public, private = blocks[MAX_ZONES + index], blocks[index]
         subnets.append(Subnet(name=f"public-{suffix}", zone=zone, cidr=str(public), public=True))
         subnets.append(Subnet(name=f"private-{suffix}", zone=zone, cidr=str(private), public=False))
-    return AwsNetwork(cidr=cidr, subnets=tuple(subnets))
+    return AwsNetwork(cidr=cidr, subnets=tuple(subnets), one_nat=one_nat)

@@ -22,6 +22,7 @@ __all__ = ["Change", "findings", "questions"]
 
 _ADDRESSES: Final = "L-0263D0A3"
 _VPCS: Final = "L-F678F1CE"
+_ONE_NAT: Final = "; or `network: {nat: one}`, with a NAT gateway in one zone alone"
 
 
 def questions(change: Change) -> tuple[ApiQuestion, ...]:
@@ -170,7 +171,8 @@ def _by_pool(change: Change, code: str) -> str:
 
 
 def _network_gaps(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[Gap]:
-    of_zones = "Elastic IPs, one for each zone's NAT gateway"
+    of_zones = "Elastic IPs, one for each NAT gateway"
+    has_one_nat = change.wanted.network is not None and change.wanted.network.one_nat
     wants = (
         ("addresses", "Addresses", "ec2", _ADDRESSES, change.missing_addresses, of_zones),
         ("vpcs", "Vpcs", "vpc", _VPCS, change.missing_vpcs, "VPCs"),
@@ -185,7 +187,8 @@ def _network_gaps(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[
                 subject=f"quota/{code}",
                 wanted=f"{wanted} more {words}",
                 best=f"the account has {used} of {quota.value:g}",
-                hint=_more(change, service, code, used + wanted),
+                hint=_more(change, service, code, used + wanted)
+                + (_ONE_NAT if code == _ADDRESSES and not has_one_nat else ""),
             )
 
 

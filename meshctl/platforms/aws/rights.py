@@ -72,7 +72,9 @@ def findings(change: Change, caller: Caller | None, answers: Mapping[str, ApiAns
     named = {name: answer for name, answer in answers.items() if name.startswith(PREFIX)}
     if caller is None or not named:
         return Findings()
-    return simulated.findings(change.wanted.environment, caller.arn, _circumstances(change), named)
+    environment = change.wanted.environment
+    run = simulated.Run("up", f"--iam-policy {environment}", _circumstances(change), environment)
+    return simulated.findings(run, caller.arn, named)
 
 
 def _circumstances(change: Change) -> str:
@@ -157,11 +159,16 @@ def _needed_by_parts(change: Change) -> frozenset[str]:
     types = list(_OF_POOLS if change.new_pools else _OF_POOLS[-1:] if change.growing_pools else ())
     wanted = {
         "meshaws:s3:Bucket": sum(not each.is_adopted for each in change.wanted.object_stores),
-        "meshaws:fsx:FileSystem": sum(each.service == "fsx-lustre" for each in change.wanted.file_systems),
-        "meshaws:efs:FileSystem": sum(each.service == "efs" for each in change.wanted.file_systems),
+        "meshaws:fsx:FileSystem": _made(change, "fsx-lustre"),
+        "meshaws:efs:FileSystem": _made(change, "efs"),
     }
     types += [each for name, count in wanted.items() if change.missing(name, count) for each in _PARTS[name]]
     return iam_policy.actions_of(types) | ({"iam:PassRole"} if change.new_pools else set())
+
+
+def _made(change: Change, service: str) -> int:
+    """How many file systems of a service are to be there that meshctl makes."""
+    return sum(each.service == service and each.existing is None for each in change.wanted.file_systems)
 
 
 def _context(change: Change, conditions: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

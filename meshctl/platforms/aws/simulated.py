@@ -12,6 +12,7 @@ calls that an exemption lets through (aws-cli issue 10525), and `implicitDeny` o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from meshctl.model.deployment import Gap
@@ -29,8 +30,20 @@ def not_allowed(answer: ApiAnswer) -> tuple[str, ...]:
     return tuple(sorted(each["EvalActionName"] for each in results if "allowed" not in _decisions(each)))
 
 
-def findings(environment: str, who: str, circumstances: str, answers: Mapping[str, ApiAnswer]) -> Findings:
-    """`who`: whose policies were simulated. `circumstances`: what the questions said of the run's calls, in words."""
+@dataclass(frozen=True)
+class Run:
+    """What the rights are for. `command`: as users call it. `printed`: the options of `doctor` that print them.
+    `circumstances`: what the questions said of the run's calls, in words. `environment`: whose keys say what guard
+    rails ask for; "" where none does."""
+
+    command: str
+    printed: str
+    circumstances: str
+    environment: str = ""
+
+
+def findings(run: Run, who: str, answers: Mapping[str, ApiAnswer]) -> Findings:
+    """`who`: whose policies were simulated."""
     refused = [answer.code for answer in answers.values() if answer.is_refused and not _is_split(answer)]
     missing: dict[_Reason, set[str]] = {}
     unknown: dict[str, set[str]] = {}
@@ -45,9 +58,9 @@ def findings(environment: str, who: str, circumstances: str, answers: Mapping[st
             unknown.setdefault(", ".join(sorted(keys)), set()).add(action)
         else:
             missing.setdefault(_reason(results[0]), set()).add(action)
-    gaps = tuple(_gap(environment, who, reason, sorted(missing[reason])) for reason in _HINTS if reason in missing)
-    of_organization = _of_organization(environment, who, circumstances, by_organization)
-    notes = (*_refusals(environment, who, refused), *_unknown(who, unknown), *of_organization)
+    gaps = tuple(_gap(run, who, reason, sorted(missing[reason])) for reason in _HINTS if reason in missing)
+    of_organization = _of_organization(run, who, by_organization)
+    notes = (*_refusals(run, who, refused), *_unknown(who, unknown), *of_organization)
     return Findings(caller_gaps=gaps, notes=notes)
 
 
@@ -92,7 +105,7 @@ def _reason(result: Mapping[str, Any]) -> _Reason:
 _HINTS: Final[dict[_Reason, tuple[str, str]]] = {
     "boundary": (
         "the permissions boundary of {who} does not allow it",
-        "whoever manages the boundary adds what `meshctl doctor --iam-policy {environment}` prints",
+        "whoever manages the boundary adds what `meshctl doctor {printed}` prints",
     ),
     "deny": (
         "a policy of {who} denies it",
@@ -100,24 +113,21 @@ _HINTS: Final[dict[_Reason, tuple[str, str]]] = {
     ),
     "nothing": (
         "no policy of {who} allows it",
-        "attach the policy that `meshctl doctor --iam-policy {environment}` prints",
+        "attach the policy that `meshctl doctor {printed}` prints",
     ),
 }
 
 
-def _gap(environment: str, who: str, reason: _Reason, actions: list[str]) -> Gap:
-    best, hint = (text.format(who=who, environment=environment) for text in _HINTS[reason])
+def _gap(run: Run, who: str, reason: _Reason, actions: list[str]) -> Gap:
+    best, hint = (text.format(who=who, printed=run.printed) for text in _HINTS[reason])
     return Gap(subject="account", wanted=f"the right to {', '.join(actions)}", best=best, hint=hint)
 
 
-def _refusals(environment: str, who: str, codes: list[str]) -> Iterator[str]:
+def _refusals(run: Run, who: str, codes: list[str]) -> Iterator[str]:
     if not codes:
         return
     answered = "AWS did not say in time" if set(codes) == {NO_ANSWER} else f"AWS did not say ({codes[0]})"
-    yield (
-        f"{answered} whether {who} has all rights that this needs: `meshctl doctor --iam-policy {environment}` prints"
-        " them"
-    )
+    yield (f"{answered} whether {who} has all rights that this needs: `meshctl doctor {run.printed}` prints them")
 
 
 def _unknown(who: str, unknown: Mapping[str, set[str]]) -> Iterator[str]:
@@ -128,12 +138,12 @@ def _unknown(who: str, unknown: Mapping[str, set[str]]) -> Iterator[str]:
         )
 
 
-def _of_organization(environment: str, who: str, circumstances: str, actions: set[str]) -> Iterator[str]:
+def _of_organization(run: Run, who: str, actions: set[str]) -> Iterator[str]:
     if actions:
+        keys = f", or `permissionsBoundary`, `rolePath` and `tags` of {run.environment} have to give what they ask for"
         yield (
             f"IAM's simulation finds that policies of the organization do not let {who} call"
-            f" {', '.join(sorted(actions))} (asked for {circumstances}); it can be wrong where these policies have"
-            " conditions, such as one on regions or on who calls, so `up` goes on: if AWS refuses a call then, whoever"
-            " manages these policies has to allow it, or `permissionsBoundary`, `rolePath` and `tags` of"
-            f" {environment} have to give what they ask for"
+            f" {', '.join(sorted(actions))} (asked for {run.circumstances}); it can be wrong where these policies have"
+            f" conditions, such as one on regions or on who calls, so `{run.command}` goes on: if AWS refuses a call"
+            f" then, whoever manages these policies has to allow it{keys if run.environment else ''}"
         )

@@ -21,6 +21,8 @@ LUSTRE: Final = "meshaws:fsx:FileSystem"
 EFS: Final = "meshaws:efs:FileSystem"
 _LAUNCH_TEMPLATE: Final = "meshaws:ec2:LaunchTemplate"
 
+_PUBLIC_NETWORKS: Final = 40  # not raised on request ("Amazon EKS service quotas", EKS user guide)
+
 CAPACITY: Final = (
     "ask for another machine type or zone, reserve capacity (`capacity: reserved`), or try `up` again later"
 )
@@ -57,7 +59,8 @@ FAILURE_HINTS: Final = {
     "MaxSpotInstanceCountExceeded": _QUOTA,
     "AuthFailure.ServiceLinkedRoleCreationNotPermitted": "this account has never had spot instances: `aws iam"
     " create-service-linked-role --aws-service-name spot.amazonaws.com`, once for the account; then run `up` again",
-    "AddressLimitExceeded": f"each zone takes an Elastic IP for its NAT gateway: {_NETWORK_QUOTA}",
+    "AddressLimitExceeded": "each zone takes an Elastic IP for its NAT gateway, unless `network: {nat: one}` says"
+    f" otherwise: {_NETWORK_QUOTA}",
     "VpcLimitExceeded": _NETWORK_QUOTA,
     "NatGatewayLimitExceeded": _NETWORK_QUOTA,
     "InsufficientFreeAddresses": "the subnets are full: a new environment with a larger `network.cidr` has room for"
@@ -120,6 +123,11 @@ def gaps(environment: AwsEnvironment) -> list[Gap]:
         wanted = f"subnets in 2 to {MAX_ZONES} zones (an EKS control plane spans at least two)"
         hint = "list at least two zones of the region" if zones < 2 else f"leave out {zones - MAX_ZONES} of them"
         gaps.append(Gap(subject="network", wanted=wanted, best=pluralize(zones, "zone"), hint=hint))
+    networks = len(environment.kubernetes.public_access_cidrs)
+    if networks > _PUBLIC_NETWORKS:
+        wanted = f"an API server that {networks} networks can reach"
+        hint = "join networks that lie side by side in `kubernetes.publicAccessCidrs`, or name fewer"
+        gaps.append(Gap(subject="cluster", wanted=wanted, best=f"EKS takes {_PUBLIC_NETWORKS}", hint=hint))
     for item in (*environment.capacity.reservations, *environment.capacity.blocks):
         if item.zone and item.zone not in environment.zones:
             hint = f"add {item.zone} to the environment's zones"
@@ -146,12 +154,12 @@ def notes(environment: AwsEnvironment) -> tuple[str, ...]:
 
 def not_in_cost(deployment: Deployment) -> tuple[str, ...]:
     region = deployment.region
-    zones = len({subnet.zone for subnet in deployment.network.subnets}) if deployment.network else 0
+    gateways = len(deployment.network.nat_zones) if deployment.network else 0
     balanced = len({(endpoint.workload, endpoint.is_internal) for endpoint in deployment.endpoints})
     efs = any(system.service == "efs" for system in deployment.file_systems)
     return (
         priced("EKS control plane", region, {"eks": 1}),
-        priced(pluralize(zones, "NAT gateway"), region, {"nat-gateway": zones, "public-ipv4": zones})
+        priced(pluralize(gateways, "NAT gateway"), region, {"nat-gateway": gateways, "public-ipv4": gateways})
         + " and the data through them",
         *(
             [priced(pluralize(balanced, "network load balancer"), region, {"network-load-balancer": balanced})]

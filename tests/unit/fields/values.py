@@ -99,6 +99,7 @@ OTHER_VALUES: dict[str, Any] = {
     "environments.*.profile": "other",
     "environments.*.account": "222222222222",
     "environments.*.network.cidr": "10.65.0.0/16",
+    "environments.*.network.nat": "one",
     "environments.*.network.adopt.vpc": "vpc-1",
     "environments.*.network.adopt.subnets": ["subnet-1"],
     "environments.*.network.adopt.cluster": "prod",

@@ -31,6 +31,7 @@ from meshctl.model.deployment import (
 )
 from meshctl.model.dns_splits import SHARED_BY, Split
 from meshctl.model.observed import DeployState, JobState, PodState
+from meshctl.model.questions import Findings
 from meshctl.objects.listing import Item, Listing, NoBucketError, newest, of_others
 from meshctl.objects.progress import OnCopied, Stop
 from meshctl.objects.seeded import ETags
@@ -126,6 +127,7 @@ class FakeGateway:
     job_states: dict[tuple[str, str], JobState] = field(default_factory=dict)  # of jobs that have ended
     run_again: list[tuple[str, str]] = field(default_factory=list)  # the jobs that a migration has run again
     outdated: PendingChanges = field(default_factory=PendingChanges)  # what an `up` of the source would change
+    rights: Findings = field(default_factory=Findings)  # to share names
     owned: dict[str, set[str]] = field(default_factory=dict)  # by environment: fields that kubectl has set
     taken_over: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)  # clusters (by environment) and buckets that do not answer
@@ -362,6 +364,9 @@ class FakeGateway:
             self.dns["chat.example.com"] = "_split.chat.example.com"
         self.check()
         self.moment()
+
+    def name_rights(self) -> Findings:
+        return self.rights
 
     def endpoint_ttl_s(self) -> int:
         return TTL_S

@@ -22,8 +22,9 @@ from meshctl.migrate.planning.expansion import check_of
 from meshctl.migrate.planning.inputs import Options, Share, share_text, weight_of
 from meshctl.migrate.views import detail_document, detail_text, run_text
 from meshctl.migrate.views.expansion import expansion_document, expansion_text
-from meshctl.model.deployment import EndpointCertificate, Health, Mount
+from meshctl.model.deployment import EndpointCertificate, Gap, Health, Mount
 from meshctl.model.dns_splits import HealthCheck, Side
+from meshctl.model.questions import Findings
 from tests.golden_files import Golden
 from tests.unit.migrate.fake_gateway import FakeGateway, Killed, MortalStore
 
@@ -191,6 +192,41 @@ def test_one_name_must_be_reached_in_one_way(changes: dict[str, Any], reason: st
         migrations_of(gateway).plan_expansion("east", "west", CHAT, OPTIONS)
     assert f"chat.example.com {reason}" in caught.value.why
     assert "`meshctl up east`" in caught.value.hint
+
+
+LONG_HOST = ".".join(["c" * 50, *(["h" * 60] * 3), "example"])  # 241 characters
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "reason"),
+    [
+        # 247 characters, and with `_split.` before it 254
+        (f"{LONG_HOST}.c.com", "/health", "a host of at most 246 characters"),
+        (f"{LONG_HOST}.com", "/" + "x" * 255, "a health path of at most 255 characters"),
+    ],
+)
+def test_what_route_53_does_not_take_is_refused_before_anything_is_made(host: str, path: str, reason: str) -> None:
+    gateway = FakeGateway()
+    for name, whole in gateway.declared.items():
+        endpoint = whole.endpoints[0].model_copy(update={"host": host})
+        chat = whole.workload("chat").model_copy(update={"health": Health(port="http", path=path)})
+        workloads = tuple(chat if each.name == "chat" else each for each in whole.workloads)
+        gateway.declared[name] = whole.model_copy(update={"endpoints": (endpoint,), "workloads": workloads})
+    gateway.begin()
+    with pytest.raises(InfeasibleError, match=reason):
+        migrations_of(gateway).plan_expansion("east", "west", CHAT, OPTIONS)
+
+
+def test_rights_to_share_names_are_missed_before_the_target_is_up() -> None:
+    gateway = FakeGateway().begin()
+    gap = Gap(subject="account", wanted="the right to route53:CreateHealthCheck", best="no policy", hint="attach it")
+    gateway.rights = Findings(caller_gaps=(gap,))
+    with pytest.raises(InfeasibleError, match="the right to route53:CreateHealthCheck") as caught:
+        migrations_of(gateway).plan_expansion("east", "west", CHAT, OPTIONS)
+    assert caught.value.hint == "attach it"
+    gateway.rights = Findings(notes=("AWS did not say",))
+    plan = migrations_of(gateway).plan_expansion("east", "west", CHAT, OPTIONS)
+    assert "AWS did not say" in expansion_text(plan)
 
 
 def test_a_protocol_that_checkers_do_not_know_is_asked_for_a_connection() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import botocore
 import botocore.session
 import pytest
 
@@ -16,8 +18,8 @@ from meshctl import policy_parts
 from meshctl.catalog import load_catalog
 from meshctl.errors import InfeasibleError, UsageError
 from meshctl.load import load
-from meshctl.model.deployment import Deployment, Endpoint, EndpointCertificate
-from meshctl.model.questions import InPlace, PolicyScope
+from meshctl.model.deployment import Deployment, Endpoint, EndpointCertificate, ExistingFileSystem
+from meshctl.model.questions import ApiAnswer, InPlace, PolicyScope
 from meshctl.platforms.aws import PLATFORM, iam_actions, iam_policy
 from meshctl.policies import least_policy
 from meshctl.resolve import resolve
@@ -42,7 +44,7 @@ def example() -> Deployment:
     return resolved
 
 
-OF_EXPAND = ("meshaws:route53:HealthCheck",)  # whose rights are told in docs/expand.md
+OF_EXPAND = ("meshaws:route53:HealthCheck",)  # whose rights are in a policy of their own
 
 
 def deployment(**changes: Any) -> Deployment:
@@ -74,10 +76,35 @@ def test_every_operation_of_every_row_is_allowed_where_the_row_is_declared() -> 
     session = botocore.session.get_session()
     rows = tuple(row for row in ALL if row.token not in OF_EXPAND)
     assert iam_policy.rows(with_all_services(), SCOPE) == rows
-    actions = allowed(with_all_services())
-    for row in rows:
+    actions = allowed(with_all_services()) | allowed(with_all_services(), replace(SCOPE, for_expand=True))
+    for row in ALL:
         assert operations(row) <= set(session.get_service_model(row.service).operation_names), row.token
         assert iam_actions.actions(row.service, operations(row)) <= actions, row.token
+
+
+def test_expand_has_a_policy_of_its_own_for_the_health_checks_of_shared_names() -> None:
+    mesh, environments = load(EXAMPLE / "mesh.yaml", EXAMPLE / "environments.yaml")
+    policy = least_policy(mesh, environments, "aws-east", for_expand=True)
+    assert [each.name for each in policy.parts] == ["llm-prod-expand"]
+    assert not [action for action in allowed(deployment()) if "HealthCheck" in action]
+    look, checks = policy.document["Statement"]
+    # these two have no resource to be named (Service Authorization Reference)
+    assert (look["Action"], look["Resource"]) == (["route53:CreateHealthCheck", "route53:ListHealthChecks"], "*")
+    assert checks["Resource"] == "arn:aws:route53:::healthcheck/*"
+    assert {*look["Action"], *checks["Action"]} == iam_policy.actions_of(OF_EXPAND)
+    assert any(
+        "meshctl doctor --iam-policy aws-east --for expand > llm-prod-expand.json" in each for each in policy.notes
+    )
+
+
+def test_no_other_command_has_one(many_services: Path) -> None:
+    document, notes = printed(many_services, "doctor", "--iam-policy", "aws-east", "--for", "expand")
+    assert [each["Sid"] for each in document["Statement"]] == ["LookAtChecks", "Checks"]
+    assert "need beside the policy without `--for`" in notes
+    refused = meshctl("doctor", "--iam-policy", "aws-east", "--for", "shift", folder=many_services)
+    assert (refused.returncode, refused.stdout) == (64, "")
+    assert "hint: leave `--for` out" in refused.stderr
+    assert "hint: add `--iam-policy ENV`" in meshctl("doctor", "--for", "expand", folder=many_services).stderr
 
 
 def test_certificates_are_asked_for_in_the_region_and_only_where_an_endpoint_has_one() -> None:
@@ -103,6 +130,80 @@ def test_every_call_in_the_code_of_a_hook_is_among_the_operations_of_some_row() 
     called = {"list_objects_v2": "ListObjectsV2"}
     for method in sent:
         assert called.get(method, iam_actions.operation_of(method)) in names, method
+
+
+SERVICES = ("efs", "fsx", "iam", "route53", "s3", "ssm", "sts")  # of which meshctl's own clients call anything
+
+
+def own_calls() -> dict[str, set[tuple[str, str]]]:
+    """The operations that the code of meshctl's own clients names, by module. One of several services is of each."""
+    session = botocore.session.get_session()
+    operations_by_method: dict[str, set[tuple[str, str]]] = {}
+    for service in SERVICES:
+        for operation in session.get_service_model(service).operation_names:
+            operations_by_method.setdefault(botocore.xform_name(operation), set()).add((service, operation))
+    called: dict[str, set[tuple[str, str]]] = {}
+    for path in (ROOT / "meshctl").rglob("*.py"):
+        text = path.read_text()
+        if "lab" in path.parts or not re.search(r"aws_session|s3_client|create_client|boto3", text):
+            continue
+        methods = set(re.findall(r"\.([a-z]+_[a-z_0-9]+)\b", text)) | set(re.findall(r'get_paginator\("(\w+)"\)', text))
+        made = {each for method in methods for each in operations_by_method.get(method, ())}
+        if made:
+            called[path.relative_to(ROOT / "meshctl").as_posix()] = made
+    return called
+
+
+def test_every_call_of_meshctls_own_clients_is_allowed() -> None:
+    """Those of `up`, `plan`, `migrate`, `expand`, `contract`, `destroy` and `adopt` alike: they share their clients.
+    `shift` and lending call the API server alone."""
+    called = own_calls()
+    assert {"clients/existing_file_systems.py", "dns/endpoint_records.py", "objects/listing.py"} <= called.keys()
+    assert not [module for module in called if module.startswith("shift/")]
+    adopted = (
+        deployment().file_systems[0].model_copy(update={"existing": ExistingFileSystem(id="fs-0123456789abcdef0")})
+    )
+    actions = allowed(deployment(file_systems=(adopted,)))
+    for module, calls in called.items():
+        for service, operation in calls:
+            needed = iam_actions.actions(service, [operation]) - {"sts:GetCallerIdentity"}  # needs no permission
+            assert needed <= actions, (module, operation)
+
+
+def test_an_adopted_file_system_is_looked_for_in_both_services_and_never_made() -> None:
+    """Its id does not say of which service it is."""
+    own = deployment().file_systems[0]
+    for service in ("efs", "fsx-lustre"):
+        existing = ExistingFileSystem(id="fs-0123456789abcdef0")
+        adopted = own.model_copy(update={"service": service, "existing": existing})
+        actions = allowed(deployment(file_systems=(adopted,)))
+        assert {"elasticfilesystem:DescribeFileSystems", "fsx:DescribeFileSystems"} <= actions
+        made = {"elasticfilesystem:CreateFileSystem", "fsx:CreateFileSystem", "fsx:DeleteFileSystem"}
+        assert not made & actions
+        targets = {"elasticfilesystem:CreateMountTarget", "elasticfilesystem:DeleteMountTarget"}
+        assert (targets <= actions) == (service == "efs")
+    assert "elasticfilesystem:DescribeFileSystems" not in allowed(deployment(file_systems=(own,)))
+
+
+def test_every_question_about_what_is_up_is_allowed() -> None:
+    """Of newer releases, and of other places for pools that got no machines."""
+    assert PLATFORM.releases is not None
+    assert PLATFORM.preflight is not None
+    assert PLATFORM.preflight.elsewhere is not None
+    wanted = deployment()
+    version = wanted.cluster.version
+    answered = {
+        "describe_cluster": {"cluster": {"version": version}},
+        "describe_nodegroup": {"nodegroup": {"amiType": "AL2023_x86_64_STANDARD", "version": version}},
+        "describe_addon": {"addon": {"addonVersion": "v1.0.0"}},
+    }
+    questions = [*PLATFORM.releases.running(wanted), *PLATFORM.preflight.elsewhere.questions(wanted.pools)]
+    answers = {each.name: ApiAnswer(answered.get(each.operation, {})) for each in questions}
+    questions += PLATFORM.releases.newest(wanted, answers)
+    assert {each.operation for each in questions} >= {"get_parameter", "describe_addon_versions", *answered}
+    for question in questions:
+        operation = iam_actions.operation_of(question.operation)
+        assert iam_actions.actions(question.service, [operation]) <= allowed(wanted), question
 
 
 def test_every_question_is_allowed_and_names_an_operation_of_the_api() -> None:

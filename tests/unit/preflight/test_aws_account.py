@@ -42,6 +42,28 @@ def test_a_region_that_is_not_enabled_is_told() -> None:
     assert "region" not in asked(deployment(SERVE))
 
 
+def test_more_networks_for_the_api_server_than_eks_takes_are_told_offline() -> None:
+    networks = [f"203.0.113.{number}/32" for number in range(41)]
+    web = {"web": {"nodes": 1, "cpu": {"cores": 4}}}
+    [gap] = resolved(web, {**AWS, "kubernetes": {"publicAccessCidrs": networks}}).gaps
+    assert (gap.wanted, gap.best) == ("an API server that 41 networks can reach", "EKS takes 40")
+    assert resolved(web, {**AWS, "kubernetes": {"publicAccessCidrs": networks[1:]}}).gaps == ()
+
+
+def test_more_tags_than_a_resource_takes_are_told() -> None:
+    """`tags` alone have room beside meshctl's, and labels of the mesh come on top."""
+    web = {"web": {"nodes": 1, "cpu": {"cores": 4}}}
+    tags = {f"tag-{number}": "x" for number in range(40)}
+    labels = {f"label-{number}": "x" for number in range(6)}
+    wanted = deployment(web, {"labels": labels}, tags=tags)
+    [gap] = [gap for gap in findings(wanted, {}).gaps if gap.subject == "environment"]
+    assert gap.wanted == "51 tags on each resource: 6 labels of the mesh, 40 `tags` of e, 5 of meshctl"
+    assert gap.hint == "take 1 away from `labels` of mesh.yaml or from `tags`"
+    fits = deployment(web, {"labels": dict(list(labels.items())[1:])}, tags=tags)
+    assert findings(fits, {}).gaps == ()
+    assert findings(wanted, {}, up_as(wanted)).gaps == ()
+
+
 def test_a3_a_private_cluster_is_refused_while_its_vpc_is_not_there() -> None:
     private: dict[str, Any] = {"kubernetes": {"publicAccessCidrs": []}}
     subject, best, hint = only_gap(findings(deployment(SERVE, **private), {}))

@@ -187,7 +187,7 @@ def test_a6_addresses_and_vpcs_are_counted() -> None:
     used = ApiAnswer({"Addresses": [{}] * 4, "Vpcs": [{}] * 5})
     made = findings(deployment(WEB), addresses=used, vpcs=used, L_0263D0A3=quota(5), L_F678F1CE=quota(5))
     assert [(gap.wanted, gap.best) for gap in made.gaps] == [
-        ("2 more Elastic IPs, one for each zone's NAT gateway", "the account has 4 of 5"),
+        ("2 more Elastic IPs, one for each NAT gateway", "the account has 4 of 5"),
         ("1 more VPCs", "the account has 5 of 5"),
     ]
     room = findings(deployment(WEB), addresses=used, vpcs=used, L_0263D0A3=quota(6), L_F678F1CE=quota(6))

@@ -13,7 +13,7 @@ import pytest
 from meshctl.lab.aws.iam_requests import IamRequest
 from meshctl.lab.aws.rights import decide
 from meshctl.lab.aws.simulations import simulate
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import Deployment, ExistingFileSystem
 from meshctl.model.questions import NO_ANSWER, ApiAnswer, ApiQuestion, Findings, InPlace, PolicyScope
 from tests.unit.preflight.asking import MADE, NOTHING, aws, deployment, findings
 from tests.unit.stacks.declared_on_aws import example
@@ -257,3 +257,14 @@ def test_who_adds_a_pool_needs_no_rights_for_what_is_up() -> None:
     [gap] = rights_of(wanted, document("Allow", "ec2:*"), in_place=before).caller_gaps
     assert "eks:CreateNodegroup" in gap.wanted
     assert "iam:CreateRole" not in gap.wanted
+
+
+def test_a_file_system_that_is_adopted_needs_no_right_to_make_one() -> None:
+    """Beside one of meshctl's own, with which the policy has that right, it is nothing that is still to be made."""
+    own = example().file_systems[0]
+    adopted = own.model_copy(update={"name": "theirs", "existing": ExistingFileSystem(id="fs-0123456789abcdef0")})
+    wanted = example().model_copy(update={"file_systems": (own, adopted)})
+    made = {**MADE, "meshaws:fsx:FileSystem": 1, "meshaws:s3:Bucket": len(wanted.object_stores)}
+    before = InPlace(wanted.pools[1:], made)
+    few = document("Allow", "ec2:*", "eks:*", "iam:PassRole", "iam:GetRole", "iam:ListAttachedRolePolicies")
+    assert rights_of(wanted, few, in_place=before).caller_gaps == ()

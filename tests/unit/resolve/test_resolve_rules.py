@@ -268,6 +268,16 @@ def test_a_machine_whose_efa_cards_are_not_known_has_no_fabric() -> None:
     assert reasons["p6e-gb200.36xlarge"] == "which of its network cards carry EFA is not known"
 
 
+def test_a14_a_machine_that_nobody_has_confirmed_is_placed_where_it_would_work_with_a_note() -> None:
+    environment = {**AWS, "capacity": {"blocks": ["cr-1"]}}
+    made = resolved({"p": {**GB200, "nodes": 18, "arch": "arm64", "capacity": "reserved"}}, environment)
+    assert made.deployment is not None
+    assert made.deployment.pool("p").fabric is None
+    [note] = [note for note in made.notes if "from one source" in note]
+    assert note.startswith("pool p: what meshctl knows of p6e-gb200.36xlarge")
+    assert not [note for note in resolved({"p": {**H100}}, AWS).notes if "from one source" in note]
+
+
 def test_gpu_nodes_carry_no_taint_beside_a_cpu_pool_that_may_be_empty() -> None:
     """finding A11: DNS would have no node"""
     pools = {"gpu": H100, "web": {"nodes": {"min": 0, "max": 2}, "cpu": {"cores": 4}}}

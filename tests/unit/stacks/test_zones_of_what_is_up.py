@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from meshctl.deploy.guards import running_pods
+from meshctl.deploy.runs import begun_pools
 from meshctl.model.deployment import Deployment
-from meshctl.model.stack_state import StackState, as_outputs
+from meshctl.model.stack_state import STACK_TYPE, StackState, as_outputs
 from tests.unit.preflight.asking import H100, deployment
 from tests.unit.stacks.declared_on_aws import Recorder, declared
 from tests.unit.states import state
@@ -76,3 +77,52 @@ def test_case_15_another_order_of_the_zones_of_what_is_up_declares_the_same() ->
     before = declared(up)
     after = next_run(in_zones("c", "a", "b"), left_by(before, up, with_cluster=True))
     assert after.inputs == before.inputs
+
+
+def killed_run(wanted: Deployment, before: StackState) -> tuple[StackState, Recorder]:
+    """What a run leaves that is killed once its network is there: no outputs but what it had begun with."""
+    decided = running_pods.with_running_pods(wanted, before)
+    begun = begun_pools.with_decided(before, decided)
+    program = declared(decided)
+    made = {f"urn:pulumi:e::m::{program.types[name]}::{name}" for name in program.inputs}
+    older = [each for each in begun.resources if each.urn not in made]
+    return begun.with_resources((*older, *left_by(program, None).resources[1:])), program
+
+
+OTHER_ADDRESSES = deployment(POOLS, zones=["us-east-1a", "us-east-1b"], network={"cidr": "10.9.0.0/16"})
+EDITS = {
+    "another zone": (in_zones("a", "b"), in_zones("a", "c")),
+    "one more zone": (in_zones("a", "b"), in_zones("a", "b", "c")),
+    "other addresses": (in_zones("a", "b"), OTHER_ADDRESSES),
+}
+
+
+@pytest.mark.parametrize(("first", "second"), EDITS.values(), ids=EDITS)
+@pytest.mark.parametrize("is_up", [False, True], ids=["first run", "is up"])
+def test_subnets_of_a_run_that_was_killed_stay_also_after_an_edit(
+    first: Deployment, second: Deployment, is_up: bool
+) -> None:
+    """Killed, edited, killed again: what is begun with is the second one's, whose subnets the third run keeps."""
+    if is_up:
+        state_before = left_by(declared(first), first, with_cluster=True)
+    else:
+        state_before, _ = killed_run(first, StackState())
+    twice_killed, program = killed_run(second, state_before)
+    assert addresses(next_run(second, twice_killed)) == addresses(program)
+
+
+def test_what_a_killed_run_had_begun_with_is_replaced_by_what_the_next_one_decides() -> None:
+    """Also where its pools are the same, and also where all of them are there."""
+    in_the_first_zone = {"train": {**POOLS["train"], "fabric": "f"}}
+    fabrics = {"fabrics": {"f": {"kind": "rdma"}}}
+    first = deployment(in_the_first_zone, fabrics, zones=["us-east-1a", "us-east-1b"])
+    second = deployment(in_the_first_zone, fabrics, zones=["us-east-1a", "us-east-1c"])
+    assert first.pools == second.pools
+    once, _ = killed_run(first, StackState())
+    all_made = left_by(declared(first), None, with_cluster=True)
+    whole = once.with_resources((*once.of_type(STACK_TYPE), *all_made.resources[1:]))
+    for left in (once, whole):
+        twice, _ = killed_run(second, left)
+        assert twice.begun is not None
+        assert twice.begun.network == running_pods.with_running_pods(second, left).network
+        assert not begun_pools.decides(running_pods.with_running_pods(second, left), twice)

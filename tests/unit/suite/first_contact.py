@@ -60,6 +60,7 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
         f"{_REFUSALS}::test_elastic_addresses_and_vpcs_of_a_new_account",
         f"{_PREFLIGHT}::test_a6_a_quota_that_is_too_small_names_the_command_that_raises_it",
         f"{_PREFLIGHT}::test_a6_addresses_and_vpcs_are_counted",
+        "tests/unit/stacks/test_nat_gateways.py::test_a6_one_gateway_in_the_first_zone_serves_all",
     ),
     "A7": (
         f"{_TOKENS}::test_a_pool_without_machines_holds_up_only_what_runs_on_it",
@@ -99,6 +100,7 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
     "A14": (
         f"{_NODES}::TestEks::test_efa_is_there_for_the_interfaces_of_the_template_alone",
         f"{_RULES}::test_a_machine_whose_efa_cards_are_not_known_has_no_fabric",
+        f"{_RULES}::test_a14_a_machine_that_nobody_has_confirmed_is_placed_where_it_would_work_with_a_note",
     ),
     "B2": (
         f"{_NODES}::test_b2_a_p5_reports_what_a_real_one_reports",
@@ -117,6 +119,7 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
         f"{_REFUSALS}::TestLater::test_nodes_of_another_group_take_addresses",
         f"{_OFFERINGS}::test_b4_a_network_without_room_for_the_nodes_is_told_offline",
         f"{_ACCOUNT}::test_b4_a_pool_that_grows_asks_for_free_addresses",
+        "tests/unit/stacks/test_warm_addresses.py::test_b4_nodes_with_efa_keep_a_few_addresses_ready_and_not_a_hundred",
     ),
     "B5": (
         "tests/unit/test_node_setup.py::test_b5_new_nodes_are_set_up_for_what_runs_on_them",
@@ -199,6 +202,7 @@ FAULTS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "a subnet that is deleted between the questions and the run": (
         f"{_FAILURES}::test_a_subnet_that_went_after_the_preflight_has_a_hint",
+        "tests/faults/test_up_subnet_gone.py::test_a_subnet_that_goes_between_the_questions_and_the_nodes",
         f"{_PROVIDER}::test_a_subnet_that_went_is_seen_to_be_gone",
     ),
     "a role that a guard rail forbids": (

@@ -23,6 +23,7 @@ from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.quotas import CLUSTERS
 
 CREATE_S = 1.5
+PUBLIC_NETWORKS = 40  # that may reach an API server; not raised on request ("Amazon EKS service quotas")
 SUBNET_ADDRESSES = 6  # that EKS wants free in each subnet of a cluster ("VPC and subnet requirements")
 DEFAULT_VERSION = "1.35"
 # Source: "Understand the Kubernetes version lifecycle on EKS", EKS user guide, as of 2026-11: with extended support
@@ -236,13 +237,20 @@ def _network(region: str, given: dict[str, Any]) -> dict[str, Any]:
     if len({subnet.vpc_id for subnet in subnets}) != 1:
         raise ApiError("InvalidParameterException", "Subnets specified must be in the same VPC")
     _require_groups(region, given.get("securityGroupIds", []))
+    networks = given.get("publicAccessCidrs", ["0.0.0.0/0"])
+    if len(networks) > PUBLIC_NETWORKS:
+        raise ApiError(
+            "ResourceLimitExceededException",
+            f"The maximum number of public access CIDRs is {PUBLIC_NETWORKS}, and {len(networks)} were given",
+            rule=rules.PUBLIC_NETWORKS,
+        )
     return {
         "subnetIds": given["subnetIds"],
         "securityGroupIds": given.get("securityGroupIds", []),
         "vpcId": subnets[0].vpc_id,
         "endpointPublicAccess": given.get("endpointPublicAccess", True),
         "endpointPrivateAccess": given.get("endpointPrivateAccess", False),
-        "publicAccessCidrs": given.get("publicAccessCidrs", ["0.0.0.0/0"]),
+        "publicAccessCidrs": networks,
     }
 
 
