@@ -103,6 +103,16 @@ def _inside(container: Any, inner: str) -> list[tuple[object, str]]:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class ClusterEntries(Part):
+    """How an AWS API lets principals into a cluster: the `service` as botocore names it, and the Pulumi types of an
+    entry and of a policy that is associated with it. Their inputs are the arguments of the calls that make them."""
+
+    service: str
+    entry: str
+    policy: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class MadeCluster(Part):
     """A Kubernetes cluster that meshctl makes, with all that it stands on.
 
@@ -111,7 +121,8 @@ class MadeCluster(Part):
     operator's machine that makes it, "" for none. `network`: the address plan, None where the platform has none to
     make. `kubeconfig`: content made from the cluster's outputs, "" while they don't say enough. `maker`: of the
     resources of a state, the principal that was let into the cluster as its maker; "" where the platform did that by
-    itself, and None while there is no cluster, or nobody was.
+    itself, and None while there is no cluster, or nobody was. `entries`: what whoever runs `up` gets back if somebody
+    has deleted it; None where the platform has no such thing.
     """
 
     product: str
@@ -121,6 +132,7 @@ class MadeCluster(Part):
     network: Callable[[Any], model.AwsNetwork | None]
     kubeconfig: Callable[[model.Deployment, Mapping[str, Any]], str]
     maker: Callable[[Iterable[Resource]], str | None]
+    entries: ClusterEntries | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -145,7 +145,7 @@ def _taking(context: StepContext) -> list[Pod]:
     return [pod for pod in own if not pods.has_ended(pod) and not pods.is_stopping(pod)]
 
 
-def _held(context: StepContext) -> str:
+def _pod_to_be_let_start(context: StepContext) -> str:
     """Which pod of the taking pool may be let start soon, while none of them is on the nodes."""
     alive = _taking(context)
     names = sorted(pods.name(pod) for pod in alive if pods.is_held(pod))
@@ -170,7 +170,7 @@ def arrive(context: StepContext) -> dict[str, Any]:
         return f"{', '.join(sorted(names))} {'starts' if arrived else 'waits for a node'}"
 
     result: dict[str, Any] = {}
-    context.wait_until(lambda: _held(context), _RELEASE_S)
+    context.wait_until(lambda: _pod_to_be_let_start(context), _RELEASE_S)
     text, error = context.wait_until(missing, _ARRIVE_S)
     if text:
         raise NotReadyError(

@@ -21,11 +21,10 @@ from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy.guards import location
 from meshctl.engine.events import OnProgress, Progress
 from meshctl.errors import CredentialsError
-from meshctl.model.resource_types import AWS_PACKAGE
 from meshctl.model.stack_state import Resource, StackState
+from meshctl.platforms import registry
+from meshctl.platforms.interface import ClusterEntries
 
-_ENTRY: Final = f"{AWS_PACKAGE}:eks:AccessEntry"
-_ASSOCIATION: Final = f"{AWS_PACKAGE}:eks:AccessPolicyAssociation"
 _CONFIG: Final = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
 # "may take several seconds": "Create access entries", EKS user guide
 _SETTLES_WITHIN_S: Final = 60.0
@@ -38,18 +37,18 @@ def make_again(environment: str, state: StackState, on_progress: OnProgress | No
 
     Raises: CredentialsError, UnreachableError, BusyError.
     """
-    recorded = [resource for resource in state.resources if resource.type in (_ENTRY, _ASSOCIATION)]
-    place = location.recorded_location(state)
-    if place is None or not recorded:
+    kinds, place = _kinds_of_entries(state), location.recorded_location(state)
+    if kinds is None or place is None:
         return
-    request = AwsRequest(
-        "AWS EKS", place.profile, "`aws sts get-caller-identity` must work; then run the command again"
-    )
-    with aws_errors.translate_errors(request):
+    recorded = [resource for resource in state.resources if resource.type in (kinds.entry, kinds.policy)]
+    if not recorded:
+        return
+    hint = "`aws sts get-caller-identity` must work; then run the command again"
+    with aws_errors.translate_errors(AwsRequest(f"AWS {kinds.service.upper()}", place.profile, hint)):
         session: Any = aws_session(place.profile, place.region)
         caller = str(session.create_client("sts", config=_CONFIG).get_caller_identity()["Arn"])
         own = [each for each in recorded if is_same_principal(str(each.inputs.get("principalArn")), caller)]
-        made = made_again(session.create_client("eks", config=_CONFIG), own)
+        made = made_again(session.create_client(kinds.service, config=_CONFIG), own, kinds)
     if not made:
         return
     if on_progress is not None:
@@ -58,23 +57,26 @@ def make_again(environment: str, state: StackState, on_progress: OnProgress | No
     _wait_until_let_in(ClusterAccess(environment, state.outputs.kubeconfig))
 
 
+def _kinds_of_entries(state: StackState) -> ClusterEntries | None:
+    deployment = state.deployment or state.begun
+    cluster = registry.platform(deployment.provider).cluster.made if deployment is not None else None
+    return cluster.entries if cluster is not None else None
+
+
 def is_same_principal(entry: str, caller: str) -> bool:
     """`entry`: the ARN of an access entry. `caller`: as STS names it, which leaves out the path of a role."""
-    principal = token_caller.principal(caller)
-    return (entry.partition("/")[0], entry.rpartition("/")[2]) == (
-        principal.partition("/")[0],
-        principal.rpartition("/")[2],
-    )
+    kind, _, name = token_caller.principal(caller).partition("/")
+    return entry.partition("/")[0] == kind and entry.rpartition("/")[2] == name.rpartition("/")[2]
 
 
-def made_again(eks: Any, recorded: list[Resource]) -> list[str]:
+def made_again(eks: Any, recorded: list[Resource], kinds: ClusterEntries) -> list[str]:
     """The names of the resources that EKS no longer had. An entry comes before its policies: EKS deletes these with it.
 
     `eks`: a client of botocore. Raises: as it does, but for a missing right and a missing cluster.
     """
-    in_order = sorted(recorded, key=lambda resource: resource.type != _ENTRY)
+    in_order = sorted(recorded, key=lambda resource: resource.type != kinds.entry)
     try:
-        return [resource.name for resource in in_order if _is_made_again(eks, resource)]
+        return [resource.name for resource in in_order if _is_made_again(eks, resource, kinds)]
     except botocore.exceptions.ClientError as error:
         # a missing right, or there is no such cluster
         if error.response["Error"]["Code"] in ("AccessDeniedException", "ResourceNotFoundException"):
@@ -82,10 +84,10 @@ def made_again(eks: Any, recorded: list[Resource]) -> list[str]:
         raise
 
 
-def _is_made_again(eks: Any, resource: Resource) -> bool:
+def _is_made_again(eks: Any, resource: Resource, kinds: ClusterEntries) -> bool:
     inputs = {key: value for key, value in resource.inputs.items() if not key.startswith("__")}
     names = {key: inputs[key] for key in ("clusterName", "principalArn")}
-    if resource.type == _ENTRY:
+    if resource.type == kinds.entry:
         return not _has_entry(eks, names) and bool(eks.create_access_entry(**inputs))
     return _is_associated_again(eks, names, inputs)
 

@@ -127,6 +127,7 @@ PLATFORM: Final = Platform(
             network=cluster.address_plan,
             kubeconfig=cluster.kubeconfig,
             maker=access.maker,
+            entries=access.ENTRIES,
         ),
         describe=cluster.describe,
         kubeconfig=lambda _environment: None,

@@ -15,8 +15,10 @@ from meshctl.model.stack_state import Resource
 from meshctl.platforms.aws import caller, words
 from meshctl.platforms.aws.caller import Caller
 from meshctl.platforms.aws.change import Change
+from meshctl.platforms.interface import ClusterEntries
 
 _ENTRY: Final = "meshaws:eks:AccessEntry"
+ENTRIES: Final = ClusterEntries(service="eks", entry=_ENTRY, policy="meshaws:eks:AccessPolicyAssociation")
 _MAKER: Final = "cluster:maker"
 _BOOTSTRAP: Final = "bootstrapClusterCreatorAdminPermissions"
 _AS_ROLE: Final = "run meshctl as an IAM role or user: name its profile in environments.yaml, or set AWS_PROFILE"

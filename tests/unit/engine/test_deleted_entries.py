@@ -11,8 +11,9 @@ from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy.guards import deleted_entries
 from meshctl.engine.events import Progress
 from meshctl.errors import CredentialsError
-from meshctl.model.stack_state import StackState
+from meshctl.model.stack_state import StackState, as_outputs
 from tests.unit import states
+from tests.unit.deployments import deployment
 
 CI, OPS = "arn:aws:iam::123456789012:role/team/ci", "arn:aws:iam::123456789012:user/ops"
 SESSION_OF_CI = "arn:aws:sts::123456789012:assumed-role/ci/run-1"
@@ -43,6 +44,15 @@ def entry(name: str, principal: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 @pytest.fixture
 def state() -> StackState:
+    return stack({})
+
+
+def stack(outputs: dict[str, Any]) -> StackState:
+    stack_itself = {
+        "urn": "urn:pulumi:east::mesh::pulumi:pulumi:Stack::mesh-east",
+        "type": "pulumi:pulumi:Stack",
+        "outputs": {**as_outputs(deployment("aws-east")), **outputs},
+    }
     provider = {
         "urn": PROVIDER,
         "id": "1",
@@ -50,7 +60,7 @@ def state() -> StackState:
         "custom": True,
         "inputs": {"region": "us-east-1"},
     }
-    return states.state(provider, *entry("maker", CI), *entry("admin-ops", OPS))
+    return states.state(stack_itself, provider, *entry("maker", CI), *entry("admin-ops", OPS))
 
 
 class Aws:
@@ -150,9 +160,7 @@ def test_a_state_without_entries_asks_nobody(monkeypatch: pytest.MonkeyPatch) ->
     deleted_entries.make_again("east", states.NOTHING, None)
 
 
-def test_the_cluster_is_waited_for_until_it_lets_the_caller_in(
-    monkeypatch: pytest.MonkeyPatch, state: StackState
-) -> None:
+def test_the_cluster_is_waited_for_until_it_lets_the_caller_in(monkeypatch: pytest.MonkeyPatch) -> None:
     answers: list[Exception | None] = [CredentialsError("401"), CredentialsError("401"), None]
     asked: list[ClusterAccess] = []
 
@@ -165,11 +173,7 @@ def test_the_cluster_is_waited_for_until_it_lets_the_caller_in(
 
     monkeypatch.setattr("meshctl.clients.clusters.uid", uid)
     monkeypatch.setattr(deleted_entries, "_LOOK_EVERY_S", 0.0)
-    stack = {"urn": "urn:pulumi:east::mesh::pulumi:pulumi:Stack::mesh-east", "type": "pulumi:pulumi:Stack"}
-    with_cluster = states.state(
-        {**stack, "outputs": {"kubeconfig": "{}"}}, *(dict(resource.record) for resource in state.resources)
-    )
-    run(monkeypatch, Aws(SESSION_OF_CI, {}), with_cluster)
+    run(monkeypatch, Aws(SESSION_OF_CI, {}), stack({"kubeconfig": "{}"}))
     assert (len(asked), answers) == (3, [])
 
 

@@ -75,6 +75,7 @@ def test_every_part_of_the_interface_is_given_by_acme() -> None:
     assert {
         "Elsewhere",
         "BalancerTls",
+        "ClusterEntries",
         "MadeCluster",
         "MadeClasses",
         "GrowOnly",
