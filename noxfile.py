@@ -68,8 +68,11 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Lint and types, then all tests: unit, golden, contract, integration and faults, against the lab."""
-    install(session)
+    """Lint and types, then all tests: unit, golden, contract, integration and faults, against the lab.
+
+    What plays the blueprint `rag` takes 900 MB of disk (the extras `rag` and `lab-rag`); its questions are asked once.
+    """
+    install(session, "rag", "lab-rag")
     check(session)
     session.run("mypy")
     session.run("mypy", "templates/scaler/scaler.py")  # no part of a package: it runs alone, in a pod
@@ -149,10 +152,7 @@ def programs(session: nox.Session) -> None:
 
 @nox.session
 def rag(session: nox.Session) -> None:
-    """Retrieval with real models and real vector stores: the documents and questions of examples/rag.
-
-    They take 900 MB of disk (the extras `rag` and `lab-rag`).
-    """
+    """Retrieval with real models and real vector stores, moved between environments, too: examples/rag."""
     install(session, "rag", "lab-rag")
     session.run("meshctl", "setup")
     pytest(session, "tests/unit/meshrag", "tests/unit/lab_pods", *REAL_RAG)
