@@ -156,6 +156,7 @@ def test_every_call_of_the_outside_is_made_at_some_step() -> None:
         "lost_nodes",
         "check_take_over",
         "losses_by_up",
+        "name_rights",
         "rerun_job",
     }, "made while planning, or of what is lost only"
 
