@@ -80,6 +80,15 @@ def test_a_user_who_may_not_look_is_told_so(monkeypatch: pytest.MonkeyPatch) -> 
     assert "may not list `resourceflavors`" in note
 
 
+def test_a_kueue_that_is_gone_by_now_is_not_called_a_matter_of_rights(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = ApiError(404, "the server could not find the requested resource")
+    cluster = access(monkeypatch, namespaces__m__workloads=gone, resourceflavors=gone, clusterqueues=gone)
+    assert loans.loans(cluster, deployed()) is None
+    (note,) = loans.other_queues(cluster, deployed(), ())
+    assert "has stopped serving kueue.x-k8s.io/v1beta2" in note
+    assert "grant" not in note
+
+
 def queue(name: str, flavor: str, labels: dict[str, str] | None = None, resource: str = "nvidia.com/gpu") -> Any:
     groups = [{"coveredResources": [resource], "flavors": [{"name": flavor, "resources": []}]}]
     return {"metadata": {"name": name, "labels": labels or {}}, "spec": {"resourceGroups": groups}}
