@@ -24,8 +24,10 @@ Problem = tuple[tuple[str | int, ...], str]
 
 
 def object_name(deployment: Deployment, pool: Pool) -> str:
-    """Of the pool's flavor and ClusterQueue, which are objects of the whole cluster."""
-    return f"{deployment.mesh}-{pool.name}"
+    """Of the pool's flavor and ClusterQueue, which are objects of the whole cluster: with a dot, which neither name
+    has, so that no other mesh of the cluster has a pool with the same one."""
+    separator = "." if deployment.has_dotted_queues else "-"
+    return f"{deployment.mesh}{separator}{pool.name}"
 
 
 def pools(deployment: Deployment) -> tuple[Pool, ...]:

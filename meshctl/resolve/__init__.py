@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 from meshctl.catalog import Catalog
 from meshctl.errors import DiagnosticsError, UsageError
+from meshctl.model import lending as model_lending
 from meshctl.model import pod_users, served_apis
 from meshctl.model import roll_outs as model_roll_outs
 from meshctl.model.deployment import Deployment, Endpoint, Gap, Resolution, Workload
@@ -188,6 +189,7 @@ def _deployment(
         workloads=carried,
         endpoints=endpoints,
         has_group_controller=has_group_controller,
+        has_dotted_queues=any(model_lending.takes_part(pool, carried) for pool in made.made),
         images=environment.images,
     )
     deployment = deployment.model_copy(update={"namespace_is_given": bool(deployment.adopted_claims)})
