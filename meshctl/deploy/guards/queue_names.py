@@ -10,7 +10,7 @@ from meshctl.model.deployment import Deployment
 
 
 def as_they_are_up(deployment: Deployment, before: Deployment | None) -> Deployment:
-    """`before`: what is up."""
-    if before is None or before.has_dotted_queues or not lending.pools(before):
+    """`before`: what is up. Some of its queues may stay when nothing is lent any more: see `jobs.queue_ends`."""
+    if before is None or not lending.pools(before):
         return deployment
-    return deployment.model_copy(update={"has_dotted_queues": False})
+    return deployment.model_copy(update={"has_dotted_queues": before.has_dotted_queues})
