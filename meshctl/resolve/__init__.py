@@ -146,7 +146,7 @@ def resolve(
             *workloads.notes(carried),
             *(() if gaps else workloads.uncounted(lending.fixed(carried), made.made, usable)),
             *(() if gaps else gang_holds.notes(carried, made.made, facts)),
-            *queues.notes(carried, is_made=cluster_is_made),
+            *queues.notes(carried, served, is_made=cluster_is_made),
             *lending.notes(mesh, carried, made.made, kueue),
             *scaling.notes(
                 carried,
