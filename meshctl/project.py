@@ -18,8 +18,8 @@ from meshctl.deploy.guards import access_default, pools_in_place, preflight
 from meshctl.deploy.session import Session
 from meshctl.engine import stack_locks
 from meshctl.engine.state_store import StateStore, keeps_journals, open_state_store
-from meshctl.errors import UnreadableError
-from meshctl.model import gateway_shares, lending, shifts_now
+from meshctl.errors import BusyError, CredentialsError, UnreachableError, UnreadableError
+from meshctl.model import gateway_shares, lending, served_apis, shifts_now
 from meshctl.model.deployment import POOL_LABEL, Deployment, Resolution
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh, Workload
@@ -28,6 +28,8 @@ from meshctl.model.one_workload import mesh_of_workload
 from meshctl.objects import object_access
 from meshctl.platforms import registry
 from meshctl.resolve import checked_name, offerings, resolve, workloads
+
+_NO_ANSWER = (BusyError, CredentialsError, UnreachableError)
 
 
 @dataclass
@@ -90,7 +92,7 @@ class Project:
         if access is not None:
             remarks = (*remarks, *platform.words.notes(declared))
         self.session.remarks[environment] = (*remarks, *shifts.notes)
-        served = self._served_apis(environment) if not nodes_are_given else ()
+        served = self._served_apis(environment, declared) if not nodes_are_given else ()
         resolution = resolve(self.mesh, self.environments, environment, self.catalog, facts, served=served)
         resolution = with_shifts(self.as_it_is_up(resolution, facts, served), shifts)
         self._add_notes_on_loans(environment, resolution.deployment, facts)
@@ -108,9 +110,12 @@ class Project:
     def _add_notes_on_loans(self, environment: str, deployment: Deployment | None, facts: Facts | None) -> None:
         """What others count of the nodes that are lent; the cluster is asked only where some are."""
         is_lending = deployment is not None and bool(lending.pools(deployment))
-        access = self.access(environment) if is_lending else None
+        access = self._cluster_that_is_there(environment) if is_lending else None
         if deployment is not None and access is not None:
-            notes = loans.other_queues(access, deployment, facts.nodes if facts is not None else ())
+            try:
+                notes = loans.other_queues(access, deployment, facts.nodes if facts is not None else ())
+            except _NO_ANSWER as error:
+                notes = (f"whether queues of others count the nodes that are lent is not known: {error.what}",)
             self.session.remarks[environment] = (*self.session.remarks.get(environment, ()), *notes)
 
     def as_it_is_up(self, resolution: Resolution, facts: Facts | None = None, served: Sequence[str] = ()) -> Resolution:
@@ -124,16 +129,31 @@ class Project:
         up = state.deployment.model_copy(update={"pools": pools_in_place.in_place(state).pools})
         return resolve(self.mesh, self.environments, resolution.environment, self.catalog, facts, served=served, up=up)
 
-    def _served_apis(self, environment: str) -> tuple[str, ...]:
-        """What an existing cluster serves in which nodes are made; it is asked only if the mesh has groups of pods,
-        metrics, replicas that follow load, or pools that lend nodes."""
-        uses_some = any(
-            workloads.nodes_per_replica(each) > 1 or each.metrics is not None or each.scale is not None
-            for each in self.mesh.workloads.values()
-        )
-        uses_some = uses_some or any(pool.lend is not None for pool in self.mesh.pools.values())
-        access = self.access(environment) if uses_some else None
+    def _served_apis(self, environment: str, declared: PlatformEnvironment) -> tuple[str, ...]:
+        """What a cluster serves in which nodes are made; it is asked only if the mesh has pools that lend nodes, groups
+        of pods, or, where the cluster is somebody else's, metrics or replicas that follow load; and, where it is our
+        own, for queues of Kueue."""
+        has_groups = any(workloads.nodes_per_replica(each) > 1 for each in self.mesh.workloads.values())
+        needs_controllers = has_groups or any(pool.lend is not None for pool in self.mesh.pools.values())
+        if registry.platform(declared.provider).cluster.made is not None:
+            has_queues = any(override.queue for override in declared.workloads.values())
+            return self._served_by_own_cluster(environment) if needs_controllers or has_queues else ()
+        is_measured = any(each.metrics is not None or each.scale is not None for each in self.mesh.workloads.values())
+        access = self.access(environment) if needs_controllers or is_measured else None
         return clusters.served(access) if access is not None else ()
+
+    def _served_by_own_cluster(self, environment: str) -> tuple[str, ...]:
+        """Which controllers somebody has installed in the cluster that meshctl has made; none before it is there. Where
+        it does not answer, those that what is up relies on: that a cluster is silent takes nothing from it."""
+        up = self.session.state(environment).deployment
+        if up is None:
+            return ()
+        access = self._cluster_that_is_there(environment)
+        try:
+            served = clusters.served(access) if access is not None else served_apis.relied_on(up)
+        except _NO_ANSWER:
+            served = served_apis.relied_on(up)
+        return tuple(name for name in served if name in served_apis.CONTROLLERS)
 
     def _facts(self, access: ClusterAccess, declared: PlatformEnvironment) -> Facts:
         facts = other_pods.counted(clusters.facts(access), access, self.mesh.name)
@@ -196,6 +216,16 @@ class Project:
         if kubernetes is None:
             return None
         return ClusterAccess(environment, kubernetes.kubeconfig or "", kubernetes.context or "")
+
+    def _cluster_that_is_there(self, environment: str) -> ClusterAccess | None:
+        """The existing cluster, or the one that meshctl has made; None before it is there."""
+        access = self.access(environment)
+        if access is not None:
+            return access
+        state = self.session.state(environment)
+        if state.deployment is None or not state.outputs.kubeconfig:
+            return None
+        return clusters.access(state.deployment, state.outputs)
 
     def deployment(self, environment: str, *, moved_from: Deployment | None = None) -> Deployment:
         """`moved_from`: what is deployed at the source of a migration, whose endpoints stay as reachable as they are.

@@ -23,12 +23,14 @@ def lab_up(
         typer.Option(
             "--group-controller",
             metavar="CLUSTER",
-            help="Run the controller of LeaderWorkerSets on this cluster (cw, dc1); may be repeated.",
+            help="Run the controller of LeaderWorkerSets on this cluster (aws-east, cw, dc1); may be repeated.",
         ),
     ] = None,
     kueue: Annotated[
         list[str] | None,
-        typer.Option("--kueue", metavar="CLUSTER", help="Run Kueue on this cluster (cw, dc1); may be repeated."),
+        typer.Option(
+            "--kueue", metavar="CLUSTER", help="Run Kueue on this cluster (aws-east, cw, dc1); may be repeated."
+        ),
     ] = None,
 ) -> None:
     """Start the lab: an AWS API, three Kubernetes control planes, object stores and DNS."""

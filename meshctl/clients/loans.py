@@ -18,7 +18,13 @@ from meshwire.kubernetes.errors import ApiError
 if TYPE_CHECKING:
     from meshwire.kubernetes.client import Client
 
-_UNSEEN: Final = (403, 404)
+_FORBIDDEN, _ABSENT = 403, 404
+_UNSEEN: Final = {
+    _FORBIDDEN: "whether queues of others count the nodes that are lent is not known: the Kubernetes user may not list"
+    " `resourceflavors` and `clusterqueues`; grant it in the API group kueue.x-k8s.io",
+    _ABSENT: f"the cluster has stopped serving {lending.API}: its Kueue has just been removed, or is being replaced;"
+    " without it nothing is lent. Run the command again once it is clear what the cluster is to have",
+}
 
 Json = Mapping[str, Any]
 
@@ -38,10 +44,13 @@ def loans(cluster: ClusterAccess, deployment: Deployment) -> list[Loan] | None:
     Raises: as `cluster_access.translate_errors`.
     """
     with cluster.connected() as client:
-        workloads = _items(client, f"namespaces/{deployment.namespace}/workloads")
-    return (
-        None if workloads is None else sorted(_loans(deployment, workloads), key=lambda loan: (loan.lender, loan.job))
-    )
+        try:
+            workloads = _items(client, f"namespaces/{deployment.namespace}/workloads")
+        except ApiError as error:
+            if error.status in _UNSEEN:
+                return None
+            raise
+    return sorted(_loans(deployment, workloads), key=lambda loan: (loan.lender, loan.job))
 
 
 def _loans(deployment: Deployment, workloads: Iterable[Json]) -> Iterator[Loan]:
@@ -79,12 +88,12 @@ def other_queues(cluster: ClusterAccess, deployment: Deployment, nodes: Iterable
     Raises: as `cluster_access.translate_errors`.
     """
     with cluster.connected() as client:
-        flavors, queues = _items(client, "resourceflavors"), _items(client, "clusterqueues")
-    if flavors is None or queues is None:
-        return (
-            "whether queues of others count the nodes that are lent is not known: the Kubernetes user may not list"
-            " `resourceflavors` and `clusterqueues`; grant it in the API group kueue.x-k8s.io",
-        )
+        try:
+            flavors, queues = _items(client, "resourceflavors"), _items(client, "clusterqueues")
+        except ApiError as error:
+            if error.status in _UNSEEN:
+                return (_UNSEEN[error.status],)
+            raise
     selectors = {
         str(each["metadata"]["name"]): dict((each.get("spec") or {}).get("nodeLabels") or {}) for each in flavors
     }
@@ -134,10 +143,5 @@ def _note(pool: Pool, queue: str, flavor: str) -> str:
     )
 
 
-def _items(client: Client, plural: str) -> list[Any] | None:
-    try:
-        return client.items(f"/apis/{lending.API}/{plural}")
-    except ApiError as error:
-        if error.status in _UNSEEN:
-            return None
-        raise
+def _items(client: Client, plural: str) -> list[Any]:
+    return client.items(f"/apis/{lending.API}/{plural}")

@@ -27,8 +27,9 @@ from meshctl.lab.state import Lab, write_whole
 from meshwire.kubernetes.async_client import AsyncClient
 
 log = logging.getLogger(__name__)
-CLUSTERS: Final = tuple(plane.name for plane in clusters.PLANES if plane.provider != "eks")
-"""The clusters that are there from the start of the lab."""
+CLUSTERS: Final = tuple(plane.name for plane in clusters.PLANES)
+"""The control planes that are there from the start of the lab. The first EKS cluster gets one of them, and finds there
+what somebody would install in it."""
 
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _ADMISSION = "/apis/admissionregistration.k8s.io/v1"

@@ -129,6 +129,8 @@ class Pool(Value):
     tolerations: tuple[Toleration, ...] = added_later(())  # of its pods, beside those that meshctl gives them
     # at most so many of its nodes run burst jobs of other pools while they are idle; see `model.lending`
     lends_nodes: int = added_later(0)
+    # whether its queue stays although it neither lends nor borrows any more: jobs in it have not ended
+    has_jobs_in_queue: bool = added_later(False)
     node_names: tuple[str, ...] = ()  # provider kubernetes/onprem: the existing nodes chosen
     rejected: tuple[Rejected, ...] = ()
     alternatives: tuple[str, ...] = ()  # machines that fit too, next best first

@@ -180,6 +180,9 @@ class Deployment(Value):
     endpoints: tuple[Endpoint, ...] = ()
     # whether the cluster has a controller for groups of pods (LeaderWorkerSet), which then keeps them
     has_group_controller: bool = added_later(False)
+    # whether the queues and flavors of pools that lend or borrow are called MESH.POOL. They were MESH-POOL once, which
+    # pools of two meshes could be called
+    has_dotted_queues: bool = added_later(False)
     # the beginning of images' names -> the mirror that has them here
     images: dict[str, str] = added_later({})
     # whether somebody else made the namespace, which `destroy` then leaves: see `deploy.guards.namespaces`

@@ -24,23 +24,33 @@ Problem = tuple[tuple[str | int, ...], str]
 
 
 def object_name(deployment: Deployment, pool: Pool) -> str:
-    """Of the pool's flavor and ClusterQueue, which are objects of the whole cluster."""
-    return f"{deployment.mesh}-{pool.name}"
+    """Of the pool's flavor and ClusterQueue, which are objects of the whole cluster: with a dot, which neither name
+    has, so that no other mesh of the cluster has a pool with the same one."""
+    separator = "." if deployment.has_dotted_queues else "-"
+    return f"{deployment.mesh}{separator}{pool.name}"
 
 
 def pools(deployment: Deployment) -> tuple[Pool, ...]:
-    """The pools whose accelerators Kueue counts: those that lend, and those whose jobs may borrow."""
+    """The pools whose accelerators Kueue counts: those that lend, those whose jobs may borrow, and those that have done
+    so until jobs of theirs have ended."""
     return tuple(pool for pool in deployment.pools if takes_part(pool, deployment.workloads))
 
 
 def takes_part(pool: Pool, workloads: tuple[Workload, ...]) -> bool:
-    return pool.lends_nodes > 0 or any(each.lenders and each.pool == pool.name for each in workloads)
+    is_borrowing = any(each.lenders and each.pool == pool.name for each in workloads)
+    return pool.lends_nodes > 0 or pool.has_jobs_in_queue or is_borrowing
 
 
 def lenders_of(deployment: Deployment, pool: Pool) -> tuple[Pool, ...]:
     """The pools that jobs of this pool may borrow from."""
     names = {name for workload in deployment.workloads if workload.pool == pool.name for name in workload.lenders}
     return tuple(each for each in deployment.pools if each.name in names)
+
+
+def is_in_queue(workload: Workload, pool: Pool) -> bool:
+    """Whether it asks for what the pool's queue counts. Of jobs whose queue stays only until they end, nobody knows
+    which of them have ended."""
+    return workload.pool == pool.name and (bool(workload.queue) or (pool.has_jobs_in_queue and workload.is_job))
 
 
 def is_counted(workload: Workload) -> bool:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from meshctl.model import lending
+from meshctl.model.deployment import Deployment
+
 # Prometheus operator: which pods are scraped
 POD_MONITOR: Final = "monitoring.coreos.com/v1/PodMonitor"
 # cert-manager: who makes certificates and renews them
@@ -21,6 +24,9 @@ POD_METRICS: Final = "metrics.k8s.io/v1beta1/PodMetrics"
 CLUSTER_QUEUE: Final = "kueue.x-k8s.io/v1beta2/ClusterQueue"
 OLDER_CLUSTER_QUEUE: Final = "kueue.x-k8s.io/v1beta1/ClusterQueue"
 
+# those of controllers that somebody may install in a cluster that meshctl has made
+CONTROLLERS: Final = (LEADER_WORKER_SET, CLUSTER_QUEUE, OLDER_CLUSTER_QUEUE)
+
 ASKED_FOR: Final = (
     POD_MONITOR,
     CERTIFICATE,
@@ -30,3 +36,9 @@ ASKED_FOR: Final = (
     CLUSTER_QUEUE,
     OLDER_CLUSTER_QUEUE,
 )
+
+
+def relied_on(deployment: Deployment) -> tuple[str, ...]:
+    """Those of `CONTROLLERS` that a deployment has objects of."""
+    groups = (LEADER_WORKER_SET,) if deployment.has_group_controller else ()
+    return (*groups, *((CLUSTER_QUEUE,) if lending.pools(deployment) else ()))

@@ -18,7 +18,8 @@ from meshctl.render.templates import render
 SUSPEND: Final = "spec.suspend"
 _METADATA: Final = ("metadata.labels", "metadata.annotations")
 SIZE: Final = ("spec.completions", "spec.parallelism")
-TOLERATIONS: Final = "spec.template.spec.tolerations"  # Kueue adds those of the flavor with which it starts a job
+# Kueue adds those of the flavor with which it starts a job
+OF_FLAVORS: Final = ("spec.template.spec.nodeSelector", "spec.template.spec.tolerations")
 
 
 def job(deployment: Deployment, workload: Workload) -> PlatformObject:
@@ -50,7 +51,7 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
     left_to_others = (SUSPEND,) if job_order.is_held(deployment, workload) or is_without_nodes else ()
     # the engine would make the Job anew with another size: `deploy.jobs.finished_jobs` keeps the rest of it, too
     ignored = (*SIZE, *_METADATA) if workload.name in deployment.jobs_with_fewer_nodes else ()
-    added_to = (TOLERATIONS,) if workload.queue else ()
+    added_to = OF_FLAVORS if workload.queue else ()
     return PlatformObject(
         f"workload/{workload.name}:job", with_overrides, left=left_to_others, added_to=added_to, ignore_changes=ignored
     )

@@ -24,6 +24,7 @@ _OF_EVERY_POD: Final = ("cpu", "ephemeral-storage", "memory")
 _PLENTY_OF_BYTES: Final = "1P"
 _PLENTY: Final = "1M"
 _BYTES: Final = ("memory", "ephemeral-storage", "hugepages-")
+_REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 _NAMESPACE_LABEL: Final = "kubernetes.io/metadata.name"
 
 
@@ -33,8 +34,9 @@ def logical_name(pool: str) -> str:
 
 
 def has_queue(deployment: Deployment, workload: Workload) -> bool:
-    """Whether the workload is in the queue of its pool that is made here."""
-    return workload.queue == workload.pool and workload.pool in {pool.name for pool in lending.pools(deployment)}
+    """Whether the workload is, or may be, in the queue of its pool that is made here."""
+    pool = next((each for each in lending.pools(deployment) if each.name == workload.pool), None)
+    return pool is not None and workload.queue in ("", pool.name) and lending.is_in_queue(workload, pool)
 
 
 def objects(deployment: Deployment, running: Mapping[str, list[dict[str, Any]]], needs: str) -> list[PlatformObject]:
@@ -55,7 +57,7 @@ def objects(deployment: Deployment, running: Mapping[str, list[dict[str, Any]]],
 
 
 def _values(deployment: Deployment, pool: Pool, running: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    counted = [each.name for each in deployment.workloads if each.pool == pool.name and each.queue]
+    counted = [each.name for each in deployment.workloads if lending.is_in_queue(each, pool)]
     manifests = [manifest for name in counted for manifest in running.get(name, ())]
     resources = {*_OF_EVERY_POD, *_resources(manifests)} - {pool.device_resource}
     lenders = lending.lenders_of(deployment, pool)
@@ -133,12 +135,37 @@ def tolerations(deployment: Deployment, workload: Workload) -> list[dict[str, st
     return [*own, *(each for each in of_lenders if each not in own)]
 
 
+def pools_in(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """The pools on whose nodes pods of this Job's `spec` may run: its own one first, and its lenders."""
+    pod = spec["template"]["spec"]
+    own = (pod.get("nodeSelector") or {}).get(POOL_LABEL)
+    return (str(own),) if own else tuple(str(name) for rule in _pool_rules(pod) for name in rule.get("values") or ())
+
+
+def without_places(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The `spec` of a Job without the pools on whose nodes it may run, and without what their taints need."""
+    pod = dict(spec["template"]["spec"])
+    selector = {key: value for key, value in (pod.get("nodeSelector") or {}).items() if key != POOL_LABEL}
+    affinity = dict(pod.get("affinity") or {})
+    if _pool_rules(pod):
+        affinity["nodeAffinity"] = {key: value for key, value in affinity["nodeAffinity"].items() if key != _REQUIRED}
+    affinity = {key: value for key, value in affinity.items() if value}
+    pod |= {"nodeSelector": selector, "affinity": affinity, "tolerations": []}
+    return {**spec, "template": {**spec["template"], "spec": pod}}
+
+
+def _pool_rules(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    required = ((pod.get("affinity") or {}).get("nodeAffinity") or {}).get(_REQUIRED) or {}
+    rules = [rule for term in required.get("nodeSelectorTerms") or () for rule in term.get("matchExpressions") or ()]
+    return [rule for rule in rules if rule.get("key") == POOL_LABEL]
+
+
 def with_lenders(manifest: dict[str, Any], workload: Workload) -> dict[str, Any]:
     """The manifest of a job; one that may borrow runs on no other nodes than those of its pool and of its lenders."""
     if not workload.lenders:
         return manifest
     rule = {"key": POOL_LABEL, "operator": "In", "values": [workload.pool, *workload.lenders]}
-    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [rule]}]}}
+    required = {_REQUIRED: {"nodeSelectorTerms": [{"matchExpressions": [rule]}]}}
     pod = {"affinity": {"nodeAffinity": required}}
     changed: dict[str, Any] = merged(manifest, {"spec": {"template": {"spec": pod}}})
     return changed

@@ -23,12 +23,12 @@ class PlatformObject:
     `name` is the logical name `<subject>:<detail>`; `depends_on` holds logical names of other objects. `wait`: whether
     `up` waits until it is ready. `patch`: only the given fields of an object that is somebody else's. `ignore_changes`:
     property paths that somebody else may change. `left`: property paths that are declared for a new object alone: those
-    of one that exists keep their live values until it is replaced. `added_to`: property paths of lists to which another
-    program adds where the object exists: no difference of the live ones counts. `replace_on`: property paths whose
-    change has it made anew; `after`: logical names of objects whose roll-out ends before its own begins, where it is
-    up. `replica_range`: the bounds between which the live `spec.replicas` stays as others set it. `retain`: whether the
-    object outlives its declaration, so that a `destroy` leaves it. `aliases`: logical names that earlier versions gave
-    it.
+    of one that exists keep their live values until it is replaced. `added_to`: property paths of lists and mappings to
+    which another program adds where the object exists: no difference of the live ones counts. `replace_on`: property
+    paths whose change has it made anew; `after`: logical names of objects whose roll-out ends before its own begins,
+    where it is up. `replica_range`: the bounds between which the live `spec.replicas` stays as others set it. `retain`:
+    whether the object outlives its declaration, so that a `destroy` leaves it. `aliases`: logical names that earlier
+    versions gave it.
     """
 
     name: str

@@ -71,7 +71,8 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     objects += gang_hold.objects(deployment, namespace=NAMESPACE, priorities=priorities)
     for system in deployment.file_systems:
         objects += file_systems.objects(deployment, system, needs=NAMESPACE)
-    running = {each.name: workload_manifests(deployment, each) for each in deployment.workloads if each.queue}
+    in_queues = [each for each in deployment.workloads if each.queue or lending.has_queue(deployment, each)]
+    running = {each.name: workload_manifests(deployment, each) for each in in_queues}
     objects += lending.objects(deployment, running, NAMESPACE)
     for workload in deployment.workloads:
         objects += _workload_objects(deployment, workload)

@@ -12,7 +12,7 @@ from typing import Any
 
 from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.render import container_fields, file_mounts, jobs, rewriting
+from meshctl.render import container_fields, file_mounts, jobs, lending, rewriting
 from meshctl.render.objects import LateValue
 
 _ADDED_BY_MESHCTL = "0-"  # how the names of volumes begin that no storage of the mesh stands for
@@ -136,6 +136,14 @@ def _work(spec: Spec, before: Workload | None, after: Workload | None) -> dict[s
 def only_rewritten(old: Spec, new: Spec) -> bool:
     """Whether two specs differ only in how an older meshctl wrote the container's texts."""
     return bool(differing(old, new)) and not differing(rewriting.rewritten(old, new), new)
+
+
+def only_lenders_differ(old: Spec, new: Spec) -> bool:
+    """Whether two specs of one Job differ only in the pools that it may borrow from: an edit elsewhere in the mesh, as
+    its own pool is the same."""
+    before, after = lending.pools_in(old), lending.pools_in(new)
+    same_pool = before[:1] == after[:1]
+    return same_pool and before != after and not differing(lending.without_places(old), lending.without_places(new))
 
 
 def _steps_before(spec: Spec, before: Workload | None, after: Workload | None) -> list[tuple[Any, ...]]:

@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 from meshctl.catalog import Catalog
 from meshctl.errors import DiagnosticsError, UsageError
+from meshctl.model import lending as model_lending
 from meshctl.model import pod_users, served_apis
 from meshctl.model import roll_outs as model_roll_outs
 from meshctl.model.deployment import Deployment, Endpoint, Gap, Resolution, Workload
@@ -147,7 +148,7 @@ def resolve(
             *workloads.notes(carried),
             *(() if gaps else workloads.uncounted(lending.fixed(carried), made.made, usable)),
             *(() if gaps else gang_holds.notes(carried, made.made, facts)),
-            *queues.notes(carried, is_made=cluster_is_made),
+            *queues.notes(carried, served, is_made=cluster_is_made),
             *lending.notes(mesh, carried, made.made, kueue),
             *scaling.notes(
                 carried,
@@ -190,6 +191,7 @@ def _deployment(
         workloads=carried,
         endpoints=endpoints,
         has_group_controller=has_group_controller,
+        has_dotted_queues=any(model_lending.takes_part(pool, carried) for pool in made.made),
         images=environment.images,
     )
     deployment = deployment.model_copy(update={"namespace_is_given": bool(deployment.adopted_claims)})

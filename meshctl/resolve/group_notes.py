@@ -6,8 +6,14 @@ Called by `meshctl.resolve` for the notes of `check`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from meshctl.model.deployment import Deployment
+
+INSTALL: Final = (
+    "helm install lws oci://registry.k8s.io/lws/charts/lws --version 0.7.0 --namespace lws-system --create-namespace"
+    " --wait"
+)
 
 
 def notes(deployment: Deployment) -> Iterator[str]:
@@ -16,7 +22,8 @@ def notes(deployment: Deployment) -> Iterator[str]:
     for workload in (each for each in deployment.workloads if each.is_grouped):
         text = (
             f"workload/{workload.name}: without a controller for groups of pods (LeaderWorkerSet) in the cluster a rank"
-            " that ends is started again alone, not with its group: the program must take it up again, or end, too"
+            " that ends is started again alone, not with its group: the program must take it up again, or end, too."
+            f" Once it is installed (`{INSTALL}`), the controller keeps groups that come up from then on"
         )
         yield text
         if workload.health is None:

@@ -25,6 +25,12 @@ INSTALL = (
 )
 
 
+_NOT_YET = (
+    "meshctl makes the cluster without Kueue, which counts what is lent, and uses it once it is there: after the first"
+    f" `up` install it (`{INSTALL}`), and run `up` again"
+)
+
+
 @dataclass(frozen=True)
 class Kueue:
     """What is known of it. `is_there`: whether objects for it can be made. `gap`: what to say where a cluster that was
@@ -42,11 +48,12 @@ def seen(facts: Facts | None, served: Collection[str], *, nodes_are_made: bool, 
         if facts is None or facts.serves(CLUSTER_QUEUE) is not False:
             return Kueue(is_there=True)
         return Kueue(is_there=False, gap=_why_not(is_older=facts.serves(OLDER_CLUSTER_QUEUE) is True))
-    if cluster_is_made:
-        return Kueue(is_there=False, note="meshctl makes the cluster without Kueue, which counts what is lent")
     if CLUSTER_QUEUE in served:
         return Kueue(is_there=True)
-    return Kueue(is_there=False, note=f"{_why_not(is_older=OLDER_CLUSTER_QUEUE in served)}; install it: `{INSTALL}`")
+    is_older = OLDER_CLUSTER_QUEUE in served
+    if cluster_is_made and not is_older:
+        return Kueue(is_there=False, note=_NOT_YET)
+    return Kueue(is_there=False, note=f"{_why_not(is_older=is_older)}; install it: `{INSTALL}`")
 
 
 def _why_not(*, is_older: bool) -> str:

@@ -5,10 +5,11 @@ Called by `meshctl.resolve`. Whether a cluster has Kueue is seen by `meshctl.cli
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from meshctl.model.deployment import Gap, Workload
 from meshctl.model.observed import Facts
+from meshctl.model.served_apis import CLUSTER_QUEUE, OLDER_CLUSTER_QUEUE
 
 
 def gaps(workloads: Iterable[Workload], facts: Facts | None) -> list[Gap]:
@@ -28,8 +29,10 @@ def gaps(workloads: Iterable[Workload], facts: Facts | None) -> list[Gap]:
     ]
 
 
-def notes(workloads: Iterable[Workload], *, is_made: bool) -> list[str]:
-    """`is_made`: meshctl makes the cluster, and installs no Kueue there."""
+def notes(workloads: Iterable[Workload], served: Collection[str], *, is_made: bool) -> list[str]:
+    """`is_made`: meshctl makes the cluster, and installs no Kueue there. `served`: as for `meshctl.resolve.resolve`."""
+    if CLUSTER_QUEUE in served or OLDER_CLUSTER_QUEUE in served:
+        return []
     return [
         f"workload/{workload.name}: waits until you have installed Kueue, with the queue {workload.queue}, in this"
         " cluster: meshctl makes the cluster without it"

@@ -24,6 +24,7 @@ from providers.plugin.provider import ProviderError
 MISSING_S: Final = 15.0  # how long a create waits for its namespace or its CustomResourceDefinition
 CONFLICT_TRIES: Final = 4
 NO_DRY_RUN: Final = "does not support dry run"
+_OF_FLAVORS: Final = ("nodeSelector", "tolerations")
 
 
 def missing_namespace(error: Exception) -> bool:
@@ -125,14 +126,16 @@ def apply(api: Api, gvk: Gvk, obj: Json, live: Json, *, manager: str) -> Json:
     return _apply(api, gvk, obj, manager=manager, dry_run=False)
 
 
-def with_live_tolerations(declared: Json, live: Json) -> Json:
-    """An update of a Job with the tolerations that the live one has: those of a job that has started can't change, and
-    Kueue adds some as it starts one. A change of those that are declared makes the Job anew, and is no update."""
+def with_live_flavor(declared: Json, live: Json) -> Json:
+    """An update of a Job with the node labels and tolerations that the live one has: those of a job that has started
+    can't change, and Kueue adds some, of the flavor with which it starts a job. A change of those that are declared
+    makes the Job anew, and is no update."""
     pod, live_pod = ((each.get("spec") or {}).get("template", {}).get("spec") or {} for each in (declared, live))
-    if declared.get("kind") != "Job" or not (pod.get("tolerations") and live_pod.get("tolerations")):
+    values = {key: live_pod[key] for key in _OF_FLAVORS if pod.get(key) and live_pod.get(key)}
+    if declared.get("kind") != "Job" or not values:
         return declared
     changed = copy.deepcopy(declared)
-    changed["spec"]["template"]["spec"]["tolerations"] = live_pod["tolerations"]
+    changed["spec"]["template"]["spec"] |= values
     return changed
 
 

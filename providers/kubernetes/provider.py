@@ -205,7 +205,7 @@ class KubernetesProvider(Provider):
                 raise
             return api.create(gvk, declared, manager=manager, dry_run=dry_run)
         if self._cluster.settings.server_side_apply or patch or objects.is_crd(declared):
-            declared = apply.with_live_tolerations(declared, live)
+            declared = apply.with_live_flavor(declared, live)
             if dry_run:
                 return apply.preview_apply(api, gvk, old, declared, live, manager=manager)
             return apply.apply(api, gvk, declared, live, manager=manager)

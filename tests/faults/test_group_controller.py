@@ -9,13 +9,14 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from meshctl.lab.state import Lab
 from tests.faults.moved_mesh import ENVIRONMENTS
-from tests.lab_fixture import RunningLab, command_line
+from tests.lab_fixture import RunningLab, command_line, raise_quotas
 from tests.preloaded import CommandLine
 
 pytestmark = [pytest.mark.lab, pytest.mark.exhaustive]
@@ -54,6 +55,13 @@ endpoints:
   chat: {host: chat.example.com, workload: chat, port: http}
 """
 
+AWS_EAST = """\
+apiVersion: meshctl/v1
+kind: Environments
+environments:
+  aws-east: {provider: aws, region: us-east-1, zones: [us-east-1a, us-east-1b]}
+"""
+
 
 @dataclass(frozen=True)
 class Pod:
@@ -65,7 +73,8 @@ class Pod:
 @pytest.fixture(scope="module")
 def lab_with_controller(tmp_path_factory: pytest.TempPathFactory, command_lines: CommandLine) -> Iterator[RunningLab]:
     root = tmp_path_factory.mktemp("lab") / "root"
-    command_line(root, "up", "--group-controller", "cw")
+    command_line(root, "up", "--group-controller", "cw", "--group-controller", "aws-east")
+    raise_quotas(root)
     try:
         yield RunningLab(Lab(root), tmp_path_factory.mktemp("mesh"), command_lines)
     finally:
@@ -81,9 +90,9 @@ def here(lab_with_controller: RunningLab) -> Iterator[RunningLab]:
     lab_with_controller.meshctl("destroy", "cw", "--yes", check=False)
 
 
-def pods(here: RunningLab) -> dict[str, Pod]:
+def pods(here: RunningLab, at: str = "cw") -> dict[str, Pod]:
     chosen = ("--namespace", "grouped", "--selector", "app.kubernetes.io/name=chat", "-o", "json")
-    listed = json.loads(here.kubectl("cw", "get", "pods", *chosen))["items"]
+    listed = json.loads(here.kubectl(at, "get", "pods", *chosen))["items"]
     return {item["metadata"]["name"]: _pod(item) for item in listed}
 
 
@@ -159,3 +168,32 @@ def test_it_is_there_only_where_it_was_asked_for(lab_with_controller: RunningLab
     resources = ("api-resources", "--api-group", "leaderworkerset.x-k8s.io", "-o", "name")
     assert "leaderworkersets" in lab_with_controller.kubectl("cw", *resources)
     assert "leaderworkersets" not in lab_with_controller.kubectl("dc1", *resources)
+
+
+@pytest.fixture
+def on_aws(lab_with_controller: RunningLab, tmp_path: Path) -> Iterator[RunningLab]:
+    """The first EKS cluster of the lab, in which the controller is as soon as it is there."""
+    lab = lab_with_controller.at(tmp_path)
+    (tmp_path / "environments.yaml").write_text(AWS_EAST)
+    yield lab
+    lab.meshctl("destroy", "aws-east", "--yes", timeout_s=600)
+
+
+def test_groups_that_come_to_a_made_cluster_after_the_controller_are_kept_by_it(on_aws: RunningLab) -> None:
+    mesh = MESH[: MESH.index("endpoints:")]
+    (on_aws.folder / "mesh.yaml").write_text(mesh[: mesh.index("workloads:")])
+    on_aws.meshctl("up", "aws-east", "--yes", timeout_s=600)  # makes the cluster, and asks it nothing before
+    (on_aws.folder / "mesh.yaml").write_text(mesh)
+    on_aws.meshctl("up", "aws-east", "--yes", timeout_s=600)
+    before = pods(on_aws, "aws-east")
+    assert set(before) == {"chat-0", "chat-0-1", "chat-1", "chat-1-1"}
+    on_aws.kubectl("aws-east", "--namespace", "grouped", "delete", "pod", "chat-0-1", "--wait=false")
+    wait_until(lambda: is_anew(before, pods(on_aws, "aws-east")), "new group in the place of chat-0")
+    assert on_aws.json("plan", "aws-east")["changes"] == []
+
+
+def is_anew(before: dict[str, Pod], now: dict[str, Pod]) -> bool:
+    """Whether all of the group 0 are other pods, ready, and the others are the same."""
+    is_whole = set(now) == set(before) and all(pod.is_ready for pod in now.values())
+    changed = {name for name in now if is_whole and now[name].uid != before[name].uid}
+    return is_whole and changed == {"chat-0", "chat-0-1"}

@@ -9,14 +9,14 @@ import pytest
 
 from meshctl import render
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.errors import InfeasibleError
+from meshctl.errors import InfeasibleError, UnreachableError
 from meshctl.model import gateway_shares
-from meshctl.model.deployment import Elsewhere
+from meshctl.model.deployment import Deployment, Elsewhere
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import ShiftsInForce
-from meshctl.model.served_apis import CLUSTER_QUEUE, LEADER_WORKER_SET, POD_MONITOR
-from meshctl.model.stack_state import StackState
+from meshctl.model.served_apis import CLUSTER_QUEUE, LEADER_WORKER_SET, OLDER_CLUSTER_QUEUE, POD_MONITOR
+from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs, StackState
 from meshctl.project import Project
 from tests.unit.fake_cluster import FakeClient, client_of
 
@@ -200,3 +200,101 @@ def test_a_gateway_leads_elsewhere_what_the_one_that_is_up_does(monkeypatch: pyt
     state = SimpleNamespace(deployment=shared)
     monkeypatch.setattr(made.session, "state", lambda _: state)
     assert made.deployment("dc") == shared
+
+
+AWS = {"provider": "aws", "region": "us-east-1", "zones": ["us-east-1a", "us-east-1b"]}
+LENDS = {"nodes": 2, "accelerator": {"model": "H100", "count": 8}, "lend": {"upTo": 1}}
+GROUPS = {"kind": "inference", "pool": "p", "image": "i", "nodes": 2, "resources": {"accelerators": 8}}
+CONTROLLERS = [CLUSTER_QUEUE, LEADER_WORKER_SET, POD_MONITOR]
+
+
+def on_aws(up: Deployment | None, *, lends: bool = True, has_groups: bool = True, queue: str = "") -> Project:
+    """`up`: what runs in the cluster that meshctl has made; None where there is none yet."""
+    pool = LENDS if lends else {**LENDS, "lend": None}
+    served = {"kind": "service", "pool": "p", "image": "i", "ports": {"http": 80}, "metrics": {"port": "http"}}
+    mesh = {**MESH, "pools": {"p": pool, "q": {**LENDS, "nodes": 4, "lend": None}}}
+    mesh["workloads"] = {"page": served, **({"llama": {**GROUPS, "pool": "q"}} if has_groups else {})}
+    outputs = StackOutputs({"kubeconfig": "{}"}, up) if up is not None else NO_OUTPUTS
+    session = session_of_nothing()
+    session.state = lambda _: StackState(outputs=outputs)
+    if queue:
+        mesh["workloads"] = {"fit": {"kind": "batch", "pool": "p", "image": "i"}}
+    entry = {**AWS, **({"workloads": {"fit": {"queue": queue}}} if queue else {})}
+    environments = Environments.model_validate({**ENVIRONMENTS, "environments": {"e": entry}})
+    return Project(Mesh.model_validate(mesh), environments, session)
+
+
+def resolved_on_aws(up: Deployment | None, **more: Any) -> Deployment:
+    resolution = on_aws(up, **more).resolution("e")
+    assert resolution.deployment is not None, resolution.gaps
+    return resolution.deployment
+
+
+def never(_: ClusterAccess) -> Any:
+    raise AssertionError("asked")
+
+
+def test_a_cluster_that_is_yet_to_be_made_is_asked_nothing_and_has_no_controllers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ClusterAccess, "client", never)
+    resolution = on_aws(None).resolution("e")
+    assert resolution.deployment is not None
+    assert resolution.deployment.pool("p").lends_nodes == 0
+    assert not resolution.deployment.has_group_controller
+    assert any("after the first `up` install it (`helm install kueue" in note for note in resolution.notes)
+    assert any("Once it is installed (`helm install lws" in note for note in resolution.notes)
+    resolved_on_aws(resolution.deployment, lends=False, has_groups=False)  # a mesh that needs none asks nothing
+
+
+def test_controllers_that_somebody_has_installed_in_a_made_cluster_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ClusterAccess, "client", never)
+    before = resolved_on_aws(None)
+    others = {"metadata": {"name": "team"}, "spec": {"resourceGroups": [{"coveredResources": ["nvidia.com/gpu"]}]}}
+    client = FakeClient({"clusterqueues": [others]}, served=CONTROLLERS)
+    monkeypatch.setattr(ClusterAccess, "client", client_of(client))
+    now = resolved_on_aws(before)
+    assert now.pool("p").lends_nodes == 1
+    assert now.has_group_controller
+    # other APIs change nothing that is up
+    assert not [item.name for item in render.platform_objects(now) if item.kind == "PodMonitor"]
+
+
+def test_queues_of_others_in_a_made_cluster_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    flavors = [{"metadata": {"name": "all"}, "spec": {"nodeLabels": {}}}]
+    groups = [{"coveredResources": ["nvidia.com/gpu"], "flavors": [{"name": "all", "resources": []}]}]
+    queues = [{"metadata": {"name": "team"}, "spec": {"resourceGroups": groups}}]
+    client = FakeClient({"resourceflavors": flavors, "clusterqueues": queues}, served=CONTROLLERS)
+    monkeypatch.setattr(ClusterAccess, "client", client_of(client))
+    project = on_aws(resolved_on_aws(None))
+    project.resolution("e")
+    assert any("the ClusterQueue team of somebody else" in note for note in project.session.remarks["e"])
+
+
+def test_a_made_cluster_that_does_not_answer_loses_no_controller(monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(_: ClusterAccess) -> Any:
+        raise UnreachableError("the Kubernetes API server of e does not answer")
+
+    client = FakeClient({}, served=CONTROLLERS)
+    monkeypatch.setattr(ClusterAccess, "client", client_of(client))
+    before = resolved_on_aws(None)
+    up = resolved_on_aws(before)
+    monkeypatch.setattr(ClusterAccess, "client", silent)
+    assert resolved_on_aws(up) == up
+    assert resolved_on_aws(before) == before
+
+
+def test_a_kueue_that_is_too_old_in_a_made_cluster_is_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ClusterAccess, "client", client_of(FakeClient({}, served=[OLDER_CLUSTER_QUEUE])))
+    resolution = on_aws(resolved_on_aws(None)).resolution("e")
+    assert any("its Kueue is older than 0.15" in note for note in resolution.notes)
+
+
+@pytest.mark.parametrize("served", [[], [CLUSTER_QUEUE], [OLDER_CLUSTER_QUEUE]])
+def test_a_job_in_a_queue_waits_for_a_kueue_only_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, served: list[str]
+) -> None:
+    monkeypatch.setattr(ClusterAccess, "client", client_of(FakeClient({}, served=served)))
+    up = resolved_on_aws(None, lends=False, has_groups=False, queue="research")
+    notes = on_aws(up, lends=False, has_groups=False, queue="research").resolution("e").notes
+    assert any("waits until you have installed Kueue" in note for note in notes) is not bool(served)

@@ -12,7 +12,7 @@ from typing import Any
 
 from meshctl.model import job_order
 from meshctl.render import PlatformObject
-from meshctl.render.jobs import SUSPEND, TOLERATIONS
+from meshctl.render.jobs import OF_FLAVORS, SUSPEND
 
 
 def as_in_its_queue(item: PlatformObject, live: Mapping[str, Any]) -> PlatformObject:
@@ -23,4 +23,4 @@ def as_in_its_queue(item: PlatformObject, live: Mapping[str, Any]) -> PlatformOb
         return item
     is_to_run = item.manifest["spec"].get("suspend") is False
     left = {*item.left, SUSPEND} if is_to_run else {*item.left}
-    return replace(item, left=tuple(sorted(left)), added_to=tuple(sorted({*item.added_to, TOLERATIONS})))
+    return replace(item, left=tuple(sorted(left)), added_to=tuple(sorted({*item.added_to, *OF_FLAVORS})))

@@ -10,6 +10,7 @@ from meshctl.deploy.guards import (
     adopted_file_systems,
     cluster_identity,
     location,
+    small_gangs,
     upgrade,
     volume_sizes,
 )
@@ -21,8 +22,9 @@ from meshctl.platforms import registry
 
 def check_change(deployment: Deployment, state: StackState, environments: Environments, left: frozenset[str]) -> None:
     """Before a preview or an `up`. `left`: see `Ownership.resources_with_left_fields`. Raises: as `location`,
-    `upgrade`, `adopted_file_systems` and `volume_sizes`."""
+    `upgrade`, `small_gangs`, `adopted_file_systems` and `volume_sizes`."""
     check_object_storage(deployment, state, environments)
+    small_gangs.check(deployment, state)
     adopted_file_systems.check_reachable(deployment, state)
     volume_sizes.check(deployment, state, left)
 

@@ -37,7 +37,9 @@ def _as_it_is_up(deployment: Deployment, workload: Workload, before: Spec | None
     if is_small:
         return other  # its Job is left as it is, whatever has changed: see `finished_jobs`
     spec = {**jobs.job(deployment, other).manifest["spec"], _SUSPEND: before.get(_SUSPEND)}
-    stays = not work.differing(before, spec) or work.only_rewritten(before, spec)
+    stays = (
+        not work.differing(before, spec) or work.only_rewritten(before, spec) or work.only_lenders_differ(before, spec)
+    )
     return other if stays else workload
 
 

@@ -15,6 +15,7 @@ from meshctl.deploy.guards import (
     namespaces,
     node_setup,
     pools_in_place,
+    queue_names,
     reserved_pools,
     running_drains,
     running_gangs,
@@ -29,15 +30,16 @@ from meshctl.model.stack_state import StackState
 
 
 def with_running_pods(deployment: Deployment, state: StackState) -> Deployment:
-    """The deployment with the fabrics, users, drains, groups and gangs of the pods that are up, where the files ask for
-    no others; with the zones, machines, reservations, gateways, load balancers, releases and set-up nodes of what is
-    up, in the namespace as the first `up` found or made it, and with the maker of the cluster that is up."""
+    """The deployment with the fabrics, users, drains, groups, gangs and queues of the pods that are up, where the files
+    ask for no others; with the zones, machines, reservations, gateways, load balancers, releases and set-up nodes of
+    what is up, in the namespace as the first `up` found or made it, and with the maker of the cluster that is up."""
     deployment = cluster_maker.as_it_is_up(deployment, state)
     deployment = gateway_redirects.as_it_is_up(deployment, state.deployment)
     deployment = node_setup.with_setup(endpoint_nodes.with_own_nodes(deployment, state), state)
     deployment = namespaces.as_it_is_up(_with_running_zones(deployment, state), state)
     deployment = running_drains.with_drains(deployment, state)
     deployment = running_releases.with_running_releases(deployment, state.deployment)
+    deployment = queue_names.as_they_are_up(deployment, state.deployment)
     deployment = group_forms.with_running_form(given_fabrics.with_running_fabrics(deployment, state), state)
     deployment = pod_users.as_it_is_up(deployment, state.deployment)
     return running_groups.as_they_are_up(running_gangs.as_they_are_up(deployment, state), state)

@@ -3,7 +3,8 @@
 Called by `runs` before each run. A user asks by changing what the job runs, or with `meshctl restart`. Kubernetes
 can change a Job only by replacing it, which runs it again. So a change that doesn't concern the job's work (its pool
 was renamed, or a newer meshctl declares it in another way) is not applied to a complete Job. See ADR 0023. A Job that
-still runs is left unchanged, too, when only its texts are written in another way.
+still runs is left unchanged, too, when only its texts are written in another way, or when only the pools differ that it
+may borrow from.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.observed import JobState
 from meshctl.model.stack_state import StackState
-from meshctl.render import jobs, work
+from meshctl.render import jobs, lending, work
 
 _SIZE: Final = frozenset(jobs.SIZE)
 _IN_PLACE: Final = "suspend"  # the field of a Job's spec that can change without replacing the Job
@@ -26,10 +27,11 @@ _IN_PLACE: Final = "suspend"  # the field of a Job's spec that can change withou
 @dataclass(frozen=True)
 class UnchangedJobs:
     """Jobs that a run leaves unchanged. `paths`: by workload, the properties of its Job's resource that are not
-    applied; `notes`: lines for the plan."""
+    applied; `notes`: lines for the plan; `pools_with_queues`: see `queue_ends`."""
 
     paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    pools_with_queues: frozenset[str] = frozenset()
 
 
 def with_finished_marks(deployment: Deployment, state: StackState) -> Deployment:
@@ -76,8 +78,13 @@ def unchanged_jobs(
     except MeshError as error:
         return UnchangedJobs(outdated, (*notes, *(_unknown_text(name, error) for name in sorted(undecided))))
     complete = [name for name in undecided if name in states and states[name].ended == "complete"]
-    paths = {name: paths for name, paths in outdated.items() if name in {*rewritten, *complete, *small}}
-    return UnchangedJobs(paths, (*notes, *(_unchanged_text(name, deployment.environment) for name in sorted(complete))))
+    # one that waits in its queue has no pods: made anew, it may start on the nodes of a new lender
+    started = {name for name in undecided if name in states and not states[name].suspended}
+    borrowers = sorted((_with_other_lenders(deployment, state) & started) - {*complete})
+    paths = {name: paths for name, paths in outdated.items() if name in {*rewritten, *complete, *borrowers, *small}}
+    notes += tuple(_unchanged_text(name, deployment.environment) for name in sorted(complete))
+    notes += tuple(_other_lenders_text(name, deployment, state) for name in borrowers)
+    return UnchangedJobs(paths, notes)
 
 
 def replaced_jobs(deployment: Deployment, state: StackState, unchanged: UnchangedJobs) -> frozenset[str]:
@@ -112,12 +119,25 @@ def _waits_for_nodes(name: str, environment: str) -> str:
 
 def _only_rewritten(deployment: Deployment, state: StackState) -> frozenset[str]:
     """The Jobs that differ only in how an older meshctl wrote their texts."""
+    pairs = _of_both(deployment, state)
+    return frozenset(name for name, (old, new) in pairs.items() if work.only_rewritten(old, new))
+
+
+def _with_other_lenders(deployment: Deployment, state: StackState) -> frozenset[str]:
+    """The Jobs that differ only in the pools that they may borrow from."""
+    pairs = _of_both(deployment, state)
+    return frozenset(name for name, (old, new) in pairs.items() if work.only_lenders_differ(old, new))
+
+
+def _of_both(deployment: Deployment, state: StackState) -> dict[str, tuple[work.Spec, work.Spec]]:
+    """The specs of the Jobs that are there, as they are and as they are declared, but for what changes in place."""
     before = jobs_in_state.specs(state)
     specs = work.job_specs(deployment) if before else {}
-    unchanging = {
-        name: {**spec, _IN_PLACE: before[name].get(_IN_PLACE)} for name, spec in specs.items() if name in before
+    return {
+        name: (before[name], {**spec, _IN_PLACE: before[name].get(_IN_PLACE)})
+        for name, spec in specs.items()
+        if name in before
     }
-    return frozenset(name for name, spec in unchanging.items() if work.only_rewritten(before[name], spec))
 
 
 def _outdated(deployment: Deployment, state: StackState) -> dict[str, tuple[str, ...]]:
@@ -142,6 +162,15 @@ def _workload(deployment: Deployment | None, name: str) -> Workload | None:
 def _unchanged_text(name: str, environment: str) -> str:
     again = f"`meshctl restart {name} --env {environment}` runs it again"
     return f"workload/{name} has finished and is left unchanged, because its work has not changed; {again}"
+
+
+def _other_lenders_text(name: str, deployment: Deployment, state: StackState) -> str:
+    before = ", ".join(lending.pools_in(jobs_in_state.specs(state)[name]))
+    after = ", ".join(lending.pools_in(work.job_specs(deployment)[name]))
+    return (
+        f"workload/{name} is left unchanged, as it has started: until it ends it runs on nodes of {before}, and not of"
+        f" {after}; `meshctl restart {name} --env {deployment.environment}` runs it again there"
+    )
 
 
 def _older_texts(name: str, environment: str) -> str:

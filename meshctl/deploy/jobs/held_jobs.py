@@ -8,6 +8,7 @@ change of its work does, is suspended again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -64,7 +65,7 @@ def with_queues_of_jobs(unchanged: UnchangedJobs, deployment: Deployment, state:
         f"{_not_counted(deployment, name)}"
         for name in moved
     ]
-    return UnchangedJobs({**unchanged.paths, **paths}, (*unchanged.notes, *notes))
+    return replace(unchanged, paths={**unchanged.paths, **paths}, notes=(*unchanged.notes, *notes))
 
 
 def _in_which_queue(deployment: Deployment, name: str) -> str:

@@ -12,7 +12,7 @@ import pulumi
 
 from meshctl import render
 from meshctl.deploy.guards import cluster_identity, running_pods, upgrade
-from meshctl.deploy.jobs import finished_jobs, held_jobs
+from meshctl.deploy.jobs import finished_jobs, held_jobs, queue_ends
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.secrets import secret_revisions
 from meshctl.model.deployment import Deployment
@@ -42,6 +42,7 @@ def declare_environment(
     declared = running_pods.with_running_pods(upgrade.with_running_version(deployment, state), state)
     declared = finished_jobs.with_finished_marks(declared, state) if keep_marks else declared
     deferred |= held_jobs.values_that_stay(kept_values, declared, state, unchanged_jobs)
+    declared = queue_ends.with_queues(declared, unchanged_jobs)
     uid = cluster_identity.recorded_cluster_uid(deployment.environment, state) if cluster is None else cluster
     declare = registry.platform(deployment.provider).declare
     declare(declared, deferred, ready_timeout_s, staying=unchanged_jobs.paths, cluster_uid=uid)

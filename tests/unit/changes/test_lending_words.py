@@ -27,7 +27,7 @@ def terms(name: str, before: dict[str, Any], after: dict[str, Any]) -> list[tupl
 def test_a_pool_that_lends_more() -> None:
     more = {"serve": {**SERVE, "lend": {"upTo": 1}}}
     assert terms("pool/serve:cluster-queue", more, {}) == [("nvidia.com/gpu lent at most", "8", "16")]
-    assert terms("pool/train:cluster-queue", more, {}) == [("nvidia.com/gpu borrowed at most from m-serve", "8", "16")]
+    assert terms("pool/train:cluster-queue", more, {}) == [("nvidia.com/gpu borrowed at most from m.serve", "8", "16")]
 
 
 def test_a_job_that_may_borrow() -> None:

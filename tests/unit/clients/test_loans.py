@@ -56,10 +56,10 @@ def workload(job: str, flavor: str, amount: str = "8", *conditions: dict[str, st
 def test_a_loan_is_what_a_job_has_of_the_flavor_of_another_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     finished = {"type": "Finished", "status": "True"}
     workloads = [
-        workload("sweep", "m-serve", "16"),
-        workload("sweep", "m-train"),  # its own pool
-        workload("sweep", "m-serve", "8", finished),
-        workload("of-others", "m-serve"),
+        workload("sweep", "m.serve", "16"),
+        workload("sweep", "m.train"),  # its own pool
+        workload("sweep", "m.serve", "8", finished),
+        workload("of-others", "m.serve"),
         {"metadata": {}},  # of a pod that serves
     ]
     cluster = access(monkeypatch, namespaces__m__workloads=workloads)
@@ -80,6 +80,15 @@ def test_a_user_who_may_not_look_is_told_so(monkeypatch: pytest.MonkeyPatch) -> 
     assert "may not list `resourceflavors`" in note
 
 
+def test_a_kueue_that_is_gone_by_now_is_not_called_a_matter_of_rights(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = ApiError(404, "the server could not find the requested resource")
+    cluster = access(monkeypatch, namespaces__m__workloads=gone, resourceflavors=gone, clusterqueues=gone)
+    assert loans.loans(cluster, deployed()) is None
+    (note,) = loans.other_queues(cluster, deployed(), ())
+    assert "has stopped serving kueue.x-k8s.io/v1beta2" in note
+    assert "grant" not in note
+
+
 def queue(name: str, flavor: str, labels: dict[str, str] | None = None, resource: str = "nvidia.com/gpu") -> Any:
     groups = [{"coveredResources": [resource], "flavors": [{"name": flavor, "resources": []}]}]
     return {"metadata": {"name": name, "labels": labels or {}}, "spec": {"resourceGroups": groups}}
@@ -97,14 +106,14 @@ def test_queues_of_others_over_the_same_nodes_are_named(monkeypatch: pytest.Monk
     }
     cluster = access(
         monkeypatch,
-        resourceflavors=[flavor("any"), flavor("zone", zone="b"), flavor("far", zone="z"), flavor("m-serve", a="b")],
+        resourceflavors=[flavor("any"), flavor("zone", zone="b"), flavor("far", zone="z"), flavor("m.serve", a="b")],
         clusterqueues=[
             queue("team-a", "any"),
             queue("team-b", "zone"),
             queue("team-c", "far"),
             queue("team-d", "any", resource="amd.com/gpu"),
             queue("team-e", "gone"),
-            queue("m-serve", "any", own),
+            queue("m.serve", "any", own),
         ],
     )
     deployment = deployed()

@@ -11,10 +11,13 @@ from meshctl import render
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs, unchanged_jobs, with_finished_marks
 from meshctl.errors import UnreachableError
 from meshctl.model.deployment import Deployment, Mount
-from meshctl.model.observed import JobState
+from meshctl.model.observed import Facts, JobState
+from meshctl.model.served_apis import CLUSTER_QUEUE
 from meshctl.model.stack_state import StackState
 from tests.unit import states
 from tests.unit.render.sample import sample
+from tests.unit.resolve.test_lending import NODES, chat, sweep
+from tests.unit.resolve.test_resolve_rules import DC, H100, resolved
 
 COMPLETE = {"embed": JobState("embed", "complete"), "pretrain": JobState("pretrain", "complete")}
 
@@ -240,3 +243,46 @@ def test_a_gang_that_runs_with_fewer_nodes_is_left_as_it_is() -> None:
     assert unchanged.paths == {"pretrain": ("spec.completions", "spec.parallelism", "spec.template")}
     (note,) = unchanged.notes
     assert "its changes wait for `meshctl shift coreweave-1 --undo`" in note
+
+
+def with_spare(*, lends: bool) -> Deployment:
+    """`sweep` of the pool `train` may borrow from `serve`, and from `spare` where that lends."""
+    spare = {**H100, "nodes": 1, **({"lend": {"upTo": 1}} if lends else {})}
+    pools = {"serve": {**H100, "nodes": 2, "lend": {"upTo": 1}}, "train": {**H100, "nodes": 1}, "spare": spare}
+    facts = Facts(nodes=NODES, served_apis=(CLUSTER_QUEUE,))
+    deployment = resolved(pools, DC, facts, workloads={"chat": chat(), "sweep": sweep()}).deployment
+    assert deployment is not None
+    return deployment
+
+
+@pytest.mark.parametrize(("before", "after"), [(False, True), (True, False)])
+@pytest.mark.parametrize("ended", ["", "failed"])
+def test_a_started_job_is_not_lost_because_a_pool_lends_or_lends_no_more(before: bool, after: bool, ended: Any) -> None:
+    jobs = {"sweep": JobState("sweep", ended)}
+    unchanged = stays(with_spare(lends=after), state(with_spare(lends=before)), jobs)
+    assert unchanged.paths == {"sweep": ("spec.template",)}
+    (note,) = unchanged.notes
+    now, then = ("train, serve, spare", "train, serve") if before else ("train, serve", "train, serve, spare")
+    assert f"until it ends it runs on nodes of {now}, and not of {then};" in note
+    assert "`meshctl restart sweep --env e` runs it again there" in note
+
+
+def test_a_job_that_waits_in_its_queue_may_start_on_the_nodes_of_a_new_lender() -> None:
+    waiting = {"sweep": JobState("sweep", suspended=True)}
+    assert stays(with_spare(lends=True), state(with_spare(lends=False)), waiting) == UnchangedJobs()
+
+
+def test_a_job_whose_own_pool_or_work_changes_with_its_lenders_is_made_anew() -> None:
+    running = {"sweep": JobState("sweep")}
+    after = with_spare(lends=True)
+    for other in ({"image": "acme/sweep:2"}, {"pool": "spare"}):
+        made = changed("sweep", after, **other)
+        assert stays(made, state(with_spare(lends=False)), running) == UnchangedJobs()
+
+
+def test_without_an_answer_a_job_with_other_lenders_stays() -> None:
+    def unknown() -> Mapping[str, JobState]:
+        raise UnreachableError("e can't be reached")
+
+    unchanged = unchanged_jobs(with_spare(lends=True), state(with_spare(lends=False)), unknown)
+    assert list(unchanged.paths) == ["sweep"]

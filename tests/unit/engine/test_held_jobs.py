@@ -71,9 +71,10 @@ def owned(
     fields: Mapping[str, Any] = RELEASED,
     added: Iterable[Mapping[str, Any]] = (),
     labels: Mapping[str, str] | None = None,
+    selector: Mapping[str, str] | None = None,
 ) -> Any:
     """What a look at the cluster says: the job is there, and its release has set `suspend`, or another program these
-    fields. `added`: tolerations; `labels`: of the Job, beside the declared ones."""
+    fields. `added`: tolerations; `labels`: of the Job, `selector`: of its nodes, both beside the declared ones."""
     made = made.model_copy(update={"cluster": Cluster(name="dc1", kubeconfig="kubeconfig")})
 
     def read(_client: Any, wanted: Any, *_: Any) -> dict[Any, Any]:
@@ -88,6 +89,7 @@ def owned(
                 manifest["metadata"]["labels"] |= labels or {}
                 manifest["spec"]["suspend"] = suspend
                 manifest["spec"]["template"]["spec"]["tolerations"] += added
+                manifest["spec"]["template"]["spec"]["nodeSelector"] |= selector or {}
         return live
 
     monkeypatch.setattr(live_objects, "read", read)
@@ -130,6 +132,22 @@ def test_tolerations_that_kueue_has_added_to_a_job_stay(monkeypatch: pytest.Monk
     assert result.decisions == ()
     # never among the values that are declared: another pod template is another Job
     assert set(result.kept_values(preview=False)) == (set() if is_paused else {SUSPEND})
+    assert [step for step in drift_check.object_drift(before, result) if "pretrain" in step.urn] == []
+
+
+@pytest.mark.parametrize("queue", ["genai", ""])
+def test_the_nodes_that_kueue_has_chosen_for_a_job_are_no_change_of_the_mesh(
+    monkeypatch: pytest.MonkeyPatch, queue: str
+) -> None:
+    """It starts a job with the labels of its flavor, in a field that the API server takes as one."""
+    made = changed(dc1(), after=(), queue=queue)
+    before = state(changed(dc1(), after=(), queue="genai"))
+    fields: dict[str, Any] = {"f:spec": {"f:template": {"f:spec": {"f:nodeSelector": {}}}}}
+    flavor, labels = {"meshctl.dev/pool": "serve"}, {job_order.QUEUE_LABEL: "genai"}
+    result = owned(monkeypatch, made, before, suspend=False, fields=fields, labels=labels, selector=flavor)
+    result.refuse("up")
+    assert result.decisions == ()
+    assert set(result.kept_values(preview=False)) == {SUSPEND}
     assert [step for step in drift_check.object_drift(before, result) if "pretrain" in step.urn] == []
 
 

@@ -70,7 +70,21 @@ def job_with(*keys: str, kind: str = "Job") -> dict[str, Any]:
 def test_an_update_of_a_job_leaves_the_tolerations_that_kueue_has_added(
     declared: dict[str, Any], live: dict[str, Any], applied: dict[str, Any]
 ) -> None:
-    assert apply.with_live_tolerations(declared, live) == applied
+    assert apply.with_live_flavor(declared, live) == applied
+
+
+def test_an_update_of_a_job_leaves_the_nodes_that_kueue_has_chosen() -> None:
+    """The API server takes a selector as one field: with the declared one the apply would meet Kueue's."""
+
+    def job(selector: dict[str, str] | None, kind: str = "Job") -> dict[str, Any]:
+        pod = {"containers": []} if selector is None else {"containers": [], "nodeSelector": selector}
+        return {"kind": kind, "spec": {"template": {"spec": pod}}}
+
+    declared, chosen = {"meshctl.dev/mesh": "m"}, {"meshctl.dev/mesh": "m", "meshctl.dev/pool": "serve"}
+    assert apply.with_live_flavor(job(declared), job(chosen)) == job(chosen)
+    assert apply.with_live_flavor(job(None), job(chosen)) == job(None)
+    assert apply.with_live_flavor(job(declared), job(None)) == job(declared)
+    assert apply.with_live_flavor(job(declared, "Deployment"), job(chosen)) == job(declared, "Deployment")
 
 
 def test_schema_extensions_have_dashes_for_the_server_and_underscores_for_programs() -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from meshctl import render
+from meshctl.deploy.guards import running_pods
+from meshctl.model import lending
 from meshctl.render import PlatformObject
+from tests.unit.resolve.test_group_controller import state_of
 from tests.unit.resolve.test_lending import chat, deployed, sweep
 from tests.unit.resolve.test_resolve_rules import DC
 
@@ -27,11 +30,11 @@ def quotas(item: PlatformObject) -> dict[str, dict[str, str]]:
 def test_the_lender_owns_all_of_its_accelerators_and_lends_some() -> None:
     made = objects()
     assert quotas(made["pool/serve:cluster-queue"]) == {
-        "m-serve": {"nominalQuota": "24", "borrowingLimit": "0", "lendingLimit": "16"}
+        "m.serve": {"nominalQuota": "24", "borrowingLimit": "0", "lendingLimit": "16"}
     }
     assert quotas(made["pool/train:cluster-queue"]) == {
-        "m-train": {"nominalQuota": "8", "borrowingLimit": "0", "lendingLimit": "0"},
-        "m-serve": {"nominalQuota": "0", "borrowingLimit": "16"},
+        "m.train": {"nominalQuota": "8", "borrowingLimit": "0", "lendingLimit": "0"},
+        "m.serve": {"nominalQuota": "0", "borrowingLimit": "16"},
     }
     queues = [made[f"pool/{pool}:cluster-queue"].manifest["spec"] for pool in ("serve", "train")]
     assert {queue["cohortName"] for queue in queues} == {"m"}
@@ -40,6 +43,29 @@ def test_the_lender_owns_all_of_its_accelerators_and_lends_some() -> None:
         == {"reclaimWithinCohort": "Any", "borrowWithinCohort": {"policy": "Never"}, "withinClusterQueue": "Never"}
         for queue in queues
     )
+
+
+def test_no_other_mesh_has_a_pool_with_the_same_queue_and_flavor() -> None:
+    one, other = deployed(), deployed()
+    (serve, train) = (one.pool("serve"), one.pool("train"))
+    named = [
+        lending.object_name(one.model_copy(update={"mesh": "a-b"}), serve.model_copy(update={"name": "c"})),
+        lending.object_name(other.model_copy(update={"mesh": "a"}), train.model_copy(update={"name": "b-c"})),
+    ]
+    assert named == ["a-b.c", "a.b-c"]
+
+
+def test_queues_that_are_up_keep_their_names() -> None:
+    now = deployed()
+    before = now.model_copy(update={"has_dotted_queues": False})
+    running = running_pods.with_running_pods(now, state_of(before))
+    made = {item.name: item for item in render.platform_objects(running)}
+    assert made["pool/serve:flavor"].manifest["metadata"]["name"] == "m-serve"
+    assert set(quotas(made["pool/train:cluster-queue"])) == {"m-train", "m-serve"}
+    without = deployed(serve={"nodes": 3, "accelerator": {"model": "H100", "count": 8}}, chat=chat(), sweep=None)
+    assert not without.has_dotted_queues
+    for nothing_to_keep in (without, None):
+        assert running_pods.with_running_pods(now, state_of(nothing_to_keep)).has_dotted_queues
 
 
 def test_all_that_pods_ask_for_is_covered() -> None:
