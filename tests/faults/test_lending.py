@@ -16,21 +16,23 @@ from meshctl.lab.load import Load
 from meshctl.lab.state import Lab
 from meshctl.model.deployment import POOL_LABEL
 from tests.faults.moved_mesh import ENVIRONMENTS
-from tests.lab_fixture import RunningLab, command_line
+from tests.lab_fixture import RunningLab, command_line, raise_quotas
 from tests.preloaded import CommandLine
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.lab, pytest.mark.exhaustive]
 
-BURSTS = 20
-# `pretrain` fills the pool of the trainers, so that `sweep` has no other place than the node that `serve` lends.
+BURSTS, AT_ONCE = 20, 4
+GRACE_S = 5  # of a burst that is sent away, whatever it is at
+# `pretrain` fills the pool of the trainers, so that `sweep` has no other place than the node that `serve` lends. The
+# trainers' pool lends as well, to nobody: so it is counted from the first `up` on, in which there is no `sweep` yet.
 MESH = """\
 apiVersion: meshctl/v1
 kind: Mesh
 name: lent
 pools:
   serve: {role: inference, nodes: 2, accelerator: {model: H100, count: 8}, lend: {upTo: 1}}
-  train: {role: training, nodes: 1, accelerator: {model: H100, count: 8}}
+  train: {role: training, nodes: 1, accelerator: {model: H100, count: 8}, lend: {upTo: 1}}
 storage:
   checkpoints: {kind: object, size: 1TiB}
   own: {kind: object, size: 1TiB}
@@ -66,10 +68,17 @@ workloads:
 endpoints:
   chat: {host: chat.example.com, workload: chat, port: http, access: public}
 """
+MESH_WITHOUT_BURST = MESH[: MESH.index("  sweep:")] + MESH[MESH.index("endpoints:") :]
 NAMESPACE = ("--namespace", "lent")
+AWS_EAST = """\
+apiVersion: meshctl/v1
+kind: Environments
+environments:
+  aws-east: {provider: aws, region: us-east-1, zones: [us-east-1a, us-east-1b]}
+"""
 
 # Two queues of one cohort: serving owns one CPU and borrows two more, which the other queue owns and takes back.
-TRIMMED = """\
+FLAVOR = """\
 apiVersion: v1
 kind: Namespace
 metadata: {name: trimmed}
@@ -78,66 +87,40 @@ apiVersion: kueue.x-k8s.io/v1beta2
 kind: ResourceFlavor
 metadata: {name: trimmed}
 spec: {}
----
-apiVersion: kueue.x-k8s.io/v1beta2
-kind: ClusterQueue
-metadata: {name: trimmed-serve}
-spec:
-  cohortName: trimmed
-  namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: trimmed}}
-  resourceGroups:
-  - coveredResources: [cpu]
-    flavors: [{name: trimmed, resources: [{name: cpu, nominalQuota: "1", borrowingLimit: "2"}]}]
----
-apiVersion: kueue.x-k8s.io/v1beta2
-kind: ClusterQueue
-metadata: {name: trimmed-own}
-spec:
-  cohortName: trimmed
-  namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: trimmed}}
-  preemption: {reclaimWithinCohort: Any}
-  resourceGroups:
-  - coveredResources: [cpu]
-    flavors: [{name: trimmed, resources: [{name: cpu, nominalQuota: "2"}]}]
----
-apiVersion: kueue.x-k8s.io/v1beta2
-kind: LocalQueue
-metadata: {name: serve, namespace: trimmed}
-spec: {clusterQueue: trimmed-serve}
----
-apiVersion: kueue.x-k8s.io/v1beta2
-kind: LocalQueue
-metadata: {name: own, namespace: trimmed}
-spec: {clusterQueue: trimmed-own}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: chat, namespace: trimmed}
-spec:
-  replicas: 3
-  selector: {matchLabels: {app: chat}}
-  template:
-    metadata:
-      labels: {app: chat, kueue.x-k8s.io/queue-name: serve, kueue.x-k8s.io/managed: "true"}
-      annotations: {kueue.x-k8s.io/pod-suspending-parent: deployment}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{name: main, image: acme/simulated:1, resources: {requests: {cpu: "1"}}}]
 """
-OWNER = """\
+QUEUE = """\
+---
+apiVersion: kueue.x-k8s.io/v1beta2
+kind: ClusterQueue
+metadata: {{name: trimmed-{name}}}
+spec:
+  cohortName: trimmed
+  namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: trimmed}}}}
+  preemption: {{reclaimWithinCohort: Any}}
+  resourceGroups:
+  - coveredResources: [cpu]
+    flavors: [{{name: trimmed, resources: [{{name: cpu, nominalQuota: "{own}"}}]}}]
+---
+apiVersion: kueue.x-k8s.io/v1beta2
+kind: LocalQueue
+metadata: {{name: {name}, namespace: trimmed}}
+spec: {{clusterQueue: trimmed-{name}}}
+"""
+SERVERS = """\
+---
 apiVersion: apps/v1
 kind: Deployment
-metadata: {name: owner, namespace: trimmed}
+metadata: {{name: {name}, namespace: trimmed}}
 spec:
-  replicas: 2
-  selector: {matchLabels: {app: owner}}
+  replicas: {replicas}
+  selector: {{matchLabels: {{app: {name}}}}}
   template:
     metadata:
-      labels: {app: owner, kueue.x-k8s.io/queue-name: own, kueue.x-k8s.io/managed: "true"}
-      annotations: {kueue.x-k8s.io/pod-suspending-parent: deployment}
+      labels: {{app: {name}, kueue.x-k8s.io/queue-name: {name}, kueue.x-k8s.io/managed: "true"}}
+      annotations: {{kueue.x-k8s.io/pod-suspending-parent: deployment}}
     spec:
       terminationGracePeriodSeconds: 1
-      containers: [{name: main, image: acme/simulated:1, resources: {requests: {cpu: "1"}}}]
+      containers: [{{name: main, image: acme/simulated:1, resources: {{requests: {{cpu: "1"}}}}}}]
 """
 
 
@@ -148,7 +131,8 @@ def lab_with_kueue(tmp_path_factory: pytest.TempPathFactory, command_lines: Comm
         yield RunningLab(Lab(Path(given).absolute()), folder, command_lines)
         return
     root = tmp_path_factory.mktemp("lab") / "root"
-    command_line(root, "up", "--kueue", "dc1")
+    command_line(root, "up", "--kueue", "dc1", "--kueue", "aws-east")
+    raise_quotas(root)
     try:
         yield RunningLab(Lab(root), folder, command_lines)
     finally:
@@ -157,45 +141,50 @@ def lab_with_kueue(tmp_path_factory: pytest.TempPathFactory, command_lines: Comm
 
 @pytest.fixture
 def lending(lab_with_kueue: RunningLab) -> Iterator[RunningLab]:
-    folder = lab_with_kueue.folder
-    (folder / "mesh.yaml").write_text(MESH)
-    (folder / "environments.yaml").write_text(ENVIRONMENTS)
+    """`pretrain` has the trainers' node, and `sweep` comes after it: Kueue gives the pool's own node to whoever asks
+    first."""
+    (lab_with_kueue.folder / "environments.yaml").write_text(ENVIRONMENTS)
+    write_mesh(lab_with_kueue, MESH_WITHOUT_BURST)
+    lab_with_kueue.meshctl("up", "dc1", "--yes")
+    wait_until(lambda: pool_of(lab_with_kueue, "pretrain") == "train")
+    write_mesh(lab_with_kueue, MESH)
     lab_with_kueue.meshctl("up", "dc1", "--yes")
     yield lab_with_kueue
-    lab_with_kueue.meshctl("destroy", "dc1", "--allow-data-loss", "--confirm", "dc1", check=False)
+    lab_with_kueue.meshctl("destroy", "dc1", "--allow-data-loss", "--confirm", "dc1")
 
 
-def pods(lab: RunningLab, workload: str, namespace: str = "lent") -> list[dict[str, Any]]:
+def pods(lab: RunningLab, workload: str, namespace: str = "lent", at: str = "dc1") -> list[dict[str, Any]]:
     """Those that are not ending."""
-    listed = json.loads(lab.kubectl("dc1", "--namespace", namespace, "get", "pods", "-o", "json"))["items"]
+    listed = json.loads(lab.kubectl(at, "--namespace", namespace, "get", "pods", "-o", "json"))["items"]
     named = [each for each in listed if each["metadata"]["name"].startswith(f"{workload}-")]
     return [each for each in named if "deletionTimestamp" not in each["metadata"]]
 
 
-def ready(lab: RunningLab, workload: str, namespace: str = "lent") -> int:
+def ready(lab: RunningLab, workload: str, namespace: str = "lent", at: str = "dc1") -> int:
     statuses = [
         {each["type"]: each["status"] for each in pod["status"].get("conditions") or ()}
-        for pod in pods(lab, workload, namespace)
+        for pod in pods(lab, workload, namespace, at)
     ]
     return sum(conditions.get("Ready") == "True" for conditions in statuses)
 
 
-def pool_of(lab: RunningLab, workload: str) -> str:
+def pool_of(lab: RunningLab, workload: str, at: str = "dc1") -> str:
     """Of the node that its one pod runs on; "" while it has none."""
-    running = [each for each in pods(lab, workload) if each["status"].get("phase") == "Running"]
+    running = [each for each in pods(lab, workload, at=at) if each["status"].get("phase") == "Running"]
     if len(running) != 1:
         return ""
-    node = json.loads(lab.kubectl("dc1", "get", "node", running[0]["spec"]["nodeName"], "-o", "json"))
+    node = json.loads(lab.kubectl(at, "get", "node", running[0]["spec"]["nodeName"], "-o", "json"))
     return str(node["metadata"]["labels"][POOL_LABEL])
 
 
-def scale(lab: RunningLab, replicas: int) -> None:
+def scale(lab: RunningLab, replicas: int, at: str = "dc1") -> None:
     """As an autoscaler does."""
-    lab.kubectl("dc1", *NAMESPACE, "scale", "deployment", "chat", f"--replicas={replicas}")
+    lab.kubectl(at, *NAMESPACE, "scale", "deployment", "chat", f"--replicas={replicas}")
 
 
 def loans(lab: RunningLab) -> dict[str, int]:
-    (loan,) = lab.json("status", "dc1")["environments"]["dc1"]["loans"]
+    (loan, of_train) = lab.json("status", "dc1")["environments"]["dc1"]["loans"]
+    assert of_train["lent"] == 0
     assert (loan["pool"], loan["own"], loan["at_most"]) == ("serve", 16, 8)
     borrowers: dict[str, int] = loan["borrowers"]
     return borrowers
@@ -209,21 +198,31 @@ def is_suspended(lab: RunningLab, job: str) -> bool:
 def test_a_deployment_is_trimmed_to_what_its_queue_owns_and_no_further(lab_with_kueue: RunningLab) -> None:
     """What the choice of quotas rests on, and what Kueue's documents promise of its rules alone (ADR 0054)."""
     lab = lab_with_kueue
-    apply(lab, TRIMMED)
-    wait_until(lambda: ready(lab, "chat", "trimmed") == 3)
-    apply(lab, OWNER)
-    wait_until(lambda: ready(lab, "owner", "trimmed") == 2)
-    wait_until(lambda: (ready(lab, "chat", "trimmed"), len(pods(lab, "chat", "trimmed"))) == (1, 3))
-    waiting = [pod for pod in pods(lab, "chat", "trimmed") if "nodeName" not in pod["spec"]]
+    queues = "".join(QUEUE.format(name=name, own=own) for name, own in (("serve", 1), ("own", 2)))
+    apply(lab, f"{FLAVOR}{queues}{SERVERS.format(name='serve', replicas=3)}")
+    wait_until(lambda: ready(lab, "serve", "trimmed") == 3)
+    apply(lab, SERVERS.format(name="own", replicas=2))
+    wait_until(lambda: ready(lab, "own", "trimmed") == 2)
+    wait_until(lambda: (ready(lab, "serve", "trimmed"), len(pods(lab, "serve", "trimmed"))) == (1, 3))
+    waiting = [pod for pod in pods(lab, "serve", "trimmed") if "nodeName" not in pod["spec"]]
     assert all({"name": "kueue.x-k8s.io/admission"} in pod["spec"]["schedulingGates"] for pod in waiting)
-    lab.kubectl("dc1", "--namespace", "trimmed", "delete", "deployment", "owner")
-    wait_until(lambda: ready(lab, "chat", "trimmed") == 3)
-    lab.kubectl("dc1", "delete", "namespace", "trimmed", "--wait=false")
+    lab.kubectl("dc1", "--namespace", "trimmed", "delete", "deployment", "own")
+    wait_until(lambda: ready(lab, "serve", "trimmed") == 3)
+    lab.kubectl("dc1", "delete", "namespace", "trimmed")
+    lab.kubectl(
+        "dc1",
+        "delete",
+        "clusterqueues,resourceflavors",
+        "trimmed-serve",
+        "trimmed-own",
+        "trimmed",
+        "--ignore-not-found",
+    )
 
 
-def apply(lab: RunningLab, text: str) -> None:
+def apply(lab: RunningLab, *documents: str) -> None:
     file = lab.folder / "objects.yaml"
-    file.write_text(text)
+    file.write_text("\n---\n".join(documents))
     lab.kubectl("dc1", "apply", "-f", str(file))
 
 
@@ -275,7 +274,68 @@ def saved(lab: RunningLab) -> int:
     return step
 
 
+def test_a_pool_that_lends_no_more_keeps_its_queue_for_the_job_that_it_counts(lending: RunningLab) -> None:
+    wait_until(lambda: pool_of(lending, "sweep") == "serve")
+    before = uids(lending, "pretrain")
+    write_mesh(lending, MESH_WITHOUT_BURST.replace(", lend: {upTo: 1}", ""))
+    lending.meshctl("up", "dc1", "--yes")
+    assert uids(lending, "pretrain") == before
+    assert names(lending, "clusterqueues") == ["lent.train"]
+    write_mesh(lending, MESH)
+    lending.meshctl("up", "dc1", "--yes")
+    assert uids(lending, "pretrain") == before
+    assert names(lending, "clusterqueues") == ["lent.serve", "lent.train"]
+    wait_until(lambda: pool_of(lending, "sweep") == "serve")
+    lending.meshctl("up", "dc1", "--yes")  # the labels with which Kueue has started it are nobody's conflict
+    assert lending.json("plan", "dc1")["changes"] == []
+    assert uids(lending, "pretrain") == before
+
+
+def write_mesh(lab: RunningLab, text: str) -> None:
+    (lab.folder / "mesh.yaml").write_text(text)
+
+
+def uids(lab: RunningLab, workload: str) -> list[str]:
+    return [pod["metadata"]["uid"] for pod in pods(lab, workload)]
+
+
+def names(lab: RunningLab, plural: str, at: str = "dc1") -> list[str]:
+    listed = lab.kubectl(at, "get", f"{plural}.kueue.x-k8s.io", "-o", "name").split()
+    return sorted(name.partition("/")[2] for name in listed)
+
+
+@pytest.fixture
+def on_aws(lab_with_kueue: RunningLab, tmp_path: Path) -> Iterator[RunningLab]:
+    """The first EKS cluster of the lab, in which Kueue is as soon as it is there."""
+    lab = lab_with_kueue.at(tmp_path)
+    (tmp_path / "environments.yaml").write_text(AWS_EAST)
+    yield lab
+    lab.meshctl("destroy", "aws-east", "--allow-data-loss", "--confirm", "aws-east", timeout_s=600)
+
+
+def test_a_cluster_that_meshctl_has_made_lends_once_somebody_has_installed_kueue(on_aws: RunningLab) -> None:
+    mesh, without_burst = (text[: text.index("endpoints:")] for text in (MESH, MESH_WITHOUT_BURST))
+    write_mesh(on_aws, without_burst)
+    on_aws.meshctl("up", "aws-east", "--yes", timeout_s=600)  # makes the cluster, and asks it nothing before
+    assert names(on_aws, "clusterqueues", "aws-east") == []
+    on_aws.meshctl("up", "aws-east", "--yes", timeout_s=600)
+    assert names(on_aws, "clusterqueues", "aws-east") == ["lent.serve", "lent.train"]
+    on_aws.meshctl("restart", "pretrain", "--env", "aws-east", "--yes")  # from now on it is counted
+    wait_until(lambda: pool_of(on_aws, "pretrain", "aws-east") == "train")
+    write_mesh(on_aws, mesh)
+    on_aws.meshctl("up", "aws-east", "--yes", timeout_s=600)
+    wait_until(lambda: pool_of(on_aws, "sweep", "aws-east") == "serve")
+    assert on_aws.json("plan", "aws-east")["changes"] == []
+    scale(on_aws, 2, "aws-east")
+    wait_until(lambda: ready(on_aws, "chat", at="aws-east") == 2)
+    assert pool_of(on_aws, "sweep", "aws-east") == ""
+    scale(on_aws, 1, "aws-east")
+    wait_until(lambda: pool_of(on_aws, "sweep", "aws-east") == "serve")
+
+
 def test_serving_never_falls_below_its_minimum_while_bursts_come_and_go(lending: RunningLab) -> None:
+    """Several at once, each with a quarter of the node that is lent. Every other wave is sent away by the node's owner;
+    the bursts of the others end by themselves."""
     job = waiting_sweep(lending)
     dns_server = lending.env["MESHCTL_DNS_SERVER"]
     requests = Load("http://chat.example.com:8000/v1/completions", rate=5, dns_server=dns_server).start()
@@ -289,31 +349,48 @@ def test_serving_never_falls_below_its_minimum_while_bursts_come_and_go(lending:
     watcher = threading.Thread(target=look)
     watcher.start()
     try:
-        for number in range(BURSTS):
-            # every other burst is sent away by the owner of the node; the others end by themselves
-            come_and_go(lending, named(job, f"burst-{number}"), f"burst-{number}", is_sent_away=bool(number % 2))
+        for wave in range(BURSTS // AT_ONCE):
+            bursts = [f"burst-{wave}-{number}" for number in range(AT_ONCE)]
+            if wave % 2:
+                end_by_themselves(lending, job, bursts)
+            else:
+                are_sent_away(lending, job, bursts)
     finally:
         is_over.set()
         watcher.join()
         result = requests.stop()
     assert result.failed == 0, result.errors
+    assert result.requests > 0
+    assert least
     assert min(least) >= 1
 
 
-def come_and_go(lab: RunningLab, job: str, name: str, *, is_sent_away: bool) -> None:
-    apply(lab, job)
-    wait_until(lambda: pool_of(lab, name) == "serve")
-    if is_sent_away:
-        scale(lab, 2)
-        wait_until(lambda: ready(lab, "chat") == 2)
-        wait_until(lambda: is_suspended(lab, name))
-        scale(lab, 1)
-    lab.kubectl("dc1", *NAMESPACE, "delete", "job", name)
+def end_by_themselves(lab: RunningLab, job: dict[str, Any], bursts: list[str]) -> None:
+    """The lab simulates pods of images that it does not know: such a job is complete once it had nodes."""
+    apply(lab, *(named(job, name, image="acme/simulated:1") for name in bursts))
+    wait_until(lambda: all(has_ended(lab, name) for name in bursts))
+    lab.kubectl("dc1", *NAMESPACE, "delete", "job", *bursts)
+
+
+def are_sent_away(lab: RunningLab, job: dict[str, Any], bursts: list[str]) -> None:
+    apply(lab, *(named(job, name) for name in bursts))
+    wait_until(lambda: all(pool_of(lab, name) == "serve" for name in bursts))
+    scale(lab, 2)
+    wait_until(lambda: ready(lab, "chat") == 2)
+    wait_until(lambda: all(is_suspended(lab, name) for name in bursts))
+    scale(lab, 1)
+    lab.kubectl("dc1", *NAMESPACE, "delete", "job", *bursts)
+
+
+def has_ended(lab: RunningLab, job: str) -> bool:
+    status = json.loads(lab.kubectl("dc1", *NAMESPACE, "get", "job", job, "-o", "json")).get("status") or {}
+    return any(each["type"] == "Complete" and each["status"] == "True" for each in status.get("conditions") or ())
 
 
 def waiting_sweep(lab: RunningLab) -> dict[str, Any]:
     """The Job of the mesh that may borrow, as it is while it has no node, without what its cluster added; it is
     deleted."""
+    wait_until(lambda: saved(lab) > 0)  # it is at work, and ends as soon as it has saved
     scale(lab, 2)
     wait_until(lambda: is_suspended(lab, "sweep") and ready(lab, "chat") == 2)
     job = json.loads(lab.kubectl("dc1", *NAMESPACE, "get", "job", "sweep", "-o", "json"))
@@ -329,5 +406,13 @@ def waiting_sweep(lab: RunningLab) -> dict[str, Any]:
     }
 
 
-def named(job: dict[str, Any], name: str) -> str:
-    return json.dumps({**job, "metadata": {**job["metadata"], "name": name}})
+def named(job: dict[str, Any], name: str, image: str = "") -> str:
+    """The Job under another name, with a part of the node, a short grace, and this image if one is given."""
+    text = json.dumps({**job, "metadata": {**job["metadata"], "name": name}})
+    own: dict[str, Any] = json.loads(text)
+    (container,) = own["spec"]["template"]["spec"]["containers"]
+    container["image"] = image or container["image"]
+    own["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = GRACE_S
+    for amounts in container["resources"].values():
+        amounts["nvidia.com/gpu"] = str(8 // AT_ONCE)
+    return json.dumps(own)
