@@ -85,10 +85,12 @@ def made_again(eks: Any, recorded: list[Resource], kinds: ClusterEntries) -> lis
 
 
 def _is_made_again(eks: Any, resource: Resource, kinds: ClusterEntries) -> bool:
-    inputs = {key: value for key, value in resource.inputs.items() if not key.startswith("__")}
+    # "Tags" is a map in the inputs of every resource, whatever its API calls it
+    inputs = {key: value for key, value in resource.inputs.items() if not key.startswith("__") and key != "Tags"}
     names = {key: inputs[key] for key in ("clusterName", "principalArn")}
     if resource.type == kinds.entry:
-        return not _has_entry(eks, names) and bool(eks.create_access_entry(**inputs))
+        tags = dict(resource.inputs.get("Tags") or {})
+        return not _has_entry(eks, names) and bool(eks.create_access_entry(**inputs, tags=tags))
     return _is_associated_again(eks, names, inputs)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import botocore.exceptions
+import botocore.session
+import botocore.validate
 import pytest
 
 from meshctl.clients.cluster_access import ClusterAccess
@@ -27,7 +29,7 @@ def entry(name: str, principal: str) -> tuple[dict[str, Any], dict[str, Any]]:
     association = {**inputs, "policyArn": ADMIN, "accessScope": {"type": "cluster"}}
     kinds = {
         "AccessPolicyAssociation": (f"{name}-policy", association),
-        "AccessEntry": (name, {**inputs, "tags": {"a": "b"}}),
+        "AccessEntry": (name, {**inputs, "Tags": {"a": "b"}}),
     }
     policy, made = (
         {
@@ -63,6 +65,13 @@ def stack(outputs: dict[str, Any]) -> StackState:
     return states.state(stack_itself, provider, *entry("maker", CI), *entry("admin-ops", OPS))
 
 
+def assert_takes(operation: str, inputs: dict[str, Any]) -> None:
+    """EKS has an operation with these arguments, by botocore's model of it."""
+    shape = botocore.session.get_session().get_service_model("eks").operation_model(operation).input_shape
+    assert shape is not None
+    assert not botocore.validate.ParamValidator().validate(inputs, shape).has_errors()
+
+
 class Aws:
     """STS and EKS. `entries`: the policies of each principal that has one."""
 
@@ -84,6 +93,7 @@ class Aws:
         return {"accessEntry": {}}
 
     def create_access_entry(self, **inputs: Any) -> dict[str, Any]:
+        assert_takes("CreateAccessEntry", inputs)
         self.made.append(inputs)
         self.entries[inputs["principalArn"]] = []
         return {"accessEntry": inputs}
@@ -97,6 +107,7 @@ class Aws:
         return {"associatedAccessPolicies": [{"policyArn": policy} for policy in self.entries[principalArn]]}
 
     def associate_access_policy(self, **inputs: Any) -> dict[str, Any]:
+        assert_takes("AssociateAccessPolicy", inputs)
         self.made.append(inputs)
         self.entries[inputs["principalArn"]].append(inputs["policyArn"])
         return {"associatedAccessPolicy": inputs}
