@@ -18,10 +18,11 @@ from pydantic import BaseModel, ValidationError
 from meshctl import environment_paths, text_files
 from meshctl.blueprints.expansion import Expansion, expand
 from meshctl.errors import Diagnostic, DiagnosticsError
-from meshctl.model import environment_references, pod_files, references, secret_places, texts
 from meshctl.model.environment import Environments, has_unusable_platform
+from meshctl.model.files import environment_references, references, secret_places
+from meshctl.model.files.messages import message_of, unusable_platform
 from meshctl.model.mesh import Mesh
-from meshctl.model.messages import message_of, unusable_platform
+from meshctl.model.pods import pod_files, texts
 
 _Model = TypeVar("_Model", bound=BaseModel)
 

@@ -18,7 +18,8 @@ from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
 from meshctl.model.questions import PolicyScope
 from meshctl.platforms import registry
-from meshctl.resolve import offerings, resolve
+from meshctl.resolve import resolve
+from meshctl.resolve.placement import offerings
 
 
 @dataclass(frozen=True)

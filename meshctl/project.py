@@ -14,20 +14,24 @@ from meshctl.catalog import Catalog, load_catalog
 from meshctl.clients import clusters, existing_claims, existing_file_systems, hold_rights, kueue, loans, other_pods
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy import running_endpoints
-from meshctl.deploy.guards import access_default, pools_in_place, preflight
+from meshctl.deploy.guards import preflight
+from meshctl.deploy.guards.running import access_default, pools_in_place
 from meshctl.deploy.session import Session
 from meshctl.engine import stack_locks
 from meshctl.engine.state_store import StateStore, keeps_journals, open_state_store
 from meshctl.errors import BusyError, CredentialsError, UnreachableError, UnreadableError
-from meshctl.model import gateway_shares, lending, served_apis, shifts_now
+from meshctl.model import served_apis, shifts_now
 from meshctl.model.deployment import POOL_LABEL, Deployment, Resolution
 from meshctl.model.environment import Environments, PlatformEnvironment
+from meshctl.model.keys import gateway_shares, lending
+from meshctl.model.keys.one_workload import mesh_of_workload
 from meshctl.model.mesh import Mesh, Workload
 from meshctl.model.observed import Facts, ShiftsInForce
-from meshctl.model.one_workload import mesh_of_workload
 from meshctl.objects import object_access
 from meshctl.platforms import registry
-from meshctl.resolve import checked_name, offerings, resolve, workloads
+from meshctl.resolve import checked_name, resolve
+from meshctl.resolve.placement import offerings
+from meshctl.resolve.work import workloads
 
 _NO_ANSWER = (BusyError, CredentialsError, UnreachableError)
 

@@ -12,7 +12,7 @@ from meshctl.catalog import Catalog
 from meshctl.errors import UsageError
 from meshctl.measure.results import Result
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.model.file_problems import suggestion
+from meshctl.model.files.file_problems import suggestion
 
 _KINDS = {"inference": inference.advice, "training": training.advice}
 

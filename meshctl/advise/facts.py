@@ -14,7 +14,7 @@ from meshctl.catalog import models
 from meshctl.catalog.models import Model
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Workload
-from meshctl.model.file_problems import suggestion
+from meshctl.model.files.file_problems import suggestion
 
 # a name that clients use comes before a folder in the pod
 _OPTIONS: Final = ("--served-model-name", "--model", "--model-path", "--model-id", "--hf-repo")

@@ -9,7 +9,7 @@ from meshctl.bench.load import Server
 from meshctl.clients import endpoint_questions
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment, Endpoint
-from meshctl.model.file_problems import suggestion
+from meshctl.model.files.file_problems import suggestion
 
 
 def endpoint_of(deployment: Deployment, workload: str) -> Endpoint:

@@ -18,8 +18,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from meshctl.blueprints import notebook, rag, serve, train
 from meshctl.blueprints.pieces import Given, Pieces, Source, plain
-from meshctl.model.blueprints import Blueprint
-from meshctl.model.file_problems import Path, Problem, items, mapping
+from meshctl.model.files.file_problems import Path, Problem, items, mapping
+from meshctl.model.keys.blueprints import Blueprint
 
 SECTION: Final = "blueprints"
 _KINDS: Final[Mapping[str, Callable[[Source], Pieces]]] = {

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meshctl.model.file_problems import Path, Problem, mapping
+from meshctl.model.files.file_problems import Path, Problem, mapping
 
 Template = Any  # mappings and lists with `Given` in them; an entry that is None is left out
 Made = dict[str, dict[str, Template]]  # section of the mesh -> name -> template

@@ -16,7 +16,7 @@ from typing import Final
 from meshctl.blueprints import pieces, serve, slots
 from meshctl.blueprints.pieces import Given, Pieces, Source, Stored, Template
 from meshctl.blueprints.slots import Slot
-from meshctl.model.file_problems import Problem, mapping
+from meshctl.model.files.file_problems import Problem, mapping
 
 
 @dataclass(frozen=True)

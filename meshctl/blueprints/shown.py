@@ -13,7 +13,7 @@ from typing import Any, Final
 import yaml
 
 from meshctl.blueprints.expansion import SECTION, Expansion
-from meshctl.model.file_problems import mapping
+from meshctl.model.files.file_problems import mapping
 from meshctl.model.mesh import Mesh
 
 _SECTIONS: Final = ("storage", "workloads", "endpoints")

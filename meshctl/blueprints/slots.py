@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meshctl.blueprints.pieces import Given, Source, Template
-from meshctl.model.blueprints import PART
-from meshctl.model.file_problems import Path, Problem, mapping, suggestion
+from meshctl.model.files.file_problems import Path, Problem, mapping, suggestion
+from meshctl.model.keys.blueprints import PART
 
 OWN: Final = "own"  # the part of which nothing but the contract is known: the user's image
 OFF: Final = "off"  # no part, and no workload

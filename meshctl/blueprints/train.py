@@ -10,8 +10,8 @@ from typing import Final
 
 from meshctl.blueprints import pieces, slots
 from meshctl.blueprints.pieces import Pieces, Source, Stored, Template
-from meshctl.model import pod_variables
-from meshctl.model.file_problems import Problem
+from meshctl.model.files.file_problems import Problem
+from meshctl.model.pods import pod_variables
 
 SLOT: Final = "trainer"
 PARTS: Final = ("torchrun", slots.OWN)

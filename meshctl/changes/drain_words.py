@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from meshctl.changes.leader_worker_sets import LEADER_WORKER_SET
 from meshctl.changes.steps import Step
-from meshctl.model import drains, pod_groups
-from meshctl.model.units import seconds_text
-from meshctl.render import groups
+from meshctl.model.files.units import seconds_text
+from meshctl.model.keys import drains
+from meshctl.model.pods import pod_groups
+from meshctl.render.controllers import groups
 
 TERM: Final = "drain"
 _SERVERS: Final = ("kubernetes:apps/v1:Deployment", "kubernetes:apps/v1:StatefulSet", LEADER_WORKER_SET)

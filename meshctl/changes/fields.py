@@ -24,11 +24,12 @@ from meshctl.changes import (
 )
 from meshctl.changes.field_change import EPHEMERAL, FILES_ROLL_OUT, LATER, ORDER, ROLL_OUT, FieldChange
 from meshctl.changes.steps import PropertyChange, Step
-from meshctl.model import elastic, job_order, pod_files, pod_groups, pod_networks
+from meshctl.model.keys import elastic, job_order
+from meshctl.model.pods import pod_files, pod_groups, pod_networks
 from meshctl.model.resource_types import BUCKET, RECORD_SET
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Words
-from meshctl.render import container_fields, literal
+from meshctl.render.pod import container_fields, literal
 from meshwire.marks import UNKNOWN_STRING
 
 _POD = "spec.template.spec"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from meshctl.changes.steps import Step, resource_name
-from meshctl.model import gangs
+from meshctl.model.keys import gangs
 
 Change = tuple[str, Any, Any]  # the term, and both values
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from meshctl.changes.fields import value_at
 from meshctl.changes.steps import Step, resource_name
-from meshctl.model import job_order
+from meshctl.model.keys import job_order
 
 RUNS_AGAIN: Final = "runs again"
 _JOB: Final = "kubernetes:batch/v1:Job"

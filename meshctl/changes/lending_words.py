@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from meshctl.model.deployed_pools import POOL_LABEL
-from meshctl.model.job_order import QUEUE_LABEL
-from meshctl.model.lending import MANAGED_LABEL, PARENT_ANNOTATION
+from meshctl.model.keys.job_order import QUEUE_LABEL
+from meshctl.model.keys.lending import MANAGED_LABEL, PARENT_ANNOTATION
 
 Change = tuple[str, Any, Any]  # the term, and both values
 

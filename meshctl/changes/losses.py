@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from meshctl.changes.steps import Step
-from meshctl.model import scaling
 from meshctl.model.deployment import Deployment
+from meshctl.model.files.units import format_gib
+from meshctl.model.keys import scaling
 from meshctl.model.resource_types import BUCKET, NAMESPACE
 from meshctl.model.stack_state import Resource, StackState
-from meshctl.model.units import format_gib
 from meshctl.platforms import registry
 
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"

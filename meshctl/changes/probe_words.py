@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from meshctl.model.health import STARTUP_S
-from meshctl.model.units import seconds_text
+from meshctl.model.files.units import seconds_text
+from meshctl.model.keys.health import STARTUP_S
 
 # A term, and what it is on both sides; None where there is none.
 Change = tuple[str, str | None, str | None]

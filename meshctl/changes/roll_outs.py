@@ -12,8 +12,8 @@ from typing import Final
 from meshctl.changes import scale_words
 from meshctl.changes.leader_worker_sets import GROUPS, LEADER_WORKER_SET
 from meshctl.changes.steps import Step, subject_of
-from meshctl.model import roll_outs
 from meshctl.model.deployment import Deployment
+from meshctl.model.keys import roll_outs
 
 _SERVERS: Final = ("kubernetes:apps/v1:Deployment", "kubernetes:apps/v1:StatefulSet", LEADER_WORKER_SET)
 _CONCERNED: Final = ("spec.template", "spec.strategy", GROUPS)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from meshctl.changes.steps import Step, resource_name
-from meshctl.model import scaling
+from meshctl.model.keys import scaling
 
 Change = tuple[str, Any, Any]  # the term, and both values
 

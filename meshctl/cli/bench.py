@@ -191,7 +191,7 @@ def _read(context: Context, environment: str, files: Sequence[Path], subject: st
 def _machine(context: Context, environment: str, subject: str) -> str:
     """Of the pool that the subject is, or runs in; "" where that isn't known. Raises: UsageError for an unknown
     subject."""
-    from meshctl.model.file_problems import suggestion
+    from meshctl.model.files.file_problems import suggestion
 
     mesh, _ = context.load()
     kinds: dict[str, Mapping[str, object]] = {"pool": mesh.pools, "storage": mesh.storage, "workload": mesh.workloads}

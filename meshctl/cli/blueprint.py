@@ -35,7 +35,7 @@ def show(
     """Print the workloads, storage and endpoints that the mesh's blueprints make, as a mesh to copy and change."""
     from meshctl.blueprints import shown  # pydantic: not for `meshctl --help`
     from meshctl.load import load_expansion
-    from meshctl.model.file_problems import suggestion
+    from meshctl.model.files.file_problems import suggestion
 
     context: Context = ctx.obj
     expansion = load_expansion(context.mesh_path)

@@ -64,7 +64,8 @@ def check(
 def _offline(context: Context, names: list[str]) -> Iterator[Resolution]:
     from meshctl.catalog import load_catalog
     from meshctl.engine import state_folder
-    from meshctl.resolve import offerings, resolve
+    from meshctl.resolve import resolve
+    from meshctl.resolve.placement import offerings
 
     mesh, declared = context.load()
     catalog = load_catalog()

@@ -225,7 +225,7 @@ def _agree(
 
 def seconds_of(text: str, option: str = "--timeout") -> int:
     """`90s`, `20m`, `1h`; 0 for nothing. Raises: UsageError, which names the option."""
-    from meshctl.model.units import seconds
+    from meshctl.model.files.units import seconds
 
     try:
         return int(seconds(text)) if text else 0

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from meshctl.clients import accelerators, health_events, scheduling
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.quantities import quantity
-from meshctl.model import gangs, pod_groups, served_apis
+from meshctl.model import served_apis
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment, Taint
+from meshctl.model.keys import gangs
 from meshctl.model.observed import Facts, ObservedNode, PodState, StorageClass
+from meshctl.model.pods import pod_groups
 from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs
 from meshctl.platforms import registry
 from meshwire.kubernetes import objects

@@ -13,7 +13,7 @@ from typing import Final, Literal
 import httpx2
 
 from meshctl.clients import grpc_health
-from meshctl.model.health import Protocol
+from meshctl.model.keys.health import Protocol
 
 TIMEOUT_S: Final = 10.0
 STEADY_S: Final = 1.0  # a connection that is closed within this time was never served

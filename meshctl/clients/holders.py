@@ -15,8 +15,8 @@ from meshctl.clients import other_pods
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.quantities import quantity
 from meshctl.model.deployment import Deployment
+from meshctl.model.files.units import format_in_gib
 from meshctl.model.observed import PodState
-from meshctl.model.units import format_in_gib
 from meshctl.words import pluralize
 from meshwire.kubernetes.errors import ApiError
 from meshwire.kubernetes.objects import Node, Pod

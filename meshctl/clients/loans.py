@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.model import lending, object_names
 from meshctl.model.deployment import Deployment, Pool
+from meshctl.model.keys import lending
 from meshctl.model.observed import ObservedNode
+from meshctl.model.pods import object_names
 from meshwire.kubernetes.errors import ApiError
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from meshctl.clients.health_checks import Answer, Place, Question
 from meshctl.dns.lookup import address_of
 from meshctl.errors import UnreachableError
 from meshctl.model.deployment import Deployment, Endpoint
-from meshctl.model.units import seconds_text
+from meshctl.model.files.units import seconds_text
 from meshctl.platforms import registry
 
 _LIMITED_S: Final = 5  # for an endpoint that this machine may have no way to

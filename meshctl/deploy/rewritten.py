@@ -11,7 +11,8 @@ from typing import Any
 
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import StackState
-from meshctl.render import container_fields, platform, rewriting
+from meshctl.render.cluster import platform
+from meshctl.render.pod import container_fields, rewriting
 
 _SERVERS = ("kubernetes:apps/v1:Deployment", "kubernetes:apps/v1:StatefulSet")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from meshctl.model.environment_references import NAMES_STACK
+from meshctl.model.files.environment_references import NAMES_STACK
 from meshctl.printable import one_line
 
 

@@ -13,8 +13,8 @@ from meshctl.changes.losses import CLAIM
 from meshctl.clients import clusters
 from meshctl.deploy.guards import namespaces
 from meshctl.errors import MeshError
-from meshctl.model import object_names
 from meshctl.model.deployment import Deployment
+from meshctl.model.pods import object_names
 from meshctl.model.stack_state import StackState
 from meshwire.kubernetes.errors import ApiError
 from meshwire.kubernetes.resources import CLAIMS

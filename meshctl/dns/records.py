@@ -20,7 +20,7 @@ from meshctl.changes.steps import Action
 from meshctl.model.deployment import Deployment, Endpoint
 from meshctl.model.dns_splits import SHARED_BY, Side, Split, split_name
 from meshctl.model.environment import Dns
-from meshctl.model.environment_references import NAMES_STACK
+from meshctl.model.files.environment_references import NAMES_STACK
 from meshctl.model.persisted import Format
 from meshctl.model.resource_types import RECORD_SET
 from meshctl.model.stack_state import StackState

@@ -15,17 +15,18 @@ from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.health_checks import Answer, Place, Question
 from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.fields import ownership
-from meshctl.deploy.guards import cluster_identity, name_rights, running_pods, upgrade
+from meshctl.deploy.guards import cluster_identity, name_rights, upgrade
+from meshctl.deploy.guards.running import running_pods
 from meshctl.deploy.jobs import job_states
 from meshctl.deploy.session import Session
 from meshctl.dns.lookup import address_of, addresses_of, dns_server, resolve
 from meshctl.engine.events import Progress
 from meshctl.errors import UnreachableError
 from meshctl.migrate.gateway import EndpointTarget, PendingChanges, Say, UpResult
-from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
 from meshctl.model.dns_splits import Split
 from meshctl.model.observed import DeployState, JobState, PodState
+from meshctl.model.pods import object_names
 from meshctl.model.questions import Findings
 from meshctl.objects import object_access
 from meshctl.objects.store import ObjectAccess

@@ -14,7 +14,7 @@ from meshctl.migrate.journal.history import History
 from meshctl.migrate.planning.plan import MigrationPlan
 from meshctl.migrate.steps.step_plan import stores_not_copied_back
 from meshctl.model.deployment import Deployment
-from meshctl.model.units import format_gib, size_text
+from meshctl.model.files.units import format_gib, size_text
 from meshctl.words import pluralize
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from meshctl.model.units import size_text
+from meshctl.model.files.units import size_text
 from meshctl.printable import one_line
 
 

@@ -122,12 +122,12 @@ class Pool(Value):
     ami_type: str = ""  # EKS only
     # the release of the nodes' image that was asked for; "" = the newest for a new pool, and what is up stays
     image_release: str = added_later("")
-    setup: tuple[NodeSetup, ...] = added_later(())  # of new nodes on EKS; see `deploy.guards.node_setup`
+    setup: tuple[NodeSetup, ...] = added_later(())  # of new nodes on EKS; see `deploy.guards.running.node_setup`
     fabric: Fabric | None = None
     labels: dict[str, str] = {}
     taints: tuple[Taint, ...] = ()
     tolerations: tuple[Toleration, ...] = added_later(())  # of its pods, beside those that meshctl gives them
-    # at most so many of its nodes run burst jobs of other pools while they are idle; see `model.lending`
+    # at most so many of its nodes run burst jobs of other pools while they are idle; see `model.keys.lending`
     lends_nodes: int = added_later(0)
     # whether its queue stays although it neither lends nor borrows any more: jobs in it have not ended
     has_jobs_in_queue: bool = added_later(False)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from meshctl.model.health import STARTUP_S, Protocol
+from meshctl.model.keys.health import STARTUP_S, Protocol
 from meshctl.model.value import Value, added_later
 
 WorkloadKind = Literal["inference", "training", "service", "batch"]
@@ -81,7 +81,7 @@ class Checkpoint(Value):
 
 
 class Scale(Value):
-    """Which load moves the number of replicas: see `meshctl.model.scaling`."""
+    """Which load moves the number of replicas: see `meshctl.model.keys.scaling`."""
 
     metric: str
     target: float
@@ -121,7 +121,7 @@ class Workload(Value):
     queue: str = added_later("")
     burst: bool = added_later(False)  # a job that may also run on nodes that other pools lend
     lenders: tuple[str, ...] = added_later(())  # the pools whose nodes it may borrow here
-    # whether a program of meshctl lets the pods of its gang start, all at once: see `meshctl.model.gangs`
+    # whether a program of meshctl lets the pods of its gang start, all at once: see `meshctl.model.keys.gangs`
     held_together: bool = added_later(False)
     secrets: dict[str, str] = {}  # env name -> secret name
     files: dict[str, str] = added_later({})  # path in the pod -> text
@@ -149,8 +149,8 @@ class Workload(Value):
     paused: bool = False  # declared, but at zero pods (a migration's target before start, its source after quiesce)
     # a job that ran to its end in that environment: declared here, and not run again until asked
     finished_in: str = added_later("")
-    # what a roll-out does first, where that differs from what `model.roll_outs` takes without it: start one more pod,
-    # or end one; "new-first-unless-full": start one more, unless load has brought as many as there may be
+    # what a roll-out does first, where that differs from what `model.keys.roll_outs` takes without it: start one more
+    # pod, or end one; "new-first-unless-full": start one more, unless load has brought as many as there may be
     roll_out: Literal["", "new-first", "old-first", "new-first-unless-full"] = added_later("")
 
     @property

@@ -15,13 +15,13 @@ from pydantic import AfterValidator, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from meshctl.errors import Diagnostic
-from meshctl.model import image_names, pod_networks, pod_overrides
-from meshctl.model.addresses import Backend, HostedZone, Region, SecretsProvider, Url
 from meshctl.model.deployment import Toleration
-from meshctl.model.key_values import Argument, DnsLabel, EnvName, LabelKey, LabelValue, Text
-from meshctl.model.nested import merged
-from meshctl.model.sections import Section
-from meshctl.model.units import Seconds, UsdPerHour
+from meshctl.model.files.addresses import Backend, HostedZone, Region, SecretsProvider, Url
+from meshctl.model.files.key_values import Argument, DnsLabel, EnvName, LabelKey, LabelValue, Text
+from meshctl.model.files.nested import merged
+from meshctl.model.files.sections import Section
+from meshctl.model.files.units import Seconds, UsdPerHour
+from meshctl.model.pods import image_names, pod_networks, pod_overrides
 from meshctl.platforms import registry
 from meshctl.platforms.interface import EnvironmentSection
 

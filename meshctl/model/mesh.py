@@ -21,12 +21,8 @@ from pydantic import (
 )
 
 from meshctl.errors import Diagnostic
-from meshctl.model import mig_profiles, scaling
-from meshctl.model.blueprints import Blueprint
-from meshctl.model.drains import Drain
-from meshctl.model.gateways import RoutePath, RouteTarget, TlsForm
-from meshctl.model.health import HealthForm, Protocol, Startup
-from meshctl.model.key_values import (
+from meshctl.model.files import mig_profiles
+from meshctl.model.files.key_values import (
     AbsolutePath,
     Argument,
     Count,
@@ -51,9 +47,14 @@ from meshctl.model.key_values import (
     node_range,
     printable,
 )
-from meshctl.model.sections import Replicas, Section
-from meshctl.model.source_networks import SourceNetworks
-from meshctl.model.units import Cores, Gbps, Gib, Gigabytes, Mbps, Seconds, Usd
+from meshctl.model.files.sections import Replicas, Section
+from meshctl.model.files.units import Cores, Gbps, Gib, Gigabytes, Mbps, Seconds, Usd
+from meshctl.model.keys import scaling
+from meshctl.model.keys.blueprints import Blueprint
+from meshctl.model.keys.drains import Drain
+from meshctl.model.keys.gateways import RoutePath, RouteTarget, TlsForm
+from meshctl.model.keys.health import HealthForm, Protocol, Startup
+from meshctl.model.keys.source_networks import SourceNetworks
 
 
 class NodeRange(Section):
@@ -297,7 +298,7 @@ Made = dict[str, list[tuple[str, str]]]  # blueprint -> (section, name) of what 
 
 class Mesh(Section):
     """The whole of mesh.yaml, its blueprints expanded. References between its parts hold (checked by
-    `meshctl.model.references`)."""
+    `meshctl.model.files.references`)."""
 
     api_version: Literal["meshctl/v1"]
     kind: Literal["Mesh"]

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from meshctl.model import lending
 from meshctl.model.deployment import Deployment
+from meshctl.model.keys import lending
 
 # Prometheus operator: which pods are scraped
 POD_MONITOR: Final = "monitoring.coreos.com/v1/PodMonitor"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshctl.model import lending
 from meshctl.model.deployment import Deployment, Gap
+from meshctl.model.keys import lending
 from meshctl.model.observed import ShiftsInForce
 
 

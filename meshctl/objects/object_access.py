@@ -18,14 +18,14 @@ from meshctl.clients import aws_errors
 from meshctl.clients.aws_errors import AwsRequest
 from meshctl.clients.aws_session import aws_session, s3_client
 from meshctl.errors import UsageError
-from meshctl.model import addresses
 from meshctl.model.deployment import Deployment, ObjectStore
+from meshctl.model.files import addresses
+from meshctl.model.files.units import size_text
 from meshctl.model.resource_types import BUCKET
 from meshctl.model.stack_state import StackState
-from meshctl.model.units import size_text
 from meshctl.objects.store import ObjectAccess
 from meshctl.platforms import registry
-from meshctl.resolve import storage
+from meshctl.resolve.data import storage
 from meshctl.words import pluralize
 from meshwire.marks import OWNER_TAG
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from meshctl.clients.loans import Loan
-from meshctl.model import lending
 from meshctl.model.deployment import Deployment
+from meshctl.model.keys import lending
 from meshctl.words import pluralize
 
 

@@ -16,10 +16,10 @@ from meshctl.deploy.jobs import job_states
 from meshctl.deploy.session import Session
 from meshctl.engine.events import Progress
 from meshctl.errors import MeshError, UsageError
-from meshctl.model import roll_outs
 from meshctl.model.deployment import Deployment, Workload
+from meshctl.model.keys import roll_outs
 from meshctl.operate import group_restarts, rollouts
-from meshctl.render import probes
+from meshctl.render.pod import probes
 
 
 def environment_of_workload(session: Session, environments: Iterable[str], name: str) -> Deployment:

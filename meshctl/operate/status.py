@@ -19,8 +19,9 @@ from meshctl.deploy.jobs import held_gangs, held_jobs, job_states
 from meshctl.deploy.session import Session
 from meshctl.engine.stack_locks import Holder
 from meshctl.errors import MeshError, NewerVersionError, UnreadableError
-from meshctl.model import elastic, gateway_shares, observed, scaling
+from meshctl.model import observed
 from meshctl.model.deployment import Deployment, Workload
+from meshctl.model.keys import elastic, gateway_shares, scaling
 from meshctl.model.observed import DeployState, JobState
 from meshctl.model.stack_state import StackOutputs, StackState
 from meshctl.operate import group_status, loan_status, pool_status

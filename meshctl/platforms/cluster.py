@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from meshctl.model.deployment import Deployment, Gap
 from meshctl.model.environment import FabricOptions, GivenClusterEnvironment, Kubeconfig
-from meshctl.model.key_values import Text
+from meshctl.model.files.key_values import Text
 from meshctl.platforms import given
 from meshctl.platforms.interface import (
     Egress,
@@ -53,7 +53,7 @@ class OnpremEnvironment(GivenClusterEnvironment):
 
 
 def _node_labels(deployment: Deployment) -> tuple[PlatformObject, ...]:
-    from meshctl.render.nodes import node_label_objects  # with jinja2: not for commands that only resolve
+    from meshctl.render.cluster.nodes import node_label_objects  # with jinja2: not for commands that only resolve
 
     return node_label_objects(deployment)
 

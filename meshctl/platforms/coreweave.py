@@ -9,9 +9,9 @@ from importlib import resources
 from typing import TYPE_CHECKING, Final, Literal
 
 from meshctl.catalog import Machine, Rdma, StoragePrice, machines_of, storage_prices_of
-from meshctl.model.addresses import Region
 from meshctl.model.deployment import Deployment, Pool
 from meshctl.model.environment import GivenClusterEnvironment, Kubeconfig
+from meshctl.model.files.addresses import Region
 from meshctl.platforms import given
 from meshctl.platforms.interface import (
     Egress,
@@ -82,7 +82,7 @@ def nodepool_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
 
 def _nodepool(deployment: Deployment, pool: Pool) -> PlatformObject:
     from meshctl.render.objects import PlatformObject  # with jinja2: not for commands that only resolve
-    from meshctl.render.pods import common_labels
+    from meshctl.render.pod.pods import common_labels
     from meshctl.render.templates import render
 
     autoscaling = pool.nodes_min < pool.nodes_max and not pool.machine.startswith(_RACK_MACHINES)

@@ -13,7 +13,7 @@ from meshctl.model.deployment import Cluster as DeployedCluster
 from meshctl.model.deployment import Deployment, Gap
 from meshctl.model.environment import GivenClusterEnvironment, Kubeconfig
 from meshctl.platforms.interface import Cluster
-from meshctl.resolve.storage import Place, Stored, class_block, class_file_system, given_store
+from meshctl.resolve.data.storage import Place, Stored, class_block, class_file_system, given_store
 
 OnPlace = Callable[[Place, str, mesh_model.Storage], Stored | Gap]
 

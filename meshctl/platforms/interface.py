@@ -25,8 +25,8 @@ if TYPE_CHECKING:  # types of the layers above, which the values below are made 
     from meshctl.model.releases import LivePlatform
     from meshctl.model.stack_state import Resource
     from meshctl.render.objects import PlatformObject
-    from meshctl.resolve.capacity import Assigned
-    from meshctl.resolve.storage import Place, Stored
+    from meshctl.resolve.data.storage import Place, Stored
+    from meshctl.resolve.placement.capacity import Assigned
 
 # Counts the changes of this interface that a platform's module must follow. A platform names the one it was made for.
 INTERFACE = 2

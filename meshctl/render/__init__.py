@@ -23,6 +23,15 @@ Values that are known only while deploying stand in a manifest as `LateValue(nam
 
 from __future__ import annotations
 
+from meshctl.render.cluster.platform import (
+    ENDPOINT,
+    REVISION,
+    load_balancer,
+    node_objects,
+    platform_objects,
+    secrets,
+    workload_manifests,
+)
 from meshctl.render.objects import (
     LateValue,
     PlatformObject,
@@ -33,15 +42,6 @@ from meshctl.render.objects import (
     up_name,
     whose_uid,
     zone_id_name,
-)
-from meshctl.render.platform import (
-    ENDPOINT,
-    REVISION,
-    load_balancer,
-    node_objects,
-    platform_objects,
-    secrets,
-    workload_manifests,
 )
 
 __all__ = [

@@ -10,10 +10,11 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any, Final
 
-from meshctl.model import gangs, own_images
 from meshctl.model.deployment import MESH_LABEL, Deployment, Workload
-from meshctl.render import overrides, pods
+from meshctl.model.keys import gangs
+from meshctl.model.pods import own_images
 from meshctl.render.objects import PlatformObject
+from meshctl.render.pod import overrides, pods
 from meshctl.render.templates import FOLDER, render
 
 LOGICAL_NAME: Final = "platform:gang-hold"

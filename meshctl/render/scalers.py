@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
-from meshctl.model import object_names, own_images, scaling
 from meshctl.model.deployment import MESH_LABEL, Deployment, Metrics, Scale, Workload
-from meshctl.render import groups, overrides, pods
+from meshctl.model.keys import scaling
+from meshctl.model.pods import object_names, own_images
+from meshctl.render.controllers import groups
 from meshctl.render.objects import PlatformObject
+from meshctl.render.pod import overrides, pods
 from meshctl.render.templates import FOLDER, render
 
 SCALER: Final = "scaler"

@@ -10,41 +10,33 @@ from collections.abc import Collection
 
 from meshctl.catalog import Catalog
 from meshctl.errors import DiagnosticsError, UsageError
-from meshctl.model import lending as model_lending
-from meshctl.model import pod_users, served_apis
-from meshctl.model import roll_outs as model_roll_outs
+from meshctl.model import served_apis
 from meshctl.model.deployment import Deployment, Endpoint, Gap, Resolution, Workload
 from meshctl.model.environment import Environments, PlatformEnvironment
-from meshctl.model.file_problems import suggestion
+from meshctl.model.files.file_problems import suggestion
+from meshctl.model.keys import lending as model_lending
+from meshctl.model.keys import roll_outs as model_roll_outs
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts
+from meshctl.model.pods import pod_users
 from meshctl.platforms import registry
-from meshctl.resolve import (
-    addresses,
-    allocatable,
+from meshctl.resolve.data import claims, existing_file_systems, existing_storage, storage
+from meshctl.resolve.placement import addresses, allocatable, offerings, pools, prices, racks, whole_nodes
+from meshctl.resolve.work import (
     blueprint_notes,
-    claims,
     docker_hub,
     endpoint_notes,
-    existing_file_systems,
-    existing_storage,
     gang_holds,
     gateways,
     group_notes,
     lending,
     mirror_notes,
     monitors,
-    offerings,
-    pools,
-    prices,
     queues,
-    racks,
     roll_outs,
     running,
     scaling,
-    storage,
     unconfirmed,
-    whole_nodes,
     workload_notes,
     workloads,
 )

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.model import elastic, object_names
 from meshctl.model.deployment import Deployment
+from meshctl.model.keys import elastic
+from meshctl.model.pods import object_names
 from meshctl.shift.gateway import FIELD_MANAGER, GONE, Gang, Node, Patch, Pod
 from meshwire.kubernetes import requests
 from meshwire.kubernetes.errors import ApiError

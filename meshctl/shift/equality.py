@@ -6,8 +6,9 @@ Called before nodes are chosen for a shift.
 from __future__ import annotations
 
 from meshctl.errors import UsageError
-from meshctl.model import equal_pools, lending
+from meshctl.model import equal_pools
 from meshctl.model.deployment import Deployment, Pool
+from meshctl.model.keys import lending
 
 
 def pools_of_shift(deployment: Deployment, giving: str, taking: str) -> tuple[Pool, Pool]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from meshctl.model import job_order
 from meshctl.model.deployment import Deployment, Pool, Workload
+from meshctl.model.keys import job_order
 from meshctl.model.value import Value
 from meshctl.shift.planning import NodeLoad
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshctl.model.deployment import POOL_LABEL, Deployment, Pool, Taint
-from meshctl.model.nvlink import DOMAIN_LABEL
+from meshctl.model.keys.nvlink import DOMAIN_LABEL
 from meshctl.model.persisted import Format
 from meshctl.model.value import Value, added_later
-from meshctl.render.pods import grace_s
+from meshctl.render.pod.pods import grace_s
 from meshctl.shift import equality, gangs, planning, pods
 from meshctl.shift.gangs import Gangs, Resized, is_gang
 from meshctl.shift.gateway import Node, Pod

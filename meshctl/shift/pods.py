@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from meshctl.model import gangs
+from meshctl.model.keys import gangs
 from meshctl.shift.gateway import Node, Pod
 
 _MIRROR: Final = "kubernetes.io/config.mirror"  # of static pods, which the kubelet alone ends

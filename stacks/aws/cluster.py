@@ -9,8 +9,8 @@ from typing import Any
 
 import pulumi
 
-from meshctl.model import scaling
 from meshctl.model.deployment import Deployment, Workload
+from meshctl.model.keys import scaling
 from stacks.aws import arns
 from stacks.aws.network import Network
 from stacks.resources import AwsProvider, AwsResource, aws_tags, part

@@ -126,7 +126,7 @@ def declare_pool(
             "nodegroupName": pool.name,
             # follows the control plane, whose update is done before: `clusterName` is an output of it
             "version": deployment.cluster.version or None,
-            # named only once somebody has asked for the newest: see `deploy.guards.running_releases`
+            # named only once somebody has asked for the newest: see `deploy.guards.running.running_releases`
             "releaseVersion": pool.image_release or None,
             "nodeRole": eks.node_role.get("Arn"),
             "subnets": network.private(pool.zones),

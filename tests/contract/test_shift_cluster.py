@@ -13,8 +13,8 @@ from meshctl import render
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.engine.state_store import StateStore
 from meshctl.errors import ShiftError
-from meshctl.model import elastic
 from meshctl.model.deployment import Deployment, Taint
+from meshctl.model.keys import elastic
 from meshctl.shift.cluster_gateway import ClusterGateway
 from meshctl.shift.gateway import Gang
 from meshctl.shift.plan import Request

@@ -22,7 +22,7 @@ import pytest
 
 from meshctl.dns.lookup import address_of
 from meshctl.lab.load import Load
-from meshctl.model import gangs
+from meshctl.model.keys import gangs
 from tests.lab_fixture import RunningLab
 from tests.waiting import wait_until
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from meshctl import render
-from meshctl.model import pod_groups
 from meshctl.model.deployment import Deployment, Provider
+from meshctl.model.pods import pod_groups
 from meshctl.render import LateValue, PlatformObject
 from tests.contract.kubernetes_recording.control_plane import ControlPlane
 from tests.unit.render.sample import sample

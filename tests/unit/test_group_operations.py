@@ -16,7 +16,7 @@ from meshctl.changes.losses import Seen, losses, outcome_of_destroy
 from meshctl.changes.steps import PropertyChange, Step
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy.guards import changed_groups
+from meshctl.deploy.guards.running import changed_groups
 from meshctl.errors import NotReadyError
 from meshctl.model.deployment import Block, Deployment, Mount, Price
 from meshctl.model.observed import PodState

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshctl.catalog import load_catalog
-from meshctl.deploy.guards import running_pods
+from meshctl.deploy.guards.running import running_pods
 from meshctl.lab.controllers.nodes import capacity
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import StackState

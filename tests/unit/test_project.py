@@ -10,9 +10,9 @@ import pytest
 from meshctl import render
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.errors import InfeasibleError, UnreachableError
-from meshctl.model import gateway_shares
 from meshctl.model.deployment import Deployment, Elsewhere
 from meshctl.model.environment import Environments
+from meshctl.model.keys import gateway_shares
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import ShiftsInForce
 from meshctl.model.served_apis import CLUSTER_QUEUE, LEADER_WORKER_SET, OLDER_CLUSTER_QUEUE, POD_MONITOR

@@ -23,7 +23,7 @@ from meshctl.deploy.fields.live_objects import Reference
 from meshctl.engine.events import OnProgress, Progress
 from meshctl.errors import MeshError, UsageError
 from meshctl.model.deployment import Deployment
-from meshctl.model.file_problems import suggestion
+from meshctl.model.files.file_problems import suggestion
 from meshctl.model.stack_state import StackState
 from meshctl.render import PlatformObject
 

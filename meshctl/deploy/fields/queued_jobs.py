@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from meshctl.model import job_order
+from meshctl.model.keys import job_order
 from meshctl.render import PlatformObject
-from meshctl.render.jobs import OF_FLAVORS, SUSPEND
+from meshctl.render.controllers.jobs import OF_FLAVORS, SUSPEND
 
 
 def as_in_its_queue(item: PlatformObject, live: Mapping[str, Any]) -> PlatformObject:

@@ -14,7 +14,8 @@ from typing import Any, Final
 from meshctl.deploy.fields.field_owners import is_owned_by_others
 from meshctl.deploy.fields.field_rules import REPLICAS
 from meshctl.model.stack_state import Resource, StackState
-from meshctl.render import PlatformObject, autoscalers
+from meshctl.render import PlatformObject
+from meshctl.render.controllers import autoscalers
 
 REPLICAS_PATH: Final = "spec.replicas"
 

@@ -10,10 +10,10 @@ from meshctl.deploy.guards import (
     adopted_file_systems,
     cluster_identity,
     location,
-    small_gangs,
     upgrade,
     volume_sizes,
 )
+from meshctl.deploy.guards.running import small_gangs
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
 from meshctl.model.stack_state import StackState

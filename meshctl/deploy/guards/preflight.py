@@ -15,7 +15,7 @@ from meshctl.errors import CredentialsError, InfeasibleError, MeshError
 from meshctl.model.deployment import Deployment, Gap
 from meshctl.model.questions import Findings, InPlace
 from meshctl.platforms import registry
-from meshctl.resolve import addresses
+from meshctl.resolve.placement import addresses
 
 # What an `up` waits for at most where nothing goes wrong: a cluster takes about 15 minutes, nodes and what runs on them
 # (images, weights) the rest.

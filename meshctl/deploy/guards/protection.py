@@ -16,8 +16,8 @@ from meshctl.changes.steps import Step
 from meshctl.clients import clusters, volumes
 from meshctl.deploy.guards import namespaces
 from meshctl.errors import CredentialsError, MeshError, ProtectedDataError, UnreachableError
-from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, ObjectStore, Price
+from meshctl.model.pods import object_names
 from meshctl.model.resource_types import BUCKET
 from meshctl.model.stack_state import Resource, StackState
 from meshctl.objects import object_access

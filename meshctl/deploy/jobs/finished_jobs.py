@@ -18,7 +18,7 @@ from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.observed import JobState
 from meshctl.model.stack_state import StackState
-from meshctl.render import jobs, lending, work
+from meshctl.render.controllers import jobs, lending, work
 
 _SIZE: Final = frozenset(jobs.SIZE)
 _IN_PLACE: Final = "suspend"  # the field of a Job's spec that can change without replacing the Job

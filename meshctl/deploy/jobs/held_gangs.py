@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from meshctl.model import gangs
 from meshctl.model.deployment import Deployment, Workload
+from meshctl.model.keys import gangs
 from meshctl.model.observed import PodState
 
 

@@ -16,11 +16,12 @@ from meshctl import render
 from meshctl.deploy import jobs_in_state
 from meshctl.deploy.jobs import finished_jobs
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
-from meshctl.model import job_order, object_names
 from meshctl.model.deployment import Deployment, Workload
+from meshctl.model.keys import job_order
 from meshctl.model.observed import JobState, PodState
+from meshctl.model.pods import object_names
 from meshctl.model.stack_state import StackState
-from meshctl.render import job_release, lending
+from meshctl.render.controllers import job_release, lending
 
 _SUSPEND: Final = "spec.suspend"
 _QUEUE: Final = f'metadata.labels["{job_order.QUEUE_LABEL}"]'

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from meshctl.clients import clusters
 from meshctl.errors import NotReadyError
-from meshctl.model import job_order
 from meshctl.model.deployment import Deployment
+from meshctl.model.keys import job_order
 from meshctl.model.stack_state import StackState
 from meshwire.kubernetes import requests
 from meshwire.kubernetes.errors import ApiError

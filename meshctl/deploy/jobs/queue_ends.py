@@ -14,8 +14,8 @@ from meshctl.deploy import jobs_in_state
 from meshctl.deploy.jobs import finished_jobs
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.errors import MeshError
-from meshctl.model import job_order, lending
 from meshctl.model.deployment import Deployment
+from meshctl.model.keys import job_order, lending
 from meshctl.model.observed import JobState
 from meshctl.model.stack_state import StackState
 from meshctl.words import pluralize

@@ -9,7 +9,7 @@ was killed: what that one had begun with is replaced by what this one decides, n
 
 from __future__ import annotations
 
-from meshctl.deploy.guards import pools_in_place
+from meshctl.deploy.guards.running import pools_in_place
 from meshctl.engine.run import StackRun
 from meshctl.model.deployment import Deployment, Pool
 from meshctl.model.stack_state import STACK_TYPE, StackState, as_begun

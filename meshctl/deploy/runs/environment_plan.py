@@ -13,24 +13,16 @@ from meshctl.changes.losses import Loss
 from meshctl.clients import clusters
 from meshctl.deploy import rewritten
 from meshctl.deploy.fields.ownership import Ownership
-from meshctl.deploy.guards import (
-    cluster_identity,
-    given_fabrics,
-    pod_fields,
-    preconditions,
-    preflight,
-    protection,
-    running_pods,
-    running_zones,
-)
+from meshctl.deploy.guards import cluster_identity, pod_fields, preconditions, preflight, protection
+from meshctl.deploy.guards.running import given_fabrics, running_pods, running_zones
 from meshctl.deploy.jobs.unchanged_jobs import read_unchanged_jobs
 from meshctl.deploy.runs import drift_check, preview
 from meshctl.deploy.runs.preview import PreviewReads
 from meshctl.deploy.runs.stack_runs import StackRuns
 from meshctl.deploy.secrets import secret_revisions
 from meshctl.errors import CredentialsError, MeshError, UnreachableError
-from meshctl.model import pod_users
 from meshctl.model.deployment import Deployment
+from meshctl.model.pods import pod_users
 from meshctl.model.questions import Findings
 from meshctl.model.stack_state import StackState
 from stacks.edge import DnsRecord

@@ -11,7 +11,8 @@ from typing import Any
 import pulumi
 
 from meshctl import render
-from meshctl.deploy.guards import cluster_identity, running_pods, upgrade
+from meshctl.deploy.guards import cluster_identity, upgrade
+from meshctl.deploy.guards.running import running_pods
 from meshctl.deploy.jobs import finished_jobs, held_jobs, queue_ends
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.secrets import secret_revisions

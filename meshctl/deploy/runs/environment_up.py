@@ -17,19 +17,16 @@ from meshctl.clients import clusters
 from meshctl.deploy import endpoint_answers, group_ends, idle_cost, rewritten, scarce_pools, scheduled_pools
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.guards import (
-    changed_groups,
     cluster_identity,
     deleted_entries,
-    given_fabrics,
     pod_fields,
     preconditions,
     preflight,
     protection,
-    running_pods,
-    running_zones,
     shared_proofs,
     volume_sizes,
 )
+from meshctl.deploy.guards.running import changed_groups, given_fabrics, running_pods, running_zones
 from meshctl.deploy.jobs import finished_jobs, gone_jobs, held_jobs, job_states, paused_jobs
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.jobs.unchanged_jobs import read_unchanged_jobs

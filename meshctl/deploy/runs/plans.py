@@ -22,13 +22,15 @@ from meshctl.changes import (
 )
 from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Step, subject_of
-from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, ObjectStore
+from meshctl.model.pods import object_names
 from meshctl.model.resource_types import BUCKET
 from meshctl.model.stack_state import StackState
 from meshctl.platforms import registry
-from meshctl.resolve import endpoint_notes, existing_storage, prices, workload_notes
-from meshctl.resolve.storage import adoption_notes
+from meshctl.resolve.data import existing_storage
+from meshctl.resolve.data.storage import adoption_notes
+from meshctl.resolve.placement import prices
+from meshctl.resolve.work import endpoint_notes, workload_notes
 
 _UNSEEN = "drift was not checked (--no-refresh): what is gone or was changed outside meshctl is not shown"
 _OTHER_PROFILE = (

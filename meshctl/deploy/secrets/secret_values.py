@@ -15,9 +15,9 @@ from pathlib import Path
 from meshctl import secret_variables
 from meshctl.deploy.secrets import tls_secrets
 from meshctl.errors import UsageError
-from meshctl.model import texts
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.environment import Environments, SecretSource
+from meshctl.model.pods import texts
 from meshctl.objects import object_access
 from meshctl.platforms import registry
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment
-from meshctl.resolve.nginx import CERTIFICATE
+from meshctl.resolve.work.nginx import CERTIFICATE
 
 _BLOCK: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----")
 _HINT: Final = (

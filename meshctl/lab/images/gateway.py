@@ -1,13 +1,13 @@
 """What the lab runs for an endpoint's gateway: a reverse proxy that reads the nginx.conf which meshctl renders. EDGE.
 
 Started by `meshctl.lab.pods` in place of `nginxinc/nginx-unprivileged`. It knows the directives of
-`meshctl.resolve.nginx` that say where requests go, passes bytes on as they come, and answers 502 where nobody answers,
-as nginx does. Unlike nginx it takes one request for each connection, speaks no HTTP/2, and looks names up anew for each
-request. SIGTERM: it takes no more connections, finishes what is in flight and exits with 0.
+`meshctl.resolve.work.nginx` that say where requests go, passes bytes on as they come, and answers 502 where nobody
+answers, as nginx does. Unlike nginx it takes one request for each connection, speaks no HTTP/2, and looks names up anew
+for each request. SIGTERM: it takes no more connections, finishes what is in flight and exits with 0.
 
-Of `meshctl.render.gateway_shares` it plays what real nginx was seen to do with that file: turns by weight, a server at
-the pod's own loopback that passes on by TLS, and 421. Since all pods of the lab share one loopback, it asks that server
-within its own process.
+Of `meshctl.render.controllers.gateway_shares` it plays what real nginx was seen to do with that file: turns by weight,
+a server at the pod's own loopback that passes on by TLS, and 421. Since all pods of the lab share one loopback, it asks
+that server within its own process.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """What an inference server of the lab answers to Prometheus: how many requests wait, run and have ended, by the names
-that vLLM, SGLang, TGI and NIM give them (sources: `meshctl.model.scaling`). EDGE: it counts over threads.
+that vLLM, SGLang, TGI and NIM give them (sources: `meshctl.model.keys.scaling`). EDGE: it counts over threads.
 
 Kept by `openai_server`.
 """

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from meshctl.model.deployment import Deployment, Endpoint, Gap
-from meshctl.model.source_networks import EVERYWHERE
+from meshctl.model.keys.source_networks import EVERYWHERE
 
 Pairs = Iterator[tuple[Endpoint, Endpoint]]
 

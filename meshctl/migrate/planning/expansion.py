@@ -14,7 +14,6 @@ from meshctl.migrate.planning.check_costs import check_cost
 from meshctl.migrate.planning.gateway_shares import gateway_gaps, share_notes
 from meshctl.migrate.planning.inputs import Options, Share, StoreFacts
 from meshctl.migrate.planning.plan import Cost, MigrationPlan, move_of, read_stores, runs_alone, written_stores
-from meshctl.model import gateway_shares
 from meshctl.model.deployment import Deployment, Endpoint, Gap, Workload
 from meshctl.model.dns_splits import (
     CHECK_FAILURES,
@@ -24,6 +23,7 @@ from meshctl.model.dns_splits import (
     HealthCheck,
     names_beside,
 )
+from meshctl.model.keys import gateway_shares
 from meshctl.model.questions import Findings
 from meshctl.words import pluralize
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from meshctl.migrate.planning import endpoint_differences
 from meshctl.migrate.planning.inputs import Options, StoreFacts
 from meshctl.model.deployment import Deployment, Gap
-from meshctl.model.units import format_gib
+from meshctl.model.files.units import format_gib
 from meshctl.words import pluralize
 
 

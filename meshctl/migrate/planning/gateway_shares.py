@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from meshctl.migrate.planning.inputs import Share
-from meshctl.model import gateway_shares
 from meshctl.model.deployment import Deployment, Elsewhere, Endpoint, Gap
-from meshctl.render.gateway_shares import CONNECT_S, FAILURES, LEFT_S
+from meshctl.model.keys import gateway_shares
+from meshctl.render.controllers.gateway_shares import CONNECT_S, FAILURES, LEFT_S
 
 
 def gateway_gaps(source: Deployment, target: Deployment) -> Iterator[Gap]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from meshctl.model.deployment import Deployment
 from meshctl.model.observed import JobState
-from meshctl.render import work
+from meshctl.render.controllers import work
 
 
 def completed_jobs(deployment: Deployment, states: Mapping[str, JobState]) -> frozenset[str]:

@@ -19,8 +19,8 @@ from meshctl.migrate.steps.step import Step
 from meshctl.model.deployment import Endpoint, utc_text
 from meshctl.model.observed import DeployState, JobState
 from meshctl.objects.verify import listing_digest
-from meshctl.render import probes
-from meshctl.render.pods import grace_s
+from meshctl.render.pod import probes
+from meshctl.render.pod.pods import grace_s
 
 _READY_MARGIN_S = 1200  # beyond what `up` waits for a pod: images and weights of a large model
 _PROBE_S = 600

@@ -15,10 +15,10 @@ from meshctl.clients.health_checks import Question
 from meshctl.errors import CredentialsError, MigrationError, NotReadyError, UnreachableError
 from meshctl.migrate.planning.gateway_shares import elsewhere
 from meshctl.migrate.steps.context import StepContext, alive
-from meshctl.model import gateway_shares
 from meshctl.model.deployment import Deployment, Elsewhere, Endpoint
-from meshctl.render.gateway_shares import REACHED_PATH
-from meshctl.render.pods import grace_s
+from meshctl.model.keys import gateway_shares
+from meshctl.render.controllers.gateway_shares import REACHED_PATH
+from meshctl.render.pod.pods import grace_s
 
 _REACHED_S = 120
 _ENDED_MARGIN_S = 120  # beyond what the pods of a gateway may take to end

@@ -17,7 +17,7 @@ from meshctl.errors import (
 from meshctl.migrate.steps.context import StepContext, alive
 from meshctl.model.deployment import Deployment
 from meshctl.model.dns_splits import WHOLE
-from meshctl.render import probes
+from meshctl.render.pod import probes
 
 # nobody is led to a source that does not answer, or that somebody else is changing
 _STOPPING: Final = (BusyError, CredentialsError, InterruptedByUserError, LockedError, UnreachableError)

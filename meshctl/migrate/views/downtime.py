@@ -12,8 +12,8 @@ from typing import Any
 from meshctl.migrate.planning.plan import MigrationPlan, StoreMove, written_stores
 from meshctl.migrate.planning.rates import COPY_RATE, LISTING_RATE
 from meshctl.migrate.views.summary import span
-from meshctl.model.units import size_text
-from meshctl.render.pods import grace_s
+from meshctl.model.files.units import size_text
+from meshctl.render.pod.pods import grace_s
 from meshctl.words import pluralize
 
 _SETTLE_S = 3  # between the two listings that must be equal

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from meshctl.migrate.journal.history import History
-from meshctl.model import scaling
 from meshctl.model.deployment import Deployment, Pool, Workload
+from meshctl.model.keys import scaling
 
 
 @dataclass(frozen=True)

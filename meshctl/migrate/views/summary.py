@@ -11,7 +11,7 @@ from typing import Any
 
 from meshctl.migrate.journal.history import History
 from meshctl.migrate.journal.journal import Record
-from meshctl.model.units import size_text
+from meshctl.model.files.units import size_text
 from meshctl.words import pluralize
 
 # (the step that stops the workloads that run in one environment at a time, the step that starts them again)

@@ -1,7 +1,7 @@
 """Gives reserved pools their capacity reservation or capacity block on AWS. PURE.
 
-Called by `meshctl.resolve.pools` through the platform; `stacks.aws` targets the reservation in the pool's launch
-template.
+Called by `meshctl.resolve.placement.pools` through the platform; `stacks.aws` targets the reservation in the pool's
+launch template.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from meshctl.model.deployment import Gap, Market
 from meshctl.model.mesh import Mesh
 from meshctl.platforms.aws.environment import AwsEnvironment, Reservation
-from meshctl.resolve.capacity import Assigned, Reserved
+from meshctl.resolve.placement.capacity import Assigned, Reserved
 
 
 def assign(mesh: Mesh, environment: AwsEnvironment) -> Assigned:

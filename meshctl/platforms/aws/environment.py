@@ -12,11 +12,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from meshctl.model.addresses import AwsRegion, AwsZone
 from meshctl.model.environment import PlatformEnvironment, Prices
-from meshctl.model.file_problems import Problem, missing
-from meshctl.model.key_values import Text
-from meshctl.model.sections import Section
+from meshctl.model.files.addresses import AwsRegion, AwsZone
+from meshctl.model.files.file_problems import Problem, missing
+from meshctl.model.files.key_values import Text
+from meshctl.model.files.sections import Section
 from meshctl.platforms.aws.guard_rails import PermissionsBoundary, RequiredTags, RolePath
 
 

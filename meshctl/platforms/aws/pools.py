@@ -1,6 +1,6 @@
 """Node groups on AWS: zones, images, taints, what a spread placement group takes. PURE.
 
-Part of the platform (`meshctl.platforms.aws`); called by `meshctl.resolve.pools` through it.
+Part of the platform (`meshctl.platforms.aws`); called by `meshctl.resolve.placement.pools` through it.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import FileSystem, Gap, ObjectStore, Price
-from meshctl.model.units import format_gib
-from meshctl.resolve.storage import Place, Stored, block_of_class, gap, salted_bucket_name
+from meshctl.model.files.units import format_gib
+from meshctl.resolve.data.storage import Place, Stored, block_of_class, gap, salted_bucket_name
 
 _FSX_UNITS: Final = (125, 250, 500, 1000)  # PERSISTENT_2 SSD, MB/s per TiB (FSx API, 2026-08-07)
 # Source: EBS user guide, volume types; 16 TiB until 2025 (AWS re:Invent 2025, STG320).

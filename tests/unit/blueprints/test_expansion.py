@@ -10,12 +10,12 @@ import yaml
 from meshctl.blueprints import offer
 from meshctl.blueprints.expansion import expand
 from meshctl.catalog import load_catalog
-from meshctl.model.blueprints import KINDS, SLOTS
 from meshctl.model.environment import Environments
-from meshctl.model.file_problems import mapping
+from meshctl.model.files.file_problems import mapping
+from meshctl.model.files.references import check_mesh
+from meshctl.model.keys.blueprints import KINDS, SLOTS
 from meshctl.model.mesh import Mesh, Workload
-from meshctl.model.references import check_mesh
-from meshctl.model.texts import check_mesh as check_texts
+from meshctl.model.pods.texts import check_mesh as check_texts
 from meshctl.resolve import resolve
 
 Section = dict[str, Any]

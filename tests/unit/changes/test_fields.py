@@ -10,7 +10,7 @@ import pytest
 from meshctl.changes import Plan, PropertyChange, Step, group, plan_text
 from meshctl.changes.field_change import FieldChange
 from meshctl.changes.fields import fields
-from meshctl.model import pod_files
+from meshctl.model.pods import pod_files
 from meshwire.marks import UNKNOWN_STRING
 
 JOB = "kubernetes:batch/v1:Job"

@@ -6,7 +6,7 @@ from typing import Any
 
 from meshctl.changes import PropertyChange, Step
 from meshctl.changes.fields import fields
-from meshctl.model import gangs
+from meshctl.model.keys import gangs
 
 GATES = "spec.template.spec.schedulingGates"
 

@@ -13,7 +13,8 @@ from meshctl.clients import existing_claims
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy import kubeconfig
 from meshctl.deploy.deploy_state import deploy_state
-from meshctl.deploy.guards import preconditions, running_pods
+from meshctl.deploy.guards import preconditions
+from meshctl.deploy.guards.running import running_pods
 from meshctl.deploy.runs.teardown import Teardown
 from meshctl.errors import DiagnosticsError, ProtectedDataError, UnreachableError
 from meshctl.model.deployment import Block, Deployment, FileSystem, NfsExport, Price

@@ -10,7 +10,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from meshctl.clients import existing_file_systems
-from meshctl.deploy.guards import adopted_file_systems, preflight, running_zones
+from meshctl.deploy.guards import adopted_file_systems, preflight
+from meshctl.deploy.guards.running import running_zones
 from meshctl.errors import InfeasibleError, UsageError
 from meshctl.model.deployment import Deployment, ExistingFileSystem, Resolution
 from meshctl.model.observed import Facts, ObservedFileSystem

@@ -8,7 +8,7 @@ from typing import Any, cast
 from meshctl.clients.clusters import pod_state
 from meshctl.deploy.jobs import held_gangs
 from meshctl.engine.failures import failure_of
-from meshctl.model import gangs
+from meshctl.model.keys import gangs
 from meshctl.model.observed import PodState
 from meshctl.operate.status import workload_status
 from meshwire.kubernetes.objects import Pod

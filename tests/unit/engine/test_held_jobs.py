@@ -13,8 +13,8 @@ from meshctl.deploy.fields import live_objects, ownership
 from meshctl.deploy.jobs import finished_jobs, gone_jobs, held_jobs
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.runs import drift_check
-from meshctl.model import job_order
 from meshctl.model.deployment import Cluster, Deployment
+from meshctl.model.keys import job_order
 from meshctl.model.observed import JobState, PodState
 from meshctl.model.stack_state import StackState
 from tests.unit import states

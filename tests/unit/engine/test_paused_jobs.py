@@ -10,7 +10,7 @@ from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy.jobs import paused_jobs
 from meshctl.errors import NotReadyError
 from meshctl.model.deployment import Cluster, Deployment
-from meshctl.model.job_order import QUEUE_LABEL
+from meshctl.model.keys.job_order import QUEUE_LABEL
 from tests.unit import states
 from tests.unit.engine.test_held_jobs import dc1, state
 from tests.unit.fake_cluster import FakeClient, client_of

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meshctl import render
-from meshctl.deploy.guards import running_pods
+from meshctl.deploy.guards.running import running_pods
 from meshctl.deploy.jobs import finished_jobs, held_jobs, queue_ends
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.errors import UnreachableError

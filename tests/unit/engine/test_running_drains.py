@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from meshctl import render
-from meshctl.deploy.guards import changed_groups, running_drains
-from meshctl.deploy.guards.running_pods import with_running_pods
+from meshctl.deploy.guards.running import changed_groups, running_drains
+from meshctl.deploy.guards.running.running_pods import with_running_pods
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import STACK_TYPE, StackState
-from meshctl.render import pods, probes
+from meshctl.render.pod import pods, probes
 from tests.unit import states
 from tests.unit.deployments import deployment
 

@@ -21,8 +21,10 @@ from meshctl.deploy.session import Session
 from meshctl.dns import endpoint_records, records
 from meshctl.model.deployment import Deployment
 from meshctl.model.mesh import Tls
-from meshctl.resolve import gateways, machines, offerings, report
-from meshctl.resolve.machines import Requirement
+from meshctl.resolve import report
+from meshctl.resolve.placement import machines, offerings
+from meshctl.resolve.placement.machines import Requirement
+from meshctl.resolve.work import gateways
 from stacks.edge import DnsRecord
 from tests.unit.fields import effects
 from tests.unit.fields.sample import Read

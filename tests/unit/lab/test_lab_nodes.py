@@ -13,7 +13,7 @@ from meshctl.catalog import load_catalog
 from meshctl.lab.controllers import coreweave, eks, onprem
 from meshctl.lab.controllers.nodes import APPLIED_ANNOTATION, GROUP_LABEL, Group, capacity, manifest
 from meshctl.lab.state import Lab
-from meshctl.resolve import allocatable
+from meshctl.resolve.placement import allocatable
 
 P5 = load_catalog().machine("aws", "p5.48xlarge")
 assert P5 is not None

@@ -10,7 +10,7 @@ import yaml
 from meshctl.lab import clusters, images
 from meshctl.lab.images import foreign_registries
 from meshctl.lab.pods import lifecycle, runner
-from meshctl.model import own_images
+from meshctl.model.pods import own_images
 
 OF_OTHERS = "602401143452.dkr.ecr.us-west-2.amazonaws.com/eks/aws-efa-k8s-device-plugin:v0.5.20"
 REGIONS = ["us-east-1", "eu-central-1", "us-gov-west-1", "us-gov-east-1", "cn-north-1", "cn-northwest-1"]

@@ -13,10 +13,10 @@ import pytest
 import trustme
 
 from meshctl.lab.images import gateway
-from meshctl.model import gateways
 from meshctl.model.deployment import Elsewhere, Workload
-from meshctl.render import gateway_shares
-from meshctl.resolve import nginx
+from meshctl.model.keys import gateways
+from meshctl.render.controllers import gateway_shares
+from meshctl.resolve.work import nginx
 
 HOST = "api.example.com"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshctl.model import scaling
+from meshctl.model.keys import scaling
 from tests.unit.lab_pods.test_inference_server import Client
 from tests.unit.render.test_scaler_program import SETTINGS, loaded_program
 

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 from meshctl.blueprints.expansion import expand
-from meshctl.model.file_problems import mapping
+from meshctl.model.files.file_problems import mapping
 
 ROOT = Path(__file__).parents[3]
 

@@ -20,11 +20,11 @@ from meshctl.migrate.planning.inputs import Options, Share
 from meshctl.migrate.steps.share_plan import next_round
 from meshctl.migrate.views import detail_document
 from meshctl.migrate.views.expansion import expansion_document, expansion_text
-from meshctl.model import gateway_shares, gateways
 from meshctl.model.deployment import Deployment, Elsewhere, Endpoint, Health, Workload
+from meshctl.model.keys import gateway_shares, gateways
 from meshctl.model.observed import PodState
-from meshctl.render.gateway_shares import REACHED_PATH
-from meshctl.resolve import nginx
+from meshctl.render.controllers.gateway_shares import REACHED_PATH
+from meshctl.resolve.work import nginx
 from tests.golden_files import Golden
 from tests.unit.migrate.fake_gateway import FakeGateway, Killed, deployment
 from tests.unit.migrate.test_expansion import OPTIONS, migrations_of, run, weights

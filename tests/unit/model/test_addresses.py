@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from meshctl.model import addresses
+from meshctl.model.files import addresses
 
 
 def refused(kind: Any, text: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshctl.model import references
+from meshctl.model.files import references
 
 GANG: dict[str, Any] = {
     "kind": "training",

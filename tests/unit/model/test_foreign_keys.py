@@ -11,8 +11,8 @@ from pydantic import BaseModel
 
 from meshctl.errors import DiagnosticsError
 from meshctl.load import load, load_mesh
-from meshctl.model import foreign_keys
 from meshctl.model.environment import WorkloadOverrides
+from meshctl.model.files import foreign_keys
 from meshctl.model.mesh import Mesh
 
 HEAD = "apiVersion: meshctl/v1\nkind: Mesh\nname: m\n"

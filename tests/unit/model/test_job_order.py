@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from meshctl.model import job_order, references
 from meshctl.model.deployment import Workload
+from meshctl.model.files import references
+from meshctl.model.keys import job_order
 from tests.unit.deployments import deployment
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshctl.model.references import check_mesh
+from meshctl.model.files.references import check_mesh
 
 POOL = {"nodes": 2, "accelerator": {"model": "H100", "count": 8}}
 JOB = {"kind": "batch", "pool": "p", "image": "i", "burst": True, "resources": {"accelerators": 8}}

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from meshctl.model import references
-from meshctl.model.key_values import AbsolutePath, DnsLabel, Host, Image, User, WorkingDir
+from meshctl.model.files import references
+from meshctl.model.files.key_values import AbsolutePath, DnsLabel, Host, Image, User, WorkingDir
 from meshctl.platforms.aws.environment import AccountId
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from meshctl.errors import UsageError
 from meshctl.load import load
+from meshctl.model.keys.one_workload import mesh_of_workload
 from meshctl.model.mesh import Endpoint, Mesh
-from meshctl.model.one_workload import mesh_of_workload
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "llm-prod"
 

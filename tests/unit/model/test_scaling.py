@@ -8,7 +8,7 @@ import pytest
 
 from meshctl.errors import DiagnosticsError
 from meshctl.load import load_mesh
-from meshctl.model import scaling
+from meshctl.model.keys import scaling
 from meshctl.model.mesh import Workload
 
 HEAD = """apiVersion: meshctl/v1

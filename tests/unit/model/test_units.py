@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from meshctl.model import units
+from meshctl.model.files import units
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh
 from meshctl.platforms import registry
 from meshctl.platforms.interface import INTERFACE, Platform
-from meshctl.render import object_storage, pods
+from meshctl.render.pod import object_storage, pods
 from meshctl.resolve import resolve
 from tests.acme_platform import install, installed
 from tests.unit.event_loops import event_loops

@@ -9,10 +9,10 @@ import pytest
 
 from meshctl import render
 from meshctl.deploy import scheduled_pools
-from meshctl.model import own_images
 from meshctl.model.deployment import Checkpoint, Deployment, ReservedCapacity
 from meshctl.model.observed import JobState
-from meshctl.render import block_end
+from meshctl.model.pods import own_images
+from meshctl.render.controllers import block_end
 from tests.unit.preflight.asking import RESERVATION, findings, hours, reservation, up_as
 from tests.unit.stacks.declared_on_aws import example
 

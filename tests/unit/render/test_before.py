@@ -8,7 +8,7 @@ import pytest
 
 from meshctl import render
 from meshctl.model.deployment import Before, Deployment
-from meshctl.render import work
+from meshctl.render.controllers import work
 from tests.unit.render.sample import sample
 
 STEPS = (

@@ -17,7 +17,7 @@ from meshctl.errors import DiagnosticsError
 from meshctl.load import load
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Dns
-from meshctl.resolve import endpoint_notes
+from meshctl.resolve.work import endpoint_notes
 from stacks.edge import DnsRecord
 from tests.unit.deployments import deployment
 

@@ -8,9 +8,10 @@ import pytest
 
 from meshctl import render
 from meshctl.deploy.secrets import secret_revisions
-from meshctl.model import pod_files
 from meshctl.model.deployment import Deployment
-from meshctl.render import LateValue, work
+from meshctl.model.pods import pod_files
+from meshctl.render import LateValue
+from meshctl.render.controllers import work
 from tests.unit.deployments import deployment
 from tests.unit.states import NOTHING
 

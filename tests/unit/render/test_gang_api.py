@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from meshctl.model import gangs as names
 from meshctl.model.deployment import POOL_LABEL
+from meshctl.model.keys import gangs as names
 from meshctl.render.templates import FOLDER
 
 LABELS = {POOL_LABEL: "train"}

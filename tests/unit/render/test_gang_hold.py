@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from meshctl.model import gangs, own_images
 from meshctl.model.deployment import Deployment
+from meshctl.model.keys import gangs
+from meshctl.model.pods import own_images
 from meshctl.render import PlatformObject, platform_objects
 from tests.unit.render.sample import sample
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from meshctl.model import gateway_shares as model
-from meshctl.model import gateways
 from meshctl.model.deployment import Deployment, Elsewhere, Workload
-from meshctl.render import file_mounts, gateway_shares, platform_objects
-from meshctl.resolve import nginx
+from meshctl.model.keys import gateway_shares as model
+from meshctl.model.keys import gateways
+from meshctl.render import platform_objects
+from meshctl.render.controllers import gateway_shares
+from meshctl.render.pod import file_mounts
+from meshctl.resolve.work import nginx
 from tests.unit.migrate.test_expansion_by_gateway import with_gateway
 
 ELSEWHERE = Elsewhere(

@@ -9,8 +9,8 @@ import pytest
 from meshctl import render
 from meshctl.changes import Step
 from meshctl.deploy.runs import plans
-from meshctl.model import own_images
 from meshctl.model.deployment import Deployment
+from meshctl.model.pods import own_images
 from tests.unit.render.sample import sample
 
 NAME = "platform:dcgm-exporter"

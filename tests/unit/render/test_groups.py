@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from meshctl import render
-from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Metrics, Mount, Workload
+from meshctl.model.pods import object_names
 from meshctl.render import PlatformObject
 from stacks import platform
 from tests.unit.render.sample import sample

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from meshctl import render
-from meshctl.deploy.guards import running_pods
-from meshctl.model import lending
+from meshctl.deploy.guards.running import running_pods
+from meshctl.model.keys import lending
 from meshctl.render import PlatformObject
 from tests.unit.resolve.test_group_controller import state_of
 from tests.unit.resolve.test_lending import chat, deployed, sweep

@@ -14,9 +14,9 @@ from meshctl.errors import DiagnosticsError
 from meshctl.load import load
 from meshctl.migrate.planning.plan import storage_of
 from meshctl.model.deployment import Deployment, Resolution
-from meshctl.render import pods
+from meshctl.render.pod import pods
 from meshctl.resolve import resolve
-from meshctl.resolve.storage import stays_behind
+from meshctl.resolve.data.storage import stays_behind
 
 MESH = """\
 apiVersion: meshctl/v1

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from meshctl.errors import DiagnosticsError
-from meshctl.render.overrides import image_here
+from meshctl.render.pod.overrides import image_here
 from tests.unit.render.test_overrides import MESH, manifests, resolution
 
 

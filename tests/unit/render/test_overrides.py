@@ -12,7 +12,7 @@ from meshctl.catalog import load_catalog
 from meshctl.errors import DiagnosticsError
 from meshctl.load import load
 from meshctl.model.deployment import Resolution
-from meshctl.model.nested import merged
+from meshctl.model.files.nested import merged
 from meshctl.resolve import resolve
 
 MESH = """\

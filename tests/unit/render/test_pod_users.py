@@ -8,11 +8,12 @@ import pytest
 
 from meshctl import render
 from meshctl.catalog import load_catalog
-from meshctl.deploy.guards import running_pods
-from meshctl.model import pod_users, references
+from meshctl.deploy.guards.running import running_pods
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
+from meshctl.model.files import references
 from meshctl.model.mesh import Mesh
+from meshctl.model.pods import pod_users
 from meshctl.model.stack_state import StackState
 from meshctl.resolve import resolve
 from tests.unit.states import NOTHING, state

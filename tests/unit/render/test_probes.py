@@ -9,8 +9,8 @@ import pytest
 from meshctl import render
 from meshctl.model.deployment import Deployment, Health, Provider
 from meshctl.model.mesh import Mesh
-from meshctl.render import probes
-from meshctl.resolve import workloads
+from meshctl.render.pod import probes
+from meshctl.resolve.work import workloads
 from tests.unit.render.sample import sample
 from tests.unit.render.test_render_stability import ENVIRONMENTS
 

@@ -12,7 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from meshctl import render
 from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.render import LateValue, container_fields
+from meshctl.render import LateValue
+from meshctl.render.pod import container_fields
 from meshctl.render.templates import _environment, _Loader, tojson
 from tests.unit.render.sample import sample
 

@@ -15,8 +15,8 @@ from meshctl import render
 from meshctl.catalog import load_catalog
 from meshctl.errors import MeshError
 from meshctl.load import load
-from meshctl.model import object_names
 from meshctl.model.deployment import Deployment, Mount, Provider
+from meshctl.model.pods import object_names
 from meshctl.render import LateValue, PlatformObject
 from meshctl.resolve import resolve
 from tests.golden_files import Golden

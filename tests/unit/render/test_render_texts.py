@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from meshctl.model import pod_variables
 from meshctl.model.deployment import Before, Deployment, Workload
-from meshctl.render import literal, platform_objects
+from meshctl.model.pods import pod_variables
+from meshctl.render import platform_objects
+from meshctl.render.pod import literal
 from tests.unit.render.sample import sample
 
 HOSTS = "pretrain-0.pretrain,pretrain-1.pretrain,pretrain-2.pretrain,pretrain-3.pretrain"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from meshctl.model import own_images
 from meshctl.model.deployment import Deployment, Metrics, Scale
+from meshctl.model.pods import own_images
 from meshctl.render import PlatformObject, platform_objects
 from tests.unit.render.sample import sample
 from tests.unit.resolve.test_group_controller import deployed

@@ -10,7 +10,7 @@ from meshctl.catalog import load_catalog, vendors
 from meshctl.clients import accelerators
 from meshctl.model.deployment import Gap, Pool, Resolution
 from meshctl.model.observed import Facts, ObservedNode
-from meshctl.render import pods
+from meshctl.render.pod import pods
 from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, gap, gpu_node, node, resolved
 
 MIG = "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb"

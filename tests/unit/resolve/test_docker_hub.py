@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshctl.model import image_names, own_images
+from meshctl.model.pods import image_names, own_images
 from meshctl.render import platform_objects
 from tests.unit.render.sample import sample
 from tests.unit.resolve.test_resolve_rules import AWS, DC, H100, resolved

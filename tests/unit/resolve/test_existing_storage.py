@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from meshctl.model.deployment import Deployment, NfsExport, Resolution
+from meshctl.model.keys.roll_outs import starts_new_first
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts, ObservedClaim
-from meshctl.model.roll_outs import starts_new_first
 from meshctl.platforms import registry
-from meshctl.resolve.existing_storage import Use, use_of
+from meshctl.resolve.data.existing_storage import Use, use_of
 from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, gap, node, resolved
 
 POOLS = {"p": {"nodes": 2, "cpu": {"cores": 4}}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from meshctl.model.deployment import Workload
-from meshctl.resolve import gang_groups
+from meshctl.resolve.work import gang_groups
 from tests.unit.resolve.test_resolve_rules import AWS, gap, resolved
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from meshctl import render
 from meshctl.catalog import load_catalog
-from meshctl.deploy.guards import gateway_redirects
+from meshctl.deploy.guards.running import gateway_redirects
 from meshctl.errors import DiagnosticsError
 from meshctl.lab.images import gateway as lab_gateway
 from meshctl.load import load
@@ -18,7 +18,8 @@ from meshctl.model.deployment import Deployment, Endpoint, EndpointCertificate, 
 from meshctl.model.observed import Facts
 from meshctl.model.served_apis import CERTIFICATE
 from meshctl.render import LateValue
-from meshctl.resolve import gateways, nginx, resolve
+from meshctl.resolve import resolve
+from meshctl.resolve.work import gateways, nginx
 
 MESH = """\
 apiVersion: meshctl/v1

@@ -9,12 +9,12 @@ import pytest
 from meshctl import render
 from meshctl.changes import PropertyChange, Step
 from meshctl.changes.fields import fields
-from meshctl.deploy.guards import given_fabrics
-from meshctl.model import pod_networks, pod_users
+from meshctl.deploy.guards.running import given_fabrics
 from meshctl.model.deployment import Deployment, Fabric
 from meshctl.model.observed import Facts, Requests
+from meshctl.model.pods import pod_networks, pod_users
 from meshctl.model.stack_state import STACK_TYPE, StackState
-from meshctl.render import pods
+from meshctl.render.pod import pods
 from tests.unit import states
 from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, H100, gap, gpu_node, resolved
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshctl.deploy.guards import running_pods
+from meshctl.deploy.guards.running import running_pods
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from meshctl.model import pod_groups, references, texts
 from meshctl.model.deployment import Resolution
-from meshctl.resolve.packing import Pods, placeable
+from meshctl.model.files import references
+from meshctl.model.pods import pod_groups, texts
+from meshctl.resolve.placement.packing import Pods, placeable
 from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, H100, gap, resolved
 
 

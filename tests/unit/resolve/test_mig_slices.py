@@ -8,10 +8,10 @@ import pytest
 
 from meshctl.clients import accelerators
 from meshctl.model.deployment import Resolution
+from meshctl.model.files.mig_profiles import shares_of
 from meshctl.model.mesh import Mesh
-from meshctl.model.mig_profiles import shares_of
 from meshctl.model.observed import Facts, ObservedNode, Requests
-from meshctl.render import pods
+from meshctl.render.pod import pods
 from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, gap, node, resolved
 
 PRODUCT = "nvidia.com/gpu.product"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshctl.model.observed import Facts, ObservedNode
-from meshctl.resolve import node_rules
+from meshctl.resolve.placement import node_rules
 from tests.unit.resolve.test_resolve_fit import service
 from tests.unit.resolve.test_resolve_rules import DC, gap, node, resolved
 

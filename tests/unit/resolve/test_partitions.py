@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshctl.model import own_images
+from meshctl.model.pods import own_images
 from meshctl.render import platform_objects
 from tests.unit.resolve.test_resolve_rules import AWS, resolved
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meshctl.model.observed import Facts
-from meshctl.resolve.packing import Pods, placeable
+from meshctl.resolve.placement.packing import Pods, placeable
 from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, H100, gap, node, resolved
 
 WEB = {"p": {"nodes": 2, "cpu": {"cores": 16, "memory": "64GiB"}}}

@@ -14,7 +14,8 @@ from meshctl.model.deployment import Gap, Resolution
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts, ObservedNode, StorageClass
-from meshctl.resolve import prices, resolve
+from meshctl.resolve import resolve
+from meshctl.resolve.placement import prices
 
 CATALOG = load_catalog()
 AWS = {"provider": "aws", "region": "us-east-1", "zones": ["us-east-1a", "us-east-1b"]}

@@ -11,8 +11,8 @@ import pytest
 
 from meshctl import render
 from meshctl.model.deployment import Resolution
-from meshctl.resolve.packing import Amounts, Pods
-from meshctl.resolve.spare_room import has_place
+from meshctl.resolve.placement.packing import Amounts, Pods
+from meshctl.resolve.placement.spare_room import has_place
 from tests.unit.resolve.test_resolve_fit import service
 from tests.unit.resolve.test_resolve_rules import AWS, CW, resolved
 

@@ -17,7 +17,8 @@ from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts, ObservedNode, ShiftsInForce
 from meshctl.model.stack_state import Resource, StackState
 from meshctl.project import Project
-from meshctl.resolve import offerings, resolve
+from meshctl.resolve import resolve
+from meshctl.resolve.placement import offerings
 from tests.unit.resolve.test_offerings import FRANKFURT, H100
 from tests.unit.resolve.test_resolve_fit import service
 from tests.unit.resolve.test_resolve_rules import DC, node, resolved

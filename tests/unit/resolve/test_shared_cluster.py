@@ -8,7 +8,7 @@ import pytest
 
 from meshctl.model.deployment import Taint
 from meshctl.model.observed import Facts, ObservedNode, Requests
-from meshctl.render import pods
+from meshctl.render.pod import pods
 from tests.unit.resolve.test_resolve_fit import service
 from tests.unit.resolve.test_resolve_rules import DC, H100, gap, gpu_node, node, reason, resolved
 

@@ -16,7 +16,7 @@ from meshctl.model.environment import Environments
 from meshctl.model.observed import Facts, ObservedNode, PodState, ShiftedNode, ShiftsInForce
 from meshctl.operate.status import workload_status
 from meshctl.project import Project, at_home, with_shifts
-from meshctl.render.nodes import node_label_objects
+from meshctl.render.cluster.nodes import node_label_objects
 from meshctl.shift import in_force, shifts
 from meshctl.shift.field_owners import Owner, owners, restored
 from meshctl.shift.gateway import FIELD_MANAGER

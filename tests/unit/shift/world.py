@@ -18,8 +18,8 @@ from obstore.store import MemoryStore
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.engine.state_store import StateStore
 from meshctl.migrate.progress import Event
-from meshctl.model import elastic, gangs
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment
+from meshctl.model.keys import elastic, gangs
 from meshctl.shift.cluster_gateway import ClusterGateway
 from meshctl.shift.gateway import FIELD_MANAGER
 from meshctl.shift.shifts import Shifts

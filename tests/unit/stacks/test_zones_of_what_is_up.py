@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from meshctl.deploy.guards import running_pods
+from meshctl.deploy.guards.running import running_pods
 from meshctl.deploy.runs import begun_pools
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import STACK_TYPE, StackState, as_outputs

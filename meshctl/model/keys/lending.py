@@ -1,0 +1,105 @@
+"""Lending: idle nodes of one pool run burst jobs of another one, and Kueue takes them back for their owner. PURE.
+
+Read by `references` (what the keys of a mesh may say), `resolve`, `render` and `operate`. Each pool that lends or whose
+jobs may borrow has a ClusterQueue in the one cohort of the mesh. Its nominal quota is all that the pool has, so that
+what the pool's own workloads ask for is never refused for a loan: see docs/adr/0054-lending-by-quota.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from meshctl.model.deployment import Deployment, Pool, Workload
+from meshctl.model.files.file_problems import mapping
+from meshctl.model.keys.job_order import JOB_KINDS
+
+API: Final = "kueue.x-k8s.io/v1beta2"
+# Of a pod that something else than Kueue's own kinds of jobs makes anew: it gets no finalizer, so that it goes also
+# while Kueue does not answer. Source: kueue v0.18.2, pkg/controller/jobs/pod/pod_webhook.go, constants/constants.go
+PARENT_ANNOTATION: Final = "kueue.x-k8s.io/pod-suspending-parent"
+MANAGED_LABEL: Final = "kueue.x-k8s.io/managed"
+
+Problem = tuple[tuple[str | int, ...], str]
+
+
+def object_name(deployment: Deployment, pool: Pool) -> str:
+    """Of the pool's flavor and ClusterQueue, which are objects of the whole cluster: with a dot, which neither name
+    has, so that no other mesh of the cluster has a pool with the same one."""
+    separator = "." if deployment.has_dotted_queues else "-"
+    return f"{deployment.mesh}{separator}{pool.name}"
+
+
+def pools(deployment: Deployment) -> tuple[Pool, ...]:
+    """The pools whose accelerators Kueue counts: those that lend, those whose jobs may borrow, and those that have done
+    so until jobs of theirs have ended."""
+    return tuple(pool for pool in deployment.pools if takes_part(pool, deployment.workloads))
+
+
+def takes_part(pool: Pool, workloads: tuple[Workload, ...]) -> bool:
+    is_borrowing = any(each.lenders and each.pool == pool.name for each in workloads)
+    return pool.lends_nodes > 0 or pool.has_jobs_in_queue or is_borrowing
+
+
+def lenders_of(deployment: Deployment, pool: Pool) -> tuple[Pool, ...]:
+    """The pools that jobs of this pool may borrow from."""
+    names = {name for workload in deployment.workloads if workload.pool == pool.name for name in workload.lenders}
+    return tuple(each for each in deployment.pools if each.name in names)
+
+
+def is_in_queue(workload: Workload, pool: Pool) -> bool:
+    """Whether it asks for what the pool's queue counts. Of jobs whose queue stays only until they end, nobody knows
+    which of them have ended."""
+    return workload.pool == pool.name and (bool(workload.queue) or (pool.has_jobs_in_queue and workload.is_job))
+
+
+def is_counted(workload: Workload) -> bool:
+    """Whether Kueue counts the pods of a workload that serves."""
+    return bool(workload.queue) and not workload.is_job
+
+
+def devices(pool: Pool) -> int:
+    """All accelerators that the pool may have."""
+    return max(pool.nodes_max, pool.nodes) * pool.gpus_per_node
+
+
+def lent_devices(pool: Pool) -> int:
+    return pool.lends_nodes * pool.gpus_per_node
+
+
+def problems(
+    pools: Mapping[str, Mapping[str, Any]], workloads: Mapping[str, Mapping[str, Any]], storage: Mapping[str, Any]
+) -> Iterator[Problem]:
+    """What is wrong with `lend` and `burst` in a mesh as it is written."""
+    for name, pool in pools.items():
+        lend = pool.get("lend")
+        if isinstance(lend, Mapping):
+            yield from _of_pool(name, pool, lend)
+    for name, workload in workloads.items():
+        if workload.get("burst") is True:
+            yield from _of_burst(("workloads", name), workload, storage)
+
+
+def _of_pool(name: str, pool: Mapping[str, Any], lend: Mapping[str, Any]) -> Iterator[Problem]:
+    at: tuple[str | int, ...] = ("pools", name, "lend")
+    if "accelerator" not in pool:
+        yield at, "only nodes with accelerators are lent, since it is accelerators that are counted; leave this out"
+    nodes, up_to = pool.get("nodes"), lend.get("upTo")
+    most = nodes.get("max") if isinstance(nodes, Mapping) else nodes
+    if isinstance(most, int) and isinstance(up_to, int) and up_to > most > 0:
+        yield (*at, "upTo"), f"the pool has {most} nodes at most, and can't lend {up_to}"
+
+
+def _of_burst(at: tuple[str | int, ...], workload: Mapping[str, Any], storage: Mapping[str, Any]) -> Iterator[Problem]:
+    kind = workload.get("kind")
+    if kind is not None and kind not in JOB_KINDS:
+        yield (*at, "burst"), "only jobs (training, batch) borrow nodes; leave this out, as what serves never ends"
+    section, key = "resources", "accelerators"
+    wanted = mapping(workload.get(section)).get(key, 0)
+    if wanted == 0:
+        yield (*at, "burst"), "it asks for no accelerators, and so it has nothing to borrow; add resources.accelerators"
+    for name, mount in mapping(workload.get("mounts")).items():
+        store = mapping(storage.get(name))
+        is_lasting = not store.get("ephemeral") and store.get("kind") == "block"
+        if is_lasting and isinstance(mount, Mapping):
+            yield (*at, "mounts", name), "a job with `burst` can't mount block storage, which stays in one zone"

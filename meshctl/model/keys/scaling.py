@@ -1,0 +1,197 @@
+"""Replicas by load: the metrics that a mesh can name, and what `replicas` and `scale` must have in common. PURE.
+
+Used by `meshctl.model.mesh` for the values of the keys, by `meshctl.model.files.references` for what goes together, and
+by `meshctl.render`, which makes the object that scales.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+from meshctl.model.files import units
+
+QUEUE_DEPTH: Final = "queue-depth"
+CONCURRENCY: Final = "concurrency"
+REQUESTS: Final = "requests"
+CPU: Final = "cpu"
+METRICS: Final = (QUEUE_DEPTH, CONCURRENCY, REQUESTS, CPU)
+
+# What servers call it in the text that they answer to Prometheus; one server has one of the names. Sources, all read
+# 2026-11-29: vLLM docs.vllm.ai/en/stable/usage/metrics; SGLang docs.sglang.io/references/production_metrics.html
+# (needs --enable-metrics); TGI huggingface.co/docs/text-generation-inference/reference/metrics; NIM
+# docs.nvidia.com/nim/large-language-models/latest/observability.html (without a prefix, at /v1/metrics); Triton
+# docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/user_guide/metrics.html.
+SERIES: Final[dict[str, tuple[str, ...]]] = {
+    QUEUE_DEPTH: (
+        "vllm:num_requests_waiting",
+        "sglang:num_queue_reqs",
+        "tgi_queue_size",
+        "num_requests_waiting",
+        "nv_inference_pending_request_count",
+    ),
+    CONCURRENCY: (
+        "vllm:num_requests_running",
+        "sglang:num_running_reqs",
+        "tgi_batch_current_size",
+        "num_requests_running",
+    ),
+    REQUESTS: (
+        "vllm:request_success_total",
+        "sglang:num_requests_total",
+        "tgi_request_count",
+        "request_success_total",
+        "request_finish_total",
+        "nv_inference_request_success",
+        "http_requests_total",
+    ),
+}
+REPLICAS_ANNOTATION: Final = "meshctl.dev/replicas"  # on what runs the pods: the range, as `words` has it
+COOLDOWN_S: Final = 300  # as Kubernetes' own autoscaler waits before it takes pods away
+_LONGEST_COOLDOWN_S: Final = 3600  # the longest that autoscaling/v2 takes (HPAScalingRules.stabilizationWindowSeconds)
+
+_PROMETHEUS: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_CHOICES: Final = f"{', '.join(METRICS)}, or the name of a Prometheus metric such as vllm:num_requests_waiting"
+
+Path = tuple[str | int, ...]
+
+
+def series(metric: str) -> tuple[str, ...]:
+    """The names of the Prometheus metric, in the order in which they are looked for."""
+    return SERIES.get(metric, (metric,))
+
+
+def is_read_from_pods(metric: str) -> bool:
+    """Whether the pods themselves answer it; the cluster measures the others."""
+    return metric != CPU
+
+
+def words(least: int, most: int) -> str:
+    """The replicas of a workload, for people: `2`, or `2 to 6`."""
+    return str(least) if most <= least else f"{least} to {most}"
+
+
+def most_of(annotations: object) -> int:
+    """The most replicas that the annotations of what runs the pods name; 0 where they name no range."""
+    text = annotations.get(REPLICAS_ANNOTATION) if isinstance(annotations, dict) else None
+    last = text.rpartition(" ")[2] if isinstance(text, str) else ""
+    return int(last) if last.isdecimal() else 0
+
+
+def replica_range(value: object) -> object:
+    """A number is both bounds."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return value
+    if value < 1:
+        advice = "; leave the workload out where it is to have no pods" if value == 0 else ""
+        raise ValueError(f"must be at least 1, got {value}{advice}")
+    return {"min": value, "max": value}
+
+
+def _metric(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected one of {_CHOICES}")
+    is_prometheus = _PROMETHEUS.fullmatch(value) and ("_" in value or ":" in value)
+    if value not in METRICS and not is_prometheus:
+        raise ValueError(f'no metric is called "{value}"; write one of {_CHOICES}')
+    return value
+
+
+def _target(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("expected a number: the load that one replica is to have")
+    if not math.isfinite(value) or value <= 0:
+        raise ValueError(f"must be more than 0, got {value:g}: it is the load that one replica is to have")
+    return float(value)
+
+
+def _cooldown_s(value: object) -> int:
+    cooldown_s = units.seconds(value)
+    if cooldown_s > _LONGEST_COOLDOWN_S:
+        raise ValueError(f"must be at most 1h, got {units.seconds_text(cooldown_s)}")
+    return cooldown_s
+
+
+Metric = Annotated[
+    str,
+    BeforeValidator(_metric),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": list(METRICS)},
+                {"type": "string", "pattern": r"^[a-zA-Z_:][a-zA-Z0-9_:]*[_:][a-zA-Z0-9_:]*$"},
+            ]
+        }
+    ),
+]
+Target = Annotated[
+    float, BeforeValidator(_target), WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "examples": [5]})
+]
+Cooldown = Annotated[
+    int,
+    BeforeValidator(_cooldown_s),
+    WithJsonSchema({"type": "string", "pattern": units.SECONDS_PATTERN, "examples": ["5m"]}),
+]
+
+
+def problems(workload: dict[str, Any]) -> Iterator[tuple[Path, str]]:
+    """What `replicas` and `scale` of one workload have wrong together. `workload`: as the file has it, of any shape.
+
+    Yields (path below the workload, message).
+    """
+    replicas, scale, kind = workload.get("replicas"), workload.get("scale"), workload.get("kind")
+    bounds = replicas if isinstance(replicas, dict) else None
+    if bounds is not None and kind == "batch":
+        yield ("replicas",), "a batch job has a number of replicas: each of its pods must complete once"
+    elif bounds is not None:
+        yield from _bounds(bounds)
+    if scale is None:
+        return
+    if kind in ("training", "batch"):
+        yield ("scale",), f"only inference and service workloads follow load; this is {kind}, whose size is fixed"
+        return
+    if bounds is None:
+        wanted = replicas if isinstance(replicas, int) and not isinstance(replicas, bool) else 1
+        yield ("scale",), f"needs a range to move in: write `replicas: {{min: {wanted}, max: {wanted + 4}}}`"
+    elif bounds.get("min") == bounds.get("max"):
+        yield ("scale",), "min and max of `replicas` are the same: raise max, or leave `scale` out"
+    if isinstance(scale, dict):
+        yield from _measured(workload, scale.get("metric"))
+        target = scale.get("target")
+        if scale.get("metric") == CPU and isinstance(target, float) and 0 < target < 1:
+            yield ("scale", "target"), f"of cpu it is percent: write {round(target * 100)}"
+
+
+def _bounds(replicas: dict[str, Any]) -> Iterator[tuple[Path, str]]:
+    least, most = (_whole(replicas.get(key)) for key in ("min", "max"))
+    if least == 0:
+        message = (
+            "must be at least 1: without a pod there is nobody whose load can be measured, and a request that comes"
+            " then would find no server and fail while the first one starts; write `min: 1`"
+        )
+        yield ("replicas", "min"), message
+    if least is not None and most is not None and least > most > 0:
+        yield ("replicas", "min"), f"min {least} is more than max {most}"
+
+
+def _measured(workload: dict[str, Any], metric: object) -> Iterator[tuple[Path, str]]:
+    """That what the metric is measured by is there."""
+    if metric == CPU and "cpu" not in _section(workload, "resources"):
+        yield ("scale", "metric"), "cpu is a share of what a pod asks for: write `resources: {cpu: N}`"
+    if isinstance(metric, str) and is_read_from_pods(metric) and not _section(workload, "metrics"):
+        port = next(iter(_section(workload, "ports")), "NAME")
+        message = f"the pods are asked for it: write `metrics: {{port: {port}, path: /metrics}}`"
+        yield ("scale", "metric"), f"{message}, where they answer Prometheus"
+
+
+def _section(workload: dict[str, Any], key: str) -> dict[str, Any]:
+    section = workload.get(key)
+    return section if isinstance(section, dict) else {}
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,84 @@
+"""The images that meshctl itself has pulled, beside those of the mesh. PURE.
+
+Rendered by `meshctl.render`; listed by `meshctl.resolve` for the notes on mirrors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from meshctl.model import block_ends
+from meshctl.model.deployment import Deployment, Mount, Workload
+from meshctl.model.keys import gangs, job_order, scaling
+from meshctl.model.pods import image_names
+from meshctl.platforms import registry
+
+STAGING: Final = "rclone/rclone:1.75"
+# the Kubernetes project's own image: nothing but kubectl, which is its entry point; without a shell
+RELEASE: Final = "registry.k8s.io/kubectl:v1.33.5"
+# Docker's official image of Python, from a registry that limits no anonymous pulls (gallery.ecr.aws/docker/library)
+SCALER: Final = "public.ecr.aws/docker/library/python:3.13.9-alpine3.22"
+GPU_PLUGIN: Final = "nvcr.io/nvidia/k8s-device-plugin:v0.17.0"
+# The chart's own default: this registry serves all regions of the commercial partition. Nodes of GovCloud and China
+# have no credentials for it, and get the image from the registry of their region ("View Amazon container image
+# registries for Amazon EKS add-ons", EKS user guide, read 2026-11-29).
+EFA_REGISTRY: Final = "602401143452.dkr.ecr.us-west-2.amazonaws.com"
+_EFA_REGISTRIES: Final = {
+    "us-gov-east-1": "151742754352.dkr.ecr.us-gov-east-1.amazonaws.com",
+    "us-gov-west-1": "013241004608.dkr.ecr.us-gov-west-1.amazonaws.com",
+    "cn-north-1": "918309763551.dkr.ecr.cn-north-1.amazonaws.com.cn",
+    "cn-northwest-1": "961992271922.dkr.ecr.cn-northwest-1.amazonaws.com.cn",
+}
+_EFA_PLUGIN: Final = "eks/aws-efa-k8s-device-plugin:v0.5.20"
+
+# The release that NVIDIA/deepops pins, whose pull request 1348 (2026-05-28) looked the image up: for amd64 and arm64.
+DCGM_EXPORTER: Final = "nvcr.io/nvidia/k8s/dcgm-exporter:4.5.3-4.8.2-distroless"
+_NVIDIA: Final = "nvidia.com/gpu"
+
+
+def efa_plugin(region: str, mirrors: Mapping[str, str] | None = None) -> str:
+    """The image of the EFA device plugin that nodes of the region can pull. A mirror of its usual name holds in every
+    region."""
+    usual = f"{EFA_REGISTRY}/{_EFA_PLUGIN}"
+    if image_names.beginning_of(usual, mirrors or {}):
+        return usual
+    return f"{_EFA_REGISTRIES.get(region, EFA_REGISTRY)}/{_EFA_PLUGIN}"
+
+
+def of(deployment: Deployment) -> tuple[str, ...]:
+    """Those that the deployment needs."""
+    is_staging = any(is_staged(mount) for workload in deployment.workloads for mount in workload.mounts)
+    runs_kubectl = any(
+        job_order.has_release(deployment, workload) or block_ends.is_saved(deployment, workload)
+        for workload in deployment.workloads
+    )
+    has_plugins = registry.platform(deployment.provider).nodes.has_device_plugins
+    has_gpus = any(pool.gpus_per_node for pool in deployment.pools)
+    has_efa = any(pool.fabric is not None and pool.fabric.kind == "efa" for pool in deployment.pools)
+    needed = {
+        STAGING: is_staging,
+        RELEASE: runs_kubectl,
+        SCALER: gangs.has_program(deployment) or any(has_scaler(workload) for workload in deployment.workloads),
+        GPU_PLUGIN: has_gpus and not has_plugins,
+        DCGM_EXPORTER: bool(measured_pools(deployment)),
+        efa_plugin(deployment.region, deployment.images): has_efa and not has_plugins,
+    }
+    return tuple(image for image, is_needed in needed.items() if is_needed)
+
+
+def has_scaler(workload: Workload) -> bool:
+    """Whether a program of ours moves its replicas."""
+    return workload.has_range and workload.scale is not None and scaling.is_read_from_pods(workload.scale.metric)
+
+
+def measured_pools(deployment: Deployment) -> tuple[str, ...]:
+    """Whose nodes have NVIDIA's GPUs, and nobody but meshctl to install what measures them."""
+    if registry.platform(deployment.provider).nodes.has_device_plugins:
+        return ()
+    return tuple(pool.name for pool in deployment.pools if pool.gpus_per_node and pool.gpu_resource == _NVIDIA)
+
+
+def is_staged(mount: Mount) -> bool:
+    """Whether objects are copied to the node's disk before the workload starts."""
+    return mount.kind == "object" and mount.read_only

@@ -1,0 +1,1 @@
+"""What keeps pods running: Deployments, Jobs, groups, and what holds, scales or ends them. PURE."""

@@ -1,0 +1,1 @@
+"""A pod of a workload: its containers, security, volumes, probes, and what environments.yaml puts over it. PURE."""

@@ -1,0 +1,1 @@
+"""Storage of a mesh in an environment: made, existing, and how much a pod copies before its start. PURE."""

@@ -1,0 +1,79 @@
+"""Who lets the pods of a gang, or of a group, start together in this environment: Kueue, another scheduler, or
+meshctl's own program. PURE.
+
+Called by `meshctl.resolve`. The program would keep a pool from growing that an autoscaler makes larger: autoscalers
+count pods that found no node, and no pods with a scheduling gate (github.com/kubernetes/autoscaler, issue 5279).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from meshctl.model.deployment import Pool, Workload
+from meshctl.model.keys import gangs, job_order
+from meshctl.model.observed import Facts
+
+
+def decided(workloads: tuple[Workload, ...], pools: Iterable[Pool], facts: Facts | None) -> tuple[Workload, ...]:
+    """The workloads, each with gangs or groups that nobody else holds with meshctl's own hold."""
+    by_name = {pool.name: pool for pool in pools}
+    return tuple(
+        workload.model_copy(update={"held_together": True})
+        if gangs.starts_together(workload)
+        and not _held_by(workload)
+        and not _not_held(workload, by_name[workload.pool], facts)
+        else workload
+        for workload in workloads
+    )
+
+
+def notes(workloads: Iterable[Workload], pools: Iterable[Pool], facts: Facts | None) -> Iterator[str]:
+    """For each gang and all groups of a workload, who holds their pods, or why nobody does."""
+    by_name = {pool.name: pool for pool in pools}
+    for workload in workloads:
+        if not gangs.starts_together(workload):
+            continue
+        of_groups, of_gang = f"the {workload.nodes_per_replica} pods of a group", f"its {workload.replicas} pods"
+        pods = f"workload/{workload.name}: {of_groups if workload.is_grouped else of_gang}"
+        other, why_not = _held_by(workload), _not_held(workload, by_name[workload.pool], facts)
+        if other:
+            yield f"{pods} start together as far as {other} sees to it"
+        elif why_not:
+            yield f"{pods} start one by one, as they find nodes: {why_not}"
+        else:
+            yield f"{pods} start together: meshctl's program in the cluster holds them until there is room for all"
+
+
+def _held_by(workload: Workload) -> str:
+    """Who else holds its pods; "" for nobody."""
+    queue = job_order.queue_of(workload)
+    if queue:
+        return f"Kueue, in its queue {queue},"
+    scheduler = workload.pod.get("schedulerName")
+    if scheduler:
+        return f"the scheduler {scheduler} of environments.yaml"
+    return "whoever removes the `schedulingGates` of environments.yaml" if "schedulingGates" in workload.pod else ""
+
+
+def _not_held(workload: Workload, pool: Pool, facts: Facts | None) -> str:
+    """Why meshctl's own program can't hold the gangs or groups of a workload; "" where it can."""
+    or_a_queue = ", or name a `queue` of Kueue in environments.yaml" if workload.is_job else ""
+    if pool.nodes_max > pool.nodes_min:
+        or_at_once = ", and so does a `queue` of Kueue whose ProvisioningRequests ask for all nodes at once"
+        return (
+            f"the number of nodes of pool {pool.name} follows what waits for them, and pods that are held don't count"
+            f" as waiting; a fixed number in pools.{pool.name}.nodes lets them start together"
+            f"{or_at_once if workload.is_job else ''}"
+        )
+    if facts is not None and facts.nodes and not facts.pods_are_seen:
+        return (
+            "the Kubernetes user may not list the pods of all namespaces, and so can't let a program do it; grant"
+            f" `list` on `pods` in a ClusterRole{or_a_queue}"
+        )
+    if facts is not None and facts.lacks_for_hold:
+        lacking = ", ".join(facts.lacks_for_hold)
+        return (
+            "the Kubernetes user may not let a program hold them, for which it lacks:"
+            f" {lacking}; have this granted{or_a_queue}"
+        )
+    return ""

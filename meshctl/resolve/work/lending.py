@@ -1,0 +1,232 @@
+"""Lending in one environment: who may borrow from whom, what forbids it, and what to know of it. PURE.
+
+Called by `meshctl.resolve`. What is wrong with the mesh itself is a diagnostic (`meshctl.model.keys.lending`). Where
+the cluster has no Kueue, nothing is lent, and all workloads are as they are without lending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from meshctl.model import equal_pools
+from meshctl.model import mesh as mesh_model
+from meshctl.model.deployment import Gap, Pool, Workload
+from meshctl.model.keys import job_order, lending
+from meshctl.model.observed import Facts
+from meshctl.model.served_apis import CLUSTER_QUEUE, OLDER_CLUSTER_QUEUE
+from meshctl.resolve.placement import packing
+from meshctl.resolve.placement.allocatable import Usable
+from meshctl.resolve.work.workloads import Home, pods_of
+from meshctl.words import pluralize
+
+INSTALL = (
+    "helm install kueue oci://registry.k8s.io/kueue/charts/kueue --version 0.18.2 --namespace kueue-system"
+    " --create-namespace --wait"
+)
+
+
+_NOT_YET = (
+    "meshctl makes the cluster without Kueue, which counts what is lent, and uses it once it is there: after the first"
+    f" `up` install it (`{INSTALL}`), and run `up` again"
+)
+
+
+@dataclass(frozen=True)
+class Kueue:
+    """What is known of it. `is_there`: whether objects for it can be made. `gap`: what to say where a cluster that was
+    asked can't count; `note`: where nobody could ask, or the cluster is yet to be made."""
+
+    is_there: bool
+    gap: str = ""
+    note: str = ""
+
+
+def seen(facts: Facts | None, served: Collection[str], *, nodes_are_made: bool, cluster_is_made: bool) -> Kueue:
+    """`served`: as for `meshctl.resolve.resolve`. A cluster whose nodes are given is taken to have it until somebody
+    has asked, as it is taken to have its nodes."""
+    if not nodes_are_made:
+        if facts is None or facts.serves(CLUSTER_QUEUE) is not False:
+            return Kueue(is_there=True)
+        return Kueue(is_there=False, gap=_why_not(is_older=facts.serves(OLDER_CLUSTER_QUEUE) is True))
+    if CLUSTER_QUEUE in served:
+        return Kueue(is_there=True)
+    is_older = OLDER_CLUSTER_QUEUE in served
+    if cluster_is_made and not is_older:
+        return Kueue(is_there=False, note=_NOT_YET)
+    return Kueue(is_there=False, note=f"{_why_not(is_older=is_older)}; install it: `{INSTALL}`")
+
+
+def _why_not(*, is_older: bool) -> str:
+    if is_older:
+        return "its Kueue is older than 0.15: it serves kueue.x-k8s.io/v1beta1 and not v1beta2"
+    return "the cluster serves no kueue.x-k8s.io/v1beta2: it has no Kueue of release 0.15 or newer"
+
+
+def with_lenders(mesh: mesh_model.Mesh, pools: Iterable[Pool], kueue: Kueue) -> list[Pool]:
+    """The pools with how many nodes they lend here."""
+    lends = {name: pool.lend.up_to for name, pool in mesh.pools.items() if pool.lend is not None}
+    return [
+        pool.model_copy(update={"lends_nodes": min(lends[pool.name], max(pool.nodes_max, pool.nodes))})
+        if kueue.is_there and pool.name in lends
+        else pool
+        for pool in pools
+    ]
+
+
+def with_borrowers(workloads: Iterable[Workload], pools: Iterable[Pool]) -> tuple[Workload, ...]:
+    """The workloads with the pools that they may borrow from, and with the queues of pools that take part."""
+    by_name = {pool.name: pool for pool in pools}
+    borrowing = tuple(
+        each.model_copy(update={"lenders": _lenders(each, by_name)}) if each.burst else each for each in workloads
+    )
+    members = {name for name, pool in by_name.items() if lending.takes_part(pool, borrowing)}
+    return tuple(
+        each.model_copy(update={"queue": each.pool})
+        if each.pool in members and each.accelerators and not each.queue
+        else each
+        for each in borrowing
+    )
+
+
+def _lenders(workload: Workload, pools: Mapping[str, Pool]) -> tuple[str, ...]:
+    own = pools.get(workload.pool)
+    if own is None:  # has a gap of its own
+        return ()
+    others = (pool for pool in pools.values() if pool.lends_nodes and pool.name != own.name)
+    return tuple(pool.name for pool in others if not list(equal_pools.differences(pool, own)))
+
+
+def fixed(workloads: Iterable[Workload]) -> tuple[Workload, ...]:
+    """Those that need room on their own pool: all but jobs that may wait for room, there or on a lent node."""
+    return tuple(workload for workload in workloads if not workload.lenders)
+
+
+def gaps(
+    mesh: mesh_model.Mesh,
+    workloads: tuple[Workload, ...],
+    pools: list[Pool],
+    usable: Mapping[str, Usable],
+    kueue: Kueue,
+) -> Iterator[Gap]:
+    yield from _without_kueue(mesh, kueue)
+    homes = {pool.name: Home(pool, usable[pool.name]) for pool in pools}
+    for pool in pools:
+        members = [each for each in workloads if each.pool == pool.name and each.accelerators]
+        if lending.takes_part(pool, workloads):
+            yield from _uncountable(pool, members)
+        if pool.lends_nodes:
+            yield from _too_much_lent(homes[pool.name], members)
+    for workload in workloads:
+        if workload.lenders and workload.pool in homes:
+            yield from _without_room(workload, homes)
+
+
+def _without_kueue(mesh: mesh_model.Mesh, kueue: Kueue) -> Iterator[Gap]:
+    lending_pools = {name: pool.lend for name, pool in mesh.pools.items() if pool.lend is not None}
+    for name, lend in lending_pools.items() if kueue.gap else ():
+        yield Gap(
+            subject=f"pool/{name}",
+            wanted=f"up to {pluralize(lend.up_to, 'node')} lent to jobs of other pools",
+            best=kueue.gap,
+            hint=f"install it: `{INSTALL}`, or remove `lend` of this pool",
+        )
+
+
+def _uncountable(pool: Pool, members: Iterable[Workload]) -> Iterator[Gap]:
+    for workload in members:
+        own = workload.queue if workload.queue != pool.name else workload.labels.get(job_order.QUEUE_LABEL, "")
+        if own and own != pool.name:
+            yield Gap(
+                subject=f"workload/{workload.name}",
+                wanted=f"the queue {own} of Kueue",
+                best=f"the one of its pool {pool.name}, which takes part in lending: another queue would count"
+                " accelerators of the pool a second time",
+                hint="remove `queue` and the label of this workload from environments.yaml, or `lend` from the mesh",
+            )
+        has_volumes = any(mount.kind == "block" and not mount.ephemeral for mount in workload.mounts)
+        if not workload.is_job and (workload.is_grouped or has_volumes):
+            what = "groups of pods" if workload.is_grouped else "pods that keep volumes"
+            yield Gap(
+                subject=f"workload/{workload.name}",
+                wanted=f"{what} on pool {pool.name}, which takes part in lending",
+                best="jobs, and pods that can stand in for each other: no others can be counted yet",
+                hint=f"give {workload.name} a pool of its own, or remove `lend` of the pool",
+            )
+
+
+def _too_much_lent(home: Home, members: Iterable[Workload]) -> Iterator[Gap]:
+    """What the pool serves at the least must have room beside all that is lent, as taking a node back takes time."""
+    pool = home.pool
+    serving = [each for each in members if not each.is_job]
+    pods = tuple(pods_of(each, pool) for each in serving)
+    wanted = sum(kind.count for kind in pods)
+    most = max(pool.nodes_max, pool.nodes)
+    counts = range(1, most + 1) if wanted else ()
+    needed = next((number for number in counts if packing.placeable(pods, ((home.node, number),)) >= wanted), 0)
+    if most - needed >= pool.lends_nodes:
+        return
+    names = ", ".join(each.name for each in serving)
+    yield Gap(
+        subject=f"pool/{pool.name}",
+        wanted=f"up to {pluralize(pool.lends_nodes, 'node')} lent",
+        best=f"{most - needed}: the least replicas of {names} take {needed} of {pluralize(most, 'node')}",
+        hint=f"write `lend: {{upTo: {most - needed}}}`, or ask for more nodes"
+        if most > needed
+        else "remove `lend` of this pool, or ask for more nodes",
+    )
+
+
+def _without_room(workload: Workload, homes: Mapping[str, Home]) -> Iterator[Gap]:
+    """A job runs as a whole on its own pool, or as a whole on lent nodes of one other."""
+    own = homes[workload.pool]
+    places = [own.places(pods_of(workload, own.pool))]
+    for name in workload.lenders:
+        home = homes[name]
+        places.append(pods_of(workload, home.pool).fit_on(home.node) * home.pool.lends_nodes)
+    if max(places) < workload.pods:
+        yield Gap(
+            subject=f"workload/{workload.name}",
+            wanted=f"room for {pluralize(workload.pods, 'pod')} at once, on pool {workload.pool} or on lent nodes",
+            best=f"{max(places)} have room on one pool ({', '.join((workload.pool, *workload.lenders))})",
+            hint="lower `nodes` or `replicas` of the job, or lend more nodes",
+        )
+
+
+def notes(mesh: mesh_model.Mesh, workloads: tuple[Workload, ...], pools: Iterable[Pool], kueue: Kueue) -> Iterator[str]:
+    lends = [name for name, pool in mesh.pools.items() if pool.lend is not None]
+    if kueue.note and lends:
+        yield (
+            f"pools {', '.join(lends)} lend nothing here: {kueue.note}"
+            if len(lends) > 1
+            else (f"pool/{lends[0]}: lends nothing here: {kueue.note}")
+        )
+    if not kueue.is_there:
+        return
+    for pool in pools:
+        if pool.lends_nodes:
+            yield from _of_lender(pool, [each for each in workloads if pool.name in each.lenders])
+    for workload in workloads:
+        if workload.burst and not workload.lenders:
+            yield (
+                f"workload/{workload.name}: has `burst`, and no other pool lends nodes with the hardware and the fabric"
+                f" of pool {workload.pool}: it runs there alone"
+            )
+
+
+def _of_lender(pool: Pool, borrowers: list[Workload]) -> Iterator[str]:
+    at = f"pool/{pool.name}"
+    if not borrowers:
+        yield f"{at}: lends nodes, and no job of another pool with such nodes has `burst: true`: nobody borrows them"
+        return
+    names = ", ".join(each.name for each in borrowers)
+    yield (
+        f"{at}: up to {pluralize(pool.lends_nodes, 'idle node')} run {names}, at no cost of their own; a job there is"
+        " ended, with the grace of its pods, as soon as the pool's own workloads need the node. Disruption budgets are"
+        " not asked"
+    )
+    if pool.nodes_max > pool.nodes:
+        yield (
+            f"{at}: counts the {pool.nodes_max} nodes that it may have, so a job that borrows can make the autoscaler"
+            " of nodes add one, which costs"
+        )
