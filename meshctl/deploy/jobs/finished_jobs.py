@@ -83,7 +83,7 @@ def unchanged_jobs(
     borrowers = sorted((_with_other_lenders(deployment, state) & started) - {*complete})
     paths = {name: paths for name, paths in outdated.items() if name in {*rewritten, *complete, *borrowers, *small}}
     notes += tuple(_unchanged_text(name, deployment.environment) for name in sorted(complete))
-    notes += tuple(_other_lenders_text(name, deployment, state) for name in borrowers)
+    notes += tuple(_other_lenders_text(name, deployment, state, states[name]) for name in borrowers)
     return UnchangedJobs(paths, notes)
 
 
@@ -164,12 +164,13 @@ def _unchanged_text(name: str, environment: str) -> str:
     return f"workload/{name} has finished and is left unchanged, because its work has not changed; {again}"
 
 
-def _other_lenders_text(name: str, deployment: Deployment, state: StackState) -> str:
+def _other_lenders_text(name: str, deployment: Deployment, state: StackState, job: JobState) -> str:
     before = ", ".join(lending.pools_in(jobs_in_state.specs(state)[name]))
     after = ", ".join(lending.pools_in(work.job_specs(deployment)[name]))
+    why = "as it has failed" if job.ended else f"as it has started: until it ends it runs on nodes of {before}"
     return (
-        f"workload/{name} is left unchanged, as it has started: until it ends it runs on nodes of {before}, and not of"
-        f" {after}; `meshctl restart {name} --env {deployment.environment}` runs it again there"
+        f"workload/{name} is left unchanged, {why}; `meshctl restart {name} --env {deployment.environment}` runs it"
+        f" again, on nodes of {after}"
     )
 
 

@@ -263,8 +263,8 @@ def test_a_started_job_is_not_lost_because_a_pool_lends_or_lends_no_more(before:
     assert unchanged.paths == {"sweep": ("spec.template",)}
     (note,) = unchanged.notes
     now, then = ("train, serve, spare", "train, serve") if before else ("train, serve", "train, serve, spare")
-    assert f"until it ends it runs on nodes of {now}, and not of {then};" in note
-    assert "`meshctl restart sweep --env e` runs it again there" in note
+    why = "as it has failed" if ended else f"until it ends it runs on nodes of {now}"
+    assert f"{why}; `meshctl restart sweep --env e` runs it again, on nodes of {then}" in note
 
 
 def test_a_job_that_waits_in_its_queue_may_start_on_the_nodes_of_a_new_lender() -> None:

@@ -111,6 +111,22 @@ def test_subnets_of_a_run_that_was_killed_stay_also_after_an_edit(
     assert addresses(next_run(second, twice_killed)) == addresses(program)
 
 
+@pytest.mark.parametrize("is_public", [True, False], ids=["public", "private"])
+@pytest.mark.parametrize("second", [in_zones("a", "b", "c"), OTHER_ADDRESSES], ids=["one more zone", "other addresses"])
+def test_a_run_that_was_killed_between_the_two_subnets_of_a_zone_goes_on(second: Deployment, is_public: bool) -> None:
+    before = left_by(declared(in_zones("a", "b")), in_zones("a", "b"), with_cluster=True)
+    killed, program = killed_run(second, before)
+    missing = sorted(
+        name for name, inputs in program.of_type(SUBNET).items() if inputs["MapPublicIpOnLaunch"] is is_public
+    )[-1]
+    half_made = killed.with_resources(each for each in killed.resources if each.name != missing)
+    assert len(half_made.resources) == len(killed.resources) - 1
+    after = addresses(next_run(second, half_made))
+    made = {name: cidr for name, cidr in addresses(program).items() if name != missing}
+    assert made.items() <= after.items(), "what is made stays"
+    assert (after.keys() - made.keys(), len(set(after.values()))) == ({missing}, len(after))
+
+
 def test_what_a_killed_run_had_begun_with_is_replaced_by_what_the_next_one_decides() -> None:
     """Also where its pools are the same, and also where all of them are there."""
     in_the_first_zone = {"train": {**POOLS["train"], "fabric": "f"}}

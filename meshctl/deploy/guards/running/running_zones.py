@@ -63,8 +63,9 @@ def _network(network: AwsNetwork, up: AwsNetwork | None, made: tuple[Subnet, ...
     before = _of_network(network, up, made)
     zones = {subnet.zone for subnet in network.subnets}
     staying = tuple(subnet for subnet in before if subnet.zone in zones)
-    zones_up = {subnet.zone for subnet in staying}
-    new = [subnet for subnet in network.subnets if subnet.zone not in zones_up]
+    # each zone has two: a run may have been killed between them
+    present = {(subnet.zone, subnet.public) for subnet in staying}
+    new = [subnet for subnet in network.subnets if (subnet.zone, subnet.public) not in present]
     taken = {subnet.cidr for subnet in (*before, *made)}
     return network.model_copy(update={"subnets": (*staying, *_in_free_places(new, taken, network.cidr))})
 
