@@ -8,8 +8,9 @@ replaces a failed one has the gate again, and gets in as soon as there is room f
 
 It keeps nothing that counts: who was released is in the pods. Released pods without a node are counted as if they had
 one, so that no other gang gets their room. What a gang waits for is written into an annotation of its pods, which
-`meshctl status` shows. Nothing is ever deleted: a gang that was released and finds no room after all (a node has died,
-other pods were faster) is left to the scheduler, and an event names it.
+`meshctl status` shows. It deletes nothing, and what a released gang pushes out is the scheduler's choice: a gang that
+was released and finds no room after all (a node has died, other pods were faster) is left to the scheduler, and an
+event names it.
 """
 
 from __future__ import annotations
@@ -151,8 +152,8 @@ class GangHold:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         gang = pod.gang.partition(" ")[0]
         message = (
-            f"the gang {gang} was let start {LATE_S:.0f} s ago, and some of its pods have no node: the room that there"
-            " was for them is gone; they start once there is some again"
+            f"the gang {gang} was let start {LATE_S:.0f} s ago, and some of its pods have no node: what they push out"
+            " has not ended yet, or the room that there was for them is gone; they start once there is some again"
         )
         reference = {"kind": "Pod", "apiVersion": "v1", "namespace": self.namespace, "name": pod.name, "uid": pod.uid}
         event = {

@@ -8,6 +8,10 @@ beside all pods that have a node or are about to get one. Gangs are looked at in
 pods of another one are still on their way to nodes: so two of them never take each other's room. Pods that the
 scheduler has not placed for long, for a reason that is not known here (the zone of a volume, a claim of a device), keep
 their room, and no other gang waits for them.
+
+What serves may push out pods of lower priority (`preemptionPolicy`), and the scheduler ends these for it only once it
+has no gate. So such a gang starts where there is room without them, too, and takes that room from all others: no two
+gangs push out the same pod.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 GATE = "meshctl.dev/gang"
@@ -28,9 +33,11 @@ _UNITS |= {f"{letter}i": 1000 * 1024**power for power, letter in enumerate("KMGT
 _OF_JOB = "batch.kubernetes.io/controller-uid"
 _OF_GROUP = "leaderworkerset.sigs.k8s.io/group-index"  # its templates are the same for all groups
 _CORDON = "node.kubernetes.io/unschedulable"
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 Json = Mapping[str, Any]
 Amounts = Counter[str]  # by resource, in thousandths
+Yielded = Mapping[int, Mapping[str, Amounts]]  # by a priority: what pods of lower ones have of each node
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,7 @@ class Pod:
     size: int = 0
     done: int = 0
     priority: int = 0
+    may_preempt: bool = False
     created: str = ""
     waits: str = ""
     version: str = ""
@@ -120,13 +128,14 @@ def decide(nodes: Sequence[Node], pods: Sequence[Pod], stuck: Collection[str] = 
     """Which gang starts now, and what the others wait for. `stuck`: the UIDs of released pods that the scheduler has
     not placed for too long."""
     room, is_settled = room_of(nodes, pods, stuck)
+    yielded = yielded_by(pods)
     waiting = sorted((gang for gang in gangs_of(pods) if gang.held), key=lambda gang: gang.order)
     released: tuple[Pod, ...] = ()
     waits: dict[str, str] = {}
     for gang in waiting:
-        left = placed_all(gang.held, nodes, room) if gang.is_complete else None
+        left = placed_all(gang.held, nodes, room, yielded) if gang.is_complete else None
         if left is None:
-            waits[gang.key] = words(gang, nodes, pods, room)
+            waits[gang.key] = words(gang, nodes, pods, room, yielded)
             continue
         room = left  # also of one that does not start yet: those behind it must not take its room
         if is_settled and not released:
@@ -162,10 +171,23 @@ def gangs_of(pods: Iterable[Pod]) -> list[Gang]:
     return gangs
 
 
-def room_of(nodes: Sequence[Node], pods: Iterable[Pod], stuck: Collection[str] = ()) -> tuple[dict[str, Amounts], bool]:
+def yielded_by(pods: Sequence[Pod]) -> Yielded:
+    """What pods that have a node yield to those that have none and may push them out. Pods that are ending are among
+    them: they have been pushed out, or go by themselves."""
+    yielded: dict[int, dict[str, Amounts]] = {
+        pod.priority: {} for pod in pods if pod.may_preempt and not (pod.node or pod.has_ended)
+    }
+    for pod in pods:
+        for priority, by_node in yielded.items():
+            if pod.node and not pod.has_ended and pod.priority < priority:
+                by_node.setdefault(pod.node, Counter()).update(pod.requests)
+    return yielded
+
+
+def room_of(nodes: Sequence[Node], pods: Sequence[Pod], stuck: Collection[str] = ()) -> tuple[dict[str, Amounts], bool]:
     """What each node has left, also after the pods that the scheduler is about to place; and whether no gang has such
     pods that are not stuck. A pod for which there is no room at all is not about to be placed: it waits for whatever
-    comes."""
+    comes. Less than nothing is left where others are about to be pushed out."""
     room = {node.name: Counter(node.allocatable) for node in nodes}
     unplaced = []
     for pod in pods:
@@ -176,28 +198,48 @@ def room_of(nodes: Sequence[Node], pods: Iterable[Pod], stuck: Collection[str] =
         elif not pod.node and not pod.gates and not pod.is_ending:
             unplaced.append(pod)
     in_order = sorted(unplaced, key=lambda pod: (-pod.priority, pod.created, pod.uid))
-    coming = [pod for pod in in_order if place(pod, nodes, room)]
+    yielded = yielded_by(pods)
+    coming = [pod for pod in in_order if place(pod, nodes, room, yielded)]
     return room, not any(pod.gang and pod.uid not in stuck for pod in coming)
 
 
-def placed_all(pods: Iterable[Pod], nodes: Sequence[Node], room: Mapping[str, Amounts]) -> dict[str, Amounts] | None:
+def placed_all(
+    pods: Iterable[Pod], nodes: Sequence[Node], room: Mapping[str, Amounts], yielded: Yielded = _NOTHING
+) -> dict[str, Amounts] | None:
     """What is left of the room when all pods have theirs; None where one of them finds none."""
     left = {name: Counter(amounts) for name, amounts in room.items()}
     largest_first = sorted(pods, key=lambda pod: sorted(pod.requests.items()), reverse=True)
-    return left if all(place(pod, nodes, left) for pod in largest_first) else None
+    return left if all(place(pod, nodes, left, yielded) for pod in largest_first) else None
 
 
-def place(pod: Pod, nodes: Sequence[Node], room: Mapping[str, Amounts]) -> bool:
-    """Take the room of a pod from the first node that has it; whether there is one."""
-    for node in nodes:
-        if not node.trouble and matches(pod, node) and fits(pod, room[node.name]):
-            room[node.name].subtract(pod.requests)
-            return True
-    return False
+def place(pod: Pod, nodes: Sequence[Node], room: Mapping[str, Amounts], yielded: Yielded = _NOTHING) -> bool:
+    """Take the room of a pod from the first node that has it, or else from the first that has it once others are pushed
+    out; whether there is one."""
+    node = _first_with_room(pod, nodes, room)
+    pushed_out = yielded.get(pod.priority) if pod.may_preempt else None
+    if node is None and pushed_out:
+        node = _first_with_room(pod, nodes, room, pushed_out)
+    if node is None:
+        return False
+    room[node.name].subtract(pod.requests)
+    return True
 
 
-def fits(pod: Pod, room: Amounts) -> bool:
-    return all(room[name] >= amount for name, amount in pod.requests.items() if amount)
+def _first_with_room(
+    pod: Pod, nodes: Sequence[Node], room: Mapping[str, Amounts], more: Mapping[str, Amounts] = _NOTHING
+) -> Node | None:
+    """`more`: what each node has beside its room."""
+    fitting = (
+        node
+        for node in nodes
+        if not node.trouble and matches(pod, node) and fits(pod, room[node.name], more.get(node.name))
+    )
+    return next(fitting, None)
+
+
+def fits(pod: Pod, room: Amounts, more: Amounts | None = None) -> bool:
+    extra = more or Counter()
+    return all(room[name] + extra[name] >= amount for name, amount in pod.requests.items() if amount)
 
 
 def matches(pod: Pod, node: Node) -> bool:
@@ -234,15 +276,17 @@ def _term_matches(term: Json, node: Node) -> bool:
     return True
 
 
-def words(gang: Gang, nodes: Sequence[Node], pods: Iterable[Pod], room: Mapping[str, Amounts]) -> str:
+def words(
+    gang: Gang, nodes: Sequence[Node], pods: Iterable[Pod], room: Mapping[str, Amounts], yielded: Yielded = _NOTHING
+) -> str:
     """What a gang waits for, for people."""
     if not gang.is_complete:
         there = len(gang.members) + gang.done
         return f"waits until all of its pods exist: {there} of {gang.size} do"
-    held = gang.held
-    pool = held[0].selector.get(POOL, "")
+    first = gang.held[0]
+    pool = first.selector.get(POOL, "")
     where = f"pool {pool}" if pool else "its pool"
-    own = [node for node in nodes if matches(held[0], node)]
+    own = [node for node in nodes if matches(first, node)]
     empty = {node.name: Counter(node.allocatable) for node in own}
     well = [Node(node.name, node.labels, node.taints, node.allocatable) for node in own]
     if (most := _count(gang.members, well, empty)) < len(gang.members):
@@ -250,27 +294,41 @@ def words(gang: Gang, nodes: Sequence[Node], pods: Iterable[Pod], room: Mapping[
             f"is larger than {where}: {_nodes(len(own))} with room for {most} of its {gang.size} pods,"
             " even when nothing else runs there"
         )
-    count = _count(held, own, {name: Counter(amounts) for name, amounts in room.items()})
-    missing = len(held) - count
-    text = f"waits for room for {missing} more of its pods: {where} has room for {count} of {len(held)} now"
+    text = _room_words(gang.held, where, own, room, yielded)
+    pushed_out = yielded.get(first.priority, _NOTHING) if first.may_preempt else _NOTHING
+    full = {
+        node.name for node in own if not node.trouble and not fits(first, room[node.name], pushed_out.get(node.name))
+    }
     reasons = [
-        *_holders(held[0], gang, own, pods, room),
+        *_holders(first, gang, full, pods),
         *(f"{node.name} {node.trouble}" for node in own if node.trouble),
     ]
     return f"{text}; {', '.join(reasons)}" if reasons else text
 
 
-def _count(pods: Iterable[Pod], nodes: Sequence[Node], room: Mapping[str, Amounts]) -> int:
-    return sum(place(pod, nodes, room) for pod in pods)
+def _room_words(
+    held: Sequence[Pod], where: str, own: Sequence[Node], room: Mapping[str, Amounts], yielded: Yielded
+) -> str:
+    """How much room there is, and whether that is so only because others are pushed out."""
+    free, count = (
+        _count(held, own, {name: Counter(amounts) for name, amounts in room.items()}, each)
+        for each in (_NOTHING, yielded)
+    )
+    text = f"waits for room for {len(held) - count} more of its pods: {where} has room for {count} of {len(held)} now"
+    return f"{text}, without pods of lower priority" if count > free else text
 
 
-def _holders(pod: Pod, gang: Gang, own: Sequence[Node], pods: Iterable[Pod], room: Mapping[str, Amounts]) -> list[str]:
-    """Who has the nodes on which the pod finds no room, by how many of them."""
-    full = {node.name for node in own if not node.trouble and not fits(pod, room[node.name])}
+def _count(pods: Iterable[Pod], nodes: Sequence[Node], room: Mapping[str, Amounts], yielded: Yielded = _NOTHING) -> int:
+    return sum(place(pod, nodes, room, yielded) for pod in pods)
+
+
+def _holders(pod: Pod, gang: Gang, full: Collection[str], pods: Iterable[Pod]) -> list[str]:
+    """Who has the full nodes, on which the pod finds no room, by how many of them."""
     nodes_by_holder: dict[str, set[str]] = {}
     for other in pods:
         takes = any(other.requests[name] for name in pod.requests if name != "pods")
-        if other.node in full and takes and not other.has_ended and other.gang != gang.key:
+        stays = not (pod.may_preempt and other.priority < pod.priority)
+        if other.node in full and takes and stays and not other.has_ended and other.gang != gang.key:
             holder = other.workload if other.namespace == pod.namespace else f"the namespace {other.namespace}"
             nodes_by_holder.setdefault(holder or other.name, set()).add(other.node)
     most_first = sorted(nodes_by_holder.items(), key=lambda item: (-len(item[1]), item[0]))
@@ -343,6 +401,7 @@ def pod_of(item: Json) -> Pod:
         gang=_gang_of(notes[GANG], labels) if GANG in notes else "",
         size=int(notes.get(SIZE) or 0),
         priority=int(spec.get("priority") or 0),
+        may_preempt=spec.get("preemptionPolicy") != "Never",
         created=metadata.get("creationTimestamp") or "",
         waits=notes.get(WAITS, ""),
         version=metadata.get("resourceVersion", ""),

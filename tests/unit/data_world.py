@@ -75,7 +75,7 @@ def wanted(deployment: Deployment) -> dict[str, dict[str, Any]]:
 def _is_replaced(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     spec, other = old["inputs"].get("spec") or {}, new["inputs"].get("spec") or {}
     if old["type"] == STATEFUL_SET:
-        return bool(spec["volumeClaimTemplates"] != other["volumeClaimTemplates"])
+        return bool(spec.get("volumeClaimTemplates") != other.get("volumeClaimTemplates"))
     if old["type"] == CLAIM:
         return bool(spec != other)
     if old["type"] == LUSTRE:
@@ -122,13 +122,13 @@ class World:
                 if not each["inputs"]["spec"].get("volumeName"):
                     found.add(self.volumes[each["inputs"]["metadata"]["name"]][0])
             elif each["type"] == STATEFUL_SET:
-                blocks = [claim["metadata"]["name"] for claim in each["inputs"]["spec"]["volumeClaimTemplates"]]
+                blocks = [claim["metadata"]["name"] for claim in each["inputs"]["spec"].get("volumeClaimTemplates", ())]
                 used = tuple(f"{block}-{each['inputs']['metadata']['name']}-" for block in blocks)
                 found |= {volume for claim, (volume, _) in self.volumes.items() if claim.startswith(used)}
         return found
 
     def claims_of(self, stateful_set: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        for claim in stateful_set["spec"]["volumeClaimTemplates"]:
+        for claim in stateful_set["spec"].get("volumeClaimTemplates", ()):
             for pod in range(stateful_set["spec"]["replicas"]):
                 name = f"{claim['metadata']['name']}-{stateful_set['metadata']['name']}-{pod}"
                 yield name, claim["spec"]["resources"]["requests"]["storage"]

@@ -26,7 +26,7 @@ from meshctl.deploy.guards import (
     shared_proofs,
     volume_sizes,
 )
-from meshctl.deploy.guards.running import changed_groups, given_fabrics, running_pods, running_zones
+from meshctl.deploy.guards.running import changed_groups, given_fabrics, running_groups, running_pods, running_zones
 from meshctl.deploy.jobs import finished_jobs, gone_jobs, held_jobs, job_states, paused_jobs
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.jobs.unchanged_jobs import read_unchanged_jobs
@@ -83,7 +83,7 @@ class _Checked:
     placed: Deployment
     deployment: Deployment
     owned: Ownership
-    notes: tuple[str, ...]  # of releases and fabrics
+    notes: tuple[str, ...]  # of releases, fabrics and groups
     drift: DriftCheck = field(default_factory=DriftCheck)
 
 
@@ -147,8 +147,8 @@ def _read_and_check(stacks: StackRuns, run: StackRun, deployment: Deployment, cl
     deleted_entries.make_again(deployment.environment, state, stacks.on_progress)
     findings = stacks.ask_platform(deployment, state)
     placed = stacks.placed(deployment, state, findings)
-    fabric_notes = given_fabrics.notes(placed, state)
     running = running_pods.with_running_pods(placed, state)
+    pod_notes = (*given_fabrics.notes(placed, state), *running_groups.notes(placed, running, state))
     cluster_identity.check_change(clusters.access(running), state, cluster)
     owned = drift_check.read_ownership(running, state, stacks.take_over)
     preconditions.check_change(running, state, stacks.environments, owned.resources_with_left_fields)
@@ -157,7 +157,7 @@ def _read_and_check(stacks: StackRuns, run: StackRun, deployment: Deployment, cl
     owned.refuse(stacks.command)
     preflight.refuse(running, findings, running_zones.gaps(running, state.deployment))
     live_notes = stacks.live_notes(deployment, state, looks=False)
-    return _Checked(state, findings, placed, running, owned, (*live_notes, *fabric_notes))
+    return _Checked(state, findings, placed, running, owned, (*live_notes, *pod_notes))
 
 
 def _with_drift(stacks: StackRuns, run: StackRun, checked: _Checked) -> _Checked:

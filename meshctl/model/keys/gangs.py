@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from meshctl.model.deployment import Deployment, Workload
+from meshctl.model.deployment import Deployment, Pool, Workload
 from meshctl.model.pods import object_names
 from meshwire.marks import GANG_WAITS
 
@@ -27,6 +27,11 @@ def is_gang(workload: Workload) -> bool:
 def starts_together(workload: Workload) -> bool:
     """Whether the pods of each of its gangs, or groups, are to start together: of use only with all of them."""
     return is_gang(workload) or workload.is_grouped
+
+
+def grows_for_waiting_pods(pool: Pool) -> bool:
+    """Whether an autoscaler makes the pool larger for pods that find no node. Those with a gate don't count for it."""
+    return pool.nodes_max > pool.nodes_min
 
 
 def has_program(deployment: Deployment) -> bool:

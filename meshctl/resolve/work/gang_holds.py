@@ -41,7 +41,9 @@ def notes(workloads: Iterable[Workload], pools: Iterable[Pool], facts: Facts | N
         elif why_not:
             yield f"{pods} start one by one, as they find nodes: {why_not}"
         else:
-            yield f"{pods} start together: meshctl's program in the cluster holds them until there is room for all"
+            until_then = "; groups that came up without it start so once they get another image" * workload.is_grouped
+            by_program = "meshctl's program in the cluster holds them until there is room for all"
+            yield f"{pods} start together: {by_program}{until_then}"
 
 
 def _held_by(workload: Workload) -> str:
@@ -58,7 +60,7 @@ def _held_by(workload: Workload) -> str:
 def _not_held(workload: Workload, pool: Pool, facts: Facts | None) -> str:
     """Why meshctl's own program can't hold the gangs or groups of a workload; "" where it can."""
     or_a_queue = ", or name a `queue` of Kueue in environments.yaml" if workload.is_job else ""
-    if pool.nodes_max > pool.nodes_min:
+    if gangs.grows_for_waiting_pods(pool):
         or_at_once = ", and so does a `queue` of Kueue whose ProvisioningRequests ask for all nodes at once"
         return (
             f"the number of nodes of pool {pool.name} follows what waits for them, and pods that are held don't count"

@@ -219,6 +219,80 @@ def test_a_group_that_is_made_anew_waits_for_the_end_of_nothing_but_its_room(gan
     assert len(gangs.decide(nodes_of(gangs, 2), anew).released) == 2
 
 
+PUSHES_OUT = {"priority": 100, "may_preempt": True}
+
+
+def a_batch_pod(gangs: Any, node: str, **changes: Any) -> Any:
+    values = {"gates": (), "node": node, "workload": "batch", "priority": 10, "uid": f"batch-{node}"}
+    return a_pod(gangs, "", 0, 0, **{**values, **changes})
+
+
+def test_a_group_that_serves_pushes_out_what_is_less_important(gangs: Any) -> None:
+    nodes, batch = nodes_of(gangs, 2), a_batch_pod(gangs, "g1")
+    group = a_gang(gangs, "llama", 2, **PUSHES_OUT)
+    assert gangs.decide(nodes, [batch, *group]).released == tuple(group)
+    equal = replace(batch, priority=100)
+    assert not gangs.decide(nodes, [equal, *group]).released
+    training = [replace(pod, may_preempt=False) for pod in group]
+    decision = gangs.decide(nodes, [batch, *training])
+    assert (decision.released, list(decision.waits)) == ((), ["llama"])
+
+
+def test_nothing_is_pushed_out_for_a_group_that_would_not_be_whole(gangs: Any) -> None:
+    nodes = nodes_of(gangs, 3)
+    others = [a_batch_pod(gangs, "g0"), a_batch_pod(gangs, "g1", priority=200, workload="vital")]
+    decision = gangs.decide(nodes, [*others, *a_gang(gangs, "llama", 3, **PUSHES_OUT)])
+    assert not decision.released
+    assert decision.waits["llama"] == (
+        "waits for room for 1 more of its pods: pool train has room for 2 of 3 now, without pods of lower priority;"
+        " vital holds 1 node"
+    )
+
+
+def test_no_two_groups_push_out_the_same_pod(gangs: Any) -> None:
+    batch = [a_batch_pod(gangs, "g0"), a_batch_pod(gangs, "g1")]
+    first = a_gang(gangs, "first", 2, **PUSHES_OUT)
+    second = a_gang(gangs, "second", 2, **PUSHES_OUT, created="2026-11-29T11:00:00Z")
+    decision = gangs.decide(nodes_of(gangs, 2), [*batch, *first, *second])
+    assert decision.released == tuple(first)
+    assert list(decision.waits) == ["second"]
+    on_their_way = [replace(pod, gates=()) for pod in first]
+    ending = [replace(pod, is_ending=True) for pod in batch]
+    stuck = {pod.uid for pod in first}
+    for pods in (batch, ending):
+        assert not gangs.decide(nodes_of(gangs, 2), [*pods, *on_their_way, *second]).released
+        assert not gangs.decide(nodes_of(gangs, 2), [*pods, *on_their_way, *second], stuck).released
+        assert not gangs.decide(nodes_of(gangs, 4), [*pods, *on_their_way, *second]).released, "not before they are on"
+        assert gangs.decide(nodes_of(gangs, 4), [*pods, *on_their_way, *second], stuck).released == tuple(second)
+
+
+def test_the_room_that_a_single_pod_is_about_to_push_out_is_its_own(gangs: Any) -> None:
+    """The scheduler ends what is less important for it, whether it is of a gang or not."""
+    single = a_batch_pod(gangs, "", uid="web", workload="web", **PUSHES_OUT)
+    group = a_gang(gangs, "llama", 2, **{**PUSHES_OUT, "priority": 90})
+    pods = [a_batch_pod(gangs, "g0"), single, *group]
+    assert not gangs.decide(nodes_of(gangs, 2), pods).released
+    assert gangs.decide(nodes_of(gangs, 3), pods).released == tuple(group)
+
+
+def test_free_nodes_come_before_those_of_others(gangs: Any) -> None:
+    """As in the scheduler: so the nodes that are left to a gang that pushes out nobody are the same."""
+    pods = [a_batch_pod(gangs, "g0"), a_pod(gangs, "", 0, 0, gates=(), uid="web", **PUSHES_OUT)]
+    assert not gangs.decide(nodes_of(gangs, 2), [*pods, *a_gang(gangs, "train", 2)]).released
+    room, _ = gangs.room_of(nodes_of(gangs, 2), pods)
+    assert [room[name][GPU] for name in ("g0", "g1")] == [0, 0]
+
+
+def test_whether_a_pod_pushes_out_others_is_what_its_priority_class_says(gangs: Any) -> None:
+    item = of_group(0, 0)
+    for policy, expected in (("PreemptLowerPriority", True), ("Never", False)):
+        item["spec"] |= {"priority": 100_000, "preemptionPolicy": policy}
+        pod = gangs.pod_of(item)
+        assert (pod.priority, pod.may_preempt) == (100_000, expected)
+    del item["spec"]["preemptionPolicy"]
+    assert gangs.pod_of(item).may_preempt, "as Kubernetes takes it"
+
+
 class World:
     """Nodes and pods that change by chance, and a scheduler that places whatever it may, where it likes."""
 
@@ -286,6 +360,41 @@ def test_never_have_two_gangs_a_part_of_their_nodes_and_all_come_to_run(gangs: A
     left = {pod.gang for pod in world.pods}
     assert not left & names_of_fitting, "each gang that the pool has room for has run"
     assert not any(pod.node for pod in world.pods), "what is larger than the pool holds nothing"
+
+
+class WorldWithBatch(World):
+    """Its gangs serve, and batch pods have a part of its nodes: the scheduler pushes out one of these at a time."""
+
+    def __init__(self, gangs: Any, seed: int) -> None:
+        super().__init__(gangs, seed)
+        self.pods = [replace(pod, **PUSHES_OUT, requests=gangs.Counter({GPU: 8000})) for pod in self.pods]
+        names_of_nodes = [node.name for node in self.nodes]
+        self.pods += [a_batch_pod(gangs, name) for name in self.random.sample(names_of_nodes, 3)]
+
+    def schedule(self) -> None:
+        super().schedule()
+        is_waiting = any(not (pod.gates or pod.node) for pod in self.pods)
+        batch = [pod for pod in self.pods if pod.workload == "batch"]
+        if is_waiting and batch and not any(pod.is_ending for pod in batch):
+            self.replace(self.random.choice(batch), is_ending=True)
+
+    def end(self) -> None:
+        super().end()
+        self.pods = [pod for pod in self.pods if not pod.is_ending or self.random.random() < 0.7]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_gangs_that_push_out_others_come_to_run_one_by_one_as_well(gangs: Any, seed: int) -> None:
+    world = WorldWithBatch(gangs, seed)
+    all_gangs = gangs.gangs_of(world.pods)
+    fitting = {gang.key for gang in all_gangs if gangs.placed_all(gang.members, world.nodes, room(world))}
+    for _ in range(120):
+        world.release()
+        world.schedule()
+        assert len(world.half_placed()) <= 1
+        world.end()
+    assert not {pod.gang for pod in world.pods} & fitting
+    assert {pod.workload for pod in world.pods if pod.node} <= {"batch"}, "a gang that is too large pushes nobody out"
 
 
 def room(world: World) -> Any:

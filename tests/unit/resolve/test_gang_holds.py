@@ -96,6 +96,7 @@ def test_groups_of_what_serves_are_held_as_gangs_are() -> None:
     resolution = with_groups()
     assert is_held(resolution)
     assert "start together: meshctl's program in the cluster" in note_on_groups(resolution)
+    assert note_on_groups(resolution).endswith("; groups that came up without it start so once they get another image")
 
 
 def test_groups_are_left_to_others_and_to_autoscalers_as_gangs_are() -> None:
