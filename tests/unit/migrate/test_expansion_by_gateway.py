@@ -225,6 +225,26 @@ def test_an_up_that_would_lead_routes_elsewhere_is_refused() -> None:
         guard.refuse_unserved(*status, routed)
 
 
+def test_a_share_is_in_force_in_its_source_while_the_expansion_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = World().begin()
+    migrations = expanded(gateway)
+    project: Any = None
+    monkeypatch.setattr(guard, "open_migration_of", lambda _: migrations.expansion())
+    assert guard.expands_by_gateway(project, "east")
+    assert not guard.expands_by_gateway(project, "west")
+    migrations.rollback(destroy_target=True)
+    assert not guard.expands_by_gateway(project, "east")
+
+
+def test_an_expansion_by_dns_gives_the_gateway_no_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    migrations = migrations_of(World().begin())
+    by_dns = Share(workload="chat", weight=102)
+    migrations.start(migrations.plan_expansion("east", "west", by_dns, OPTIONS))
+    monkeypatch.setattr(guard, "open_migration_of", lambda _: migrations.expansion())
+    project: Any = None
+    assert not guard.expands_by_gateway(project, "east")
+
+
 def without_gateway(whole: Deployment) -> Deployment:
     return deployment(whole.environment)
 
