@@ -7,14 +7,14 @@ pods of the gateway are replaced one by one, and end what is in flight.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from meshctl.clients.health_checks import Question
-from meshctl.errors import CredentialsError, MigrationError, NotReadyError, UnreachableError
+from meshctl.errors import CredentialsError, MeshError, MigrationError, NotReadyError, UnreachableError
 from meshctl.migrate.planning.gateway_shares import elsewhere
-from meshctl.migrate.steps.context import StepContext, alive
+from meshctl.migrate.steps.context import STOPPING, StepContext, alive
 from meshctl.model.deployment import Deployment, Elsewhere, Endpoint
 from meshctl.model.keys import gateway_shares
 from meshctl.render.controllers.gateway_shares import REACHED_PATH
@@ -25,10 +25,29 @@ _ENDED_MARGIN_S = 120  # beyond what the pods of a gateway may take to end
 
 
 def act(context: StepContext) -> dict[str, Any]:
-    """Repeated after an `up` that failed, which leaves the same outputs as one that succeeded."""
+    """Repeated after an `up` that failed, which leaves the same outputs as one that succeeded. What fails beside the
+    gateway is left to who runs `up` there: a share, and above all its end, must not be held up by it."""
     wanted = _wanted(context)
-    context.gateway.up(gateway_shares.with_shares(_deployed(context), wanted), context.say)
+    try:
+        context.gateway.up(gateway_shares.with_shares(_deployed(context), wanted), context.say)
+    except MeshError as error:
+        if isinstance(error, STOPPING) or not _is_set(context, wanted):
+            raise
+        source = context.plan.source.environment
+        context.say(
+            f"the gateway of {source} leads as it is to, but not all of {source} is as it is declared: {error.what};"
+            f" `meshctl up {source}` tries again"
+        )
     return {"weights": {name: each.weight if each is not None else 0 for name, each in wanted.items()}}
+
+
+def _is_set(context: StepContext, wanted: Mapping[str, Elsewhere | None]) -> bool:
+    """Whether all pods of the gateways have the wanted shares, also after an `up` that failed in something else. An
+    `up` that was refused has changed nothing: the state has the shares of before then."""
+    deployed = _deployed(context)
+    if gateway_shares.with_shares(deployed, wanted) != deployed:
+        return False
+    return not any(context.gateway.not_declared(deployed, each.workload) for each in _endpoints(context))
 
 
 def verify(context: StepContext) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from obstore.store import MemoryStore
 
 from meshctl.cli import expand as commands
 from meshctl.clients.health_checks import Answer, Question
-from meshctl.errors import InfeasibleError, LockedError, MigrationError, UsageError
+from meshctl.errors import InfeasibleError, LockedError, MeshError, MigrationError, ResourcesFailedError, UsageError
 from meshctl.migrate.gateway import EndpointTarget, UpResult
 from meshctl.migrate.journal import guard
 from meshctl.migrate.migration import Migrations
@@ -56,12 +56,15 @@ def with_gateway(environment: str) -> Deployment:
 @dataclass
 class World(FakeGateway):
     """`reached`: whether the pods of east's gateway reach west's load balancer. `old_pods`: how often a pod of a
-    replaced gateway is still seen before it has ended. In every moment west serves
-    while the gateway leads requests there."""
+    replaced gateway is still seen before it has ended. `failing`: what of east fails in each `up`, after all else was
+    done; `not_rolled`: what the roll-out of its gateway lacks. In every moment west serves while the gateway leads
+    requests there."""
 
     declared: dict[str, Deployment] = field(default_factory=lambda: {e: with_gateway(e) for e in ("east", "west")})
     reached: bool = True
     old_pods: int = 0
+    failing: str = ""
+    not_rolled: str = ""
 
     def deployment(self, environment: str, moved_from: Deployment, workload: str = "") -> Deployment:
         whole = self.declared[environment]
@@ -75,7 +78,14 @@ class World(FakeGateway):
         before = self.deployments[deployment.environment]
         if before is not None and gateway_shares.shares(before) != gateway_shares.shares(deployment):
             self.old_pods = 3
-        return super().up(deployment, say)
+        result = super().up(deployment, say)
+        if self.failing and deployment.environment == "east":
+            raise ResourcesFailedError(f"up east: {self.failing} is not ready", failures=[])
+        return result
+
+    def not_declared(self, deployment: Deployment, workload: str) -> str:
+        assert workload == "chat-gateway"
+        return self.not_rolled or super().not_declared(deployment, workload)
 
     def pods(self, deployment: Deployment, workload: str) -> Sequence[PodState]:
         pods = list(super().pods(deployment, workload))
@@ -191,6 +201,54 @@ def test_contract_waits_for_the_gateways_old_pods_before_the_target_goes() -> No
     assert_contracted(gateway)
     assert gateway.old_pods == 0
     assert gateway.destroyed_with_data == {"west": False}
+
+
+def said(migrations: Migrations) -> list[str]:
+    """What the next command says on its way."""
+    texts: list[str] = []
+    migrations.report = lambda event: texts.append(event.text)
+    return texts
+
+
+def test_what_else_fails_in_the_source_holds_no_share_up() -> None:
+    gateway = World().begin()
+    migrations = expanded(gateway)
+    gateway.failing = "workload/pretrain"
+    texts = said(migrations)
+    migrations.share_again(migrations.ids()[0], 51)
+    assert_expanded(gateway, 51)
+    assert [text for text in texts if "pretrain" in text] == [
+        "the gateway of east leads as it is to, but not all of east is as it is declared: up east: workload/pretrain is"
+        " not ready; `meshctl up east` tries again"
+    ]
+    assert migrations.rollback(destroy_target=True).state == "rolled-back"
+    assert_contracted(gateway)
+
+
+def test_a_gateway_whose_pods_are_not_new_ends_the_step() -> None:
+    gateway = World().begin()
+    migrations = expanded(gateway)
+    gateway.failing, gateway.not_rolled = "workload/chat-gateway", "1 of 2 pods are new"
+    with pytest.raises(MigrationError, match="workload/chat-gateway is not ready"):
+        migrations.rollback(destroy_target=True)
+    assert gateway.running("west", "chat")
+    gateway.failing = gateway.not_rolled = ""
+    migrations.rollback(destroy_target=True)
+    assert_contracted(gateway)
+
+
+def test_an_up_that_was_refused_before_it_began_ends_the_step() -> None:
+    """Nothing was changed then: the gateway's pods are ready, and lead to the target as before."""
+    gateway = World().begin()
+    migrations = expanded(gateway)
+    gateway.owned["east"] = {"workload/pretrain:spec.replicas"}
+    with pytest.raises(MeshError, match="pretrain"):
+        migrations.rollback(destroy_target=True)
+    assert gateway.led("chat") is not None
+    assert gateway.running("west", "chat")
+    gateway.owned.clear()
+    migrations.rollback(destroy_target=True)
+    assert_contracted(gateway)
 
 
 def test_contract_works_while_the_target_is_gone() -> None:
