@@ -15,8 +15,10 @@ from meshctl.clients.health_checks import Question
 from meshctl.errors import CredentialsError, MeshError, MigrationError, NotReadyError, UnreachableError
 from meshctl.migrate.planning.gateway_shares import elsewhere
 from meshctl.migrate.steps.context import STOPPING, StepContext, alive
+from meshctl.migrate.steps.environment import until_ended
 from meshctl.model.deployment import Deployment, Elsewhere, Endpoint
 from meshctl.model.keys import gateway_shares
+from meshctl.model.observed import PodState
 from meshctl.render.controllers.gateway_shares import REACHED_PATH
 from meshctl.render.pod.pods import grace_s
 
@@ -52,13 +54,19 @@ def _is_set(context: StepContext, wanted: Mapping[str, Elsewhere | None]) -> boo
 
 def verify(context: StepContext) -> dict[str, Any]:
     """On the way back no pod is left that leads elsewhere: what is there goes next. On the way there the target is seen
-    to be reached, unless it gets less than it had, since it may be what is in trouble."""
+    to be reached, unless it gets less than it had, since it may be what is in trouble.
+
+    Raises: NotReadyError; AmbiguousStepError where an old pod is on a lost node, and may still lead requests."""
     for endpoint in _endpoints(context):
         if not _leads_elsewhere(context):
+            words = (f"the old pods of {endpoint.workload} to end", "still ending what is in flight")
             limit_s = grace_s(_deployed(context).workload(endpoint.workload)) + _ENDED_MARGIN_S
-            context.wait_until(
-                f"the old pods of {endpoint.workload} to end", partial(_ending, context, endpoint), limit_s
-            )
+            watch = until_ended(context, words, partial(_ending, context, endpoint), limit_s)
+            for name, seconds in sorted(watch.exhausted.items()):
+                context.say(
+                    f"{name} took all of its grace of {seconds} s, after which a pod is killed: what it still had in"
+                    " flight may be broken off"
+                )
         elif _gets_more(context):
             _check_reached(context, endpoint)
     return {}
@@ -109,10 +117,8 @@ def _addresses(
     )
 
 
-def _ending(context: StepContext, endpoint: Endpoint) -> str:
-    pods = alive(list(context.gateway.pods(context.plan.source, endpoint.workload)))
-    names = [pod.name for pod in pods if pod.stopping]
-    return f"still ending what is in flight: {', '.join(names)}" if names else ""
+def _ending(context: StepContext, endpoint: Endpoint) -> list[PodState]:
+    return [pod for pod in alive(list(context.gateway.pods(context.plan.source, endpoint.workload))) if pod.stopping]
 
 
 def _not_reached(context: StepContext, endpoint: Endpoint) -> str:

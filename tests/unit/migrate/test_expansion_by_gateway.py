@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -56,15 +56,18 @@ def with_gateway(environment: str) -> Deployment:
 @dataclass
 class World(FakeGateway):
     """`reached`: whether the pods of east's gateway reach west's load balancer. `old_pods`: how often a pod of a
-    replaced gateway is still seen before it has ended. `failing`: what of east fails in each `up`, after all else was
-    done; `not_rolled`: what the roll-out of its gateway lacks. In every moment west serves while the gateway leads
-    requests there."""
+    replaced gateway is still seen before it has ended; `endless`: it does not end; `killed_at`: when its grace is over.
+    `failing`: what of east fails in each `up`, after all else was done; `not_rolled`: what the roll-out of its gateway
+    lacks; `lost`: nodes that do not answer. In every moment west serves while the gateway leads requests there."""
 
     declared: dict[str, Deployment] = field(default_factory=lambda: {e: with_gateway(e) for e in ("east", "west")})
     reached: bool = True
     old_pods: int = 0
+    endless: bool = False
+    killed_at: float = 0.0
     failing: str = ""
     not_rolled: str = ""
+    lost: frozenset[str] = frozenset()
 
     def deployment(self, environment: str, moved_from: Deployment, workload: str = "") -> Deployment:
         whole = self.declared[environment]
@@ -90,9 +93,13 @@ class World(FakeGateway):
     def pods(self, deployment: Deployment, workload: str) -> Sequence[PodState]:
         pods = list(super().pods(deployment, workload))
         if workload == "chat-gateway" and self.old_pods:
-            self.old_pods -= 1
-            pods.append(PodState("old", workload, "Running", False, "node", 0, stopping=True))
+            self.old_pods -= 0 if self.endless else 1
+            ending = PodState("old", workload, "Running", False, "node", 0, stopping=True, grace_s=30)
+            pods.append(replace(ending, killed_at=self.killed_at))
         return pods
+
+    def lost_nodes(self, deployment: Deployment, nodes: Iterable[str]) -> frozenset[str]:
+        return self.lost & set(nodes)
 
     def probe(self, deployment: Deployment, endpoint: Endpoint, address: str, question: Question) -> Answer:
         if question.path == REACHED_PATH and not self.reached:
@@ -249,6 +256,38 @@ def test_an_up_that_was_refused_before_it_began_ends_the_step() -> None:
     gateway.owned.clear()
     migrations.rollback(destroy_target=True)
     assert_contracted(gateway)
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_an_old_pod_that_does_not_end_is_asked_about_where_its_node_is_lost(is_lost: bool) -> None:
+    gateway = World(lost=frozenset({"node"} if is_lost else ())).begin()
+    migrations = expanded(gateway)
+    gateway.endless = True
+    with pytest.raises(MigrationError) as stopped:
+        migrations.rollback(destroy_target=True)
+    assert gateway.running("west", "chat")
+    if not is_lost:
+        assert "waiting for the old pods of chat-gateway to end" in stopped.value.what
+        assert stopped.value.why == "still ending what is in flight: old"
+        assert "--done" not in stopped.value.hint
+        return
+    assert stopped.value.what == "can't tell whether old still runs"
+    assert stopped.value.why == "their node is lost, so the cluster of east does not know"
+    assert "--done rollback/gateway" in stopped.value.hint
+    gateway.old_pods, gateway.endless = 0, False  # somebody has looked: the machine is off
+    migrations.resume(done="rollback/gateway")
+    assert_contracted(gateway)
+
+
+def test_what_an_old_pod_that_is_killed_may_break_off_is_said() -> None:
+    gateway = World().begin()
+    migrations = expanded(gateway)
+    gateway.killed_at = gateway.clock
+    texts = said(migrations)
+    migrations.rollback(destroy_target=True)
+    assert [text for text in texts if "grace" in text] == [
+        "old took all of its grace of 30 s, after which a pod is killed: what it still had in flight may be broken off"
+    ]
 
 
 def test_contract_works_while_the_target_is_gone() -> None:
