@@ -21,7 +21,7 @@ from meshctl.engine import stack_locks
 from meshctl.engine.state_store import StateStore, keeps_journals, open_state_store
 from meshctl.errors import BusyError, CredentialsError, UnreachableError, UnreadableError
 from meshctl.model import served_apis, shifts_now
-from meshctl.model.deployment import POOL_LABEL, Deployment, Resolution
+from meshctl.model.deployment import POOL_LABEL, Deployment, Elsewhere, Resolution
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.keys import gateway_shares, lending
 from meshctl.model.keys.one_workload import mesh_of_workload
@@ -38,12 +38,16 @@ _NO_ANSWER = (BusyError, CredentialsError, UnreachableError)
 
 @dataclass
 class Project:
-    """One mesh and its session. `on_stop` is called on Ctrl-C and the like, before the engine is told."""
+    """One mesh and its session. `on_stop` is called on Ctrl-C and the like, before the engine is told.
+
+    `expands_by_gateway`: whether an expansion by the gateway of an environment is open, from the journals, which are
+    read above this layer."""
 
     mesh: Mesh
     environments: Environments
     session: Session
     on_stop: list[Callable[[], None]] = field(default_factory=list)
+    expands_by_gateway: Callable[[str], bool] = lambda _environment: True
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -103,13 +107,21 @@ class Project:
         return self._with_gateway_shares(resolution)
 
     def _with_gateway_shares(self, resolution: Resolution) -> Resolution:
-        """The resolution in which gateways lead to other environments what those that are up do: only the steps of an
-        expansion change that. The state is read only where there are gateways."""
+        """The resolution in which gateways lead to other environments what those that are up do."""
         deployment = resolution.deployment
-        if deployment is None or not any(map(gateway_shares.has_gateway, deployment.endpoints)):
+        if deployment is None:
             return resolution
-        up = self.session.state(deployment.environment).deployment
-        return resolution.model_copy(update={"deployment": gateway_shares.as_they_are_up(deployment, up)})
+        with_shares = gateway_shares.with_shares(deployment, self.shares_in_force(deployment))
+        return resolution.model_copy(update={"deployment": with_shares})
+
+    def shares_in_force(self, deployment: Deployment) -> dict[str, Elsewhere]:
+        """By endpoint, what the deployment's gateways are to lead to another environment: as those that are up, since
+        only the steps of an expansion change that; nothing once the expansion has ended. The state is read only where
+        there are gateways. Raises: as `Session.state` and `expands_by_gateway`."""
+        if not any(map(gateway_shares.has_gateway, deployment.endpoints)):
+            return {}
+        shares = gateway_shares.shares_up(deployment, self.session.state(deployment.environment).deployment)
+        return shares if shares and self.expands_by_gateway(deployment.environment) else {}
 
     def _add_notes_on_loans(self, environment: str, deployment: Deployment | None, facts: Facts | None) -> None:
         """What others count of the nodes that are lent; the cluster is asked only where some are."""

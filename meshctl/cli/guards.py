@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from meshctl.model.deployment import Deployment
+    from collections.abc import Mapping
+
+    from meshctl.model.deployment import Deployment, Elsewhere
     from meshctl.project import Project
 
 Command = Literal["up", "destroy", "restart"]
@@ -44,11 +46,38 @@ def refuse_if_moving(project: Project, environment: str) -> None:
 
 def refuse_up(project: Project, deployment: Deployment) -> None:
     """As `refuse_if_busy`, once it is known what the `up` makes. Raises: LockedError also where it would end what
-    serves a name that the environment shares."""
+    serves a name that the environment shares, or would bring back a share that is no longer in force."""
     from meshctl.migrate.journal import guard
 
     refuse_if_busy(project, deployment.environment, "up")
     guard.refuse_without_shared(project, deployment)
+    _refuse_other_shares(deployment, project.shares_in_force(deployment))
+
+
+def refuse_restart(project: Project, deployment: Deployment) -> None:
+    """As `refuse_if_busy`. `deployment`: what was deployed when the command began, which the restart records anew.
+    Raises: LockedError also where its gateways have got another share since."""
+    from meshctl.model.keys import gateway_shares
+
+    refuse_if_busy(project, deployment.environment, "restart")
+    now = project.session.state(deployment.environment).deployment
+    _refuse_other_shares(deployment, gateway_shares.shares(now) if now is not None else {})
+
+
+def _refuse_other_shares(deployment: Deployment, now: Mapping[str, Elsewhere]) -> None:
+    """Raises: LockedError unless the gateways of the deployment lead elsewhere what they are to lead `now`."""
+    from meshctl.errors import LockedError
+    from meshctl.model.keys import gateway_shares
+
+    given = gateway_shares.shares(deployment)
+    changed = sorted(name for name in {*given, *now} if given.get(name) != now.get(name))
+    if changed:
+        raise LockedError(
+            f"the share of {', '.join(changed)} was changed meanwhile, and nothing was done in"
+            f" {deployment.environment}",
+            why="this command has read the old one, and would lead users by it again",
+            hint="run the command again",
+        )
 
 
 def refuse_restart_without_nodes(project: Project, environment: str, workload: str) -> None:

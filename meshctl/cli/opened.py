@@ -12,6 +12,7 @@ from functools import partial
 from meshctl.cli import signals
 from meshctl.cli.context import Context
 from meshctl.deploy.session import Session
+from meshctl.migrate.journal import guard
 from meshctl.project import Project
 from meshctl.shift import in_force
 
@@ -23,5 +24,6 @@ def opened(context: Context, command: str, *, break_lock: bool = False) -> Itera
     session = Session(context.folder, mesh.name, environments, context.progress(), break_lock, command)
     project = Project(mesh, environments, session)
     session.shifts_in_force = partial(in_force.of_project, project)
+    project.expands_by_gateway = partial(guard.expands_by_gateway, project)
     with signals.finishing(session.program, project.on_stop):
         yield project

@@ -25,7 +25,7 @@ def restart(
 ) -> None:
     """Run a training or batch job again, or replace the pods of a service, as the last `up` declared them."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
-    from meshctl.cli.guards import refuse_if_busy, refuse_restart_without_nodes
+    from meshctl.cli.guards import refuse_if_busy, refuse_restart, refuse_restart_without_nodes
     from meshctl.cli.opened import opened
     from meshctl.cli.up import seconds_of
     from meshctl.operate import restart as restarts
@@ -38,13 +38,13 @@ def restart(
         where = mesh.checked_name(deployment.environment)
         refuse_if_busy(mesh, where, "restart")
         refuse_restart_without_nodes(mesh, where, workload)
-        mesh.session.check = partial(refuse_if_busy, mesh, where, "restart")
+        mesh.session.check = partial(refuse_restart, mesh, deployment)
         note = restarts.unapplied_changes(deployment, lambda: mesh.deployment(where), workload)
         if note:
             context.say(note)
         if context.must_confirm and restarts.has_running_work(mesh.session, deployment, workload):
             context.confirm(f"{workload} is still running in {where}: stop it and run it again from the start?")
-            refuse_if_busy(mesh, where, "restart")  # a migration may have begun while the question was open
+            refuse_restart(mesh, deployment)  # a migration may have begun while the question was open
         done = restarts.restart(mesh.session, deployment, workload, timeout_s=limit_s)
     if context.output == "json":
         kind = deployment.workload(workload).kind

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from meshctl.changes.losses import Loss
-from meshctl.clients import clusters, health_checks
+from meshctl.clients import clusters, health_checks, rolled_out
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.health_checks import Answer, Place, Question
 from meshctl.deploy.deploy_state import deploy_state
@@ -158,6 +158,9 @@ class EngineGateway:
 
     def pods(self, deployment: Deployment, workload: str) -> Sequence[PodState]:
         return clusters.pods(self._access(deployment), deployment.namespace, workload)
+
+    def not_declared(self, deployment: Deployment, workload: str) -> str:
+        return rolled_out.not_declared(self._access(deployment), deployment.namespace, deployment.workload(workload))
 
     def jobs(self, deployment: Deployment) -> Mapping[str, JobState]:
         if not any(workload.is_job for workload in deployment.workloads):

@@ -147,6 +147,10 @@ class Gateway(Protocol):
     def pods(self, deployment: Deployment, workload: str) -> Sequence[PodState]:
         """The workload's pods, including those that have ended."""
 
+    def not_declared(self, deployment: Deployment, workload: str) -> str:
+        """What is missing until all pods of a workload that keeps no data are ready and have its files as `deployment`
+        declares them, in words; "" when nothing is."""
+
     def jobs(self, deployment: Deployment) -> Mapping[str, JobState]:
         """The cluster's jobs of this deployment, by workload."""
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess, translate_errors
+from meshctl.clients.rolled_out import not_rolled
 from meshctl.engine import passing
 from meshctl.errors import MeshError, NotReadyError
-from meshctl.words import pluralize
 from meshwire.kubernetes import requests
 from meshwire.kubernetes.errors import ApiError
 from meshwire.kubernetes.objects import Server
@@ -108,21 +108,3 @@ def _find(client: Client, namespace: str, workload: str) -> tuple[Resource[Serve
             if error.status != 404:
                 raise
     raise MeshError(f"{workload} is not in the cluster", hint="`meshctl up` brings back what is gone")
-
-
-def not_rolled(workload: Server) -> str:
-    """What a Deployment or StatefulSet still lacks, in words; "" when all its pods are new and ready. PURE.
-
-    Source of the rules: kubectl rollout status.
-    """
-    status = workload.get("status", {})
-    replicas = workload.get("spec", {}).get("replicas", 1)
-    if not status or status.get("observedGeneration", 0) < workload.get("metadata", {}).get("generation", 0):
-        return "waiting for the controller"
-    new_pods, all_pods = status.get("updatedReplicas", 0), status.get("replicas", 0)
-    ready = status.get("availableReplicas", 0)
-    if new_pods < replicas:
-        return f"{new_pods} of {replicas} pods are new"
-    if all_pods > new_pods:
-        return f"{pluralize(all_pods - new_pods, 'old pod')} still there"
-    return "" if ready >= replicas else f"{ready} of {replicas} pods are ready"

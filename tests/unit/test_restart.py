@@ -7,6 +7,7 @@ from typing import Any, Self, cast
 
 import pytest
 
+from meshctl.clients.rolled_out import not_declared, not_rolled
 from meshctl.deploy.jobs import job_states
 from meshctl.errors import CredentialsError, LockedError, NotReadyError, UnreachableError, UsageError
 from meshctl.migrate.journal import guard
@@ -15,7 +16,7 @@ from meshctl.model.deployment import Deployment
 from meshctl.model.observed import JobState
 from meshctl.model.stack_state import NO_OUTPUTS
 from meshctl.operate import restart, rollouts
-from meshctl.operate.rollouts import not_rolled
+from meshctl.render.pod import file_mounts
 from meshwire.kubernetes.errors import NoAnswerError
 from meshwire.kubernetes.objects import Server
 from tests.unit.deployments import deployment
@@ -165,6 +166,24 @@ def test_a_roll_out_ends_when_all_pods_are_new_and_ready(
     assert not_rolled(found) == missing
 
 
+@pytest.mark.parametrize(
+    ("text", "ready", "missing"),
+    [
+        ("new", 2, ""),
+        ("new", 1, "1 of 2 pods are ready"),
+        ("old", 2, "its files are not those that are declared"),
+        ("", 2, "its files are not those that are declared"),
+    ],
+)
+def test_pods_with_older_files_are_not_as_declared(text: str, ready: int, missing: str) -> None:
+    """Their roll-out is whole, but it is the one of before."""
+    chat = deployment("cw").workload("chat")
+    declared, there = (chat.model_copy(update={"files": {"/a": each} if each else {}}) for each in ("new", text))
+    server: Any = servers(2, observedGeneration=2, replicas=2, updatedReplicas=2, availableReplicas=ready)
+    server["spec"]["template"] = {"metadata": {"annotations": file_mounts.pod_annotations(there)}}
+    assert not_declared(cast("Any", Api(server)), "ns", declared) == missing
+
+
 class Api:
     """A cluster and its client. Answers with each of `answers` in turn, the last one over and over."""
 
@@ -175,6 +194,8 @@ class Api:
 
     def client(self) -> Self:
         return self
+
+    connected = client
 
     def __enter__(self) -> Self:
         return self

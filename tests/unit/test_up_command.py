@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,14 +17,19 @@ from meshctl.changes.losses import Loss
 from meshctl.cli import opened as opening
 from meshctl.cli import up as commands
 from meshctl.cli.context import Context
+from meshctl.cli.restart import restart
 from meshctl.engine.state_store import open_state_store
 from meshctl.errors import JobsFailedError, LockedError, MeshError, NoCapacityError, ProtectedDataError
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.inputs import Options, Share
-from meshctl.model.deployment import Deployment, Health
-from meshctl.model.stack_state import StackState
+from meshctl.model.deployment import Deployment, Elsewhere, Health
+from meshctl.model.keys import gateway_shares
+from meshctl.model.observed import ShiftsInForce
+from meshctl.model.stack_state import StackOutputs, StackState
+from meshctl.operate import restart as restarts
 from meshctl.project import Project
 from tests.unit.migrate.fake_gateway import FakeGateway, deployment
+from tests.unit.migrate.test_expansion_by_gateway import with_gateway
 
 BACKEND = "file://./.meshctl/state"
 WEIGHTS = Loss("storage/weights", "bucket", "bucket b", "1 object", "it goes")
@@ -263,3 +268,94 @@ def test_the_source_of_an_expansion_goes_on_serving_the_shared_name(
         run(commands.up, session, monkeypatch, Context(yes=True), plan=None)
     assert "meshctl contract" in refused.value.hint
     assert session.made == []
+
+
+@dataclass
+class OfTheGateway(Changes):
+    """Where a gateway leads a share to another environment. `share`: the one of now."""
+
+    share: int = 102
+    check: Any = None
+
+    def state(self, _: str) -> StackState:
+        elsewhere = Elsewhere(environment="west", weight=self.share, addresses=("192.0.2.2",), port=443)
+        led = gateway_shares.with_shares(with_gateway("east"), {"chat": elsewhere if self.share else None})
+        return StackState(outputs=StackOutputs({}, led))
+
+    def deployed(self, environment: str) -> Deployment | None:
+        return self.state(environment).deployment
+
+    def shifts_in_force(self, _: str) -> ShiftsInForce:
+        return ShiftsInForce()
+
+    def rerun_job(self, *_: Any) -> None:
+        self.check()
+        self.made.append("restart")
+
+
+@dataclass
+class MeshOfTheGateway(Mesh):
+    def deployment(self, environment: str, *, moved_from: Deployment | None = None) -> Deployment:
+        return gateway_shares.as_they_are_up(with_gateway(environment), self.session.state(environment).deployment)
+
+
+@dataclass(frozen=True)
+class Sharing(Context):
+    """While a question is open, somebody else changes the share; then the answer is yes."""
+
+    session: Any = None
+    share: int = 102
+
+    def confirm(self, question: str) -> None:
+        self.session.share = self.share
+
+
+@pytest.mark.parametrize("share", [0, 25, 102], ids=["contract", "a smaller share", "the same"])
+@pytest.mark.parametrize("command", ["up", "restart"])
+def test_a_share_that_was_changed_while_a_question_was_open_is_not_brought_back(
+    command: str, share: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deployment was read before: the gateway would lead users to load balancers that may be gone."""
+    session = OfTheGateway(tmp_path)
+    context = Sharing(session=session, share=share)
+    monkeypatch.setattr(f"{__name__}.Mesh", MeshOfTheGateway)
+    monkeypatch.setattr(changes, "done_text", lambda _: "")
+    monkeypatch.setattr(restarts, "unapplied_changes", lambda *_: "")
+    monkeypatch.setattr(restarts, "has_running_work", lambda *_: True)
+
+    def run_command() -> None:
+        if command == "up":
+            run(commands.up, session, monkeypatch, context, plan=None)
+        else:
+            run(restart_of_pretrain, session, monkeypatch, context)
+
+    if share == 102:
+        run_command()
+    else:
+        with pytest.raises(LockedError, match="the share of chat was changed meanwhile") as caught:
+            run_command()
+        assert caught.value.hint == "run the command again"
+    assert session.made == ([command] if share == 102 else [])
+
+
+def restart_of_pretrain(context: Any, environment: str) -> None:
+    restart(context, "pretrain", environment)
+
+
+@pytest.mark.parametrize("share", [0, 102], ids=["contract", "the same"])
+@pytest.mark.parametrize("command", ["up", "restart"])
+def test_a_share_that_was_changed_until_the_state_is_locked_is_not_brought_back(
+    command: str, share: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = OfTheGateway(tmp_path)
+    monkeypatch.setattr(f"{__name__}.Mesh", MeshOfTheGateway)
+    monkeypatch.setattr(changes, "done_text", lambda _: "")
+    monkeypatch.setattr(restarts, "unapplied_changes", lambda *_: "")
+    monkeypatch.setattr(restarts, "has_running_work", lambda *_: False)
+    if command == "up":
+        run(commands.up, session, monkeypatch, Context(yes=True), plan=None)
+    else:
+        run(restart_of_pretrain, session, monkeypatch, Context(yes=True))
+    session.share = share  # until another run has given the lock back
+    with nullcontext() if share == 102 else pytest.raises(LockedError, match="was changed meanwhile"):
+        session.check()

@@ -95,6 +95,8 @@ class Rules:
     redirect: Rules | None = None
     upstreams: dict[str, Upstream] = field(default_factory=dict)
     inner: dict[str, Rules] = field(default_factory=dict)  # by address and port, those at the pod's own loopback
+    connect_s: float = 10.0  # how long a server may take to take a connection
+    next_s: float = 0.0  # after this long no further server is asked; 0: no limit
     errors: tuple[str, ...] = ()  # `error_page`: statuses, and last the location that answers instead
 
     def location(self, path: str) -> Directive | None:
@@ -132,6 +134,8 @@ def _of_server(config: Directive, http: Directive, server: Directive) -> Rules:
     headers = own or [each for each in http.block if each.words[0] == "proxy_set_header"]
     return Rules(
         errors=next((each.words[1:] for each in server.block if each.words[0] == "error_page"), ()),
+        connect_s=_own_seconds(server, "proxy_connect_timeout", 10.0),
+        next_s=_own_seconds(server, "proxy_next_upstream_timeout", 0.0),
         port=int(listen.words[1].rpartition(":")[2]),
         certificate=_file(config, "ssl_certificate") if is_tls else "",
         key=_file(config, "ssl_certificate_key"),
@@ -139,6 +143,11 @@ def _of_server(config: Directive, http: Directive, server: Directive) -> Rules:
         prefixes={each.words[1]: each for each in locations if each.words[1] != "="},
         set_headers={each.words[1]: each.words[2] for each in headers},
     )
+
+
+def _own_seconds(server: Directive, name: str, default: float) -> float:
+    """Of a directive of the server itself, not of its locations."""
+    return next((float(each.words[1].removesuffix("s")) for each in server.block if each.words[0] == name), default)
 
 
 def _file(config: Directive, name: str) -> str:
@@ -292,9 +301,12 @@ class Gateway:
         passing, fallback = inner.prefixes["/"], inner.prefixes[inner.errors[-1]]
         upstream = inner.upstreams[urlsplit(passing.value("proxy_pass")).netloc]
         passed_on = replace(request, headers=self._forwarded(inner, request.headers, request.writer))
-        for server in upstream.in_turn(_now()):
-            connected = await _connected(server, urlsplit(passing.value("proxy_pass")).scheme, passing, 2)
+        began, scheme = _now(), urlsplit(passing.value("proxy_pass")).scheme
+        for server in upstream.in_turn(began):
+            connected = await _connected(server, scheme, passing, inner.connect_s)
             upstream.note(server, _now(), connected=connected is not None)
+            if connected is None and inner.next_s and _now() - began >= inner.next_s:
+                break
             if connected is None:
                 continue
             if not await self._exchange(passed_on, connected, "", not_for_clients=inner.errors[:1]):

@@ -64,6 +64,14 @@ def open_migration_of(project: Project) -> MigrationStatus | None:
     return open_migration(store, project.mesh.name) if store is not None else None
 
 
+def expands_by_gateway(project: Project, environment: str) -> bool:
+    """Whether an expansion by the gateway of this environment is open. Raises: NewerVersionError, UnreadableError."""
+    status = open_migration_of(project)
+    if status is None or status.history.share is None:
+        return False
+    return status.history.share.by == "gateway" and status.history.plan.source.environment == environment
+
+
 def refuse_if_migrating(project: Project, environment: str, command: Literal["up", "destroy", "restart"]) -> None:
     """Raises: LockedError if the environment is part of an open migration and the command would interfere."""
     status = open_migration_of(project)

@@ -73,7 +73,8 @@ def share_notes(source: Deployment, target: Deployment, share: Share) -> Iterato
     )
     yield (
         f"a request that {target.environment} does not take within {CONNECT_S} s is answered in {source.environment};"
-        f" after {FAILURES} of them none is passed on for {LEFT_S} s. One that it has taken is not asked again"
+        f" after {FAILURES} failed connections to an address of its load balancer, none is passed on to that one for"
+        f" {LEFT_S} s. One that it has taken is not asked again"
     )
     for endpoint in target.endpoints:
         if endpoint.is_internal or endpoint.cidrs:

@@ -12,7 +12,15 @@ from functools import partial
 from typing import Any, TypeVar
 
 from meshctl.engine import passing
-from meshctl.errors import MeshError, NotReadyError
+from meshctl.errors import (
+    BusyError,
+    CredentialsError,
+    InterruptedByUserError,
+    LockedError,
+    MeshError,
+    NotReadyError,
+    UnreachableError,
+)
 from meshctl.migrate.data import Data
 from meshctl.migrate.gateway import Gateway
 from meshctl.migrate.journal.history import History
@@ -26,6 +34,9 @@ from meshctl.objects.progress import Stop
 from meshctl.objects.store import ObjectAccess
 
 POLL_S = 2.0
+# raised by an `up` of the source, they end a step that need not have all of it: nobody is led to a source that does not
+# answer, or that somebody else is changing
+STOPPING = (BusyError, CredentialsError, InterruptedByUserError, LockedError, UnreachableError)
 _STARTING = frozenset({"quiesce/warm", "start/refresh", "start/target", "rollback/readers", "rollback/source"})
 Answer = TypeVar("Answer")
 

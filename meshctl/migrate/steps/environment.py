@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from meshctl.migrate.steps.context import DONE, NOT_DONE, POLL_S, Observation, S
 from meshctl.migrate.steps.grace import GraceWatch
 from meshctl.migrate.steps.step import Step
 from meshctl.model.deployment import Endpoint, utc_text
-from meshctl.model.observed import DeployState, JobState
+from meshctl.model.observed import DeployState, JobState, PodState
 from meshctl.objects.verify import listing_digest
 from meshctl.render.pod import probes
 from meshctl.render.pod.pods import grace_s
@@ -187,21 +187,42 @@ def verify_stop(context: StepContext) -> dict[str, Any]:
 def _until_ended(context: StepContext, names: frozenset[str]) -> None:
     """Wait for the longest grace period, as the mesh or the pods themselves have it, plus a margin.
 
-    Raises: NotReadyError; AmbiguousStepError for pods on lost nodes.
+    Raises: as `until_ended`.
     """
     declared_s = [grace_s(context.deployment.workload(name)) for name in names]
     own_s = [pod.grace_s for name in names for pod in _alive(context, name)]
+    watch = until_ended(
+        context,
+        ("the pods to end", "still running"),
+        lambda: [pod for name in sorted(names) for pod in _alive(context, name)],
+        max([*declared_s, *own_s], default=0) + _STOP_MARGIN_S,
+    )
+    for message in watch.messages():
+        context.say(message)
+
+
+def until_ended(
+    context: StepContext, words: tuple[str, str], running: Callable[[], list[PodState]], limit_s: float
+) -> GraceWatch:
+    """Wait until no pod is `running`; what was seen of their grace. `words`: what is waited for, and what pods do
+    meanwhile.
+
+    Raises: NotReadyError after `limit_s`; AmbiguousStepError for pods on lost nodes.
+    """
+    what, meanwhile = words
     watch = GraceWatch(POLL_S)
+
+    def still_running() -> str:
+        pods = running()
+        watch.look(pods, context.gateway.now())
+        return f"{meanwhile}: {', '.join(pod.name for pod in pods)}" if pods else ""
+
     try:
-        context.wait_until(
-            "the pods to end",
-            lambda: _still_running(context, names, watch),
-            max([*declared_s, *own_s], default=0) + _STOP_MARGIN_S,
-        )
+        context.wait_until(what, still_running, limit_s)
     except NotReadyError as error:
         if error.__cause__ is not None:  # the cluster did not answer: nothing is known about the pods
             raise
-        stopping = [pod for name in names for pod in _alive(context, name) if pod.stopping]
+        stopping = [pod for pod in running() if pod.stopping]
         nodes = (
             context.gateway.lost_nodes(context.deployment, {pod.node for pod in stopping}) if stopping else frozenset()
         )
@@ -213,11 +234,10 @@ def _until_ended(context: StepContext, names: frozenset[str]) -> None:
             why=f"their node is lost, so the cluster of {context.deployment.environment} does not know",
             hint="find out whether the processes have ended",
         ) from error
-    for message in watch.messages():
-        context.say(message)
+    return watch
 
 
-def _alive(context: StepContext, name: str) -> list[Any]:
+def _alive(context: StepContext, name: str) -> list[PodState]:
     return alive(list(context.gateway.pods(context.deployment, name)))
 
 
@@ -288,12 +308,6 @@ def act_refresh(context: StepContext) -> dict[str, Any]:
     context.gateway.up(target.paused(current | stale), context.say)
     _until_ended(context, stale)
     return {"restarted": sorted(stale)}
-
-
-def _still_running(context: StepContext, names: frozenset[str], watch: GraceWatch) -> str:
-    running = [pod for name in sorted(names) for pod in _alive(context, name)]
-    watch.look(running, context.gateway.now())
-    return f"still running: {', '.join(pod.name for pod in running)}" if running else ""
 
 
 def _stale_workloads(context: StepContext) -> frozenset[str]:

@@ -7,16 +7,18 @@ pods of the gateway are replaced one by one, and end what is in flight.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from meshctl.clients.health_checks import Question
-from meshctl.errors import CredentialsError, MigrationError, NotReadyError, UnreachableError
+from meshctl.errors import CredentialsError, MeshError, MigrationError, NotReadyError, UnreachableError
 from meshctl.migrate.planning.gateway_shares import elsewhere
-from meshctl.migrate.steps.context import StepContext, alive
+from meshctl.migrate.steps.context import STOPPING, StepContext, alive
+from meshctl.migrate.steps.environment import until_ended
 from meshctl.model.deployment import Deployment, Elsewhere, Endpoint
 from meshctl.model.keys import gateway_shares
+from meshctl.model.observed import PodState
 from meshctl.render.controllers.gateway_shares import REACHED_PATH
 from meshctl.render.pod.pods import grace_s
 
@@ -25,21 +27,46 @@ _ENDED_MARGIN_S = 120  # beyond what the pods of a gateway may take to end
 
 
 def act(context: StepContext) -> dict[str, Any]:
-    """Repeated after an `up` that failed, which leaves the same outputs as one that succeeded."""
+    """Repeated after an `up` that failed, which leaves the same outputs as one that succeeded. What fails beside the
+    gateway is left to who runs `up` there: a share, and above all its end, must not be held up by it."""
     wanted = _wanted(context)
-    context.gateway.up(gateway_shares.with_shares(_deployed(context), wanted), context.say)
+    try:
+        context.gateway.up(gateway_shares.with_shares(_deployed(context), wanted), context.say)
+    except MeshError as error:
+        if isinstance(error, STOPPING) or not _is_set(context, wanted):
+            raise
+        source = context.plan.source.environment
+        context.say(
+            f"the gateway of {source} leads as it is to, but not all of {source} is as it is declared: {error.what};"
+            f" `meshctl up {source}` tries again"
+        )
     return {"weights": {name: each.weight if each is not None else 0 for name, each in wanted.items()}}
+
+
+def _is_set(context: StepContext, wanted: Mapping[str, Elsewhere | None]) -> bool:
+    """Whether all pods of the gateways have the wanted shares, also after an `up` that failed in something else. An
+    `up` that was refused has changed nothing: the state has the shares of before then."""
+    deployed = _deployed(context)
+    if gateway_shares.with_shares(deployed, wanted) != deployed:
+        return False
+    return not any(context.gateway.not_declared(deployed, each.workload) for each in _endpoints(context))
 
 
 def verify(context: StepContext) -> dict[str, Any]:
     """On the way back no pod is left that leads elsewhere: what is there goes next. On the way there the target is seen
-    to be reached, unless it gets less than it had, since it may be what is in trouble."""
+    to be reached, unless it gets less than it had, since it may be what is in trouble.
+
+    Raises: NotReadyError; AmbiguousStepError where an old pod is on a lost node, and may still lead requests."""
     for endpoint in _endpoints(context):
         if not _leads_elsewhere(context):
+            words = (f"the old pods of {endpoint.workload} to end", "still ending what is in flight")
             limit_s = grace_s(_deployed(context).workload(endpoint.workload)) + _ENDED_MARGIN_S
-            context.wait_until(
-                f"the old pods of {endpoint.workload} to end", partial(_ending, context, endpoint), limit_s
-            )
+            watch = until_ended(context, words, partial(_ending, context, endpoint), limit_s)
+            for name, seconds in sorted(watch.exhausted.items()):
+                context.say(
+                    f"{name} took all of its grace of {seconds} s, after which a pod is killed: what it still had in"
+                    " flight may be broken off"
+                )
         elif _gets_more(context):
             _check_reached(context, endpoint)
     return {}
@@ -90,10 +117,8 @@ def _addresses(
     )
 
 
-def _ending(context: StepContext, endpoint: Endpoint) -> str:
-    pods = alive(list(context.gateway.pods(context.plan.source, endpoint.workload)))
-    names = [pod.name for pod in pods if pod.stopping]
-    return f"still ending what is in flight: {', '.join(names)}" if names else ""
+def _ending(context: StepContext, endpoint: Endpoint) -> list[PodState]:
+    return [pod for pod in alive(list(context.gateway.pods(context.plan.source, endpoint.workload))) if pod.stopping]
 
 
 def _not_reached(context: StepContext, endpoint: Endpoint) -> str:

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-from meshctl.errors import (
-    BusyError,
-    CredentialsError,
-    InterruptedByUserError,
-    LockedError,
-    MeshError,
-    UnreachableError,
-)
-from meshctl.migrate.steps.context import StepContext, alive
+from meshctl.errors import CredentialsError, MeshError, UnreachableError
+from meshctl.migrate.steps.context import STOPPING, StepContext, alive
 from meshctl.model.deployment import Deployment
 from meshctl.model.dns_splits import WHOLE
 from meshctl.render.pod import probes
-
-# nobody is led to a source that does not answer, or that somebody else is changing
-_STOPPING: Final = (BusyError, CredentialsError, InterruptedByUserError, LockedError, UnreachableError)
 
 
 def count(context: StepContext) -> dict[str, Any]:
@@ -84,7 +74,7 @@ def keep(context: StepContext) -> dict[str, Any]:
         what = f"the replicas of {wanted.environment}"
         context.wait_until(what, lambda: _missing(context, wanted, least), limit_s)
     except MeshError as error:
-        if isinstance(error, _STOPPING):
+        if isinstance(error, STOPPING):
             raise
         environment = wanted.environment
         later = "load adds replicas as users come" if least else f"`meshctl up {environment}` lets load decide again"

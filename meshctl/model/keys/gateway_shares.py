@@ -41,11 +41,17 @@ def with_shares(deployment: Deployment, by_endpoint: Mapping[str, Elsewhere | No
     )
 
 
-def as_they_are_up(deployment: Deployment, up: Deployment | None) -> Deployment:
-    """The deployment with the shares of what is up. `up`: what the last run declared."""
+def shares_up(deployment: Deployment, up: Deployment | None) -> dict[str, Elsewhere]:
+    """The shares of what is up, of endpoints that the deployment has a gateway for. `up`: what the last run
+    declared."""
     present = shares(up) if up is not None else {}
     names = {each.name for each in deployment.endpoints if has_gateway(each)}
-    return with_shares(deployment, {name: each for name, each in present.items() if name in names})
+    return {name: each for name, each in present.items() if name in names}
+
+
+def as_they_are_up(deployment: Deployment, up: Deployment | None) -> Deployment:
+    """The deployment with the shares of what is up."""
+    return with_shares(deployment, shares_up(deployment, up))
 
 
 def saying_unsent(deployment: Deployment) -> Deployment:

@@ -22,7 +22,7 @@ from meshctl.model.keys import gateway_shares, gateways
 
 REACHED_PATH: Final = f"{gateways.OWN_PATHS}elsewhere"  # answers as the other environment's gateway does for its health
 CONNECT_S: Final = 2
-FAILURES: Final = 3  # of connections, within LEFT_S: then no request tries for LEFT_S
+FAILURES: Final = 3  # of connections to an address, within LEFT_S: then no request tries that one for LEFT_S
 LEFT_S: Final = 10
 # Of Debian, which the image is made from. Certificates of a private authority are not trusted.
 _TRUSTED: Final = "/etc/ssl/certs/ca-certificates.crt"
@@ -89,11 +89,14 @@ def _upstreams(urls: tuple[str, ...], elsewhere: Elsewhere) -> Iterator[str]:
 
 
 def _server(port: int, url: str, elsewhere: Elsewhere) -> str:
-    """Bodies are read whole first: only then a request can go elsewhere than it was to go."""
+    """Bodies are read whole first: only then a request can go elsewhere than it was to go. A load balancer may have an
+    address for each zone: all of them together have as long as one (nginx.org, ngx_http_proxy_module,
+    `proxy_next_upstream_timeout`: no further one is asked after that)."""
     return _block(
         "server",
         f"listen 127.0.0.1:{port};",
         f"proxy_connect_timeout {CONNECT_S}s;",
+        f"proxy_next_upstream_timeout {CONNECT_S}s;",
         "proxy_request_buffering on;",
         "proxy_set_header Host $http_host;",
         "proxy_set_header X-Forwarded-For $http_x_forwarded_for;",

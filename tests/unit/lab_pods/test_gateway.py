@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -159,10 +160,17 @@ def test_a_file_that_nginx_would_refuse_is_refused(text: str, message: str) -> N
         gateway.parse(text)
 
 
-def shared(source_port: int, *, there: int, certified: bool = False, says_unsent: bool = False) -> gateway.Rules:
+def shared(
+    source_port: int,
+    *,
+    there: int,
+    certified: bool = False,
+    says_unsent: bool = False,
+    addresses: tuple[str, ...] = ("127.0.0.1",),
+) -> gateway.Rules:
     """Of a gateway before `source_port` that leads 102 of 255 to the load balancer at `there`."""
     elsewhere = Elsewhere(
-        environment="cw", weight=102, addresses=("127.0.0.1",), port=there, certified_host=HOST * certified
+        environment="cw", weight=102, addresses=addresses, port=there, certified_host=HOST * certified
     )
     text = nginx.config(nginx.Settings(1, {"/": f"http://127.0.0.1:{source_port}"}))
     proxy = Workload(
@@ -240,6 +248,36 @@ def test_no_request_is_lost_while_one_of_the_two_takes_none() -> None:
 
     assert asyncio.run(asyncio.wait_for(story(), 60)) == ({"here": 50}, {"there": 50})
     assert len(seen) == 100
+
+
+@pytest.mark.parametrize(("takes_s", "asked_addresses"), [(2.0, 1), (0.1, 3)], ids=["silent", "refuses"])
+def test_all_addresses_of_a_load_balancer_have_as_long_as_one(
+    takes_s: float, asked_addresses: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On AWS each zone has an address: a client must not wait for one after the other."""
+    clock, tried = [0.0], list[str]()
+    really_connected = gateway._connected
+
+    async def connected(server: gateway.Server, scheme: str, location: gateway.Directive, timeout_s: float) -> Any:
+        if not server.address.startswith("192.0.2."):
+            return await really_connected(server, scheme, location, timeout_s)
+        assert timeout_s == gateway_shares.CONNECT_S
+        tried.append(server.address)
+        clock[0] += takes_s
+        return None
+
+    monkeypatch.setattr(gateway, "_connected", connected)
+    monkeypatch.setattr(gateway, "_now", lambda: clock[0])
+
+    async def story() -> Counter[str]:
+        here, here_port = await serving(pods("here", []))
+        rules_of_both = shared(here_port, there=443, addresses=("192.0.2.1", "192.0.2.2", "192.0.2.3"))
+        proxy, port = await serving(gateway.Gateway(rules_of_both).serve)
+        async with here, proxy:
+            return await posted(port, 2)  # one by each side's turn
+
+    assert asyncio.run(asyncio.wait_for(story(), 20)) == {"here": 2}
+    assert len(tried) == asked_addresses
 
 
 def test_what_no_pod_there_has_got_is_answered_here_and_what_one_had_is_not_asked_again() -> None:

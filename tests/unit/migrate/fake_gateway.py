@@ -390,6 +390,10 @@ class FakeGateway:
         ready = (name, workload) not in self.ending
         return [PodState(f"{workload}-{n}", workload, "Running", ready, "node", 0) for n in range(count)]
 
+    def not_declared(self, deployment: Deployment, workload: str) -> str:
+        self.ask(deployment.environment)
+        return ""
+
     def jobs(self, deployment: Deployment) -> Mapping[str, JobState]:
         name = deployment.environment
         self.ask(name)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from obstore.store import MemoryStore
 
 from meshctl.cli import expand as commands
 from meshctl.clients.health_checks import Answer, Question
-from meshctl.errors import InfeasibleError, LockedError, MigrationError, UsageError
+from meshctl.errors import InfeasibleError, LockedError, MeshError, MigrationError, ResourcesFailedError, UsageError
 from meshctl.migrate.gateway import EndpointTarget, UpResult
 from meshctl.migrate.journal import guard
 from meshctl.migrate.migration import Migrations
@@ -56,12 +56,18 @@ def with_gateway(environment: str) -> Deployment:
 @dataclass
 class World(FakeGateway):
     """`reached`: whether the pods of east's gateway reach west's load balancer. `old_pods`: how often a pod of a
-    replaced gateway is still seen before it has ended. In every moment west serves
-    while the gateway leads requests there."""
+    replaced gateway is still seen before it has ended; `endless`: it does not end; `killed_at`: when its grace is over.
+    `failing`: what of east fails in each `up`, after all else was done; `not_rolled`: what the roll-out of its gateway
+    lacks; `lost`: nodes that do not answer. In every moment west serves while the gateway leads requests there."""
 
     declared: dict[str, Deployment] = field(default_factory=lambda: {e: with_gateway(e) for e in ("east", "west")})
     reached: bool = True
     old_pods: int = 0
+    endless: bool = False
+    killed_at: float = 0.0
+    failing: str = ""
+    not_rolled: str = ""
+    lost: frozenset[str] = frozenset()
 
     def deployment(self, environment: str, moved_from: Deployment, workload: str = "") -> Deployment:
         whole = self.declared[environment]
@@ -75,14 +81,25 @@ class World(FakeGateway):
         before = self.deployments[deployment.environment]
         if before is not None and gateway_shares.shares(before) != gateway_shares.shares(deployment):
             self.old_pods = 3
-        return super().up(deployment, say)
+        result = super().up(deployment, say)
+        if self.failing and deployment.environment == "east":
+            raise ResourcesFailedError(f"up east: {self.failing} is not ready", failures=[])
+        return result
+
+    def not_declared(self, deployment: Deployment, workload: str) -> str:
+        assert workload == "chat-gateway"
+        return self.not_rolled or super().not_declared(deployment, workload)
 
     def pods(self, deployment: Deployment, workload: str) -> Sequence[PodState]:
         pods = list(super().pods(deployment, workload))
         if workload == "chat-gateway" and self.old_pods:
-            self.old_pods -= 1
-            pods.append(PodState("old", workload, "Running", False, "node", 0, stopping=True))
+            self.old_pods -= 0 if self.endless else 1
+            ending = PodState("old", workload, "Running", False, "node", 0, stopping=True, grace_s=30)
+            pods.append(replace(ending, killed_at=self.killed_at))
         return pods
+
+    def lost_nodes(self, deployment: Deployment, nodes: Iterable[str]) -> frozenset[str]:
+        return self.lost & set(nodes)
 
     def probe(self, deployment: Deployment, endpoint: Endpoint, address: str, question: Question) -> Answer:
         if question.path == REACHED_PATH and not self.reached:
@@ -193,6 +210,86 @@ def test_contract_waits_for_the_gateways_old_pods_before_the_target_goes() -> No
     assert gateway.destroyed_with_data == {"west": False}
 
 
+def said(migrations: Migrations) -> list[str]:
+    """What the next command says on its way."""
+    texts: list[str] = []
+    migrations.report = lambda event: texts.append(event.text)
+    return texts
+
+
+def test_what_else_fails_in_the_source_holds_no_share_up() -> None:
+    gateway = World().begin()
+    migrations = expanded(gateway)
+    gateway.failing = "workload/pretrain"
+    texts = said(migrations)
+    migrations.share_again(migrations.ids()[0], 51)
+    assert_expanded(gateway, 51)
+    assert [text for text in texts if "pretrain" in text] == [
+        "the gateway of east leads as it is to, but not all of east is as it is declared: up east: workload/pretrain is"
+        " not ready; `meshctl up east` tries again"
+    ]
+    assert migrations.rollback(destroy_target=True).state == "rolled-back"
+    assert_contracted(gateway)
+
+
+def test_a_gateway_whose_pods_are_not_new_ends_the_step() -> None:
+    gateway = World().begin()
+    migrations = expanded(gateway)
+    gateway.failing, gateway.not_rolled = "workload/chat-gateway", "1 of 2 pods are new"
+    with pytest.raises(MigrationError, match="workload/chat-gateway is not ready"):
+        migrations.rollback(destroy_target=True)
+    assert gateway.running("west", "chat")
+    gateway.failing = gateway.not_rolled = ""
+    migrations.rollback(destroy_target=True)
+    assert_contracted(gateway)
+
+
+def test_an_up_that_was_refused_before_it_began_ends_the_step() -> None:
+    """Nothing was changed then: the gateway's pods are ready, and lead to the target as before."""
+    gateway = World().begin()
+    migrations = expanded(gateway)
+    gateway.owned["east"] = {"workload/pretrain:spec.replicas"}
+    with pytest.raises(MeshError, match="pretrain"):
+        migrations.rollback(destroy_target=True)
+    assert gateway.led("chat") is not None
+    assert gateway.running("west", "chat")
+    gateway.owned.clear()
+    migrations.rollback(destroy_target=True)
+    assert_contracted(gateway)
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_an_old_pod_that_does_not_end_is_asked_about_where_its_node_is_lost(is_lost: bool) -> None:
+    gateway = World(lost=frozenset({"node"} if is_lost else ())).begin()
+    migrations = expanded(gateway)
+    gateway.endless = True
+    with pytest.raises(MigrationError) as stopped:
+        migrations.rollback(destroy_target=True)
+    assert gateway.running("west", "chat")
+    if not is_lost:
+        assert "waiting for the old pods of chat-gateway to end" in stopped.value.what
+        assert stopped.value.why == "still ending what is in flight: old"
+        assert "--done" not in stopped.value.hint
+        return
+    assert stopped.value.what == "can't tell whether old still runs"
+    assert stopped.value.why == "their node is lost, so the cluster of east does not know"
+    assert "--done rollback/gateway" in stopped.value.hint
+    gateway.old_pods, gateway.endless = 0, False  # somebody has looked: the machine is off
+    migrations.resume(done="rollback/gateway")
+    assert_contracted(gateway)
+
+
+def test_what_an_old_pod_that_is_killed_may_break_off_is_said() -> None:
+    gateway = World().begin()
+    migrations = expanded(gateway)
+    gateway.killed_at = gateway.clock
+    texts = said(migrations)
+    migrations.rollback(destroy_target=True)
+    assert [text for text in texts if "grace" in text] == [
+        "old took all of its grace of 30 s, after which a pod is killed: what it still had in flight may be broken off"
+    ]
+
+
 def test_contract_works_while_the_target_is_gone() -> None:
     gateway = World().begin()
     migrations = expanded(gateway)
@@ -223,6 +320,26 @@ def test_an_up_that_would_lead_routes_elsewhere_is_refused() -> None:
     routed = east.model_copy(update={"endpoints": (endpoint.model_copy(update={"paths": ("/", "/v1")}),)})
     with pytest.raises(LockedError, match=r"would change what serves chat\.example\.com in east"):
         guard.refuse_unserved(*status, routed)
+
+
+def test_a_share_is_in_force_in_its_source_while_the_expansion_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = World().begin()
+    migrations = expanded(gateway)
+    project: Any = None
+    monkeypatch.setattr(guard, "open_migration_of", lambda _: migrations.expansion())
+    assert guard.expands_by_gateway(project, "east")
+    assert not guard.expands_by_gateway(project, "west")
+    migrations.rollback(destroy_target=True)
+    assert not guard.expands_by_gateway(project, "east")
+
+
+def test_an_expansion_by_dns_gives_the_gateway_no_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    migrations = migrations_of(World().begin())
+    by_dns = Share(workload="chat", weight=102)
+    migrations.start(migrations.plan_expansion("east", "west", by_dns, OPTIONS))
+    monkeypatch.setattr(guard, "open_migration_of", lambda _: migrations.expansion())
+    project: Any = None
+    assert not guard.expands_by_gateway(project, "east")
 
 
 def without_gateway(whole: Deployment) -> Deployment:

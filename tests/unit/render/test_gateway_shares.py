@@ -60,6 +60,8 @@ def test_the_other_side_is_left_after_failures_and_its_certificate_is_verified()
     assert "server 192.0.2.2:443 max_fails=3 fail_timeout=10s;" in text
     assert "server [2001:db8::2]:443 max_fails=3 fail_timeout=10s;" in text
     for inner in text.split("listen 127.0.0.1")[1:]:
+        assert "proxy_connect_timeout 2s;" in inner
+        assert "proxy_next_upstream_timeout 2s;" in inner  # of all addresses together
         assert "proxy_ssl_name chat.example.com;" in inner
         assert "proxy_ssl_verify on;" in inner
         assert "proxy_pass https://elsewhere;" in inner
