@@ -64,7 +64,8 @@ class Ingestion:
             return summary
 
     def run_for_ever(self) -> None:
-        """Ends the process where a program that is needed never answers."""
+        """Ends the process where a program that is needed never answers, and for every other error: `/health` would
+        keep its last answer, and nobody would read what is new."""
         try:
             while True:
                 if self.has_work():
@@ -72,6 +73,9 @@ class Ingestion:
                 time.sleep(self._settings.rescan_s)
         except (SlotError, OSError) as error:
             _print(f"error: {error}")
+        except Exception as error:  # of a library, which has its own
+            _print(f"error: {type(error).__name__}: {error}")
+        finally:
             os._exit(1)  # the server of `/health` runs in another thread
 
     def has_work(self) -> bool:

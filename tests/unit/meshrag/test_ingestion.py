@@ -184,6 +184,31 @@ def test_it_waits_for_a_store_for_as_long_as_it_may(corpus: Path) -> None:
     assert running.problem == "store: gone"
 
 
+class EndedError(BaseException):
+    """In place of the end of the process."""
+
+
+@pytest.mark.parametrize("error", [RuntimeError("of a library"), SlotError("store", "gone"), OSError("no folder")])
+def test_whatever_ends_the_runs_ends_the_process(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    """A thread that ends alone would leave `/health` at its last answer, and no document would be noticed again."""
+    running = ingestion_of(corpus, MemoryStore())
+
+    def fails() -> Summary:
+        raise error
+
+    def ended(status: int) -> None:
+        raise EndedError(status)
+
+    monkeypatch.setattr(running, "run_once", fails)
+    monkeypatch.setattr(os, "_exit", ended)
+    with pytest.raises(EndedError) as caught:
+        running.run_for_ever()
+    assert caught.value.args == (1,)
+    assert str(error) in capsys.readouterr().out
+
+
 def test_pdf_files(tmp_path: Path) -> None:
     pytest.importorskip("pypdf", reason="the extra rag is not installed; `nox -s rag` has it")
     example = Path(__file__).parents[3] / "examples" / "rag" / "documents" / "runbooks"
