@@ -16,7 +16,7 @@ from meshrag.errors import SlotError, SlotTimeoutError
 from meshrag.passages import Message
 from meshrag.settings import ModelServer
 
-BATCH: Final = 32  # texts of one request: the most that text-embeddings-inference takes unless it is config otherwise
+BATCH: Final = 32  # texts of one request: the most that text-embeddings-inference takes unless it is told otherwise
 _SHOWN_CHARACTERS: Final = 300
 _END: Final = "[DONE]"
 

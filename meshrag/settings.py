@@ -1,4 +1,4 @@
-"""What the program is config, by environment variables alone. PURE.
+"""What the program is told, by environment variables alone. PURE.
 
 The names are a contract: the blueprint `rag` sets them, and `docs/blueprints.md` lists them.
 """
