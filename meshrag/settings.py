@@ -13,6 +13,7 @@ from typing import Final
 from meshrag.errors import SettingsError
 
 STORE_SCHEMES: Final = ("milvus", "postgresql")
+_SCHEME: Final = re.compile(r"^[a-z][a-z0-9+]{0,20}://")
 _COLLECTION: Final = re.compile(r"^[a-z][a-z0-9_]{0,30}$")
 
 
@@ -83,11 +84,13 @@ def _required_server(variables: Mapping[str, str], name: str) -> ModelServer:
 
 
 def _store(variables: Mapping[str, str]) -> str:
+    """The rest of a URL may hold a password, and so may all of a text that is none: no message repeats it."""
     url = variables.get("RAG_STORE", "")
     scheme = url.partition("://")[0]
-    if scheme not in STORE_SCHEMES:  # the rest of the URL may hold a password
-        raise SettingsError(f'RAG_STORE begins with "{scheme}": expected milvus://HOST:19530 or postgresql://…')
-    return url
+    if "://" in url and scheme in STORE_SCHEMES:
+        return url
+    fault = f'begins with "{scheme}"' if _SCHEME.match(url) else "is no URL"
+    raise SettingsError(f"RAG_STORE {fault}: expected milvus://HOST:19530 or postgresql://…")
 
 
 def _collection(variables: Mapping[str, str]) -> str:
