@@ -108,7 +108,8 @@ def main(words: Sequence[str]) -> int:
     except SettingsError as error:
         _print(f"error: {error}")
         return 2
-    store = open_store(config.store, chunks.collection_name(config.collection, config.embed.model))
+    collection = chunks.collection_name(config.collection, config.embed.model, config.environment)
+    store = open_store(config.store, collection)
     ingestion_ = Ingestion(config, store, Embedder(config.embed), _split)
     if not arguments.once:
         return _serve(ingestion_, config.port)

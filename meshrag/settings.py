@@ -30,15 +30,17 @@ class ModelServer:
 
 @dataclass(frozen=True)
 class Settings:
-    """`rerank` None: passages stay in the order in which the store finds them. `passages`: how many an answer is made
-    of. `wait_s`: for how long ingestion waits for a program that does not answer yet. `rescan_s`: how often it looks
-    whether documents or the store have changed."""
+    """`rerank` None: passages stay in the order in which the store finds them. `environment`: whose index it is, of
+    several that one store may have; "" where the store has one environment alone. `passages`: how many an answer is
+    made of. `wait_s`: for how long ingestion waits for a program that does not answer yet. `rescan_s`: how often it
+    looks whether documents or the store have changed."""
 
     embed: ModelServer
     llm: ModelServer | None
     rerank: ModelServer | None
     store: str
     collection: str
+    environment: str
     corpus: str
     port: int
     passages: int
@@ -54,6 +56,7 @@ def read(variables: Mapping[str, str]) -> Settings:
         rerank=_server(variables, "RERANK"),
         store=_store(variables),
         collection=_collection(variables),
+        environment=variables.get("RAG_ENVIRONMENT", ""),
         corpus=variables.get("RAG_CORPUS", ""),
         port=int(_number(variables, "RAG_PORT", 8080)),
         passages=int(_number(variables, "RAG_PASSAGES", 4)),
