@@ -63,8 +63,7 @@ def chosen(source: Source, name: str, parts: tuple[str, ...], default: str, *, o
 
 def _named(part: object) -> str:
     """A text with other characters than a name has may be a URL without its scheme, which may hold a password."""
-    is_shown = not isinstance(part, str) or _NAME.fullmatch(part)
-    return f'no part "{part}"' if is_shown else "no such part"
+    return f'no part "{part}"' if _NAME.fullmatch(str(part)) else "no such part"
 
 
 def chosen_or_url(source: Source, name: str, parts: tuple[str, ...], default: str, url: str) -> Slot:
