@@ -83,7 +83,8 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    store = open_store(config.store, chunks.collection_name(config.collection, config.embed.model))
+    collection = chunks.collection_name(config.collection, config.embed.model, config.environment)
+    store = open_store(config.store, collection)
     serving.run(app(config, store), config.port)
     return 0
 

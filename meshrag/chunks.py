@@ -55,9 +55,11 @@ def difference(wanted: Iterable[Chunk], stored: frozenset[str]) -> Difference:
     return Difference(missing, stored - chunks.keys())
 
 
-def collection_name(name: str, embedding_model: str) -> str:
-    """Vectors of two models are not comparable: each model has a collection of its own."""
-    return f"{name}_{_digest(embedding_model, CHUNK_CHARACTERS, OVERLAP_CHARACTERS)[:12]}"
+def collection_name(name: str, embedding_model: str, environment: str = "") -> str:
+    """Vectors of two models are not comparable: each model has a collection of its own. So has each environment, where
+    it is named: two of them may have other documents, and the same store."""
+    of_environment = (environment,) if environment else ()
+    return f"{name}_{_digest(embedding_model, CHUNK_CHARACTERS, OVERLAP_CHARACTERS, *of_environment)[:12]}"
 
 
 def fingerprint(chunks_by_key: Mapping[str, Iterable[str]]) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from meshrag import chunks, ingestion, settings
+from meshrag import chunks, documents, ingestion, settings
 from meshrag.chunks import Piece
 from meshrag.errors import SettingsError, SlotError
 from meshrag.ingestion import Embeds, Splits
@@ -41,6 +41,7 @@ class Ingestion:
         self._folder = Path(config.corpus)
         self._listing: object = None
         self._fingerprint = ""
+        self._unread: tuple[str, ...] = ()
         self.problem = "the documents are being read"
 
     def run_once(self) -> Summary:
@@ -59,12 +60,14 @@ class Ingestion:
                 time.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
                 continue
-            self._listing, self._fingerprint, self.problem = listing, summary.fingerprint, ""
+            self._listing, self._fingerprint, self._unread = listing, summary.fingerprint, summary.unread
+            self.problem = ""
             _print(summary.line())
             return summary
 
     def run_for_ever(self) -> None:
-        """Ends the process where a program that is needed never answers."""
+        """Ends the process where a program that is needed never answers, and for every other error: `/health` would
+        keep its last answer, and nobody would read what is new."""
         try:
             while True:
                 if self.has_work():
@@ -72,11 +75,16 @@ class Ingestion:
                 time.sleep(self._settings.rescan_s)
         except (SlotError, OSError) as error:
             _print(f"error: {error}")
+        except Exception as error:  # of a library, which has its own
+            _print(f"error: {type(error).__name__}: {error}")
+        finally:
             os._exit(1)  # the server of `/health` runs in another thread
 
     def has_work(self) -> bool:
-        """Whether documents have changed, or the store is not as the last run left it."""
+        """Whether documents have changed or can be read again, or the store is not as the last run left it."""
         if ingestion.listing(self._folder) != self._listing:
+            return True
+        if any(documents.is_readable(self._folder, key) for key in self._unread):
             return True
         try:
             completion = self._store.completion()
@@ -100,7 +108,8 @@ def main(words: Sequence[str]) -> int:
     except SettingsError as error:
         _print(f"error: {error}")
         return 2
-    store = open_store(config.store, chunks.collection_name(config.collection, config.embed.model))
+    collection = chunks.collection_name(config.collection, config.embed.model, config.environment)
+    store = open_store(config.store, collection)
     ingestion_ = Ingestion(config, store, Embedder(config.embed), _split)
     if not arguments.once:
         return _serve(ingestion_, config.port)

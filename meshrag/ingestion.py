@@ -1,22 +1,28 @@
 """Documents of a folder -> chunks in a store. EDGE: reads files, and writes to the store.
 
-Called by `meshrag.ingest`. Chunks are added before those that they replace are removed, and a run over all documents is
-marked as complete at its end. So a run that is killed leaves an index that the next one goes on with.
+Called by `meshrag.ingest`. Documents that can't be read now, and those in a folder that can't be listed, keep the
+chunks that the store has of them: nobody knows that they have changed.
+
+Chunks are added before those that they replace are removed, and a run over all documents is marked as complete at its
+end. So a run that is killed leaves an index that the next one goes on with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import bisect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 from meshrag import chunks, documents, outcomes
 from meshrag.chunks import Chunk, Difference, Piece
+from meshrag.documents import Entry, Reading
 from meshrag.outcomes import Outcome, Summary
 from meshrag.stores import Completion, Store
 
 _TOGETHER: Final = 32  # chunks that are embedded by one request, of as many documents as it takes
+_UNKNOWN: Final = (-1, -1)  # size and time of what can't be looked at
 
 
 Splits = Callable[[str], Sequence[Piece]]
@@ -28,9 +34,14 @@ class Embeds(Protocol):
 
 @dataclass(frozen=True)
 class _Document:
+    """`ids`: the chunks that the index is to have, by document; those of several where a folder can't be listed.
+    `is_unread`: they are what the store has, as nothing else is known."""
+
+    key: str
     outcome: Outcome
     difference: Difference
-    ids: frozenset[str]
+    ids: Mapping[str, frozenset[str]]
+    is_unread: bool = False
 
 
 def dimensions(embedder: Embeds) -> int:
@@ -47,42 +58,70 @@ def run(
 ) -> Summary:
     """Brings the store's index to what the folder has. `report` hears of each document once its chunks are stored.
 
-    Raises: SlotError, OSError for a folder that is not there.
+    Raises: SlotError, OSError for a folder that is not there, or can't be listed.
     """
     store.prepare(dimensions(embedder))
     stored = store.ids_by_key()
     reported: list[Outcome] = []
+    unread: list[str] = []
     ids_by_key: dict[str, frozenset[str]] = {}
     for group in _groups(_compared(folder, stored, split)):
         _put(group, store, embedder)
         for document in group:
-            ids_by_key[document.outcome.key] = document.ids
+            ids_by_key.update(document.ids)
+            unread += [document.key] if document.is_unread else []
             reported.append(document.outcome)
             report(document.outcome)
     gone = [chunk_id for key, ids in stored.items() if key not in ids_by_key for chunk_id in ids]
     if gone:
         store.remove(gone)
-    summary = outcomes.summary(reported, len(gone), chunks.fingerprint(ids_by_key))
+    summary = outcomes.summary(reported, len(gone), chunks.fingerprint(ids_by_key), unread)
     store.complete(Completion(summary.documents, summary.chunks, summary.fingerprint))
     return summary
 
 
 def listing(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Key, size and time of change of each document: what has to be equal for a run to have nothing to do."""
-    paths = ((key, (folder / key).stat()) for key in documents.keys(folder))
-    return tuple((key, stat.st_size, stat.st_mtime_ns) for key, stat in paths)
+    return tuple(line for entry in documents.entries(folder) for line in _lines(folder, entry))
+
+
+def _lines(folder: Path, entry: Entry) -> Iterator[tuple[str, int, int]]:
+    """None of a document that has gone meanwhile."""
+    try:
+        stat = (folder / entry.key).lstat() if not entry.problem else None
+    except FileNotFoundError:
+        return
+    except OSError:
+        stat = None
+    yield (entry.key, stat.st_size, stat.st_mtime_ns) if stat is not None else (entry.key, *_UNKNOWN)
 
 
 def _compared(folder: Path, stored: dict[str, set[str]], split: Splits) -> Iterator[_Document]:
-    for key in documents.keys(folder):
-        reading = documents.read(folder, key)
-        wanted = chunks.of_document(key, split(reading.text) if reading.text else ())
-        difference = chunks.difference(wanted, frozenset(stored.get(key, ())))
-        ids = frozenset(chunk.id for chunk in wanted)
-        outcome = Outcome(
-            documents.shown(key), reading.outcome, len(ids), len(difference.missing), len(difference.stale)
-        )
-        yield _Document(outcome, difference, ids)
+    sorted_keys = sorted(stored)
+    for entry in documents.entries(folder):
+        reading = Reading(entry.problem, is_unread=True) if entry.problem else documents.read(folder, entry.key)
+        if reading.is_unread:
+            yield _unread(entry.key, reading, stored, sorted_keys)
+        else:
+            yield _read(entry.key, reading, stored, split)
+
+
+def _read(key: str, reading: Reading, stored: dict[str, set[str]], split: Splits) -> _Document:
+    wanted = chunks.of_document(key, split(reading.text) if reading.text else ())
+    difference = chunks.difference(wanted, frozenset(stored.get(key, ())))
+    ids = frozenset(chunk.id for chunk in wanted)
+    shown = documents.shown(key)
+    outcome = Outcome(shown, reading.outcome, len(ids), len(difference.missing), len(difference.stale))
+    return _Document(key, outcome, difference, {shown: ids})
+
+
+def _unread(key: str, reading: Reading, stored: dict[str, set[str]], sorted_keys: Sequence[str]) -> _Document:
+    """Of a document, or of all that the store has from a folder."""
+    first, end = (bisect.bisect_left(sorted_keys, f"{key}{character}") for character in "/0")  # 0 comes after /
+    keys = (key, *sorted_keys[first:end])
+    ids = {each: frozenset(stored[each]) for each in keys if each in stored}
+    outcome = Outcome(documents.shown(key), reading.outcome, sum(map(len, ids.values())))
+    return _Document(key, outcome, Difference((), frozenset()), ids, is_unread=True)
 
 
 def _groups(compared: Iterator[_Document]) -> Iterator[list[_Document]]:

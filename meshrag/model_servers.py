@@ -16,7 +16,7 @@ from meshrag.errors import SlotError, SlotTimeoutError
 from meshrag.passages import Message
 from meshrag.settings import ModelServer
 
-BATCH: Final = 32  # texts of one request: the most that text-embeddings-inference takes unless it is config otherwise
+BATCH: Final = 32  # texts of one request: the most that text-embeddings-inference takes unless it is told otherwise
 _SHOWN_CHARACTERS: Final = 300
 _END: Final = "[DONE]"
 
@@ -50,7 +50,9 @@ class Embedder:
 
 class Reranker:
     """Which texts answer a query: `/v1/rerank` as Jina, Cohere, vLLM and llama.cpp have it, and `/rerank` as
-    text-embeddings-inference has it; the URL says which. Source: huggingface.github.io/text-embeddings-inference."""
+    text-embeddings-inference has it; the URL says which. Source: huggingface.github.io/text-embeddings-inference.
+
+    A server of several models needs the name of one, and a server of one takes no empty name."""
 
     def __init__(self, server: ModelServer) -> None:
         self._asked = _Asked("rerank", server)
@@ -66,7 +68,8 @@ class Reranker:
     def _batch(self, query: str, texts: Sequence[str]) -> dict[int, float]:
         server = self._asked.server
         if server.url.endswith("/v1/rerank"):
-            body: dict[str, Any] = {"model": server.model, "query": query, "documents": list(texts)}
+            named = {"model": server.model} if server.model else {}
+            body: dict[str, Any] = {**named, "query": query, "documents": list(texts)}
         else:
             body = {"query": query, "texts": list(texts), "truncate": True}
         answer = self._asked.post("", body)

@@ -30,7 +30,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Summary:
-    """Of one run over all documents. `fingerprint`: of the index that it leaves."""
+    """Of one run over all documents. `fingerprint`: of the index that it leaves. `unread`: the keys of documents and
+    folders that could not be read, and may be another time."""
 
     documents: int
     chunks: int
@@ -38,12 +39,13 @@ class Summary:
     removed: int
     without_text: int
     fingerprint: str
+    unread: tuple[str, ...] = ()
 
     def line(self) -> str:
         return json.dumps({"summary": asdict(self)})
 
 
-def summary(outcomes: Iterable[Outcome], removed: int, fingerprint: str) -> Summary:
+def summary(outcomes: Iterable[Outcome], removed: int, fingerprint: str, unread: Iterable[str] = ()) -> Summary:
     """`removed`: chunks of documents that are gone."""
     listed = list(outcomes)
     return Summary(
@@ -53,6 +55,7 @@ def summary(outcomes: Iterable[Outcome], removed: int, fingerprint: str) -> Summ
         removed=sum(each.removed for each in listed) + removed,
         without_text=sum(each.outcome != OK for each in listed),
         fingerprint=fingerprint,
+        unread=tuple(unread),
     )
 
 

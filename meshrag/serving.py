@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Route
 from meshrag import errors
 from meshrag.errors import SlotError
 
-_FINISH_S: Final = 30  # for requests that are open when the program is config to end
+_FINISH_S: Final = 30  # for requests that are open when the program is told to end
 
 
 def run(app: Starlette, port: int) -> None:

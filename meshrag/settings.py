@@ -1,4 +1,4 @@
-"""What the program is config, by environment variables alone. PURE.
+"""What the program is told, by environment variables alone. PURE.
 
 The names are a contract: the blueprint `rag` sets them, and `docs/blueprints.md` lists them.
 """
@@ -13,6 +13,7 @@ from typing import Final
 from meshrag.errors import SettingsError
 
 STORE_SCHEMES: Final = ("milvus", "postgresql")
+_SCHEME: Final = re.compile(r"^[a-z][a-z0-9+]{0,20}://")
 _COLLECTION: Final = re.compile(r"^[a-z][a-z0-9_]{0,30}$")
 
 
@@ -29,15 +30,17 @@ class ModelServer:
 
 @dataclass(frozen=True)
 class Settings:
-    """`rerank` None: passages stay in the order in which the store finds them. `passages`: how many an answer is made
-    of. `wait_s`: for how long ingestion waits for a program that does not answer yet. `rescan_s`: how often it looks
-    whether documents or the store have changed."""
+    """`rerank` None: passages stay in the order in which the store finds them. `environment`: whose index it is, of
+    several that one store may have; "" where the store has one environment alone. `passages`: how many an answer is
+    made of. `wait_s`: for how long ingestion waits for a program that does not answer yet. `rescan_s`: how often it
+    looks whether documents or the store have changed."""
 
     embed: ModelServer
     llm: ModelServer | None
     rerank: ModelServer | None
     store: str
     collection: str
+    environment: str
     corpus: str
     port: int
     passages: int
@@ -53,6 +56,7 @@ def read(variables: Mapping[str, str]) -> Settings:
         rerank=_server(variables, "RERANK"),
         store=_store(variables),
         collection=_collection(variables),
+        environment=variables.get("RAG_ENVIRONMENT", ""),
         corpus=variables.get("RAG_CORPUS", ""),
         port=int(_number(variables, "RAG_PORT", 8080)),
         passages=int(_number(variables, "RAG_PASSAGES", 4)),
@@ -83,11 +87,13 @@ def _required_server(variables: Mapping[str, str], name: str) -> ModelServer:
 
 
 def _store(variables: Mapping[str, str]) -> str:
+    """The rest of a URL may hold a password, and so may all of a text that is none: no message repeats it."""
     url = variables.get("RAG_STORE", "")
     scheme = url.partition("://")[0]
-    if scheme not in STORE_SCHEMES:  # the rest of the URL may hold a password
-        raise SettingsError(f'RAG_STORE begins with "{scheme}": expected milvus://HOST:19530 or postgresql://…')
-    return url
+    if "://" in url and scheme in STORE_SCHEMES:
+        return url
+    fault = f'begins with "{scheme}"' if _SCHEME.match(url) else "is no URL"
+    raise SettingsError(f"RAG_STORE {fault}: expected milvus://HOST:19530 or postgresql://…")
 
 
 def _collection(variables: Mapping[str, str]) -> str:

@@ -9,6 +9,8 @@ Why `ingest` is a service and no job: docs/adr/0058.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +19,7 @@ from meshctl.blueprints import pieces, serve, slots
 from meshctl.blueprints.pieces import Given, Pieces, Source, Stored, Template
 from meshctl.blueprints.slots import Slot
 from meshctl.model.files.file_problems import Problem, mapping
+from meshctl.model.pods import pod_variables
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,9 @@ _MILVUS_IMAGE: Final = "milvusdb/milvus:v2.6.5"
 _PGVECTOR_IMAGE: Final = "pgvector/pgvector:0.8.1-pg17"
 _EMBED_MODEL: Final = "sentence-transformers/all-MiniLM-L6-v2"
 _RERANK_MODEL: Final = "BAAI/bge-reranker-base"
+_COLLECTION: Final = "documents"
+_OWNER_CHARACTERS: Final = 22  # with `_` and a digest 31, the most that meshrag takes
+_DIGEST_CHARACTERS: Final = 8  # a-b of c and a of b-c are the same words
 _INDEX_SIZE: Final = "20GiB"
 _CORPUS: Final = "/corpus"
 _PORT: Final = 8080
@@ -284,8 +290,19 @@ def _variables(stack: _Stack) -> dict[str, Template]:
         "RAG_EMBED_URL": url,
         "RAG_EMBED_MODEL": stack.source.given("embedModel") or _EMBED_MODEL,
         "RAG_STORE": _store_url(stack),
-        "RAG_COLLECTION": "documents",
+        **_collection(stack),
     }
+
+
+def _collection(stack: _Stack) -> dict[str, Template]:
+    """A store elsewhere may have indexes of others: of each mesh, blueprint and environment one of its own. A store
+    that is made here has one alone, and one that this blueprint only reads has the name that its writer gives it."""
+    if stack.slots["store"].has_workload or not stack.slots["ingest"].has_workload:
+        return {"RAG_COLLECTION": _COLLECTION}
+    owner = f"{stack.source.mesh.get('name')}/{stack.source.name}"
+    words = re.sub(r"[^a-z0-9]", "_", owner.lower())[:_OWNER_CHARACTERS]
+    digest = hashlib.sha256(owner.encode()).hexdigest()[:_DIGEST_CHARACTERS]
+    return {"RAG_COLLECTION": f"{words}_{digest}", "RAG_ENVIRONMENT": f"$({pod_variables.ENVIRONMENT})"}
 
 
 def _store_url(stack: _Stack) -> Given | str:

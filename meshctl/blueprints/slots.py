@@ -5,6 +5,8 @@ Used by each kind of blueprint. A slot is one workload; its part is what runs in
 
 from __future__ import annotations
 
+import re
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +19,9 @@ OWN: Final = "own"  # the part of which nothing but the contract is known: the u
 OFF: Final = "off"  # no part, and no workload
 EXTERNAL: Final = "url"  # no workload either: what answers the slot's contract is elsewhere. It is the key with its URL
 _PORT: Final = "http"
+_OF_URL: Final = re.compile(r"[:@]")
+_SECRET_PARAMETER: Final = re.compile(r"passw|pwd|secret|token|api[-_]?key", re.IGNORECASE)
+_OF_SECRETS: Final = "a password does not belong here; name a secret in `secrets` of the slots that use the URL"
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ def chosen(source: Source, name: str, parts: tuple[str, ...], default: str, *, o
     part = value if is_text else mapping(value).get(PART, default)
     at: Path = (name,) if is_text else (name, PART)
     if part not in parts:
-        message = f'no part "{part}" for {name}; choose one of {", ".join(parts)}{or_else}{suggestion(part, parts)}'
+        message = f"{_named(part)} for {name}; choose one of {', '.join(parts)}{or_else}{suggestion(part, parts)}"
         return Slot(name, "", keys, ((at, message),))
     problems: list[Problem] = []
     if "kind" in keys:
@@ -54,6 +59,11 @@ def chosen(source: Source, name: str, parts: tuple[str, ...], default: str, *, o
     if part == OWN and "image" not in keys and not source.has("image"):
         problems.append(((name,), f'part "{OWN}" is an image of yours; name it: `{name}: {{part: own, image: …}}`'))
     return Slot(name, str(part), keys, tuple(problems))
+
+
+def _named(part: object) -> str:
+    """A text with `:` or `@` may be a URL without its scheme, which may hold a password."""
+    return "no such part" if _OF_URL.search(str(part)) else f'no part "{part}"'
 
 
 def chosen_or_url(source: Source, name: str, parts: tuple[str, ...], default: str, url: str) -> Slot:
@@ -81,8 +91,9 @@ def _url_problems(text: object, at: Path, url: str) -> Iterator[Problem]:
         yield at, f"expected a URL like {forms}"
         return
     user_part, at_sign, _ = text.partition("://")[2].partition("/")[0].rpartition("@")
-    if at_sign and ":" in user_part:
-        yield at, "a password does not belong here; name a secret in `secrets` of the slots that use the URL"
+    parameters = urllib.parse.parse_qsl(text.partition("?")[2], keep_blank_values=True)
+    if (at_sign and ":" in user_part) or any(_SECRET_PARAMETER.search(key) for key, _ in parameters):
+        yield at, _OF_SECRETS
 
 
 def port(slot: Slot, default: int) -> int:

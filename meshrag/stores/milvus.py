@@ -10,11 +10,12 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
+import grpc
 import pymilvus
 from pymilvus import DataType, MilvusClient, MilvusException
 
 from meshrag.chunks import CHUNK_CHARACTERS, Chunk
-from meshrag.errors import SlotError
+from meshrag.errors import SlotError, SlotTimeoutError
 from meshrag.passages import Passage
 from meshrag.stores import Completion
 
@@ -132,7 +133,8 @@ class MilvusStore:
 
     @contextlib.contextmanager
     def _client(self) -> Iterator[MilvusClient]:
-        """A client that has failed is not used again."""
+        """A client that has failed is not used again. pymilvus hands on an `RpcError` of gRPC wherever it does not try
+        again: a deadline, a quota, a token that is refused."""
         try:
             if self._connected is None:
                 token = os.environ.get("RAG_STORE_TOKEN", "")
@@ -141,6 +143,18 @@ class MilvusStore:
         except MilvusException as error:
             self._connected = None
             raise SlotError("store", f"Milvus: {error.message}") from error
+        except grpc.RpcError as error:
+            self._connected = None
+            raise _of_wire(error) from error
+
+
+def _of_wire(error: grpc.RpcError) -> SlotError:
+    """Only an error of a call has a code and words of the server."""
+    code = error.code() if hasattr(error, "code") else None
+    if code is None:
+        return SlotError("store", f"Milvus: {type(error).__name__}")
+    kind = SlotTimeoutError if code is grpc.StatusCode.DEADLINE_EXCEEDED else SlotError
+    return kind("store", f"Milvus: {code.name}: {error.details()}")
 
 
 def _chunk(row: dict[str, Any]) -> Chunk:

@@ -20,6 +20,7 @@ from meshrag.stores import Completion
 _CONNECT_S: Final = 10
 _STATEMENT_MS: Final = 60_000
 _REACHED: Final = 40  # chunks that a search looks at unless it is told otherwise; pgvector's own number
+_MOST_INDEXED: Final = 2000  # dimensions: pgvector indexes no longer `vector`
 _LOCK: Final = 6_724_391  # two programs that create the extension at the same time: one of them would fail
 
 
@@ -44,7 +45,10 @@ class PgvectorStore:
                 " hash text NOT NULL, body text NOT NULL, embedding vector({dimensions}) NOT NULL)",
                 dimensions=sql.Literal(dimensions),
             )
-            self._do(cursor, "CREATE INDEX IF NOT EXISTS {index} ON {chunks} USING hnsw (embedding vector_cosine_ops)")
+            if dimensions <= _MOST_INDEXED:  # else a search looks at all chunks, and is exact
+                self._do(
+                    cursor, "CREATE INDEX IF NOT EXISTS {index} ON {chunks} USING hnsw (embedding vector_cosine_ops)"
+                )
             self._do(
                 cursor,
                 "CREATE TABLE IF NOT EXISTS {runs} (id smallint PRIMARY KEY, documents integer NOT NULL,"

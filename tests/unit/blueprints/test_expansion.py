@@ -17,6 +17,7 @@ from meshctl.model.keys.blueprints import KINDS, SLOTS
 from meshctl.model.mesh import Mesh, Workload
 from meshctl.model.pods.texts import check_mesh as check_texts
 from meshctl.resolve import resolve
+from meshrag import settings
 
 Section = dict[str, Any]
 HEAD = """
@@ -33,6 +34,7 @@ storage:
 SERVE = {"kind": "serve", "pool": "gpu", "model": "org/llama"}
 TRAIN = {"kind": "train", "pool": "gpu", "image": "acme/train:1", "checkpoints": "10TiB"}
 RAG = {"kind": "rag", "pool": "web", "corpus": "shared", "model": "org/llama"}
+READABLE = {"RAG_EMBED_URL": "http://w-embed/v1", "RAG_STORE": "milvus://w-store:19530"}
 NOTEBOOK = {"kind": "notebook", "pool": "web", "token": "jupyter"}
 
 
@@ -282,6 +284,46 @@ def test_the_store_is_another_by_one_line() -> None:
     assert {name for name in milvus if milvus[name] != pgvector[name]} == {"w-store", "w", "w-ingest"}
     differing = {name for name, value in milvus["w"]["env"].items() if pgvector["w"]["env"][name] != value}
     assert differing == {"RAG_STORE"}
+
+
+STORE = "postgresql://docs@db.example.com:5432/docs"
+
+
+def collections(mesh: str, name: str, **keys: Any) -> dict[str, tuple[str, str]]:
+    """Of each workload that asks the store: the name of its collection, and the environment that is told apart."""
+    data = expanded({"name": mesh}, **{name: {**RAG, **keys}})
+    envs = {each: made.get("env", {}) for each, made in data["workloads"].items()}
+    return {
+        each: (env["RAG_COLLECTION"], env.get("RAG_ENVIRONMENT", ""))
+        for each, env in envs.items()
+        if "RAG_COLLECTION" in env
+    }
+
+
+def test_a_store_of_its_own_has_one_collection_for_all() -> None:
+    for store in ("milvus", "pgvector"):
+        assert set(collections("m", "w", store=store).values()) == {("documents", "")}
+
+
+def test_a_store_elsewhere_has_a_collection_for_each_mesh_blueprint_and_environment() -> None:
+    """Whoever shares one would remove the chunks of the others, and answer from their documents."""
+    longest = "a" * 30
+    names = [("m", "w"), ("m", "v"), ("n", "w"), ("a-b", "c"), ("a", "b-c")]
+    names += [(longest, "w"), (longest, "v"), ("m", "w" * 20)]
+    made = [collections(mesh, name, store=STORE) for mesh, name in names]
+    assert all(len(set(each.values())) == 1 for each in made)
+    assert {environment for each in made for _, environment in each.values()} == {"$(MESH_ENVIRONMENT)"}
+    collection_names = {name for each in made for name, _ in each.values()}
+    assert len(collection_names) == len(names)
+    read = [settings.read({**READABLE, "RAG_COLLECTION": name}).collection for name in collection_names]
+    assert set(read) == collection_names
+    assert collections("prod", "docs", store=STORE)["docs"][0].startswith("prod_docs_")
+
+
+def test_an_index_that_another_program_keeps_has_its_name() -> None:
+    assert collections("m", "w", store=STORE, ingest="off") == {"w": ("documents", "")}
+    of_other = {"RAG_COLLECTION": "theirs", "RAG_ENVIRONMENT": "cw"}
+    assert collections("m", "w", store=STORE, ingest="off", api={"env": of_other}) == {"w": ("theirs", "cw")}
 
 
 def test_a_named_index_lasts_and_a_size_does_not() -> None:

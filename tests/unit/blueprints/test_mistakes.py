@@ -94,6 +94,14 @@ def problems(folder: Path, keys: str, more: str = "") -> list[str]:
             f"{{{RAG}, store: redis://h:1}}",
             "chat.store: expected a URL like milvus://milvus.example.com:19530 or postg",
         ),
+        (
+            f"{{{RAG}, store: 'a:b@c.d'}}",
+            "chat.store: no such part for store; choose one of milvus, pgvector, or a URL like milvus://",
+        ),
+        (
+            f"{{{RAG}, store: 'postgresql://a.b/c?password=x'}}",
+            "chat.store: a password does not belong here; name a secret in `secrets` of the slots that use the URL",
+        ),
         (f"{{{RAG}, llm: {{url: [a]}}}}", "chat.llm.url: expected a URL like https://models.example.com/v1 or http://"),
         (
             f"{{{RAG}, llm: {{url: 'https://a.b/v1', env: {{A: b}}}}}}",
@@ -209,6 +217,13 @@ def test_the_name_of_a_blueprint_is_that_of_a_workload(tmp_path: Path) -> None:
         f"{{{SERVE}, llm: {{imagePullSecrets: ['{SECRET}']}}}}",
         f"{{{RAG}, store: 'postgresql://user:{SECRET}@db.example.com/docs'}}",
         f"{{{RAG}, llm: {{url: 'ftp://user:{SECRET}@a.b'}}}}",
+        f"{{{RAG}, store: 'user:{SECRET}@db.example.com'}}",
+        f"{{{RAG}, store: {{part: 'user:{SECRET}@db.example.com'}}}}",
+        f"{{{RAG}, store: {{part: ['user:{SECRET}@db.example.com']}}}}",
+        f"{{{RAG}, store: 'postgresql://db.example.com/docs?user=a&password={SECRET}'}}",
+        f"{{{RAG}, store: {{url: 'postgresql://db.example.com/docs?sslmode=require&sslpassword={SECRET}'}}}}",
+        f"{{{RAG}, llm: 'https://models.example.com/v1?api-key={SECRET}'}}",
+        f"{{{RAG}, llm: 'https://models.example.com/v1?%61pi_key={SECRET}'}}",
     ],
 )
 def test_a_secret_in_place_of_its_name_is_not_repeated(tmp_path: Path, keys: str) -> None:

@@ -140,6 +140,24 @@ def test_the_order_of_a_search(servers: Any, rerank: str, starts: list[int]) -> 
     assert (status, [each["start"] for each in json.loads(text)["results"]]) == (200, starts)
 
 
+@pytest.mark.parametrize(
+    ("path", "model", "sent"),
+    [
+        ("/v1/rerank", "jina-reranker-v3", {"model": "jina-reranker-v3"}),
+        ("/v1/rerank", "", {}),  # a server of one model takes no empty name
+        ("/rerank", "jina-reranker-v3", {}),
+    ],
+)
+def test_the_reranker_is_sent_the_model_that_is_named(
+    servers: Any, path: str, model: str, sent: dict[str, str]
+) -> None:
+    url = f"http://127.0.0.1:{servers.server_address[1]}{path}"
+    config = configuration(servers, RAG_RERANK_URL=url, RAG_RERANK_MODEL=model)
+    assert ask(config, "/v1/search", {"query": "where"})[0] == 200
+    (body,) = [body for each, body in servers.requests if each == path]
+    assert {key: value for key, value in body.items() if key == "model"} == sent
+
+
 PARTS = [{"choices": [{"index": 0, "delta": {"content": text}}]} for text in ("He", "re.")]
 STREAM = "".join(f"data: {json.dumps(part)}\n\n" for part in PARTS) + ": a comment\n\ndata: [DONE]\n\n"
 

@@ -51,6 +51,14 @@ def test_a_collection_belongs_to_one_embedding_model() -> None:
     assert all(name.startswith("documents_") and len(name) < 60 for name in names)
 
 
+def test_a_collection_belongs_to_one_environment_where_it_is_named() -> None:
+    """A store that both sides of a migration use has an index of each."""
+    names = {chunks.collection_name("documents", "minilm", environment) for environment in ("", "cw", "dc1")}
+    assert len(names) == 3
+    assert chunks.collection_name("documents", "minilm") == "documents_3ad14ba7b113"  # of a store that is filled
+    assert chunks.collection_name("a", "b\0c", "d") != chunks.collection_name("a", "b", "c\0d")
+
+
 def test_the_fingerprint_does_not_depend_on_the_order() -> None:
     assert chunks.fingerprint({"a": ["1", "2"], "b": []}) == chunks.fingerprint({"b": [], "a": ["2", "1"]})
     assert chunks.fingerprint({"a": ["1"], "b": ["2"]}) != chunks.fingerprint({"a": ["1", "2"], "b": []})
@@ -92,6 +100,8 @@ def test_settings() -> None:
     assert (read.embed.url, read.embed.api_key) == ("http://embed:8080/v1", "sk-1")
     assert (read.llm, read.rerank, read.collection) == (None, None, "documents")
     assert "sk-1" not in repr(read)
+    assert read.environment == ""
+    assert settings.read({**VARIABLES, "RAG_ENVIRONMENT": "cw"}).environment == "cw"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +110,9 @@ def test_settings() -> None:
         ({"RAG_EMBED_URL": ""}, "RAG_EMBED_URL is not set"),
         ({"RAG_LLM_URL": "llm:8000"}, 'RAG_LLM_URL is "llm:8000": expected a URL'),
         ({"RAG_STORE": "redis://user:secret@a"}, 'RAG_STORE begins with "redis": expected milvus'),
-        ({"RAG_STORE": ""}, 'RAG_STORE begins with "": expected milvus'),
+        ({"RAG_STORE": "user:secret@db.example.com"}, "RAG_STORE is no URL: expected milvus://HOST:19530 or postg"),
+        ({"RAG_STORE": "user:secret@db://x"}, "RAG_STORE is no URL: expected milvus://HOST:19530 or postg"),
+        ({"RAG_STORE": ""}, "RAG_STORE is no URL: expected milvus"),
         ({"RAG_COLLECTION": "a; DROP TABLE"}, "RAG_COLLECTION is"),
         ({"RAG_PORT": "http"}, 'RAG_PORT is "http": expected a number'),
         ({"RAG_WAIT_S": "-1"}, "RAG_WAIT_S is"),

@@ -1,21 +1,98 @@
-"""The image of meshrag has what the extra `rag` has, and starts what the blueprint starts."""
+"""The image of meshrag has what uv.lock has for the extra `rag`, and starts what the blueprint starts.
+
+After a change of uv.lock: `python -m tests.unit.meshrag.test_image > images/rag/requirements.txt`.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import re
+import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from packaging.markers import Marker
 
 from meshctl.blueprints.expansion import expand
 from meshctl.model.files.file_problems import mapping
 
 ROOT = Path(__file__).parents[3]
+IMAGE = ROOT / "images" / "rag"
+HEAD = "# What uv.lock has for the extra `rag`, made by tests/unit/meshrag/test_image.py, which also compares them."
+LINUX = {
+    "implementation_name": "cpython", "os_name": "posix", "platform_python_implementation": "CPython",
+    "platform_system": "Linux", "sys_platform": "linux", "extra": "",
+}  # fmt: skip
+Package = dict[str, Any]
 
 
-def test_it_has_what_the_extra_has() -> None:
-    listed = (ROOT / "images" / "rag" / "requirements.txt").read_text().splitlines()
+def locked() -> list[Package]:
+    packages: list[Package] = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    return packages
+
+
+def requirements() -> list[str]:
+    """With all that these need, on both processors of Linux; a marker says what is of one alone."""
+    pins = {machine: set(pinned(machine)) for machine in ("x86_64", "aarch64")}
+    everywhere = set.intersection(*pins.values())
+    of_one = {f"{pin} ; platform_machine == '{machine}'" for machine, own in pins.items() for pin in own - everywhere}
+    return sorted(everywhere | of_one)
+
+
+def pinned(machine: str) -> Iterator[str]:
+    python = python_of_image()
+    environment = {
+        **LINUX, "platform_machine": machine, "python_version": python, "python_full_version": f"{python}.0"
+    }  # fmt: skip
+    packages = locked()
+    (project,) = [package for package in packages if package["name"] == "meshctl"]
+    waiting = [*project["optional-dependencies"]["rag"]]
+    seen: set[tuple[str, str]] = set()
+    while waiting:
+        wanted = waiting.pop()
+        if not Marker(wanted.get("marker", "python_version > '3'")).evaluate(environment):
+            continue
+        package = chosen(packages, wanted, environment)
+        yield f"{package['name']}=={package['version']}"
+        for extra in ("", *wanted.get("extra", ())):
+            if (package["name"], extra) not in seen:
+                seen.add((package["name"], extra))
+                needs = package.get("optional-dependencies", {}).get(extra) if extra else package.get("dependencies")
+                waiting += needs or []
+
+
+def chosen(packages: list[Package], wanted: Package, environment: dict[str, str]) -> Package:
+    """Of a package with several versions, the one for this Python."""
+    (package,) = [
+        each
+        for each in packages
+        if each["name"] == wanted["name"]
+        and wanted.get("version", each["version"]) == each["version"]
+        and any(Marker(text).evaluate(environment) for text in each.get("resolution-markers", ["os_name == 'posix'"]))
+    ]
+    return package
+
+
+def python_of_image() -> str:
+    base = re.search(r"^FROM python:([0-9.]+)-slim$", (IMAGE / "Dockerfile").read_text(), re.MULTILINE)
+    assert base is not None
+    return base[1]
+
+
+def text() -> str:
+    return "\n".join([HEAD, *requirements(), ""])
+
+
+def test_it_has_what_is_locked() -> None:
+    assert (IMAGE / "requirements.txt").read_text() == text(), f"`python -m {__name__} > images/rag/requirements.txt`"
+
+
+def test_what_the_extra_names_is_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert [line for line in listed if not line.startswith("#")] == project["optional-dependencies"]["rag"]
+    names = {re.split(r"[\[>]", line)[0] for line in project["optional-dependencies"]["rag"]}
+    assert names <= {line.partition("==")[0] for line in requirements()}
 
 
 def test_the_blueprint_starts_modules_that_there_are() -> None:
@@ -24,3 +101,7 @@ def test_the_blueprint_starts_modules_that_there_are() -> None:
     commands = [workloads[name]["command"] for name in ("docs", "docs-ingest")]
     assert [command[:2] for command in commands] == [["python", "-m"], ["python", "-m"]]
     assert all(importlib.util.find_spec(command[2]) for command in commands)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,8 @@ from meshrag.ingest import Ingestion
 from meshrag.outcomes import Outcome, Summary
 from meshrag.passages import Passage
 from meshrag.stores import Completion
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "rag" / "documents" / "runbooks"
 
 
 class MemoryStore:
@@ -184,13 +188,167 @@ def test_it_waits_for_a_store_for_as_long_as_it_may(corpus: Path) -> None:
     assert running.problem == "store: gone"
 
 
+def failing(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
+    """Files of this name are there, and reading them fails, as on a file system that has lost its server."""
+    read_bytes = Path.read_bytes
+
+    def read(path: Path) -> bytes:
+        if path.name == name:
+            raise OSError(number, os.strerror(number))
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+
+
+def closed(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
+    """Folders of this name can't be listed."""
+    scandir = os.scandir
+
+    def listed(path: str) -> Any:
+        if Path(path).name == name:
+            raise OSError(number, os.strerror(number), path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", listed)
+
+
+@pytest.mark.parametrize("name", ["one.md", "one.pdf"])
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES])
+def test_a_file_that_can_not_be_read_now_keeps_its_chunks_and_is_tried_again(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, number: int, name: str
+) -> None:
+    if name.endswith("pdf"):
+        pytest.importorskip("pypdf", reason="the extra rag is not installed; `nox -s rag` has it")
+        (corpus / name).write_bytes((EXAMPLE / "coolant.pdf").read_bytes())
+    store = MemoryStore()
+    running = ingestion_of(corpus, store)
+    running.run_once()
+    before, mark = dict(store.chunks), store.mark
+    with monkeypatch.context() as patch:
+        failing(patch, name, number)
+        (corpus / "three.txt").write_text("three")
+        summary, reported = run(corpus, store)
+        assert running.run_once().removed == summary.removed == 0
+        assert not running.has_work()  # it is the same as it was
+        assert reported[f"a/{name}" if name == "one.md" else name].startswith("unreadable: ")
+    assert before.items() <= store.chunks.items()
+    assert store.mark != mark
+    assert running.has_work()
+    assert running.run_once().removed == 0
+    assert not running.has_work()
+
+
+def test_a_document_that_was_damaged_leaves_nothing(corpus: Path) -> None:
+    """Other than one that can't be read now: what it says is known."""
+    store = MemoryStore()
+    run(corpus, store)
+    (corpus / "two.txt").write_bytes(b"\xff")
+    assert run(corpus, store)[0].removed == 1
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
+def test_a_folder_that_can_not_be_listed_keeps_its_chunks(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    store = MemoryStore()
+    (corpus / "a" / "deeper").mkdir()
+    (corpus / "a" / "deeper" / "three.txt").write_text("three")
+    (corpus / "ab.txt").write_text("four")
+    running = ingestion_of(corpus, store)
+    running.run_once()
+    before = dict(store.chunks)
+    with monkeypatch.context() as patch:
+        closed(patch, "a", number)
+        (corpus / "ab.txt").unlink()
+        assert running.has_work()
+        assert running.run_once().removed == 1
+        assert run(corpus, store)[1] == {"a": f"unreadable: {type(OSError(number, '')).__name__}", "two.txt": "ok"}
+        assert not running.has_work()
+    assert [chunk.text for chunk in before.values() if chunk.id not in store.chunks] == ["four"]
+    assert running.has_work()
+    assert running.run_once().added == 0
+    assert not running.has_work()
+
+
+def test_a_folder_that_failed_during_a_run_alone_is_tried_again(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = ingestion_of(corpus, MemoryStore())
+    before = ingestion.listing(corpus)
+    with monkeypatch.context() as patch:
+        closed(patch, "a", errno.ESTALE)
+        patch.setattr(ingestion, "listing", lambda _: before)
+        running.run_once()
+    assert running.has_work()
+    assert running.run_once().added == 2
+
+
+def test_the_folder_of_all_documents_has_to_be_listed(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    run(corpus, store)
+    closed(monkeypatch, corpus.name, errno.EIO)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        run(corpus, store)
+    assert len(store.chunks) == 3
+
+
+def test_a_file_that_goes_while_it_is_listed_is_left_out(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lstat = Path.lstat
+
+    def gone(path: Path) -> os.stat_result:
+        if path.name == "two.txt":
+            raise FileNotFoundError(errno.ENOENT, "gone", str(path))
+        return lstat(path)
+
+    monkeypatch.setattr(Path, "lstat", gone)
+    assert [entry[0] for entry in ingestion.listing(corpus)] == ["a/one.md"]
+    assert run(corpus, MemoryStore())[1] == {"a/one.md": "ok"}
+
+
+def test_a_name_whose_kind_is_not_known_keeps_its_chunks(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    run(corpus, store)
+    lstat = Path.lstat
+
+    def stale(path: Path) -> os.stat_result:
+        if path.name == "two.txt":
+            raise OSError(errno.ESTALE, "stale", str(path))
+        return lstat(path)
+
+    monkeypatch.setattr(Path, "lstat", stale)
+    summary, reported = run(corpus, store)
+    assert (summary.removed, reported["two.txt"]) == (0, "unreadable: OSError")
+
+
+class EndedError(BaseException):
+    """In place of the end of the process."""
+
+
+@pytest.mark.parametrize("error", [RuntimeError("of a library"), SlotError("store", "gone"), OSError("no folder")])
+def test_whatever_ends_the_runs_ends_the_process(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    """A thread that ends alone would leave `/health` at its last answer, and no document would be noticed again."""
+    running = ingestion_of(corpus, MemoryStore())
+
+    def fails() -> Summary:
+        raise error
+
+    def ended(status: int) -> None:
+        raise EndedError(status)
+
+    monkeypatch.setattr(running, "run_once", fails)
+    monkeypatch.setattr(os, "_exit", ended)
+    with pytest.raises(EndedError) as caught:
+        running.run_for_ever()
+    assert caught.value.args == (1,)
+    assert str(error) in capsys.readouterr().out
+
+
 def test_pdf_files(tmp_path: Path) -> None:
     pytest.importorskip("pypdf", reason="the extra rag is not installed; `nox -s rag` has it")
-    example = Path(__file__).parents[3] / "examples" / "rag" / "documents" / "runbooks"
-    (tmp_path / "damaged.pdf").write_bytes((example / "coolant.pdf").read_bytes()[:400])
+    (tmp_path / "damaged.pdf").write_bytes((EXAMPLE / "coolant.pdf").read_bytes()[:400])
     (tmp_path / "none.pdf").write_bytes(b"not a PDF at all")
-    assert "25 percent propylene glycol" in documents.read(example, "coolant.pdf").text
-    assert documents.read(example, "scan.pdf").outcome == "no text"
+    assert "25 percent propylene glycol" in documents.read(EXAMPLE, "coolant.pdf").text
+    assert documents.read(EXAMPLE, "scan.pdf").outcome == "no text"
     for name in ("damaged.pdf", "none.pdf"):
         assert documents.read(tmp_path, name).outcome == "unreadable: PdfStreamError"
 
