@@ -60,7 +60,8 @@ def test_points_that_are_not_predicted_say_why() -> None:
 
 
 def test_the_band_is_no_wider_than_the_points_need() -> None:
-    """A band that holds whatever happens would say nothing."""
+    """A band that holds whatever happens would say nothing. The points are those that the formula was fitted to: this
+    shows that they still fit, and not how well another setting is predicted."""
     for is_mixture in (False, True):
         ratios = []
         for row in points():
@@ -70,7 +71,8 @@ def test_the_band_is_no_wider_than_the_points_need() -> None:
             if load.model.is_mixture is is_mixture:
                 ratios.append((row.tokens_per_s or 0) / predicted.tokens_per_s)
         band = formulas.MIXTURE_BAND if is_mixture else formulas.DENSE_BAND
-        assert max(ratios) > 0.95 * band.high
+        assert 0.95 * band.high < max(ratios) <= band.high
+        assert band.low <= min(ratios) < 1.05 * band.low
 
 
 def test_the_key_value_cache_of_llama_70b() -> None:
