@@ -19,7 +19,7 @@ from meshctl.printable import one_line
 
 _UNKNOWN: Final = "no expectation known"
 _TOLERATED: Final = 0.9
-_HIDDEN: Final = ("subject", "job", "completed", "failed", "skipped")  # of a setting: they tell no two results apart
+_HIDDEN: Final = ("subject", "completed", "failed", "skipped")  # of a setting: they tell no two results apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,8 +48,8 @@ def model_facts(result: Result, workload: Workload) -> ModelFacts | str:
 def is_of(result: Result, workload: Workload, model: Model) -> bool:
     """Whether this model answered: by its name, or by the name that the workload's own arguments have for it."""
     name = result.setting.get("model", "")
-    known = models.by_name(name)
-    return known.name == model.name if known is not None else _is_its_name(workload, name)
+    answering = models.by_name(name)
+    return answering.name == model.name if answering is not None else _is_its_name(workload, name)
 
 
 def _is_its_name(workload: Workload, name: str) -> bool:

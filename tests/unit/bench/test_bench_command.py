@@ -75,6 +75,18 @@ def test_one_client_that_gets_less_than_what_was_bought_for_all_is_not_below(fol
     assert "expected at least 2,109: fsx-lustre: 500 MB/s per TiB of 4800 GiB" in text
 
 
+def test_each_job_of_a_file_is_shown(folder: Path) -> None:
+    """The last one of the same options was shown in the place of all."""
+    document = json.loads((RECORDED / "fio-limited-write.json").read_text())
+    (job,) = document["jobs"]
+    slow = {**job, "jobname": "slow", "write": {**job["write"], "bw_bytes": 5_000_000}}
+    (folder / "two.json").write_text(json.dumps({**document, "jobs": [job, slow]}))
+    text = read(folder, str(folder / "two.json"), "storage/shared")
+    assert "  aws-east     21.1 MB/s; " in text
+    assert "  aws-east     5 MB/s; " in text
+    assert " job slow, rw write" in text
+
+
 RUN = """{{"model_id": "{model}", "num_prompts": 1000, "completed": 1000, "request_throughput": 10.0,
 "total_input_tokens": {input_tokens}e3, "total_output_tokens": {output_tokens}e3, "output_throughput": {rate},
 "mean_ttft_ms": 90.0, "median_ttft_ms": 90.0}}"""
