@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from meshctl.advise.figures import Change
+from meshctl.advise.human import amount
 from meshctl.advise.situation import Situation, best_of_newest, origin
 from meshctl.measure.results import Result
 from meshctl.model.deployment import Deployment, FileSystem
@@ -38,7 +39,7 @@ def _of_clients(measured: Result, direction: str, nodes: int, most: Rate | None)
     """fio measures one client: each node is one, and together they get no more than what was bought."""
     together = measured.value * _MB * nodes
     basis = (
-        f"{direction} measured by one client ({measured.value:,.4g} MB/s: {origin(measured)}),"
+        f"{direction} measured by one client ({amount(measured.value)} MB/s: {origin(measured)}),"
         f" {pluralize(nodes, 'node')} as fast as that"
     )
     if most is not None and most.bytes_per_s < together:

@@ -150,9 +150,10 @@ def test_the_fastest_job_of_the_newest_date_is_the_rate_of_a_client() -> None:
 
 def test_clients_get_no_more_together_than_was_bought(tmp_path: Path) -> None:
     mesh = MESH.replace("checkpoint: {storage: checkpoints,", "checkpoint: {storage: shared,")
-    results = measured("fio-limited-write.json", value=1500.0, subject="storage/shared")
+    results = measured("fio-limited-write.json", value=25000.0, subject="storage/shared")
     storage = of(advised(deployment(mesh=mesh, folder=tmp_path), *MODELS, results=results), "pretrain").figures[2]
     assert storage.value == pytest.approx(14 * 70.6e9 / 2343.75e6, rel=0.001)
+    assert "(25,000 MB/s: " in storage.basis
     assert "but no more than was bought: fsx-lustre: 500 MB/s per TiB of 4800 GiB" in storage.basis
 
 
