@@ -6,25 +6,28 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from meshctl.advise import formulas
-from meshctl.advise.figures import Advice, WorkloadAdvice
+from meshctl.advise import formulas, inference, runs, storage
+from meshctl.advise.figures import Figure
 from meshctl.advise.human import amount
+from meshctl.advise.situation import Situation
 from meshctl.advise.storage import Rate
-from meshctl.catalog import measured
+from meshctl.catalog import Catalog, measured
 from meshctl.measure import nccl, serving
 from meshctl.measure.results import Result
+from meshctl.model.deployment import Deployment, Workload
 from meshctl.printable import one_line
 
+_UNKNOWN: Final = "no expectation known"
 _TOLERATED: Final = 0.9
-_HIDDEN: Final = ("subject", "job", "completed", "failed", "skipped")  # of a setting: they tell no two results apart
+_HIDDEN: Final = ("subject", "completed", "failed", "skipped")  # of a setting: they tell no two results apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectations:
-    """Of one environment: what the formulas say of its workloads, and what its storage is made to give, by name."""
+    """By what is expected in one environment: its workloads, machines and storage."""
 
-    advice: Advice
-    storage: Mapping[str, Rate]
+    deployment: Deployment
+    catalog: Catalog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +46,7 @@ class Row:
     @property
     def verdict(self) -> str:
         if self.low is None:
-            return "no expectation known"
+            return _UNKNOWN
         value = self.result.value
         is_above = self.high is not None and value > self.high
         return "below" if value < self.low else "above" if is_above else "as expected"
@@ -80,38 +83,82 @@ def label(result: Result) -> str:
 
 
 def _row(environment: str, result: Result, expected: Expectations | None) -> Row:
-    subject = result.setting.get("subject", "")
-    workload = _workload(subject, expected)
-    low, high, basis = _expected(result, workload, expected)
+    served = _served(result, expected) if expected is not None else None
+    low, high, basis = _expected(result, served, expected)
     return Row(
         environment=environment,
-        subject=subject,
+        subject=result.setting.get("subject", ""),
         result=result,
         low=low,
         high=high,
         basis=basis,
-        usd_per_million_tokens=_usd(result, workload),
+        usd_per_million_tokens=_usd(result, served),
     )
 
 
-def _workload(subject: str, expected: Expectations | None) -> WorkloadAdvice | None:
-    workloads = expected.advice.workloads if expected is not None else ()
-    return next((each for each in workloads if subject == f"workload/{each.workload}"), None)
+def _served(result: Result, expected: Expectations) -> Situation | None:
+    """Of the workload whose output tokens the run has counted, with the run's own tokens."""
+    name = result.setting.get("subject", "").removeprefix("workload/")
+    workload = next((each for each in expected.deployment.workloads if each.name == name), None)
+    if result.metric != serving.OUTPUT or workload is None or not _is_served(workload):
+        return None
+    input_tokens, output_tokens = runs.tokens(result) or (0, 0)
+    return Situation(
+        deployment=expected.deployment,
+        workload=workload,
+        catalog=expected.catalog,
+        results=(),
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+    )
+
+
+def _is_served(workload: Workload) -> bool:
+    return workload.kind == "inference" and workload.accelerators > 0
 
 
 def _expected(
-    result: Result, workload: WorkloadAdvice | None, expected: Expectations | None
+    result: Result, served: Situation | None, expected: Expectations | None
 ) -> tuple[float | None, float | None, str]:
     if result.metric == nccl.ALL_REDUCE:
         return _expected_all_reduce(result)
+    if served is not None:
+        return _expected_output(result, served)
     kind, _, name = result.setting.get("subject", "").partition("/")
-    rate = expected.storage.get(name) if expected is not None and kind == "storage" else None
-    if rate is not None and result.unit == "MB/s":
-        return _TOLERATED * rate.bytes_per_s / 1e6, None, rate.basis
-    figure = workload.figures[0] if workload is not None else None
-    if result.metric == serving.OUTPUT and figure is not None and figure.low is not None:
-        return figure.low, figure.high, f"at full load, by the formula of docs/advise.md: {figure.basis}"
-    return None, None, "no expectation known"
+    rate = storage.bought(expected.deployment).get(name) if expected is not None and kind == "storage" else None
+    return _expected_storage(result, rate) if rate is not None and result.unit == "MB/s" else (None, None, _UNKNOWN)
+
+
+def _expected_storage(result: Result, rate: Rate) -> tuple[float | None, float | None, str]:
+    """fio measures one client. That it gets as much as was bought for all says something; less says nothing."""
+    enough = _TOLERATED * rate.bytes_per_s / 1e6
+    if result.value < enough:
+        return None, None, f"it is of one client, and {amount(rate.bytes_per_s / 1e6)} MB/s are for all: {rate.basis}"
+    return enough, None, rate.basis
+
+
+def _expected_output(result: Result, served: Situation) -> tuple[float | None, float | None, str]:
+    """Of all replicas, as a run goes through the endpoint to all of them: the band for its own model and tokens."""
+    figure = _predicted(result, served)
+    if isinstance(figure, str) or figure.low is None or figure.high is None:
+        return None, None, figure if isinstance(figure, str) else figure.basis
+    least, most = runs.replicas(result, served.workload)
+    if not most:
+        return None, None, "none of its replicas runs"
+    replicas = f"{runs.count_text(least, most)} x a replica at full load"
+    return figure.low * least, figure.high * most, f"{replicas}, by the formula of docs/advise.md: {figure.basis}"
+
+
+def _predicted(result: Result, served: Situation) -> Figure | str:
+    """Or why nothing is expected, in words."""
+    if runs.tokens(result) is None:
+        return "the run does not say how many tokens its requests have"
+    if result.taken.origin == "replayed":
+        return "it is a recording of another place, whose replicas are not known"
+    if result.taken.machine not in ("", served.pool.machine):
+        return f"the run is of another machine than its {served.pool.machine}"
+    model_facts = runs.model_facts(result, served.workload)
+    return model_facts if isinstance(model_facts, str) else inference.advice(served, model_facts).figures[0]
 
 
 def _expected_all_reduce(result: Result) -> tuple[float | None, float | None, str]:
@@ -126,15 +173,19 @@ def _expected_all_reduce(result: Result) -> tuple[float | None, float | None, st
         None,
     )
     if match is None:
-        return None, None, "no expectation known for this machine, number of ranks and size"
+        return None, None, "nobody has published it for this machine, number of ranks and size"
     gbps = match.bytes_per_s / 1e9
     return _TOLERATED * gbps, (2 - _TOLERATED) * gbps, f"{gbps:.4g} GB/s: {match.source}"
 
 
-def _usd(result: Result, workload: WorkloadAdvice | None) -> float | None:
-    if result.metric != serving.OUTPUT or workload is None or workload.usd_per_hour is None or not result.value:
+def _usd(result: Result, served: Situation | None) -> float | None:
+    """Of the replicas that answered; the least of them, where load moves their number. Of a recording it is not known
+    on what it ran."""
+    usd = served.usd_per_hour if served is not None and result.taken.origin == "measured" else None
+    if served is None or usd is None or not result.value or not served.workload.at_least:
         return None
-    return formulas.usd_per_million_tokens(workload.usd_per_hour, result.value)
+    least, _ = runs.replicas(result, served.workload)
+    return formulas.usd_per_million_tokens(usd * least / served.workload.at_least, result.value)
 
 
 def document(table: Iterable[Row]) -> list[dict[str, Any]]:
@@ -166,6 +217,8 @@ def _lines(row: Row) -> Iterator[str]:
     if row.low is not None:
         until = f"{amount(row.low)} to {amount(row.high)}" if row.high is not None else f"at least {amount(row.low)}"
         yield one_line(f"  {'':<12} expected {until}: {row.basis}")
+    elif row.basis != _UNKNOWN:
+        yield one_line(f"  {'':<12} why: {row.basis}")
     versions = "".join(f", {name} {version}" for name, version in result.versions.items())
     yield one_line(
         f"  {'':<12} {result.taken.source}, {result.taken.date}, {result.taken.machine or 'unknown machine'}"

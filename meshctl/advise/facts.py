@@ -105,12 +105,13 @@ def _name(workload: Workload, given: Given | None) -> tuple[str, str]:
     """The name of the model, and where it stands: of several the first one that is known."""
     if given is not None and given.name:
         return given.name, "--model"
-    candidates = list(_names(workload))
+    candidates = list(names(workload))
     recognized = (each for each in candidates if models.by_name(each[0]) is not None)
     return next(recognized, candidates[0] if candidates else ("", ""))
 
 
-def _names(workload: Workload) -> Iterator[tuple[str, str]]:
+def names(workload: Workload) -> Iterator[tuple[str, str]]:
+    """Those that its server has for the model, each with where it stands."""
     words = [*workload.command, *workload.args]
     for option in _OPTIONS:
         value = _option(words, option)

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from meshctl.advise import formulas, storage
+from meshctl.advise import formulas, runs, storage
 from meshctl.advise.facts import ModelFacts
 from meshctl.advise.figures import Change, Figure, WorkloadAdvice, smallest_first
 from meshctl.advise.formulas import DoesNotFit, Load, Throughput
-from meshctl.advise.situation import Situation, accelerator_of, origin
+from meshctl.advise.situation import Situation, accelerator_of, best_of_newest, origin
 from meshctl.catalog import Machine
 from meshctl.catalog.speeds import Accelerator
 from meshctl.measure import serving
@@ -46,7 +46,7 @@ def advice(situation: Situation, facts: ModelFacts | str) -> WorkloadAdvice:
         pool=pool.name,
         machine=pool.machine,
         setting=_setting(situation, facts),
-        figures=(_compute(situation, predicted), _fabric(situation), _storage(situation, facts)),
+        figures=(_compute(situation, facts, predicted), _fabric(situation), _storage(situation, facts)),
         bottleneck="",
         why=str(predicted),
         usd_per_hour=situation.usd_per_hour,
@@ -127,11 +127,8 @@ def _setting(situation: Situation, facts: ModelFacts | str) -> str:
     return f"{where}, {facts.model.name} (by {facts.said_by}) at {facts.weight_bytes:g} bytes per weight, {tokens}"
 
 
-def _compute(situation: Situation, predicted: _Prediction | str) -> Figure:
-    measured = situation.measured(serving.OUTPUT, f"workload/{situation.workload.name}")
-    beside: dict[str, Any] = {}
-    if measured is not None:
-        beside = {"measured": measured.value, "measured_source": origin(measured)}
+def _compute(situation: Situation, facts: ModelFacts | str, predicted: _Prediction | str) -> Figure:
+    beside = _measured(situation, facts)
     if isinstance(predicted, str):
         return Figure(kind="compute", metric=_TOKENS, unit="tokens/s", basis=predicted, **beside)
     throughput, accelerator = predicted.throughput, predicted.accelerator
@@ -146,6 +143,25 @@ def _compute(situation: Situation, predicted: _Prediction | str) -> Figure:
         basis=f"{limits}, error {throughput.band}; {accelerator.model}: {_source(accelerator)}",
         **beside,
     )
+
+
+def _measured(situation: Situation, facts: ModelFacts | str) -> dict[str, Any]:
+    """A run of the same model and tokens on the same machine. It goes through the endpoint, and so to all replicas;
+    where load moves their number, the part of one is not known."""
+    if isinstance(facts, str):
+        return {}
+    workload = situation.workload
+    result = best_of_newest(
+        row
+        for row in situation.measured(serving.OUTPUT, f"workload/{workload.name}")
+        if runs.is_of(row, workload, facts.model)
+        and runs.has_tokens(row, (situation.input_tokens, situation.output_tokens))
+    )
+    least, most = runs.replicas(result, workload) if result is not None else (0, 0)
+    if result is None or least != most or not least:
+        return {}
+    together = f"{result.value:,.0f} of {least} replicas together, " if least > 1 else ""
+    return {"measured": result.value / least, "measured_source": f"{together}{origin(result)}"}
 
 
 def _source(accelerator: Accelerator) -> str:

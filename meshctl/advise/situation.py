@@ -69,10 +69,18 @@ class Situation:
         gbps = self.machine.network_gbps if self.machine is not None else None
         return gbps * 1e9 / 8 if gbps else None
 
-    def measured(self, metric: str, subject: str) -> Result | None:
-        """The newest that `bench` has found for a subject like "storage/data"."""
-        rows = (row for row in self.results if row.metric == metric and row.setting.get("subject") == subject)
-        return max(rows, key=lambda row: row.taken.date, default=None)
+    def measured(self, metric: str, subject: str) -> list[Result]:
+        """What `bench` has found here for a subject like "storage/data"."""
+        return [
+            row
+            for row in self.results
+            if row.metric == metric and row.setting.get("subject") == subject and self.is_measured_here(row)
+        ]
+
+    def is_measured_here(self, result: Result) -> bool:
+        """On the workload's machine type, and no recording of another place. A result without a machine type, as those
+        of storage are, is of here by its subject."""
+        return result.taken.origin == "measured" and result.taken.machine in ("", self.pool.machine)
 
     def free_accelerators(self) -> int:
         """Of the pool's nodes, which no workload asks for."""
@@ -88,7 +96,11 @@ def accelerator_of(model: str, memory_gib: float) -> Accelerator | None:
     return speeds.of_model(model, memory_gib) if model else None
 
 
+def best_of_newest(results: Iterable[Result]) -> Result | None:
+    """Of rates: of the newest date the largest, whichever job of a file or step of a sweep it is of."""
+    return max(results, key=lambda each: (each.taken.date, each.value), default=None)
+
+
 def origin(result: Result) -> str:
     """Where a measured number is from."""
-    replayed = ", replayed" if result.taken.origin == "replayed" else ""
-    return f"{result.taken.source}, {result.taken.date}{replayed}"
+    return f"{result.taken.source}, {result.taken.date}"

@@ -1,7 +1,7 @@
 """How fast a workload's storage gives and takes bytes, as far as anybody knows. PURE.
 
-Called by `inference` (weights) and `training` (checkpoints). What `bench` has measured comes first, then what the mesh
-has bought; an object store has neither, and then there is no expectation.
+Called by `inference` (weights) and `training` (checkpoints). What `bench` has measured of one client comes first, for
+as many clients as there are nodes, then what the mesh has bought; where neither is known there is no expectation.
 """
 
 from __future__ import annotations
@@ -10,28 +10,41 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from meshctl.advise.figures import Change
-from meshctl.advise.situation import Situation, origin
+from meshctl.advise.human import amount
+from meshctl.advise.situation import Situation, best_of_newest, origin
+from meshctl.measure.results import Result
 from meshctl.model.deployment import Deployment, FileSystem
+from meshctl.words import pluralize
 
 _MB: Final = 1e6
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Of all clients together; `is_measured`: by `bench`, not from a price list."""
+    """Of all clients together."""
 
     bytes_per_s: float
     basis: str
-    is_measured: bool = False
 
 
 def rate(situation: Situation, name: str, direction: Literal["read", "write"]) -> Rate | None:
     """None where nothing is known."""
-    measured = situation.measured(f"{direction} throughput", f"storage/{name}")
-    if measured is not None:
-        return Rate(measured.value * _MB, f"{direction} measured: {origin(measured)}", is_measured=True)
     system = next((each for each in situation.deployment.file_systems if each.name == name), None)
-    return _bought(system) if system is not None else None
+    most = _bought(system) if system is not None else None
+    measured = best_of_newest(situation.measured(f"{direction} throughput", f"storage/{name}"))
+    return most if measured is None else _of_clients(measured, direction, situation.nodes, most)
+
+
+def _of_clients(measured: Result, direction: str, nodes: int, most: Rate | None) -> Rate:
+    """fio measures one client: each node is one, and together they get no more than what was bought."""
+    together = measured.value * _MB * nodes
+    basis = (
+        f"{direction} measured by one client ({amount(measured.value)} MB/s: {origin(measured)}),"
+        f" {pluralize(nodes, 'node')} as fast as that"
+    )
+    if most is not None and most.bytes_per_s < together:
+        return Rate(most.bytes_per_s, f"{basis}, but no more than was bought: {most.basis}")
+    return Rate(together, basis)
 
 
 def _bought(system: FileSystem) -> Rate | None:
@@ -53,7 +66,8 @@ def bought(deployment: Deployment) -> dict[str, Rate]:
 
 def unknown(name: str) -> str:
     return (
-        f"no expectation known for storage {name}; `meshctl bench` measures it, or reads what fio has measured (--from)"
+        f"no expectation known for storage {name}; `meshctl bench --from` reads what fio has measured on its mount"
+        f" (--of storage/{name})"
     )
 
 

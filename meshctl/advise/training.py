@@ -121,7 +121,9 @@ def _fabric(situation: Situation, facts: ModelFacts | str) -> Figure:
     expected = _published(situation, size_bytes)
     if measured_here is not None:
         rate = measured_here.value * 1e9
-        basis = f"{measured_here.value:.4g} GB/s measured here{_ratio(rate, expected)}: {origin(measured_here)}"
+        basis = (
+            f"{measured_here.value:.4g} GB/s measured here{_ratio(situation, measured_here)}: {origin(measured_here)}"
+        )
     elif expected is not None:
         rate = expected.bytes_per_s
         size = f"{expected.size_bytes / 2**30:.3g} GiB"
@@ -140,6 +142,7 @@ def _measured_here(situation: Situation) -> Result | None:
         row
         for row in situation.results
         if row.metric == nccl.ALL_REDUCE
+        and situation.is_measured_here(row)
         and row.setting.get("ranks") == str(situation.gpus)
         and row.setting.get("subject", f"pool/{situation.pool.name}") == f"pool/{situation.pool.name}"
     )
@@ -152,10 +155,14 @@ def _published(situation: Situation, size_bytes: float) -> measured.AllReduce | 
     return row if row is not None and row.ranks == situation.gpus else None
 
 
-def _ratio(rate: float, expected: measured.AllReduce | None) -> str:
-    if expected is None:
+def _ratio(situation: Situation, measured_here: Result) -> str:
+    """To what was published for the same size; "" where nothing was."""
+    size = measured_here.setting.get("size_bytes", "")
+    row = _published(situation, int(size)) if size.isdecimal() else None
+    if row is None or row.size_bytes != int(size):
         return ""
-    return f", {rate / expected.bytes_per_s:.0%} of the {expected.bytes_per_s / 1e9:.4g} published ({expected.source})"
+    share = measured_here.value * 1e9 / row.bytes_per_s
+    return f", {share:.0%} of the {row.bytes_per_s / 1e9:.4g} published for its size ({row.source})"
 
 
 def _not_measured(situation: Situation) -> str:

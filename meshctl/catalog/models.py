@@ -5,11 +5,15 @@ The EDGE is the reading of the package's file; the values are plain and frozen.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Final
 
 import yaml
+
+_SIZE: Final = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)b(?![a-z0-9])")  # the billions of `qwen3-8b`; not of `8x7b`
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,14 @@ def names() -> tuple[str, ...]:
 
 
 def by_name(name: str) -> Model | None:
-    """Of `meta-llama/Llama-3.3-70B-Instruct-FP8` and the like; None where nothing is known of it. The longest match."""
+    """Of `meta-llama/Llama-3.3-70B-Instruct-FP8` and the like; None where nothing is known of it. The longest match.
+
+    `DeepSeek-R1-Distill-Llama-8B` is no DeepSeek R1: a model that learned from another one is of its own size.
+    """
     spelled = name.lower().replace("_", "-").replace(" ", "-")
-    matches = [(len(each), model) for spellings, model in _rows() for each in spellings if each in spelled]
-    return max(matches, key=lambda match: match[0], default=(0, None))[1]
+    matches = [(each, model) for spellings, model in _rows() for each in spellings if each in spelled]
+    if not matches or "distill" in spelled:
+        return None
+    spelling, model = max(matches, key=lambda match: len(match[0]))
+    own_sizes = {*_SIZE.findall(spelling), f"{model.params / 1e9:g}"}
+    return model if set(_SIZE.findall(spelled)) <= own_sizes else None

@@ -9,13 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Literal
+from typing import Final, Literal
 
 import yaml
 
 from meshctl.catalog.vendors import model_words
 
 Precision = Literal["bf16", "fp8", "fp4"]
+
+_CARDS: Final = frozenset({"PCIE", "NVL"})  # slower than the module of the same name, or with other memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,15 @@ def of_model(model: str, memory_gb: float) -> Accelerator | None:
     """By the name of a catalog or of a node label (`NVIDIA-H100-80GB-HBM3`); None where nothing is known of it.
 
     All words of a row's name are in it, and the row with the most words wins: an L40S is no L40, and a GB200 no B200.
-    Of two rows with one name, the one whose memory is nearest.
+    Of two rows with one name, the one whose memory is nearest. A card (`NVIDIA-H100-PCIe`) has its own row, or none.
     """
     words = model_words(model)
-    fitting = [row for row in accelerators() if model_words(row.model) <= words]
+    fitting = [row for row in accelerators() if _is_of(row, words)]
     most = max((len(model_words(row.model)) for row in fitting), default=0)
     named = [row for row in fitting if len(model_words(row.model)) == most]
     return min(named, key=lambda row: abs(row.memory_bytes / 1e9 - memory_gb), default=None)
+
+
+def _is_of(row: Accelerator, words: frozenset[str]) -> bool:
+    own_words = model_words(row.model)
+    return own_words <= words and own_words & _CARDS == words & _CARDS

@@ -115,12 +115,13 @@ def _serve(context: Context, environment: str, workload: str, plan: Plan) -> Non
 def _measured(
     context: Context, deployment: Deployment, workload: str, server: Server, plan: Plan
 ) -> tuple[Result, ...]:
+    from meshctl.advise.runs import count_text
     from meshctl.bench import load
     from meshctl.cli.signals import at_once
     from meshctl.measure import load as load_results
     from meshctl.measure.results import Taken
 
-    model = load.model_of(server)
+    model, served = load.model_of(server), deployment.workload(workload)
     context.say(f"sending {plan.rate:g} requests per second for {plan.duration_s:.0f} s to {server.host}")
     with at_once():  # nothing is in flight but requests: nothing is left behind
         answers, duration_s = load.run(server, model, plan)
@@ -133,10 +134,11 @@ def _measured(
             "rate": f"{plan.rate:g}",
             "seconds": f"{plan.duration_s:g}",
             "tokens": f"{plan.input_tokens}/{plan.output_tokens}",
+            "replicas": count_text(served.at_least, served.at_most),
         },
-        versions={"meshctl": __version__, "image": deployment.workload(workload).image},
+        versions={"meshctl": __version__, "image": served.image},
         taken=Taken(
-            machine=deployment.pool(deployment.workload(workload).pool).machine,
+            machine=deployment.pool(served.pool).machine,
             date=_now("%Y-%m-%dT%H:%M:%SZ"),
             source=f"meshctl bench through {server.host}, from the machine that ran it",
         ),
@@ -237,16 +239,12 @@ def _show(context: Context, environment: str) -> None:
 
 def _expectations(context: Context, environments: Sequence[str]) -> dict[str, Expectations]:
     """Of those that can be resolved without their cluster."""
-    from meshctl.advise import advice, storage
     from meshctl.advise.comparison import Expectations
     from meshctl.catalog import load_catalog
 
     deployments = {name: resolution_of(context, name, online=False) for name in environments}
     return {
-        name: Expectations(
-            advice=advice.of_environment(deployment, load_catalog(), (), {}, (1000, 1000)),
-            storage=storage.bought(deployment),
-        )
+        name: Expectations(deployment=deployment, catalog=load_catalog())
         for name, deployment in deployments.items()
         if deployment is not None
     }

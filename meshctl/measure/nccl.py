@@ -1,7 +1,8 @@
 """What nccl-tests and rccl-tests print (`all_reduce_perf` and its siblings). PURE.
 
 Bus bandwidth is what can be compared between numbers of ranks: algbw * 2(n-1)/n for an all-reduce
-(github.com/NVIDIA/nccl-tests, doc/PERFORMANCE.md). With `NCCL_DEBUG=INFO` the output says over which network: a fall
+(github.com/NVIDIA/nccl-tests, doc/PERFORMANCE.md). By that factor an all-reduce is told from a reduce, which adds up as
+well. With `NCCL_DEBUG=INFO` the output says over which network: a fall
 back to TCP gives no error, only a twentieth of the bandwidth, so it is a warning of the result.
 """
 
@@ -28,8 +29,12 @@ _RANK: Final = re.compile(r"#\s+Rank\s+(\d+)\s+.*?\bon\s+(\S+)\s+device\s+\d+\s+
 _NETWORK: Final = re.compile(r"Using network (\S+)")
 _SOCKET: Final = re.compile(r"NET/Socket : Using \[\d+\]([^:\s]+)")
 _VERSION: Final = re.compile(r"\b([NR]CCL) version ([\w.+-]+)")
+_PROGRAM: Final = re.compile(
+    r"\b(all_reduce|reduce|reduce_scatter|all_gather|broadcast|alltoall|sendrecv|gather|scatter|hypercube)_perf\b"
+)
 _LIMIT: Final = 2.0  # of 2(n-1)/n, for any number of ranks
-
+_ROUNDING: Final = 0.005  # both bandwidths are printed with two decimals
+_ALL_REDUCE: Final = "all_reduce"
 
 ALL_REDUCE: Final = "all-reduce bus bandwidth"
 
@@ -43,9 +48,16 @@ class _Row:
     wrong: str
 
     @property
-    def is_all_reduce(self) -> bool:
-        """A reduce-scatter adds up as well; its factor is (n-1)/n, and so below 1."""
-        return self.operation == "sum" and self.busbw >= self.algbw
+    def adds_up(self) -> bool:
+        """As a reduce and a reduce-scatter do, too: their factors are 1 and (n-1)/n."""
+        return self.operation == "sum"
+
+    def may_be_all_reduce(self, ranks: int) -> bool:
+        """By the factor of so many ranks, 0 = not known; of small sizes rounding leaves little that could say it."""
+        if not self.adds_up or not ranks:
+            return self.adds_up and self.busbw >= self.algbw
+        factor = 2 * (ranks - 1) / ranks
+        return abs(self.busbw - factor * self.algbw) <= 1.01 * _ROUNDING * (1 + factor)
 
 
 def read(text: str, taken: Taken) -> tuple[Result, ...]:
@@ -57,20 +69,21 @@ def read(text: str, taken: Taken) -> tuple[Result, ...]:
     if not rows:
         raise refused(PROGRAM, "it has no row of sizes and bandwidths; the run may have failed before it measured")
     ranks, models, hosts = _ranks(text, rows)
+    collective = _collective(text, rows, ranks)
     setting = {"ranks": str(ranks)} if ranks else {}
     if hosts:
         setting["hosts"] = str(hosts)
     network = _network(text)
     if network:
         setting["network"] = network
-    warnings = (*_warnings(text, rows), *_fall_back(text, network, hosts))
+    warnings = (*_warnings(text, rows), *_fall_back(text, network, hosts), *_unnamed(rows, collective, ranks))
     versions = dict(_VERSION.findall(text)[:1])
     if models:
         setting["accelerator"] = models
     return tuple(
         Result(
             what="fabric",
-            metric=ALL_REDUCE if row.is_all_reduce else "bus bandwidth",
+            metric=ALL_REDUCE if collective == _ALL_REDUCE and row.may_be_all_reduce(ranks) else "bus bandwidth",
             value=row.busbw,
             unit="GB/s",
             taken=taken,
@@ -113,9 +126,35 @@ def _ranks(text: str, rows: list[_Row]) -> tuple[int, str, int]:
 
 def _ranks_by_ratio(rows: list[_Row]) -> int:
     """Of the row in which rounding counts least."""
-    best = max(rows, key=lambda row: row.algbw)
-    ratio = best.busbw / best.algbw if best.algbw and best.is_all_reduce else _LIMIT
+    best = _best(rows)
+    ratio = best.busbw / best.algbw if best.algbw and _is_only_an_all_reduce(best) else _LIMIT
     return round(2 / (_LIMIT - ratio)) if ratio < _LIMIT else 0
+
+
+def _best(rows: list[_Row]) -> _Row:
+    return max(rows, key=lambda row: row.algbw)
+
+
+def _is_only_an_all_reduce(row: _Row) -> bool:
+    """No other collective has a bus bandwidth that is larger than the other one; with two ranks they are the same."""
+    return row.adds_up and row.busbw > row.algbw
+
+
+def _collective(text: str, rows: list[_Row], ranks: int) -> str:
+    """By the program's name, where the output has one, or by the ratio of its bandwidths; "" where neither says it."""
+    named = set(_PROGRAM.findall(text))
+    if len(named) == 1:
+        return str(named.pop())
+    best = _best(rows)
+    return _ALL_REDUCE if _is_only_an_all_reduce(best) and best.may_be_all_reduce(ranks) else ""
+
+
+def _unnamed(rows: list[_Row], collective: str, ranks: int) -> Iterator[str]:
+    """Others than those that add up say by their operation that they are no all-reduce."""
+    if not collective and _best(rows).adds_up:
+        count = f" of {ranks} ranks" if ranks else ""
+        reason = f"the ratio of its bandwidths is not that of an all-reduce{count} alone"
+        yield f"which collective it measured is not known: {reason}"
 
 
 def _network(text: str) -> str:

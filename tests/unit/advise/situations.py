@@ -10,7 +10,7 @@ from meshctl.advise.figures import Advice, WorkloadAdvice
 from meshctl.catalog import load_catalog
 from meshctl.load import load
 from meshctl.measure import outputs
-from meshctl.measure.results import Result, Taken
+from meshctl.measure.results import Origin, Result, Taken
 from meshctl.model.deployment import Deployment
 from meshctl.resolve import resolve
 
@@ -45,8 +45,14 @@ def of(made: Advice, workload: str) -> WorkloadAdvice:
     return next(each for each in made.workloads if each.workload == workload)
 
 
-def recorded(name: str, **setting: str) -> tuple[Result, ...]:
+def recorded(name: str, *, origin: Origin = "replayed", **setting: str) -> tuple[Result, ...]:
     """What a recorded output says, with more of its setting."""
-    taken = Taken(machine="p5.48xlarge", date="2026-11-29", source=name, origin="replayed")
+    taken = Taken(machine="p5.48xlarge", date="2026-11-29", source=name, origin=origin)
     read = outputs.read((RECORDED / name).read_text(encoding="utf-8"), taken)
     return tuple(dataclasses.replace(each, setting={**each.setting, **setting}) for each in read)
+
+
+def measured(name: str, *, value: float | None = None, **setting: str) -> tuple[Result, ...]:
+    """The same as if it had been measured on the example's machines. `value`: of all of them, instead of their own."""
+    results = recorded(name, origin="measured", **setting)
+    return tuple(each if value is None else dataclasses.replace(each, value=value) for each in results)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from meshctl.advise import advice, facts
+from meshctl.advise import advice, comparison, facts
 from meshctl.advise.figures import Change, smallest_first
 from meshctl.catalog import load_catalog
 from meshctl.errors import UsageError
-from tests.unit.advise.situations import EXAMPLE, MODELS, advised, deployment, of, recorded
+from tests.unit.advise.situations import EXAMPLE, MODELS, advised, deployment, measured, of, recorded
 
 MESH = (EXAMPLE / "mesh.yaml").read_text(encoding="utf-8")
 
@@ -88,29 +88,73 @@ def test_the_published_bus_bandwidth_of_the_same_nodes_is_used(tmp_path: Path) -
 
 
 def test_a_fall_back_to_tcp_is_the_bottleneck_and_is_named(tmp_path: Path) -> None:
-    """The recorded run has 4.13 GB/s, and says why."""
-    results = recorded("nccl-tcp.txt", ranks="16", subject="pool/train")
+    """The run has 4.13 GB/s, and says why."""
+    results = measured("nccl-tcp.txt", ranks="16", subject="pool/train")
     deployed = deployment(mesh=two_nodes(tmp_path), folder=tmp_path)
     pretrain = of(advised(deployed, MODELS[0], "pretrain=llama-3.3-70b,tokensPerStep=1e6", results=results), "pretrain")
     fabric = pretrain.figures[1]
     assert fabric.value == pytest.approx(64.1, abs=0.1)
-    assert "4.13 GB/s measured here, 1% of the 487 published" in fabric.basis
-    assert "replayed" in fabric.basis
+    assert "4.13 GB/s measured here: nccl-tcp.txt, 2026-11-29" in fabric.basis
     assert pretrain.notes[0] == "NCCL fell back to TCP sockets over eth0: the fabric's adapters were not used"
 
 
+def test_a_measured_bandwidth_is_held_against_what_was_published_for_its_own_size(tmp_path: Path) -> None:
+    """For p5.48xlarge 1 GiB was published and 2 GiB was not; gradients of 141 GB are nearest to 16 GiB."""
+    deployed = deployment(mesh=two_nodes(tmp_path), folder=tmp_path)
+    results = measured("nccl-tcp.txt", ranks="16", subject="pool/train")
+    gibibyte = tuple(each for each in results if each.setting["size_bytes"] == str(2**30))
+    fabric = of(advised(deployed, *MODELS, results=gibibyte), "pretrain").figures[1]
+    assert "4.08 GB/s measured here, 1% of the 437 published for its size (" in fabric.basis
+    assert "published" not in of(advised(deployed, *MODELS, results=results), "pretrain").figures[1].basis
+
+
+def test_recordings_and_other_machines_were_not_measured_here(tmp_path: Path) -> None:
+    deployed = deployment(mesh=two_nodes(tmp_path), folder=tmp_path)
+    recordings = recorded("nccl-tcp.txt", ranks="16", subject="pool/train")
+    elsewhere = tuple(
+        dataclasses.replace(each, taken=dataclasses.replace(each.taken, machine="p4d.24xlarge"))
+        for each in measured("nccl-tcp.txt", ranks="16", subject="pool/train")
+    )
+    disk = recorded("fio-limited-write.json", subject="storage/checkpoints")
+    pretrain = of(advised(deployed, *MODELS, results=(*recordings, *elsewhere, *disk)), "pretrain")
+    assert pretrain.figures[1].basis.startswith("141 GB; 487 GB/s published")
+    assert not any("TCP" in note for note in pretrain.notes)
+    assert pretrain.figures[2].value is None
+
+
 def test_results_of_another_number_of_ranks_are_left_alone() -> None:
-    results = recorded("nccl-coreweave-h100.txt", subject="pool/train")
+    results = measured("nccl-coreweave-h100.txt", subject="pool/train")
     assert of(advised(deployment(), *MODELS, results=results), "pretrain").figures[1].value is None
 
 
 def test_a_slow_disk_is_the_bottleneck() -> None:
-    """A folder that takes 21 MB/s, measured by fio."""
-    results = recorded("fio-limited-write.json", subject="storage/checkpoints")
+    """A folder that gives each of four nodes 5 MB/s, measured by fio on one of them."""
+    results = measured("fio-limited-write.json", value=5.0, subject="storage/checkpoints")
     pretrain = of(advised(deployment(), *MODELS, results=results), "pretrain")
     storage = pretrain.figures[2]
-    assert storage.value == pytest.approx(14 * 70.6e9 / 21.143e6, rel=0.001)
+    assert storage.value == pytest.approx(14 * 70.6e9 / 20e6, rel=0.001)
+    assert "write measured by one client (5 MB/s: fio-limited-write.json, 2026-11-29), 4 nodes as fast" in storage.basis
     assert pretrain.bottleneck == "storage"
+
+
+def test_the_fastest_job_of_the_newest_date_is_the_rate_of_a_client() -> None:
+    """A file of fio may have many jobs, of which the first is often the one with small blocks."""
+    small, large = (measured("fio-limited-write.json", value=rate, subject="storage/checkpoints") for rate in (5, 50))
+    older = tuple(
+        dataclasses.replace(each, value=500.0, taken=dataclasses.replace(each.taken, date="2026-10-01"))
+        for each in small
+    )
+    pretrain = of(advised(deployment(), *MODELS, results=(*small, *large, *older)), "pretrain")
+    assert pretrain.figures[2].value == pytest.approx(14 * 70.6e9 / 200e6, rel=0.001)
+
+
+def test_clients_get_no_more_together_than_was_bought(tmp_path: Path) -> None:
+    mesh = MESH.replace("checkpoint: {storage: checkpoints,", "checkpoint: {storage: shared,")
+    results = measured("fio-limited-write.json", value=25000.0, subject="storage/shared")
+    storage = of(advised(deployment(mesh=mesh, folder=tmp_path), *MODELS, results=results), "pretrain").figures[2]
+    assert storage.value == pytest.approx(14 * 70.6e9 / 2343.75e6, rel=0.001)
+    assert "(25,000 MB/s: " in storage.basis
+    assert "but no more than was bought: fsx-lustre: 500 MB/s per TiB of 4800 GiB" in storage.basis
 
 
 @pytest.mark.parametrize("has_price", [True, False])
@@ -124,24 +168,88 @@ def test_faster_storage_has_its_price_where_the_catalog_has_both(tmp_path: Path,
     double = dataclasses.replace(row, service=row.service.replace("125", "250"), usd_per_gb_month=1.0)
     rows = (row, double) if has_price else (row,)
     catalog = dataclasses.replace(load_catalog(), storage={"aws": rows})
-    slow = dataclasses.replace(recorded("fio-limited-write.json")[0], setting={"subject": "storage/shared"})
+    (slow, *_) = measured("fio-limited-write.json", value=5.0, subject="storage/shared")
     made = advice.of_environment(deployed, catalog, (slow,), dict(map(facts.parse, MODELS)), (1000, 1000))
     change = next(each for each in of(made, "pretrain").changes if each.what.startswith("twice the throughput"))
     more_usd = (system.price.usd_per_hour or 0) * (1.0 / 0.145 - 1)
     assert change.usd_per_hour == (pytest.approx(more_usd, abs=1e-3) if has_price else None)
 
 
+RUN = {"subject": "workload/chat", "model": "meta-llama/Llama-3.3-70B-Instruct-FP8"}
+RUN |= {"input_tokens": "1002", "output_tokens": "991"}
+
+
 def test_a_measured_server_that_is_too_slow_is_named() -> None:
-    results = recorded("vllm-bench-serve.json", subject="workload/chat")
+    """Both replicas together gave 6,583."""
+    results = measured("vllm-bench-serve.json", **RUN)
     chat = of(advised(deployment(), *MODELS, results=results), "chat")
-    assert chat.figures[0].measured == 6582.87
-    assert chat.notes[0].startswith("measured 6,583 tokens/s (vllm-bench-serve.json, 2026-11-29, replayed), less than")
+    assert chat.figures[0].measured == 6582.87 / 2
+    assert chat.notes[0].startswith(
+        "measured 3,291 tokens/s (6,583 of 2 replicas together, vllm-bench-serve.json, 2026-11-29), less than"
+    )
+
+
+def test_a_run_may_say_how_many_replicas_it_had() -> None:
+    four = measured("vllm-bench-serve.json", **RUN, replicas="4")
+    assert of(advised(deployment(), *MODELS, results=four), "chat").figures[0].measured == 6582.87 / 4
+    unknown = measured("vllm-bench-serve.json", **RUN, replicas="2 to 6")
+    assert of(advised(deployment(), *MODELS, results=unknown), "chat").figures[0].measured is None
+
+
+def test_where_load_moves_replicas_a_run_is_expected_between_the_least_and_the_most() -> None:
+    expected = {"aws-east": comparison.Expectations(deployment=deployment(), catalog=load_catalog())}
+    rows = {
+        count: comparison.rows({"aws-east": measured("vllm-bench-serve.json", **RUN, replicas=count)[:1]}, expected)[0]
+        for count in ("1", "2 to 6", "0")
+    }
+    low, high = rows["1"].low, rows["1"].high
+    assert low is not None
+    assert high is not None
+    assert (rows["2 to 6"].low, rows["2 to 6"].high) == (pytest.approx(2 * low), pytest.approx(6 * high))
+    assert rows["2 to 6"].basis.startswith("2 to 6 x a replica at full load, by the formula")
+    assert (rows["0"].verdict, rows["0"].basis) == ("no expectation known", "none of its replicas runs")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"model": "meta-llama/Llama-3.1-8B-Instruct"},
+        {"model": "acme/unknown"},
+        {"model": ""},
+        {"input_tokens": "230"},
+        {"output_tokens": ""},
+        {"tokens": "128/128"},
+    ],
+    ids=str,
+)
+def test_a_run_of_another_setting_is_not_shown_beside_a_prediction(setting: dict[str, str]) -> None:
+    results = measured("vllm-bench-serve.json", **{**RUN, **setting})
+    assert of(advised(deployment(), *MODELS, results=results), "chat").figures[0].measured is None
+
+
+def test_a_recorded_run_is_not_shown_beside_a_prediction() -> None:
+    results = recorded("vllm-bench-serve.json", **RUN)
+    assert of(advised(deployment(), *MODELS, results=results), "chat").figures[0].measured is None
+
+
+def test_a_server_may_have_a_name_of_its_own_for_its_model() -> None:
+    """The example's arguments name a folder, /models/llama, and so its server does."""
+    results = measured("vllm-bench-serve.json", **{**RUN, "model": "/models/llama"})
+    assert of(advised(deployment(), *MODELS, results=results), "chat").figures[0].measured is not None
+
+
+def test_what_is_unknown_of_a_storage_can_be_measured_by_a_command_that_exists() -> None:
+    basis = of(advised(deployment(), *MODELS), "pretrain").figures[2].basis
+    assert basis == (
+        "no expectation known for storage checkpoints; `meshctl bench --from` reads what fio has measured on its mount"
+        " (--of storage/checkpoints)"
+    )
 
 
 def test_a_mixture_of_experts_says_that_its_error_is_larger() -> None:
     chat = of(advised(deployment(), "chat=gpt-oss-120b"), "chat")
     assert chat.figures[0].value is not None
-    assert "error -40 % to +60 %" in chat.figures[0].basis
+    assert "error -35 % to +53 %" in chat.figures[0].basis
     assert chat.notes == ("a mixture of experts: the error is larger, see docs/advise.md",)
 
 

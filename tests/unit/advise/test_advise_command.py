@@ -11,11 +11,13 @@ import pytest
 from meshctl.advise import human, page
 from tests.command_line import meshctl
 from tests.golden_files import Golden
-from tests.unit.advise.situations import EXAMPLE, MODELS, advised, deployment, recorded
+from tests.unit.advise.situations import EXAMPLE, MODELS, advised, deployment, measured, recorded
 
+SETTING = {"model": "meta-llama/Llama-3.3-70B-Instruct", "input_tokens": "1000", "output_tokens": "1000"}
 RESULTS = (
+    *measured("vllm-bench-serve.json", subject="workload/chat", **SETTING),
+    *measured("fio-limited-write.json", value=5.0, subject="storage/checkpoints"),
     *recorded("vllm-bench-serve.json", subject="workload/chat"),
-    *recorded("fio-limited-write.json", subject="storage/checkpoints"),
 )
 OPTIONS = [word for model in MODELS for word in ("--model", model)]
 
@@ -27,7 +29,8 @@ def test_the_example_in_both_clouds(golden: Golden) -> None:
         golden(f"advise/{environment}.txt", result.stdout)
 
 
-def test_with_recorded_results_of_real_machines(golden: Golden) -> None:
+def test_with_results(golden: Golden) -> None:
+    """A run of the same model and tokens, and a recorded one of another model, which does not count."""
     golden("advise/measured.txt", human.text(advised(deployment(), *MODELS, results=RESULTS)))
 
 

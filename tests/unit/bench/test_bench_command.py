@@ -63,11 +63,66 @@ def test_outputs_are_read_kept_and_shown(folder: Path, golden: Golden) -> None:
     assert verdicts["2147483648"] == "no expectation known"
 
 
-def test_a_storage_that_is_slower_than_what_was_bought_is_below(folder: Path) -> None:
+def test_one_client_that_gets_less_than_what_was_bought_for_all_is_not_below(folder: Path) -> None:
     """The mesh buys 1.2 GB/s; the recorded folder takes 21 MB/s."""
     text = read(folder, "fio-limited-write.json", "storage/shared")
-    assert "  aws-east     21.1 MB/s; below\n" in text
+    assert "  aws-east     21.1 MB/s; no expectation known\n" in text
+    assert "it is of one client, and 2,344 MB/s are for all: fsx-lustre: 500 MB/s per TiB of 4800 GiB" in text
+    fast = (RECORDED / "fio-limited-write.json").read_text().replace('"bw_bytes" : 21143', '"bw_bytes" : 2214300')
+    (folder / "fast.json").write_text(fast)
+    text = read(folder, str(folder / "fast.json"), "storage/shared")
+    assert "MB/s; as expected\n" in text
     assert "expected at least 2,109: fsx-lustre: 500 MB/s per TiB of 4800 GiB" in text
+
+
+def test_each_job_of_a_file_is_shown(folder: Path) -> None:
+    """The last one of the same options was shown in the place of all."""
+    document = json.loads((RECORDED / "fio-limited-write.json").read_text())
+    (job,) = document["jobs"]
+    slow = {**job, "jobname": "slow", "write": {**job["write"], "bw_bytes": 5_000_000}}
+    (folder / "two.json").write_text(json.dumps({**document, "jobs": [job, slow]}))
+    text = read(folder, str(folder / "two.json"), "storage/shared")
+    assert "  aws-east     21.1 MB/s; " in text
+    assert "  aws-east     5 MB/s; " in text
+    assert " job slow, rw write" in text
+
+
+RUN = """{{"model_id": "{model}", "num_prompts": 1000, "completed": 1000, "request_throughput": 10.0,
+"total_input_tokens": {input_tokens}e3, "total_output_tokens": {output_tokens}e3, "output_throughput": {rate},
+"mean_ttft_ms": 90.0, "median_ttft_ms": 90.0}}"""
+
+
+@pytest.mark.parametrize(
+    ("model", "lengths", "rate", "verdict", "basis"),
+    [
+        # a replica is expected to give about 17,000, and two of them run
+        ("nvidia/Llama-3.3-70B-Instruct-FP8", (1000, 1000), 20000, "below", "2 x a replica at full load, by"),
+        ("nvidia/Llama-3.3-70B-Instruct-FP8", (1000, 1000), 34000, "as expected", "2 x a replica at full load, by"),
+        ("nvidia/Llama-3.3-70B-Instruct-FP8", (8000, 1000), 40000, "above", "2 x a replica at full load, by"),
+        ("meta-llama/Llama-3.1-8B-Instruct", (1000, 1000), 40000, "below", "2 x a replica at full load, by"),
+        ("acme/unknown", (1000, 1000), 40000, "no expectation known", 'nothing is known of a model "acme/unknown"'),
+        ("", (1000, 1000), 40000, "no expectation known", "the run does not say which model answered"),
+        ("nvidia/Llama-3.3-70B-Instruct-FP8", (0, 0), 40000, "no expectation known", "how many tokens"),
+    ],
+    ids=str,
+)
+def test_a_run_is_held_against_the_band_of_its_own_model_and_tokens_and_of_all_replicas(
+    folder: Path, model: str, lengths: tuple[int, int], rate: float, verdict: str, basis: str
+) -> None:
+    text = RUN.format(model=model, input_tokens=lengths[0], output_tokens=lengths[1], rate=rate)
+    (folder / "run.json").write_text(text)
+    shown = read(folder, str(folder / "run.json"), "workload/chat")
+    block = shown.split("workload/chat: output tokens\n")[1].split("\n\n")[0]
+    assert f"tokens/s; {verdict}\n" in block
+    assert basis in block
+
+
+def test_of_a_run_on_another_machine_or_in_another_place_nothing_is_expected(folder: Path) -> None:
+    assert "why: it is a recording of another place" in read(
+        folder, "vllm-bench-serve.json", "workload/chat", "--replayed"
+    )
+    text = read(folder, "vllm-bench-serve.json", "workload/chat", "--machine", "p4d.24xlarge")
+    assert "why: the run is of another machine than its p5.48xlarge" in text
 
 
 def test_results_are_files_beside_the_state(folder: Path) -> None:
@@ -82,7 +137,7 @@ def test_advise_uses_what_was_measured(folder: Path) -> None:
     read(folder, "fio-limited-write.json", "storage/checkpoints")
     options = [word for model in MODELS for word in ("--model", model)]
     text = meshctl("advise", "aws-east", *options, folder=folder).stdout
-    assert "bottleneck  storage: writing checkpoints takes 6% of all time" in text
+    assert "11,687 s, checkpoint written: 988 GB; write measured by one client" in text
 
 
 def test_nothing_is_made_where_nothing_was_measured(folder: Path) -> None:
@@ -170,6 +225,7 @@ def test_a_server_is_measured_through_its_endpoint(folder: Path, up: list[str]) 
     document = json.loads(result.stdout)
     by_metric = {row["result"]["metric"]: row["result"] for row in document["results"]}
     assert by_metric["output tokens"]["setting"]["model"] == "/models"
+    assert by_metric["output tokens"]["setting"]["replicas"] == "2"
     assert by_metric["output tokens"]["value"] > 0
     assert by_metric["output tokens"]["warnings"] == []
     assert by_metric["output tokens"]["taken"]["machine"] == "p5.48xlarge"

@@ -40,6 +40,52 @@ def test_the_better_half_of_each_row_is_the_bus_bandwidth() -> None:
     }
 
 
+def table(algbw: float, busbw: float, *, ranks: int, program: str = "") -> str:
+    """What a program of nccl-tests prints that adds up. `ranks`: that it lists; `program`: by which it names itself."""
+    listed = "".join(
+        f"#  Rank {rank:2} Group  0 Pid 7 on node-{rank // 8} device {rank % 8} [0x10] NVIDIA H100\n"
+        for rank in range(ranks)
+    )
+    head = f"# Collective test starting: {program}\n" if program else ""
+    row = f"1073741824 268435456 float sum -1 100.0 {algbw:.2f} {busbw:.2f} 0"
+    return f"{head}{listed}# algbw busbw #wrong\n{row}\n# Avg bus bandwidth    : {busbw}\n"
+
+
+UNNAMED = "which collective it measured is not known: "
+
+
+@pytest.mark.parametrize(
+    ("text", "metric", "warning"),
+    [
+        (table(200.0, 375.0, ranks=16), "all-reduce bus bandwidth", ""),
+        (table(0.02, 0.04, ranks=16), "all-reduce bus bandwidth", ""),
+        (table(200.0, 375.0, ranks=0), "all-reduce bus bandwidth", ""),
+        (table(200.0, 200.0, ranks=16), "bus bandwidth", UNNAMED),
+        (table(200.0, 300.0, ranks=16), "bus bandwidth", UNNAMED),
+        (table(200.0, 187.5, ranks=16), "bus bandwidth", UNNAMED),
+        (table(200.0, 200.0, ranks=0), "bus bandwidth", UNNAMED),
+        (table(200.0, 200.0, ranks=2), "bus bandwidth", UNNAMED),
+        (table(200.0, 200.0, ranks=2, program="all_reduce_perf"), "all-reduce bus bandwidth", ""),
+        (table(200.0, 200.0, ranks=2, program="reduce_perf"), "bus bandwidth", ""),
+        (table(200.0, 187.5, ranks=16, program="reduce_scatter_perf"), "bus bandwidth", ""),
+    ],
+    ids=lambda value: "" if "\n" in value else value,
+)
+def test_an_all_reduce_is_told_by_its_ranks_and_the_ratio_of_its_bandwidths(
+    text: str, metric: str, warning: str
+) -> None:
+    """`reduce_perf` adds up as well, and has one bandwidth for both."""
+    (result,) = outputs.read(text, Taken(machine="", date="", source=""))
+    assert result.metric == metric
+    assert [each[: len(UNNAMED)] for each in result.warnings] == ([warning] if warning else [])
+
+
+def test_two_runs_in_one_file_keep_their_collectives() -> None:
+    text = table(200.0, 375.0, ranks=16) + table(190.0, 178.13, ranks=0).partition("#wrong\n")[2]
+    results = outputs.read(text, Taken(machine="", date="", source=""))
+    assert [each.metric for each in results] == ["all-reduce bus bandwidth", "bus bandwidth"]
+
+
 @pytest.mark.parametrize(
     ("name", "ranks"),
     [("nccl-coreweave-h100.txt", "96"), ("nccl-coreweave-gb200-nvl72.txt", "72"), ("nccl-tcp.txt", "16")],

@@ -1,0 +1,67 @@
+"""A measured run of a model server: which model answered, how long its requests were, and how many replicas. PURE.
+
+A rate counts for its own setting alone. Called by `inference`, which shows a run beside a prediction of the same, by
+`comparison`, which asks what such a run is expected to give, and by `cli.bench`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from meshctl.advise import facts
+from meshctl.advise.facts import Given, ModelFacts
+from meshctl.catalog import models
+from meshctl.catalog.models import Model
+from meshctl.measure.results import Result
+from meshctl.model.deployment import Workload
+
+_TOLERATED: Final = 0.1  # load generators count the tokens of random words, and so not the very number they were told
+
+
+def tokens(result: Result) -> tuple[int, int] | None:
+    """Input and output of one request; their means, where the load generator has counted them."""
+    setting = result.setting
+    pair = setting.get("tokens") or f"{setting.get('input_tokens')}/{setting.get('output_tokens')}"
+    match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", pair)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def has_tokens(result: Result, wanted: tuple[int, int]) -> bool:
+    """Whether its requests are about as long."""
+    pairs = zip(tokens(result) or (0, 0), wanted, strict=True)
+    return all(abs(measured - length) <= _TOLERATED * length for measured, length in pairs)
+
+
+def model_facts(result: Result, workload: Workload) -> ModelFacts | str:
+    """What is known of the model that answered; or why nothing is, in words."""
+    name = result.setting.get("model", "")
+    if not name:
+        return "the run does not say which model answered"
+    if models.by_name(name) is not None:
+        return facts.of_workload(workload, Given(name, {}))
+    if _is_its_name(workload, name):
+        return facts.of_workload(workload, None)
+    return f'nothing is known of a model "{name}"'
+
+
+def is_of(result: Result, workload: Workload, model: Model) -> bool:
+    """Whether this model answered: by its name, or by the name that the workload's own arguments have for it."""
+    name = result.setting.get("model", "")
+    answering = models.by_name(name)
+    return answering.name == model.name if answering is not None else _is_its_name(workload, name)
+
+
+def _is_its_name(workload: Workload, name: str) -> bool:
+    return any(name == each for each, _ in facts.names(workload))
+
+
+def count_text(least: int, most: int) -> str:
+    """`2`, or `2 to 6` where load moves the number of replicas."""
+    return f"{least}" if least == most else f"{least} to {most}"
+
+
+def replicas(result: Result, workload: Workload) -> tuple[int, int]:
+    """The least and the most that can have answered together: as the run says it, else as the workload has them now."""
+    match = re.fullmatch(r"(\d+)(?: to (\d+))?", result.setting.get("replicas", ""))
+    return (int(match[1]), int(match[2] or match[1])) if match else (workload.at_least, workload.at_most)
