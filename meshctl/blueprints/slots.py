@@ -19,7 +19,7 @@ OWN: Final = "own"  # the part of which nothing but the contract is known: the u
 OFF: Final = "off"  # no part, and no workload
 EXTERNAL: Final = "url"  # no workload either: what answers the slot's contract is elsewhere. It is the key with its URL
 _PORT: Final = "http"
-_NAME: Final = re.compile(r"[\w -]*")
+_OF_URL: Final = re.compile(r"[:@]")
 _SECRET_PARAMETER: Final = re.compile(r"passw|pwd|secret|token|api[-_]?key", re.IGNORECASE)
 _OF_SECRETS: Final = "a password does not belong here; name a secret in `secrets` of the slots that use the URL"
 
@@ -62,9 +62,8 @@ def chosen(source: Source, name: str, parts: tuple[str, ...], default: str, *, o
 
 
 def _named(part: object) -> str:
-    """A text with other characters than a name has may be a URL without its scheme, which may hold a password."""
-    is_shown = not isinstance(part, str) or _NAME.fullmatch(part)
-    return f'no part "{part}"' if is_shown else "no such part"
+    """A text with `:` or `@` may be a URL without its scheme, which may hold a password."""
+    return "no such part" if _OF_URL.search(str(part)) else f'no part "{part}"'
 
 
 def chosen_or_url(source: Source, name: str, parts: tuple[str, ...], default: str, url: str) -> Slot:

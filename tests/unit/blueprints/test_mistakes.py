@@ -219,6 +219,7 @@ def test_the_name_of_a_blueprint_is_that_of_a_workload(tmp_path: Path) -> None:
         f"{{{RAG}, llm: {{url: 'ftp://user:{SECRET}@a.b'}}}}",
         f"{{{RAG}, store: 'user:{SECRET}@db.example.com'}}",
         f"{{{RAG}, store: {{part: 'user:{SECRET}@db.example.com'}}}}",
+        f"{{{RAG}, store: {{part: ['user:{SECRET}@db.example.com']}}}}",
         f"{{{RAG}, store: 'postgresql://db.example.com/docs?user=a&password={SECRET}'}}",
         f"{{{RAG}, store: {{url: 'postgresql://db.example.com/docs?sslmode=require&sslpassword={SECRET}'}}}}",
         f"{{{RAG}, llm: 'https://models.example.com/v1?api-key={SECRET}'}}",
