@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from meshctl.advise import advice, facts
 from meshctl.advise.figures import Advice, WorkloadAdvice
@@ -45,14 +47,18 @@ def of(made: Advice, workload: str) -> WorkloadAdvice:
     return next(each for each in made.workloads if each.workload == workload)
 
 
-def recorded(name: str, *, origin: Origin = "replayed", **setting: str) -> tuple[Result, ...]:
+def recorded(
+    name: str, setting: Mapping[str, str] = MappingProxyType({}), *, origin: Origin = "replayed", **more: str
+) -> tuple[Result, ...]:
     """What a recorded output says, with more of its setting."""
     taken = Taken(machine="p5.48xlarge", date="2026-11-29", source=name, origin=origin)
     read = outputs.read((RECORDED / name).read_text(encoding="utf-8"), taken)
-    return tuple(dataclasses.replace(each, setting={**each.setting, **setting}) for each in read)
+    return tuple(dataclasses.replace(each, setting={**each.setting, **setting, **more}) for each in read)
 
 
-def measured(name: str, *, value: float | None = None, **setting: str) -> tuple[Result, ...]:
+def measured(
+    name: str, setting: Mapping[str, str] = MappingProxyType({}), *, value: float | None = None, **more: str
+) -> tuple[Result, ...]:
     """The same as if it had been measured on the example's machines. `value`: of all of them, instead of their own."""
-    results = recorded(name, origin="measured", **setting)
+    results = recorded(name, setting, origin="measured", **more)
     return tuple(each if value is None else dataclasses.replace(each, value=value) for each in results)

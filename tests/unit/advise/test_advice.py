@@ -181,7 +181,7 @@ RUN |= {"input_tokens": "1002", "output_tokens": "991"}
 
 def test_a_measured_server_that_is_too_slow_is_named() -> None:
     """Both replicas together gave 6,583."""
-    results = measured("vllm-bench-serve.json", **RUN)
+    results = measured("vllm-bench-serve.json", RUN)
     chat = of(advised(deployment(), *MODELS, results=results), "chat")
     assert chat.figures[0].measured == 6582.87 / 2
     assert chat.notes[0].startswith(
@@ -190,22 +190,23 @@ def test_a_measured_server_that_is_too_slow_is_named() -> None:
 
 
 def test_a_run_may_say_how_many_replicas_it_had() -> None:
-    four = measured("vllm-bench-serve.json", **RUN, replicas="4")
+    four = measured("vllm-bench-serve.json", RUN, replicas="4")
     assert of(advised(deployment(), *MODELS, results=four), "chat").figures[0].measured == 6582.87 / 4
-    unknown = measured("vllm-bench-serve.json", **RUN, replicas="2 to 6")
+    unknown = measured("vllm-bench-serve.json", RUN, replicas="2 to 6")
     assert of(advised(deployment(), *MODELS, results=unknown), "chat").figures[0].measured is None
 
 
 def test_where_load_moves_replicas_a_run_is_expected_between_the_least_and_the_most() -> None:
     expected = {"aws-east": comparison.Expectations(deployment=deployment(), catalog=load_catalog())}
     rows = {
-        count: comparison.rows({"aws-east": measured("vllm-bench-serve.json", **RUN, replicas=count)[:1]}, expected)[0]
+        count: comparison.rows({"aws-east": measured("vllm-bench-serve.json", RUN, replicas=count)[:1]}, expected)[0]
         for count in ("1", "2 to 6", "0")
     }
     low, high = rows["1"].low, rows["1"].high
     assert low is not None
     assert high is not None
-    assert (rows["2 to 6"].low, rows["2 to 6"].high) == (pytest.approx(2 * low), pytest.approx(6 * high))
+    assert rows["2 to 6"].low == pytest.approx(2 * low)
+    assert rows["2 to 6"].high == pytest.approx(6 * high)
     assert rows["2 to 6"].basis.startswith("2 to 6 x a replica at full load, by the formula")
     assert (rows["0"].verdict, rows["0"].basis) == ("no expectation known", "none of its replicas runs")
 
@@ -223,18 +224,18 @@ def test_where_load_moves_replicas_a_run_is_expected_between_the_least_and_the_m
     ids=str,
 )
 def test_a_run_of_another_setting_is_not_shown_beside_a_prediction(setting: dict[str, str]) -> None:
-    results = measured("vllm-bench-serve.json", **{**RUN, **setting})
+    results = measured("vllm-bench-serve.json", {**RUN, **setting})
     assert of(advised(deployment(), *MODELS, results=results), "chat").figures[0].measured is None
 
 
 def test_a_recorded_run_is_not_shown_beside_a_prediction() -> None:
-    results = recorded("vllm-bench-serve.json", **RUN)
+    results = recorded("vllm-bench-serve.json", RUN)
     assert of(advised(deployment(), *MODELS, results=results), "chat").figures[0].measured is None
 
 
 def test_a_server_may_have_a_name_of_its_own_for_its_model() -> None:
     """The example's arguments name a folder, /models/llama, and so its server does."""
-    results = measured("vllm-bench-serve.json", **{**RUN, "model": "/models/llama"})
+    results = measured("vllm-bench-serve.json", {**RUN, "model": "/models/llama"})
     assert of(advised(deployment(), *MODELS, results=results), "chat").figures[0].measured is not None
 
 

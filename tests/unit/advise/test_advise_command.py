@@ -15,7 +15,7 @@ from tests.unit.advise.situations import EXAMPLE, MODELS, advised, deployment, m
 
 SETTING = {"model": "meta-llama/Llama-3.3-70B-Instruct", "input_tokens": "1000", "output_tokens": "1000"}
 RESULTS = (
-    *measured("vllm-bench-serve.json", subject="workload/chat", **SETTING),
+    *measured("vllm-bench-serve.json", SETTING, subject="workload/chat"),
     *measured("fio-limited-write.json", value=5.0, subject="storage/checkpoints"),
     *recorded("vllm-bench-serve.json", subject="workload/chat"),
 )
