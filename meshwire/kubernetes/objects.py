@@ -194,8 +194,13 @@ class StorageClass(Object, total=False):
     volumeBindingMode: str
 
 
+class PodTemplate(TypedDict, total=False):
+    metadata: Metadata
+
+
 class ServerSpec(TypedDict, total=False):
     replicas: int
+    template: PodTemplate
 
 
 class ServerStatus(TypedDict, total=False):
