@@ -103,9 +103,13 @@ class Silent(Refusing):
         self.close_connection = True
 
 
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128  # five, which is its own, are few for a hundred connections a second
+
+
 @contextmanager
 def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[int]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with Server(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         try:
@@ -152,6 +156,8 @@ class Streaming(Refusing):
     """Answers in parts; without `[DONE]` at the end, as a server that was killed, below `/cut`."""
 
     def do_POST(self) -> None:
+        # closed with something unread, a connection is reset, and the answer may be lost with it
+        self.rfile.read(int(self.headers["Content-Length"]))
         end = "" if self.path == "/cut" else "data: [DONE]\n\n"
         body = f'data: {{"environment": "cw"}}\n\n{end}'.encode()
         self.send_response(200)
