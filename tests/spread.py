@@ -1,7 +1,7 @@
 """Which worker of pytest-xdist runs which tests: whole files, except those whose tests share nothing.
 
-A plugin of `tests/conftest.py`, for `--dist loadfile`. Tests of one file share a lab or a control plane, so a worker
-runs all of them. A test of `ALONE` starts what it needs within a second: with two hundred of them in a file, one
+A plugin of `tests/conftest.py`, for `--dist loadfile`. Tests of one file share what they bring up, so a worker runs all
+of them. A test of `ALONE` needs nothing but the lab that its worker has anyway: with two hundred of them in a file, one
 worker would be busy for an hour after the others have ended.
 """
 
@@ -12,7 +12,11 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
-ALONE = ("tests/faults/test_random_stops.py",)
+ALONE = (
+    "tests/faults/test_gone_objects.py",
+    "tests/faults/test_random_stops.py",
+    "tests/faults/test_real_deployments.py",
+)
 
 
 def unit_of_work(node_id: str) -> str:
