@@ -14,6 +14,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +90,14 @@ def placed(lab: RunningLab, folder: Path, name: str) -> RunningLab:
 
 
 def capacity_block(lab: RunningLab, zone: str) -> str:
+    """A block of four machines that has begun."""
     ec2 = lab.boto3("ec2")
-    wanted = {"InstanceType": "p5.48xlarge", "InstancePlatform": "Linux/UNIX", "InstanceCount": 3}
-    made = ec2.create_capacity_reservation(**wanted, AvailabilityZone=zone)["CapacityReservation"]
-    return str(made["CapacityReservationId"])
+    wanted = {"InstanceType": "p5.48xlarge", "InstanceCount": 4, "CapacityDurationHours": 24}
+    begun = datetime.now(UTC) - timedelta(hours=1)
+    offers = ec2.describe_capacity_block_offerings(**wanted, StartDateRange=begun)["CapacityBlockOfferings"]
+    offer = next(each["CapacityBlockOfferingId"] for each in offers if each["AvailabilityZone"] == zone)
+    made = ec2.purchase_capacity_block(CapacityBlockOfferingId=offer, InstancePlatform="Linux/UNIX")
+    return str(made["CapacityReservation"]["CapacityReservationId"])
 
 
 @pytest.mark.parametrize(("name", "environment"), carried(), ids=[f"{name}-{where}" for name, where in carried()])

@@ -159,6 +159,8 @@ def _unfit(use: _Use, described: Mapping[str, Any], answer: ApiAnswer) -> str:
     state, end = described["State"], described.get("EndDate")
     if described["InstanceType"] != use.pools[0].machine:
         return f"it is for {described['InstanceType']}"
+    if other_kind := _other_kind(use, described):
+        return other_kind
     if described.get("InstancePlatform", _LINUX) != _LINUX:  # such as "Linux with SQL Server Web"
         return f"it is for {described['InstancePlatform']}"
     if state not in ("active", "scheduled"):
@@ -170,6 +172,17 @@ def _unfit(use: _Use, described: Mapping[str, Any], answer: ApiAnswer) -> str:
     if total < use.nodes:
         return f"it has {total}"
     return f"{free} of its {total} {'is' if free == 1 else 'are'} free" if free < use.more else ""
+
+
+def _other_kind(use: _Use, described: Mapping[str, Any]) -> str:
+    """EC2 launches into a block by another market type than into other reservations: with the wrong one nothing starts
+    (InvalidParameterCombination). "" where the kinds agree, or the answer names none."""
+    is_block = described.get("ReservationType") == "capacity-block"
+    wants_block = use.pools[0].market == "capacity-block"
+    if "ReservationType" not in described or is_block == wants_block:
+        return ""
+    kind, key = ("a capacity block", "blocks") if is_block else ("no capacity block", "reservations")
+    return f"it is {kind}, and belongs under `capacity.{key}`"
 
 
 def _saves_at(change: Change, pool: Pool, end: Any, answer: ApiAnswer) -> str:

@@ -39,12 +39,24 @@ def in_block(nodes: int, **pool: Any) -> Deployment:
         (reservation(State="scheduled", TotalInstanceCount=1, AvailableInstanceCount=0), "it has 1"),
         (reservation(EndDate=hours(0.5)), "it ends at 2026-03-01 12:30 UTC"),
         (reservation(InstanceMatchCriteria="open", InstancePlatform="Windows"), "it is for Windows"),
+        (
+            reservation(ReservationType="default"),
+            "it is no capacity block, and belongs under `capacity.reservations`",
+        ),
     ],
 )
 def test_a8_a_block_that_the_pool_can_not_have_is_a_gap_before_anything_is_made(answer: ApiAnswer, best: str) -> None:
     [gap] = findings(in_block(2), {RESERVATION: answer}).gaps
     assert (gap.subject, gap.best) == (f"capacity/{RESERVATION}", best)
     assert gap.hint
+
+
+def test_a8_a_block_among_the_reservations_is_a_gap_before_anything_is_made() -> None:
+    pools = {"serve": {"nodes": 2, "accelerator": H100, "capacity": "reserved"}}
+    wanted = deployment(pools, capacity={"reservations": [RESERVATION]})
+    [gap] = findings(wanted, {RESERVATION: reservation(ReservationType="capacity-block")}).gaps
+    assert gap.best == "it is a capacity block, and belongs under `capacity.blocks`"
+    assert findings(wanted, {RESERVATION: reservation(ReservationType="default")}).gaps == ()
 
 
 def test_a8_a_block_that_has_not_begun_is_told_with_its_start_and_end() -> None:
