@@ -13,6 +13,8 @@ from tests.lab_fixture import RunningLab
 
 # types whose deletion also deletes other resources
 _WHOLE = ("kubernetes:core/v1:Namespace", "meshaws:eks:Cluster")
+# types whose deletion shuts the maker out of the cluster, so that nothing else in it can be looked at
+_ACCESS = ("meshaws:eks:AccessEntry", "meshaws:eks:AccessPolicyAssociation")
 
 
 class Stack:
@@ -35,6 +37,10 @@ class Stack:
         kubernetes = [r for r in resources if r["type"].startswith("kubernetes:") and r["type"] not in _WHOLE]
         aws = [r for r in resources if r["type"].startswith("meshaws:") and r["urn"] not in needed]
         return [resource["urn"] for resource in (*kubernetes, *aws)]
+
+    def deleted_alone(self) -> set[str]:
+        """The URNs of resources whose deletion hides or deletes others: no test of those others can be made with it."""
+        return {resource["urn"] for resource in self.resources() if resource["type"] in (*_WHOLE, *_ACCESS)}
 
     def deleted(self, urns: list[str]) -> set[str]:
         """Delete what these resources stand for, one after the other; those whose API allowed that."""
