@@ -19,13 +19,23 @@ from tests.lab_fixture import RunningLab
 LIMIT_S = 400.0  # a whole environment comes up in a fraction of it
 
 
+@contextmanager
+def hangups_not_ignored() -> Iterator[None]:
+    """What is started inside gets SIGHUP, also where the tests themselves run under `nohup`, which is inherited."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 class Started:
     """A running command, and the file with what it says."""
 
     def __init__(self, here: RunningLab, arguments: tuple[str, ...]) -> None:
         self.log = here.folder / f"started-{time.monotonic_ns()}.log"
         command = [sys.executable, "-m", "meshctl.cli.main", *arguments]
-        with self.log.open("wb") as log:
+        with self.log.open("wb") as log, hangups_not_ignored():
             self.process = subprocess.Popen(
                 command,
                 cwd=here.folder,

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.faults.small_mesh import BEGUN, WHOLE, counts, faults, small
-from tests.faults.started import kill_when, started
+from tests.faults.started import hangups_not_ignored, kill_when, started
 from tests.lab_fixture import RunningLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.exhaustive]
@@ -76,10 +76,11 @@ def test_a_signal_stops_at_a_safe_point_and_the_next_up_goes_on(small: RunningLa
 def test_a_terminal_that_is_closed_stops_at_a_safe_point(small: RunningLab) -> None:
     """It takes the output with it: every further write fails."""
     command = [sys.executable, "-m", "meshctl.cli.main", "-v", "up", "aws-east", "--yes"]
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(small.folder)
-        os.execve(sys.executable, command, small.env)  # noqa: S606 (the test is to be its terminal)
+    with hangups_not_ignored():
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.chdir(small.folder)
+            os.execve(sys.executable, command, small.env)  # noqa: S606 (the test is to be its terminal)
     said = b""
     while BEGUN["Cluster"].encode() not in said:
         said += os.read(terminal, 4096)  # fails with EIO when it ends before that
