@@ -314,6 +314,7 @@ def _client_shares(place: Place, where: Places, pools: Mapping[str, Pool], cores
         shares[name] = sizing.share_of(
             sizing.client_containers(1, cores=cores, dpdk=dpdk),
             threads_per_core=machine.threads_per_core if machine is not None else 1,
+            dpdk=dpdk,
             interface_for_each_core=_interfaces(place, pools[name]) is not None,
         )
     return shares
