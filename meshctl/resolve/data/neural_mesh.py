@@ -431,6 +431,10 @@ def _notes_of_cluster(place: Place, value: NeuralMesh) -> Iterator[str]:
     else:
         yield f"neuralmesh/{name}: how fast it is on such nodes is not known: nobody has published it; `bench` measures"
     yield (
+        f"neuralmesh/{name}: `migrate` leaves its file systems behind, as all others; WEKA moves them by snapshots that"
+        " are uploaded to a bucket which both clusters reach"
+    )
+    yield (
         f"neuralmesh/{name}: a deleted cluster is kept for 24 hours (gracefulDestroyDuration), during which it can be"
         " brought back, and its drives are not free"
     )
