@@ -76,14 +76,14 @@ class NeuralMeshOptions(Section):
 
     `drives`: how many local NVMe drives each node has, or their paths, where only these may be taken. `devices`: the
     network devices that WEKA uses. `udp`: WEKA leaves the network to the kernel, which needs no interfaces of its own.
-    `licence`, `image_pull_secret`: names of Secrets in the mesh's namespace.
+    `licence`, `image_pull_secret`: names under `secrets`, as workloads have them.
     """
 
     image: _WekaImage | None = None
     operator: _OperatorVersion | None = None
     chart: _Chart | None = None
-    image_pull_secret: _ObjectName | None = None
-    licence: _ObjectName | None = None
+    image_pull_secret: DnsLabel | None = None
+    licence: DnsLabel | None = None
     udp: Annotated[bool, Field(strict=True)] = False
     devices: tuple[_Device, ...] = ()
     drives: Count | Annotated[tuple[AbsolutePath, ...], Field(min_length=1)] | None = None

@@ -16,7 +16,7 @@ from meshctl.catalog import Machine
 from meshctl.catalog import neural_mesh as catalog_releases
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import FileSystem, Gap, Pool, Price
-from meshctl.model.files.units import format_in_gib
+from meshctl.model.files.units import format_gib, format_in_gib
 from meshctl.model.keys.neural_mesh import NeuralMeshOptions, WekaCluster
 from meshctl.model.neural_mesh import JoinedWeka, NeuralMesh, NodeShare, WekaEncryption
 from meshctl.model.observed import ObservedNode
@@ -46,7 +46,7 @@ class Carried:
 
 
 def resolve(place: Place, where: Places, pools: Sequence[Pool], up: NeuralMesh | None) -> Carried:
-    """`up`: the one that is up, whose layout can't change."""
+    """`up`: the one that is up, whose layout can't change, and whose releases don't by themselves."""
     carried = Carried(list(pools))
     if not where.names:
         return carried
@@ -56,7 +56,8 @@ def resolve(place: Place, where: Places, pools: Sequence[Pool], up: NeuralMesh |
     by_name = {pool.name: pool for pool in pools}
     if where.pool and where.pool not in by_name:  # has a gap of its own
         return carried
-    outcome = _joined(place, where, by_name) if where.joined else _made(place, where, by_name, up)
+    decide = _joined if where.joined else _made
+    outcome = decide(place, where, by_name, up)
     if not isinstance(outcome, NeuralMesh):
         carried.gaps.extend(outcome)
         return carried
@@ -155,7 +156,6 @@ def _made(
     if gaps:
         return gaps
     client_nodes = sum(max(pools[each].nodes, 0) for each in where.client_pools if each in pools)
-    releases = catalog_releases.releases()
     interfaces = sized.share.network_interfaces
     paths = options.drives if isinstance(options.drives, tuple) else ()
     return NeuralMesh(
@@ -165,10 +165,8 @@ def _made(
         nodes=pool.nodes,
         least_nodes=sized.layout.least_nodes,
         client_pools=where.client_pools,
-        image=options.image or releases.image,
+        **_releases(options, up),
         image_pull_secret=options.image_pull_secret or "",
-        operator_chart=options.chart or releases.operator_chart,
-        operator_version=options.operator or releases.operator_version,
         drives=sized.drives,
         compute=sized.compute,
         client=sized.client.model_copy(update={"containers": client_nodes}),
@@ -190,7 +188,9 @@ def _made(
     )
 
 
-def _joined(place: Place, where: Places, pools: Mapping[str, Pool]) -> NeuralMesh | tuple[Gap, ...]:
+def _joined(
+    place: Place, where: Places, pools: Mapping[str, Pool], up: NeuralMesh | None
+) -> NeuralMesh | tuple[Gap, ...]:
     """One that exists: clients of it on the pools whose pods mount."""
     options, joined = place.environment.neural_mesh, where.joined or WekaCluster()
     without_devices = _without_devices(where.names[0], place, options)
@@ -203,7 +203,6 @@ def _joined(place: Place, where: Places, pools: Mapping[str, Pool]) -> NeuralMes
     gaps = (*_too_few_interfaces(place, pools, shares), *_too_few_pages(place, pools, shares))
     if gaps:
         return gaps
-    releases = catalog_releases.releases()
     interfaces = max((share.network_interfaces for share in shares.values()), default=0)
     return NeuralMesh(
         name=place.mesh.name,
@@ -212,10 +211,8 @@ def _joined(place: Place, where: Places, pools: Mapping[str, Pool]) -> NeuralMes
         nodes=0,
         least_nodes=0,
         client_pools=where.client_pools,
-        image=options.image or releases.image,
+        **_releases(options, up),
         image_pull_secret=options.image_pull_secret or "",
-        operator_chart=options.chart or releases.operator_chart,
-        operator_version=options.operator or releases.operator_version,
         client=client,
         udp=options.udp,
         ethernet_devices=options.devices,
@@ -229,6 +226,16 @@ def _joined(place: Place, where: Places, pools: Mapping[str, Pool]) -> NeuralMes
             secret=joined.secret or "",
         ),
     )
+
+
+def _releases(options: NeuralMeshOptions, up: NeuralMesh | None) -> dict[str, str]:
+    """Those that environments.yaml names; else those that are up, which move only when asked; else the catalog's."""
+    pinned = catalog_releases.releases()
+    return {
+        "image": options.image or (up.image if up else pinned.image),
+        "operator_chart": options.chart or (up.operator_chart if up else pinned.operator_chart),
+        "operator_version": options.operator or (up.operator_version if up else pinned.operator_version),
+    }
 
 
 def _protection(mesh: mesh_model.Mesh, where: Places) -> Literal[2, 4]:
@@ -393,7 +400,7 @@ def _words(value: NeuralMesh, system: FileSystem) -> str:
         return f"NeuralMesh of the WEKA cluster {cluster or ', '.join(value.joined.endpoints)}"
     where = f"on the drives of pool {value.pool}"
     if system.tier:
-        return f"NeuralMesh, {format_in_gib(system.drive_gib)} of it {where}, cold data in {system.tier}"
+        return f"NeuralMesh, {format_gib(system.drive_gib)} of it {where}, cold data in {system.tier}"
     return f"NeuralMesh {where}"
 
 
