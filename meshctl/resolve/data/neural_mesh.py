@@ -131,7 +131,7 @@ def _made(
     protection = _protection(place.mesh, where)
     formed = up if up is not None and up.joined is None else None
     impossible = (
-        _taken_back(name, pool)
+        _taken_back(place.mesh, where, pool)
         or _other_than_formed(name, pool, protection, formed)
         or _without_devices(name, place, options)
     )
@@ -242,11 +242,17 @@ def _protection(mesh: mesh_model.Mesh, where: Places) -> Literal[2, 4]:
     return next((value for name in where.names if (value := mesh.storage[name].protection) is not None), 2)
 
 
-def _taken_back(name: str, pool: Pool) -> Gap | None:
-    if pool.market != "spot":
-        return None
+def _taken_back(mesh: mesh_model.Mesh, where: Places, pool: Pool) -> Gap | None:
+    """Nodes that the platform takes back, with what is on their drives."""
+    lasting = [name for name in where.names if not mesh.storage[name].ephemeral]
     hint = "set the pool's capacity to on-demand or reserved, or name another `pool`"
-    return _gap(name, "drives that stay", f"nodes of pool {pool.name} are spot: they go at any time, with data", hint)
+    wanted, nodes = "drives that stay", f"nodes of pool {pool.name}"
+    if pool.market == "spot":
+        return _gap(where.names[0], wanted, f"{nodes} are spot: they go at any time, with data", hint)
+    if pool.market == "capacity-block" and lasting:
+        hint = f"name another `pool`, or set `ephemeral: true` on {', '.join(lasting)} if it may be lost then"
+        return _gap(lasting[0], wanted, f"{nodes} are a capacity block: they go at its end, with data", hint)
+    return None
 
 
 def _other_than_formed(name: str, pool: Pool, protection: int, formed: NeuralMesh | None) -> Gap | None:

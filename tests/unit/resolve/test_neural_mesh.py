@@ -112,6 +112,19 @@ def test_its_nodes_are_in_one_zone() -> None:
 def test_drives_that_may_go_at_any_time_carry_nothing() -> None:
     found = gap(carried({"p": {**STORE, "capacity": "spot"}}, AWS), "storage/s")
     assert found.best == "nodes of pool p are spot: they go at any time, with data"
+    block = {**AWS, "capacity": {"blocks": [{"id": "cr-1", "pool": "p", "zone": "us-east-1a"}]}}
+    pool = {**TRAIN, "capacity": "reserved"}
+    found = gap(carried({"p": pool}, block), "storage/s")
+    assert found.best == "nodes of pool p are a capacity block: they go at its end, with data"
+    assert deployed(carried({"p": pool}, block, {**FILES, "ephemeral": True}))[1].pool == "p"
+
+
+def test_where_storage_has_the_drives_pods_have_the_root_disk() -> None:
+    storage = {"s": FILES, "shards": {"kind": "local", "size": "500GiB"}}
+    workloads = work(mounts={"s": {"path": "/data"}, "shards": {"path": "/shards"}})
+    found = gap(resolved({"p": STORE}, AWS, storage=storage, workloads=workloads), "workload/w")
+    assert found.best == "i3en.12xlarge of pool p has 170 GiB for it, as storage has its drives"
+    assert "scratch" not in found.hint
 
 
 @pytest.mark.parametrize(
