@@ -5,12 +5,13 @@ Called by `neural_mesh`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from meshctl.model import mesh as mesh_model
 from meshctl.model.files.units import format_in_gib
 from meshctl.model.neural_mesh import NeuralMesh, NodeShare
 from meshctl.resolve.data import neural_mesh_sizing as sizing
+from meshctl.resolve.placement.allocatable import Usable
 from meshctl.words import pluralize
 
 
@@ -38,6 +39,14 @@ def notes(mesh: mesh_model.Mesh, value: NeuralMesh, *, nodes_are_made: bool) -> 
         yield f"storage/{tiered[0]}: `tier` is not used here: a WEKA cluster that exists is its owner's to set"
 
 
+def left(usable: Mapping[str, Usable], pools: Iterable[str]) -> Iterator[str]:
+    """What pods have of each node of these pools, without what storage takes. `usable`: without it already."""
+    for name in pools:
+        cores, memory_gib = usable[name].cpu_cores, usable[name].memory_gib
+        if cores:  # of nodes that nobody has looked at nothing is known
+            yield f"pool/{name}: each node has {cores:.4g} cores and {format_in_gib(memory_gib)} memory left for pods"
+
+
 def _notes_of_cluster(name: str, value: NeuralMesh, *, nodes_are_made: bool) -> Iterator[str]:
     width, parity, spare = value.stripe_width, value.redundancy, value.hot_spare
     reserve = f" and {spare} hot spare" if spare else ""
@@ -54,7 +63,10 @@ def _notes_of_cluster(name: str, value: NeuralMesh, *, nodes_are_made: bool) -> 
             " writes are expected of all clients together, by what was measured on such nodes"
         )
     else:
-        yield f"neuralmesh/{name}: how fast it is on such nodes is not known: `meshctl bench --from` reads what fio measures"
+        yield (
+            f"neuralmesh/{name}: how fast it is on such nodes is not known; `meshctl bench --from` reads what fio"
+            " measures"
+        )
     yield (
         f"neuralmesh/{name}: `migrate` leaves its file systems behind, as all others; WEKA moves them by snapshots that"
         " are uploaded to a bucket which both clusters reach"

@@ -134,6 +134,8 @@ def test_where_storage_has_the_drives_pods_have_the_root_disk() -> None:
 )
 def test_what_storage_takes_is_not_there_for_pods(pool: dict[str, Any], resources: dict[str, Any]) -> None:
     """A p5.48xlarge has 192 cores, of which 191 are for pods; WEKA has 29 of these with hyper-threading."""
+    notes = carried({"p": pool}, AWS).notes
+    assert any(note.startswith("pool/p: each node has 162.3 cores and 1832") for note in notes)
     native = resolved({"p": pool}, AWS, workloads={"w": {**work()["w"], "mounts": {}, "resources": resources}})
     assert native.deployment is not None
     found = gap(carried({"p": pool}, AWS, workloads=work(resources=resources)), "workload/w")
