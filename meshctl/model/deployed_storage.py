@@ -52,7 +52,7 @@ class FileSystem(Value):
     """A shared file system: `service` says what carries it here."""
 
     name: str
-    service: Literal["fsx-lustre", "efs", "storage-class", "claim", "nfs"]
+    service: Literal["fsx-lustre", "efs", "storage-class", "claim", "nfs", "neuralmesh"]
     size_gib: int  # rounded up to what the service sells
     throughput_mbps: float = 0  # MB/s that the mesh asks for
     per_unit_throughput: int = 0  # FSx: MB/s per TiB
@@ -65,6 +65,10 @@ class FileSystem(Value):
     nfs: NfsExport | None = added_later(None)  # of the service "nfs"
     # a file system that exists already; None where meshctl makes it
     existing: ExistingFileSystem | None = added_later(None)
+    # of the service "neuralmesh": the object store of the mesh to which cold data goes, "" for none; and how much of
+    # the size is on drives then, 0 = all of it
+    tier: str = added_later("")
+    drive_gib: int = added_later(0)
     price: Price
 
     @property

@@ -41,6 +41,7 @@ from meshctl.model.deployed_workloads import (
     Workload,
     WorkloadKind,
 )
+from meshctl.model.neural_mesh import JoinedWeka, NeuralMesh, NodeShare, WekaContainers, WekaEncryption
 from meshctl.model.value import Price, Value, added_later
 
 __all__ = [
@@ -65,12 +66,15 @@ __all__ = [
     "FileSystem",
     "Gap",
     "Health",
+    "JoinedWeka",
     "Market",
     "Metrics",
     "Mount",
     "NetworkInterface",
+    "NeuralMesh",
     "NfsExport",
     "NodeSetup",
+    "NodeShare",
     "ObjectStore",
     "Pool",
     "Price",
@@ -82,6 +86,8 @@ __all__ = [
     "Subnet",
     "Taint",
     "Toleration",
+    "WekaContainers",
+    "WekaEncryption",
     "Workload",
     "WorkloadKind",
     "utc_text",
@@ -192,6 +198,7 @@ class Deployment(Value):
     shifted_nodes: tuple[str, ...] = added_later(())
     jobs_without_nodes: tuple[str, ...] = added_later(())
     jobs_with_fewer_nodes: dict[str, int] = added_later({})
+    neural_mesh: NeuralMesh | None = added_later(None)  # None where no file system is carried by one
 
     @property
     def adopted_claims(self) -> tuple[str, ...]:

@@ -1,0 +1,101 @@
+"""WEKA NeuralMesh as `resolve` placed it: one cluster of storage containers on nodes of one pool. PURE.
+
+Read through `meshctl.model.deployment`, of which it is a part. Made by `meshctl.resolve.data.neural_mesh` from the
+file systems whose engine is `neuralmesh`; declared by `meshctl.render.cluster.neural_mesh`; played in the lab by
+`meshctl.lab.controllers.weka`. Names of fields follow the vendor's custom resources (`weka.weka.io/v1alpha1`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from meshctl.model.value import Value
+
+
+class WekaContainers(Value):
+    """Containers of one kind, at most one on a node. The pod of one requests `hugepages_mib` and
+    `hugepages_offset_mib`, and in DPDK mode 64 MiB more for each core, which the operator adds to the former by itself.
+    Those of drives and clients are the operator's own defaults, calculated here; those of compute must be written."""
+
+    containers: int
+    cores: int  # of one container
+    drives: int = 0  # of one container; only drive containers have any
+    hugepages_mib: int
+    hugepages_offset_mib: int
+
+
+class NodeShare(Value):
+    """What storage takes of each node of a pool, before anything is left for the mesh's pods. `hugepages_mib`: what its
+    pods request; `set_aside_mib`: what a node sets aside for that when it starts, with room to spare."""
+
+    cpu_cores: int
+    memory_gib: float  # without huge pages
+    hugepages_mib: int
+    set_aside_mib: int = 0
+    network_interfaces: int  # WEKA's own, in DPDK mode; 0 in UDP mode
+    drives: int = 0
+
+
+class WekaEncryption(Value):
+    """A key in a Vault's transit engine, by reference."""
+
+    address: str
+    role: str
+    key_name: str
+    auth_path: str = "kubernetes"
+    transit_path: str = "transit"
+
+
+class JoinedWeka(Value):
+    """A WEKA cluster that somebody else made: meshctl makes clients and volumes, and never the cluster.
+
+    Either `cluster` and `namespace` name a WekaCluster in this Kubernetes cluster, or `endpoints` are `host:14000`.
+    `secret`: the Secret with the API user, in the mesh's namespace.
+    """
+
+    cluster: str = ""
+    namespace: str = ""
+    endpoints: tuple[str, ...] = ()
+    secret: str = ""
+
+
+class NeuralMesh(Value):
+    """One WEKA cluster. `name` is also that of its namespace's objects: `MESH` of the deployment.
+
+    `pool`: whose nodes carry containers and drives; "" where the cluster is joined. `client_pools`: whose pods mount
+    its file systems. `shares`: by pool, what is taken of each node. `stripe_width` D, `redundancy` P: see
+    `resolve.data.neural_mesh_sizing` for what follows from them. `least_nodes`: with fewer nodes of `pool` the cluster
+    loses data or stands still.
+    """
+
+    name: str
+    namespace: str
+    pool: str
+    nodes: int
+    least_nodes: int
+    client_pools: tuple[str, ...]
+    image: str
+    image_pull_secret: str = ""
+    operator_chart: str = "oci://quay.io/weka.io/helm/weka-operator"
+    operator_version: str
+    drives: WekaContainers | None = None  # None where the cluster is joined
+    compute: WekaContainers | None = None
+    client: WekaContainers
+    stripe_width: int = 0
+    redundancy: Literal[2, 4] = 2
+    hot_spare: int = 0
+    udp: bool = False
+    ethernet_devices: tuple[str, ...] = ()
+    makes_interfaces: bool = False  # a policy `ensure-nics` has to give nodes their data interfaces
+    data_interfaces: int = 0  # of that policy: WEKA's interfaces and one
+    sign_drives: Literal["", "aws-all", "all-not-root", "device-paths"] = ""
+    drive_paths: tuple[str, ...] = ()
+    shares: dict[str, NodeShare] = Field(default_factory=dict)
+    net_capacity_gib: float = 0
+    read_mbps: float = 0  # expected of the whole cluster, decimal MB/s; 0 = no expectation known
+    write_mbps: float = 0
+    licence_secret: str = ""  # the Secret with the licence; "" = none, which the vendor allows for a time
+    encryption: WekaEncryption | None = None
+    joined: JoinedWeka | None = None
