@@ -179,7 +179,7 @@ def _delete_s(item: PlatformObject) -> int:
     spec = item.manifest.get("spec") or {}
     template = (spec.get("leaderWorkerTemplate") or {}).get("workerTemplate") or spec.get("template") or {}
     grace_s = (template.get("spec") or {}).get("terminationGracePeriodSeconds") or 0
-    return max(_DELETE_S, int(grace_s) + _DELETE_MARGIN_S)
+    return max(_DELETE_S, int(grace_s) + _DELETE_MARGIN_S, item.delete_s)
 
 
 def _timeouts(ready_s: int, delete_s: int) -> pulumi.CustomTimeouts | None:

@@ -7,9 +7,12 @@ file systems whose engine is `neuralmesh`; declared by `meshctl.render.cluster.n
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from meshctl.model.value import Value
+
+OPERATOR_NAMESPACE: Final = "weka-operator-system"  # where the vendor's chart is installed
+GRACE: Final = "24h"  # how long the operator keeps a cluster that was deleted, and can bring it back; the vendor's own
 
 
 class WekaContainers(Value):
@@ -54,6 +57,7 @@ class JoinedWeka(Value):
     namespace: str = ""
     endpoints: tuple[str, ...] = ()
     secret: str = ""
+    csi_driver: str = ""  # the name of its CSI driver; "" = as the vendor's operator or chart calls it
 
 
 class NeuralMesh(Value):
@@ -61,7 +65,8 @@ class NeuralMesh(Value):
 
     `pool`: whose nodes carry containers and drives; "" where the cluster is joined. `client_pools`: whose pods mount
     its file systems. `shares`: by pool, what is taken of each node. `stripe_width` D, `redundancy` P: see
-    `resolve.data.neural_mesh` for what follows from them. `least_nodes`: fewer nodes of `pool` lose data or stand still.
+    `resolve.data.neural_mesh` for what follows from them. `least_nodes`: fewer nodes of `pool` lose data or stand
+    still.
     """
 
     name: str
@@ -74,6 +79,9 @@ class NeuralMesh(Value):
     image_pull_secret: str = ""
     operator_chart: str = "oci://quay.io/weka.io/helm/weka-operator"
     operator_version: str
+    # whether meshctl installs the operator; not where the cluster has had one before: that is somebody else's
+    installs_operator: bool = True
+    drivers_service: str = "https://drivers.weka.io"  # "" = one in the cluster builds and serves them, without internet
     drives: WekaContainers | None = None  # None where the cluster is joined
     compute: WekaContainers | None = None
     client: WekaContainers
