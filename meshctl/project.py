@@ -34,6 +34,7 @@ from meshctl.model import served_apis, shifts_now
 from meshctl.model.deployment import POOL_LABEL, Deployment, Elsewhere, Resolution
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.keys import gateway_shares, lending
+from meshctl.model.keys.neural_mesh import ENGINE
 from meshctl.model.keys.one_workload import mesh_of_workload
 from meshctl.model.mesh import Mesh, Workload
 from meshctl.model.observed import Facts, ShiftsInForce
@@ -169,9 +170,11 @@ class Project:
             self.session.remarks[environment] = (*self.session.remarks.get(environment, ()), *notes)
 
     def as_it_is_up(self, resolution: Resolution, facts: Facts | None = None, served: Sequence[str] = ()) -> Resolution:
-        """The resolution in which what is up stays, though the catalog would not take it now. The state is read only
-        where it could make a difference. `facts`, `served`: as the resolution was made with."""
-        if not offerings.depends_on_what_is_up(resolution):
+        """The resolution in which what is up stays, though the catalog would not take it now, or a NeuralMesh would be
+        laid out otherwise now. The state is read only where it could make a difference. `facts`, `served`: as the
+        resolution was made with."""
+        has_neural_mesh = any(storage.engine == ENGINE for storage in self.mesh.storage.values())
+        if not has_neural_mesh and not offerings.depends_on_what_is_up(resolution):
             return resolution
         state = self.session.state(resolution.environment)
         if state.deployment is None:

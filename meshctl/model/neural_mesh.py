@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from pydantic import Field
+
 from meshctl.model.value import Value
 
 OPERATOR_NAMESPACE: Final = "weka-operator-system"  # where the vendor's chart is installed
@@ -16,8 +18,8 @@ GRACE: Final = "24h"  # how long the operator keeps a cluster that was deleted, 
 
 
 class WekaContainers(Value):
-    """Containers of one kind, at most one on a node. `hugepages_mib` is what the pod of one asks for, and
-    `hugepages_offset_mib` what the operator adds to it."""
+    """Containers of one kind, at most one on a node. `hugepages_mib` is what the custom resource asks for, and
+    `hugepages_offset_mib` what the operator adds to it: the pod of one requests the sum."""
 
     containers: int
     cores: int  # of one container
@@ -65,8 +67,8 @@ class NeuralMesh(Value):
 
     `pool`: whose nodes carry containers and drives; "" where the cluster is joined. `client_pools`: whose pods mount
     its file systems. `shares`: by pool, what is taken of each node. `stripe_width` D, `redundancy` P: see
-    `resolve.data.neural_mesh` for what follows from them. `least_nodes`: fewer nodes of `pool` lose data or stand
-    still.
+    `resolve.data.neural_mesh_sizing` for what follows from them. `least_nodes`: with fewer nodes of `pool` the cluster
+    loses data or stands still.
     """
 
     name: str
@@ -94,7 +96,7 @@ class NeuralMesh(Value):
     data_interfaces: int = 0  # of that policy: WEKA's interfaces and one
     sign_drives: Literal["", "aws-all", "all-not-root", "device-paths"] = ""
     drive_paths: tuple[str, ...] = ()
-    shares: dict[str, NodeShare] = {}
+    shares: dict[str, NodeShare] = Field(default_factory=dict)
     net_capacity_gib: float = 0
     read_mbps: float = 0  # expected of the whole cluster, decimal MB/s; 0 = no expectation known
     write_mbps: float = 0

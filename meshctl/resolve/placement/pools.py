@@ -20,6 +20,7 @@ from meshctl.model.observed import Facts, ObservedNode
 from meshctl.model.pods import tolerations
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Machines
+from meshctl.resolve.data import neural_mesh_places
 from meshctl.resolve.placement import alternatives, existing, fabric, given_fabric, machines, offerings, prices, slices
 from meshctl.resolve.placement.capacity import Assigned, Reserved
 
@@ -138,8 +139,14 @@ def _labels(mesh: mesh_model.Mesh, pool: str) -> dict[str, str]:
 
 def _from_cluster(mesh: mesh_model.Mesh, environment: PlatformEnvironment, facts: Facts | None) -> Pools:
     pools = Pools()
+    # the drives of a NeuralMesh carry no file system that the kubelet could tell of
+    carrying = neural_mesh_places.places(mesh, environment).pool
     listed = {
-        name: alternatives.of_pool(pool, mesh.fabrics[pool.fabric] if pool.fabric else None, pool.capacity)
+        name: alternatives.of_pool(
+            pool.model_copy(update={"scratch_gb": None}) if name == carrying else pool,
+            mesh.fabrics[pool.fabric] if pool.fabric else None,
+            pool.capacity,
+        )
         for name, pool in mesh.pools.items()
     }
     wanted = {
