@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from meshctl.model.value import Value
+from meshctl.model.value import Value, added_later
 
 OPERATOR_NAMESPACE: Final = "weka-operator-system"  # where the vendor's chart is installed
 GRACE: Final = "24h"  # how long the operator keeps a cluster that was deleted, and can bring it back; the vendor's own
@@ -59,7 +59,7 @@ class JoinedWeka(Value):
     namespace: str = ""
     endpoints: tuple[str, ...] = ()
     secret: str = ""
-    csi_driver: str = ""  # the name of its CSI driver; "" = as the vendor's operator or chart calls it
+    csi_driver: str = added_later("")  # the name of its CSI driver; "" = as the vendor's operator or chart calls it
 
 
 class NeuralMesh(Value):
@@ -82,8 +82,9 @@ class NeuralMesh(Value):
     operator_chart: str = "oci://quay.io/weka.io/helm/weka-operator"
     operator_version: str
     # whether meshctl installs the operator; not where the cluster has had one before: that is somebody else's
-    installs_operator: bool = True
-    drivers_service: str = "https://drivers.weka.io"  # "" = one in the cluster builds and serves them, without internet
+    installs_operator: bool = added_later(True)
+    # who serves WEKA's kernel modules; "" = a service in the cluster builds them, without internet
+    drivers_service: str = added_later("https://drivers.weka.io")
     drives: WekaContainers | None = None  # None where the cluster is joined
     compute: WekaContainers | None = None
     client: WekaContainers

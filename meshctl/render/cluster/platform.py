@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from meshctl.errors import MeshError
-from meshctl.model.deployment import Deployment, Workload
+from meshctl.model.deployment import Deployment, FileSystem, Workload
 from meshctl.model.keys import roll_outs
 from meshctl.model.pods import object_names, pod_files, pod_users
 from meshctl.platforms import registry
@@ -85,10 +85,20 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
 
 
 def _waiting(deployment: Deployment, objects: list[PlatformObject]) -> Iterator[PlatformObject]:
-    """No run waits for pods whose nodes start at a later date, or are gone: they start with their nodes."""
+    """No run waits for pods whose nodes start at a later date, or are gone: they start with their nodes. Nor does one
+    for the storage that such nodes carry."""
     waiting = {f"workload/{workload.name}" for workload in deployment.waiting_for_nodes}
+    mesh = deployment.neural_mesh
+    if mesh is not None and any(
+        pool.name == mesh.pool and (pool.starts or pool.has_ended) for pool in deployment.pools
+    ):
+        waiting |= {"neuralmesh", *(f"storage/{each.name}" for each in deployment.file_systems if _is_carried(each))}
     for item in objects:
         yield replace(item, wait=False) if item.subject in waiting else item
+
+
+def _is_carried(system: FileSystem) -> bool:
+    return system.service == "neuralmesh"
 
 
 def _check_names(objects: list[PlatformObject]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from meshctl.engine.failures import failure_of
-from providers.kubernetes import objects
+from providers.kubernetes import apply, objects
 from providers.kubernetes.waits import groups, readiness, waiting
 from providers.kubernetes.waits.readiness import Verdict
 from providers.kubernetes.waits.waiting import Waiter
@@ -97,3 +97,8 @@ def test_after_ten_minutes_it_is_said_what_to_do(monkeypatch: pytest.MonkeyPatch
     (reason,) = waited(monkeypatch, live("GracePeriod"))
     failure = failure_of("urn:pulumi:e::m::kubernetes:weka.weka.io/v1alpha1:WekaCluster::neuralmesh:cluster", reason)
     assert (failure.code, "cancelDeletion" in failure.hint) == ("WekaLeaving", True)
+
+
+def test_an_update_takes_its_template_for_no_pods() -> None:
+    cluster = {**live("Ready"), "spec": {"template": "dynamic"}}
+    assert apply.with_live_flavor(cluster, cluster) is cluster
