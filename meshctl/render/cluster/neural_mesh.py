@@ -218,6 +218,7 @@ def _clients(deployment: Deployment, mesh: NeuralMesh, needs: tuple[str, ...]) -
         PlatformObject(
             f"neuralmesh:client-{pool}",
             _object(deployment, mesh, "WekaClient", f"{mesh.name}-{pool}", _client_spec(deployment, mesh, pool)),
+            wait=True,  # for its end, before that of the cluster: nobody waits for a client to get ready
             depends_on=needs,
             delete_s=_DELETE_S,
         )

@@ -11,6 +11,7 @@ from meshctl.model.deployment import Deployment, FileSystem, NfsExport
 from meshctl.render.objects import PlatformObject
 from meshctl.render.pod import pods, weka_volumes
 from meshctl.render.templates import render
+from meshwire.marks import GONE_WITH_VOLUME
 
 
 def claim(system: FileSystem) -> str:
@@ -58,6 +59,7 @@ def _claim_on_weka(deployment: Deployment, system: FileSystem, needs: str) -> Pl
         "name": system.name,
         "namespace": deployment.namespace,
         "labels": pods.common_labels(deployment),
+        "gone_with_volume": GONE_WITH_VOLUME,
         "size": f"{system.size_gib}Gi",
         "volume": f"{deployment.mesh}-{system.name}" if system.tier else "",
         "storage_class": "" if system.tier else weka_volumes.storage_class_name(deployment, system),

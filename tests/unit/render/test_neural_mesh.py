@@ -63,7 +63,11 @@ def test_all_comes_after_what_it_needs() -> None:
     assert "neuralmesh:settings" not in before_claim  # a licence that is refused keeps no files from pods
     assert ancestors(made, "neuralmesh:settings") > {"neuralmesh:cluster", "neuralmesh:operator"}
     waited = {name for name in of_weka(made) if made[name].wait}
-    assert waited == {"neuralmesh:operator", "neuralmesh:cluster", "neuralmesh:settings", "storage/data:claim"}
+    clients = {"neuralmesh:client-serve", "neuralmesh:client-train"}
+    jobs = {"neuralmesh:operator", "neuralmesh:settings"}
+    assert waited == {*jobs, *clients, "neuralmesh:cluster", "storage/data:claim"}
+    # the driver that deletes its volume goes right after it
+    assert made["storage/data:claim"].manifest["metadata"]["annotations"] == {"meshctl.dev/gone-with-volume": "true"}
 
 
 def test_the_cluster_says_what_was_resolved() -> None:
