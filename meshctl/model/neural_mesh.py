@@ -18,8 +18,9 @@ GRACE: Final = "24h"  # how long the operator keeps a cluster that was deleted, 
 
 
 class WekaContainers(Value):
-    """Containers of one kind, at most one on a node. `hugepages_mib` is what the custom resource asks for, and
-    `hugepages_offset_mib` what the operator adds to it: the pod of one requests the sum."""
+    """Containers of one kind, at most one on a node. The pod of one requests `hugepages_mib` and
+    `hugepages_offset_mib`, and in DPDK mode 64 MiB more for each core, which the operator adds to the former by itself.
+    Those of drives and clients are the operator's own defaults, calculated here; those of compute must be written."""
 
     containers: int
     cores: int  # of one container

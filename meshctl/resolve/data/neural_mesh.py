@@ -136,7 +136,11 @@ def _made(
     name, pool, options = where.names[0], pools[where.pool], place.environment.neural_mesh
     protection = _protection(place.mesh, where)
     formed = up if up is not None and up.joined is None else None
-    impossible = _other_than_formed(name, pool, protection, formed) or _without_devices(name, place, options)
+    impossible = (
+        _taken_back(name, pool)
+        or _other_than_formed(name, pool, protection, formed)
+        or _without_devices(name, place, options)
+    )
     if impossible is not None:
         return (impossible,)
     machine = _hardware(place, pool, options)
@@ -238,6 +242,13 @@ def _protection(mesh: mesh_model.Mesh, where: Places) -> Literal[2, 4]:
     return next((value for name in where.names if (value := mesh.storage[name].protection) is not None), 2)
 
 
+def _taken_back(name: str, pool: Pool) -> Gap | None:
+    if pool.market != "spot":
+        return None
+    hint = "set the pool's capacity to on-demand or reserved, or name another `pool`"
+    return _gap(name, "drives that stay", f"nodes of pool {pool.name} are spot: they go at any time, with data", hint)
+
+
 def _other_than_formed(name: str, pool: Pool, protection: int, formed: NeuralMesh | None) -> Gap | None:
     """What can't be changed of a cluster that is up."""
     if formed is None:
@@ -303,6 +314,7 @@ def _client_shares(place: Place, where: Places, pools: Mapping[str, Pool], cores
         shares[name] = sizing.share_of(
             sizing.client_containers(1, cores=cores, dpdk=dpdk),
             threads_per_core=machine.threads_per_core if machine is not None else 1,
+            dpdk=dpdk,
             interface_for_each_core=_interfaces(place, pools[name]) is not None,
         )
     return shares
@@ -396,9 +408,12 @@ def _notes(place: Place, value: NeuralMesh) -> Iterator[str]:
             f" {sizing.huge_pages(share.hugepages_mib)} huge pages of 2 MiB aside when they start, and run the"
             " kubelet's static CPU manager"
         )
-    if value.joined is not None:
+    if value.joined is None:
+        yield from _notes_of_cluster(place, value)
         return
-    yield from _notes_of_cluster(place, value)
+    tiered = [name for name, storage in place.mesh.storage.items() if storage.tier is not None]
+    if tiered:
+        yield f"storage/{tiered[0]}: `tier` is not used here: a WEKA cluster that exists is its owner's to set"
 
 
 def _notes_of_cluster(place: Place, value: NeuralMesh) -> Iterator[str]:
@@ -423,6 +438,11 @@ def _notes_of_cluster(place: Place, value: NeuralMesh) -> Iterator[str]:
         f"neuralmesh/{name}: a deleted cluster is kept for 24 hours (gracefulDestroyDuration), during which it can be"
         " brought back, and its drives are not free"
     )
+    if place.platform.nodes.made_of is not None:
+        yield (
+            f"neuralmesh/{name}: a node that is replaced (another machine, image or Kubernetes version) comes back with"
+            f" empty drives: replace no more than {parity} before WEKA has built their data anew"
+        )
     yield f"neuralmesh/{name}: WEKA reports to its vendor (WEKA Home) unless the operator's chart says otherwise"
     if not value.licence_secret:
         yield f"neuralmesh/{name}: no licence is named (`neuralMesh.licence`): without one WEKA runs for a trial time"

@@ -34,7 +34,10 @@ def places(mesh: mesh_model.Mesh, environment: PlatformEnvironment) -> Places:
     carried = tuple(name for name, storage in mesh.storage.items() if storage.engine == ENGINE)
     names = tuple(name for name in carried if name not in entries or entries[name].weka is not None)
     joined = next((weka for name in names if name in entries and (weka := entries[name].weka) is not None), None)
-    mounting = {work.pool for work in mesh.workloads.values() if not work.mounts.keys().isdisjoint(names)}
+    users = [work for work in mesh.workloads.values() if not work.mounts.keys().isdisjoint(names)]
+    # a burst job may run on nodes that other pools lend, and mounts there, too
+    lenders = {name for name, pool in mesh.pools.items() if pool.lend is not None and any(work.burst for work in users)}
+    mounting = {work.pool for work in users} | lenders
     client_pools = tuple(name for name in mesh.pools if name in mounting)
     return Places(names, joined, () if joined else _candidates(mesh, names, client_pools), client_pools)
 

@@ -24,7 +24,7 @@ LEAST_NODES: Final = 5  # a container of a kind on each, and five of a kind at t
 _DRIVES_WITH_A_CORE_EACH: Final = 6
 _STRIPE_WIDTHS: Final = (3, 16)
 _USED_BY_DATA: Final = 0.9  # of the net capacity; the rest is the file system's own (wdoc)
-_DPDK_MIB: Final = 64  # huge pages of each core, once for the pages and once for the offset (wop)
+_DPDK_MIB: Final = 64  # huge pages of each core, once for itself and once in the offset (weks)
 _PAGE_MIB: Final = 2
 _MIB: Final = 1024
 
@@ -140,6 +140,7 @@ def size(machine: Hardware, wish: Wish, formed: Layout | None = None) -> Sizing 
         drives,
         compute,
         threads_per_core=machine.threads_per_core,
+        dpdk=wish.dpdk,
         interface_for_each_core=machine.interfaces is not None,
     )
     net_gib = net_capacity(wish.nodes * machine.drives * gib_of_gb(machine.drive_gb), wish.nodes, layout)
@@ -216,15 +217,14 @@ def _most_by_cpu(machine: Hardware, *, containers: int) -> float:
 
 
 def drive_containers(nodes: int, cores: int, drives: int, *, dpdk: bool) -> WekaContainers:
-    """Huge pages: 1400 MiB for a core and 200 for a drive; the operator adds 200 for a drive, and with DPDK 64 for a
-    core, twice (wop; weks: 2 cores, 4 drives -> 4656 MiB)."""
-    added = 200 * drives + 2 * _DPDK_MIB * cores * dpdk
+    """Huge pages: 1400 MiB for a core and 200 for a drive, and an offset of 200 for a drive (wop; weks: with DPDK, 2
+    cores and 4 drives -> 4656 MiB in all)."""
     return WekaContainers(
         containers=nodes,
         cores=cores,
         drives=drives,
         hugepages_mib=1400 * cores + 200 * drives,
-        hugepages_offset_mib=added,
+        hugepages_offset_mib=200 * drives + _DPDK_MIB * cores * dpdk,
     )
 
 
@@ -233,24 +233,30 @@ def compute_containers(nodes: int, cores: int, *, dpdk: bool) -> WekaContainers:
     left out, the operator takes max(3000 * cores, 1700 * cores + raw GiB * 1.024 / containers) (wop), which is 34 GB on
     an i3en.12xlarge."""
     return WekaContainers(
-        containers=nodes, cores=cores, hugepages_mib=3072 * cores, hugepages_offset_mib=_added_mib(cores, dpdk=dpdk)
+        containers=nodes, cores=cores, hugepages_mib=3072 * cores, hugepages_offset_mib=_offset_mib(cores, dpdk=dpdk)
     )
 
 
 def client_containers(nodes: int, *, cores: int = 1, dpdk: bool) -> WekaContainers:
     """Huge pages: 1500 MiB for a core (wop; weks: 1 core -> 1828 MiB). `nodes`: of all pools that mount."""
     return WekaContainers(
-        containers=nodes, cores=cores, hugepages_mib=1500 * cores, hugepages_offset_mib=_added_mib(cores, dpdk=dpdk)
+        containers=nodes, cores=cores, hugepages_mib=1500 * cores, hugepages_offset_mib=_offset_mib(cores, dpdk=dpdk)
     )
 
 
-def _added_mib(cores: int, *, dpdk: bool) -> int:
-    return 200 + 2 * _DPDK_MIB * cores * dpdk
+def _offset_mib(cores: int, *, dpdk: bool) -> int:
+    return 200 + _DPDK_MIB * cores * dpdk
+
+
+def requested_mib(containers: WekaContainers, *, dpdk: bool) -> int:
+    """The huge pages that the pod of one container requests: what is asked for, the offset, and with DPDK 64 MiB for a
+    core (weks)."""
+    return containers.hugepages_mib + containers.hugepages_offset_mib + _DPDK_MIB * containers.cores * dpdk
 
 
 def planned_memory_gb(*, drive: int, compute: int, client: int) -> float:
     """What to plan for WEKA on a node with such cores, huge pages included: 2.8 GB + 2.2 for each of the client, 3.9
-    for compute, 2.0 for drives (weks: 2 + 2 + 1 -> 16.8 GB)."""
+    for compute, 2.0 for drives (weks: cores 2 + 3 + 1 -> 20.7 GB; an earlier example: 2 + 2 + 1 -> 16.8 GB)."""
     return 2.8 + 2.2 * client + 3.9 * compute + 2.0 * drive
 
 
@@ -260,6 +266,7 @@ def share_of(
     compute: WekaContainers | None = None,
     *,
     threads_per_core: int,
+    dpdk: bool,
     interface_for_each_core: bool,
 ) -> NodeShare:
     """What one container of each kind asks Kubernetes for on a node. The static CPU manager gives a container all
@@ -275,7 +282,7 @@ def share_of(
     return NodeShare(
         cpu_cores=sum(threads_per_core * each.cores + 1 for each in kinds),
         memory_gib=round(memory_mib / _MIB, 2),
-        hugepages_mib=sum(each.hugepages_mib + each.hugepages_offset_mib for each in kinds),
+        hugepages_mib=sum(requested_mib(each, dpdk=dpdk) for each in kinds),
         network_interfaces=sum(each.cores for each in kinds) if interface_for_each_core else 0,
         drives=drives.drives if drives is not None else 0,
     )

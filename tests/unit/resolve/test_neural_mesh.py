@@ -89,6 +89,27 @@ def test_clients_of_another_pool_give_cores_and_pages_too() -> None:
     assert mesh.shares["p"].network_interfaces == 6
 
 
+def test_pools_that_lend_to_a_job_that_mounts_are_clients_too() -> None:
+    gpus = {**H100, "nodes": 2}
+    pools = {"p": STORE, "jobs": gpus, "idle": {**gpus, "lend": {"upTo": 1}}, "apart": gpus}
+    job = {"kind": "batch", "pool": "jobs", "image": "i", "burst": True, "resources": {"accelerators": 8}, **MOUNT}
+    _, mesh = deployed(carried(pools, AWS, {**FILES, "pool": "p"}, workloads={"w": job}))
+    assert mesh.client_pools == ("jobs", "idle")
+    _, mesh = deployed(carried(pools, AWS, {**FILES, "pool": "p"}, workloads={"w": {**job, "burst": False}}))
+    assert mesh.client_pools == ("jobs",)
+
+
+def test_its_nodes_are_in_one_zone() -> None:
+    """As the vendor asks; a pool like it without storage is in both."""
+    deployment, _ = deployed(carried({"p": STORE, "web": STORE}, AWS))
+    assert (deployment.pool("p").zones, len(deployment.pool("web").zones)) == (("us-east-1a",), 2)
+
+
+def test_drives_that_may_go_at_any_time_carry_nothing() -> None:
+    found = gap(carried({"p": {**STORE, "capacity": "spot"}}, AWS), "storage/s")
+    assert found.best == "nodes of pool p are spot: they go at any time, with data"
+
+
 @pytest.mark.parametrize(
     ("pool", "resources"),
     [(TRAIN, {"accelerators": 8, "cpu": 164}), (TRAIN, {"accelerators": 8, "memory": "1900GiB"})],

@@ -36,7 +36,8 @@ def test_the_published_example_of_six_interfaces() -> None:
     assert (result.drives.cores, result.compute.cores, result.client.cores) == (2, 3, 1)
     assert result.share.network_interfaces == 6
     kinds = (result.drives, result.compute, result.client)
-    assert [each.hugepages_mib + each.hugepages_offset_mib for each in kinds] == [4656, 9800, 1828]
+    assert [sizing.requested_mib(each, dpdk=True) for each in kinds] == [4656, 9800, 1828]
+    assert [each.hugepages_offset_mib for each in kinds] == [928, 392, 264]
     assert result.share.hugepages_mib == 16_284
     assert result.compute.hugepages_mib == 9216  # `computeHugepages` of the example
     assert (result.drives.drives, result.drives.containers) == (4, 6)
@@ -52,6 +53,7 @@ def test_the_published_numbers_of_healthy_nodes(width: int, parity: int, nodes: 
 
 
 def test_the_published_memory_of_a_node() -> None:
+    assert sizing.planned_memory_gb(drive=2, compute=3, client=1) == pytest.approx(20.7)
     assert sizing.planned_memory_gb(drive=2, compute=2, client=1) == pytest.approx(16.8)
 
 
@@ -75,7 +77,7 @@ def test_the_published_throughput() -> None:
 def test_udp_is_slower_than_what_was_measured() -> None:
     result = sized(replace(I3EN, interfaces=None), Wish(nodes=8, capacity_gib=1024, dpdk=False))
     assert (result.read_mbps, result.share.network_interfaces) == (0, 0)
-    assert result.client.hugepages_mib + result.client.hugepages_offset_mib == 1700
+    assert sizing.requested_mib(result.client, dpdk=False) == 1700
 
 
 @pytest.mark.parametrize(
@@ -101,9 +103,7 @@ def test_what_is_left_for_pods() -> None:
 def test_a_node_that_mounts_nothing_has_no_client() -> None:
     result = sized(I3EN, Wish(nodes=6, capacity_gib=1024, has_clients=False))
     assert result.client.containers == 0
-    assert result.share.hugepages_mib == sum(
-        each.hugepages_mib + each.hugepages_offset_mib for each in (result.drives, result.compute)
-    )
+    assert result.share.hugepages_mib == 4656 + sizing.requested_mib(result.compute, dpdk=True)
 
 
 @pytest.mark.parametrize(
