@@ -26,7 +26,9 @@ from meshctl.render.templates import render
 API: Final = "weka.weka.io/v1alpha1"
 CLUSTER: Final = "neuralmesh:cluster"
 _KINDS: Final = dict.fromkeys(("WekaCluster", "WekaClient", "WekaPolicy"), (API, "spec"))
-_IN_CLUSTER_DRIVERS: Final = "https://weka-drivers-dist.{namespace}.svc.cluster.local:60002"
+# of the service that the policy makes: internal/controllers/operations of weka/weka-operator, EnsureDistServiceOperation
+_IN_CLUSTER_DRIVERS: Final = "https://{policy}-dist.{namespace}.svc.cluster.local:60002"
+_DRIVERS_POLICY: Final = "weka-drivers"
 _POLICY_INTERVAL: Final = "5m"
 # doc/operator/deployment/cluster-aws-eks.md of weka/weka-operator: the ports that the operator would choose are taken
 # on nodes whose interfaces a policy makes
@@ -101,10 +103,15 @@ def _policies(deployment: Deployment, mesh: NeuralMesh, needs: tuple[str, ...]) 
         }
         made.append(_policy(deployment, mesh, "sign-drives", spec, needs))
     if not mesh.drivers_service:
-        spec = {**_image(deployment, mesh), "type": "driver-dist", "tolerations": pods.tolerations_of_all(deployment)}
         selectors = [deployment.node_labels(pool) for pool in _pools(mesh)]
-        spec["payload"] = {"driverDistPayload": {"ensureImages": [spec["image"]], "nodeSelectors": selectors}}
-        made.append(_policy(deployment, mesh, "driver-dist", spec, needs))
+        spec = {
+            **_image(deployment, mesh),
+            "type": "enable-local-drivers-distribution",
+            "tolerations": pods.tolerations_of_all(deployment),
+            "payload": {"driverDistPayload": {"nodeSelectors": selectors}, "interval": _POLICY_INTERVAL},
+        }
+        spec["payload"]["driverDistPayload"]["ensureImages"] = [spec["image"]]
+        made.append(_policy(deployment, mesh, _DRIVERS_POLICY, spec, needs))
     return made
 
 
@@ -148,7 +155,8 @@ def _image(deployment: Deployment, mesh: NeuralMesh) -> dict[str, str]:
 
 def _common_spec(deployment: Deployment, mesh: NeuralMesh) -> dict[str, Any]:
     """What a cluster and its clients both say."""
-    drivers = mesh.drivers_service or _IN_CLUSTER_DRIVERS.format(namespace=mesh.namespace)
+    policy = f"{mesh.name}-{_DRIVERS_POLICY}"
+    drivers = mesh.drivers_service or _IN_CLUSTER_DRIVERS.format(policy=policy, namespace=mesh.namespace)
     network: dict[str, Any] = {"udpMode": mesh.udp}
     if mesh.ethernet_devices:
         network["ethDevices"] = list(mesh.ethernet_devices)
