@@ -26,7 +26,7 @@ from meshctl.render.templates import render
 API: Final = "weka.weka.io/v1alpha1"
 CLUSTER: Final = "neuralmesh:cluster"
 _KINDS: Final = dict.fromkeys(("WekaCluster", "WekaClient", "WekaPolicy"), (API, "spec"))
-# of the service that the policy makes: internal/controllers/operations of weka/weka-operator, EnsureDistServiceOperation
+# of the service that the policy makes: weka/weka-operator, EnsureDistServiceOperation in internal/controllers/operations
 _IN_CLUSTER_DRIVERS: Final = "https://{policy}-dist.{namespace}.svc.cluster.local:60002"
 _DRIVERS_POLICY: Final = "weka-drivers"
 _POLICY_INTERVAL: Final = "5m"
@@ -93,26 +93,36 @@ def _policies(deployment: Deployment, mesh: NeuralMesh, needs: tuple[str, ...]) 
         pools = sorted(name for name, share in mesh.shares.items() if share.network_interfaces)
         made += [_interfaces_policy(deployment, mesh, pool, needs) for pool in pools]
     if mesh.sign_drives:
-        payload: dict[str, Any] = {"type": mesh.sign_drives, "nodeSelector": deployment.node_labels(mesh.pool)}
-        if mesh.drive_paths:
-            payload["devicePaths"] = list(mesh.drive_paths)
-        spec: dict[str, Any] = {  # without an image: the operator has its own for this, and refuses another
-            "type": "sign-drives",
-            "tolerations": pods.tolerations(deployment, deployment.pool(mesh.pool)),
-            "payload": {"signDrivesPayload": payload, "interval": _POLICY_INTERVAL},
-        }
-        made.append(_policy(deployment, mesh, "sign-drives", spec, needs))
+        made.append(_policy(deployment, mesh, "sign-drives", _signing(deployment, mesh), needs))
     if not mesh.drivers_service:
-        selectors = [deployment.node_labels(pool) for pool in _pools(mesh)]
-        spec = {
-            **_image(deployment, mesh),
-            "type": "enable-local-drivers-distribution",
-            "tolerations": pods.tolerations_of_all(deployment),
-            "payload": {"driverDistPayload": {"nodeSelectors": selectors}, "interval": _POLICY_INTERVAL},
-        }
-        spec["payload"]["driverDistPayload"]["ensureImages"] = [spec["image"]]
-        made.append(_policy(deployment, mesh, _DRIVERS_POLICY, spec, needs))
+        made.append(_policy(deployment, mesh, _DRIVERS_POLICY, _drivers(deployment, mesh), needs))
     return made
+
+
+def _signing(deployment: Deployment, mesh: NeuralMesh) -> dict[str, Any]:
+    """Without an image: the operator has its own for this, and refuses another."""
+    payload: dict[str, Any] = {"type": mesh.sign_drives, "nodeSelector": deployment.node_labels(mesh.pool)}
+    if mesh.drive_paths:
+        payload["devicePaths"] = list(mesh.drive_paths)
+    return {
+        "type": "sign-drives",
+        "tolerations": pods.tolerations(deployment, deployment.pool(mesh.pool)),
+        "payload": {"signDrivesPayload": payload, "interval": _POLICY_INTERVAL},
+    }
+
+
+def _drivers(deployment: Deployment, mesh: NeuralMesh) -> dict[str, Any]:
+    image = _image(deployment, mesh)
+    selectors = [deployment.node_labels(pool) for pool in _pools(mesh)]
+    return {
+        **image,
+        "type": "enable-local-drivers-distribution",
+        "tolerations": pods.tolerations_of_all(deployment),
+        "payload": {
+            "driverDistPayload": {"ensureImages": [image["image"]], "nodeSelectors": selectors},
+            "interval": _POLICY_INTERVAL,
+        },
+    }
 
 
 def _interfaces_policy(deployment: Deployment, mesh: NeuralMesh, pool: str, needs: tuple[str, ...]) -> PlatformObject:
