@@ -26,7 +26,7 @@ from meshctl.render.templates import render
 API: Final = "weka.weka.io/v1alpha1"
 CLUSTER: Final = "neuralmesh:cluster"
 _KINDS: Final = dict.fromkeys(("WekaCluster", "WekaClient", "WekaPolicy"), (API, "spec"))
-# of the service that the policy makes: weka/weka-operator, EnsureDistServiceOperation in internal/controllers/operations
+# of the service that the policy makes: weka/weka-operator, internal/controllers/operations, EnsureDistServiceOperation
 _IN_CLUSTER_DRIVERS: Final = "https://{policy}-dist.{namespace}.svc.cluster.local:60002"
 _DRIVERS_POLICY: Final = "weka-drivers"
 _POLICY_INTERVAL: Final = "5m"
