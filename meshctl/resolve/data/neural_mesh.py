@@ -8,7 +8,7 @@ Called by `meshctl.resolve` once the pools are placed. How much it takes and giv
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
@@ -16,7 +16,7 @@ from meshctl.catalog import Machine
 from meshctl.catalog import neural_mesh as catalog_releases
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import FileSystem, Gap, Pool, Price
-from meshctl.model.files.units import format_in_gib
+from meshctl.model.files.units import format_gib, format_in_gib
 from meshctl.model.keys.neural_mesh import NeuralMeshOptions, WekaCluster
 from meshctl.model.neural_mesh import VENDORS_DRIVERS, JoinedWeka, NeuralMesh, NodeShare, WekaEncryption
 from meshctl.model.observed import ObservedNode
@@ -46,7 +46,7 @@ class Carried:
 
 
 def resolve(place: Place, where: Places, pools: Sequence[Pool], up: NeuralMesh | None) -> Carried:
-    """`up`: the one that is up, whose layout can't change."""
+    """`up`: the one that is up, whose layout can't change, and whose releases don't by themselves."""
     carried = Carried(list(pools))
     if not where.names:
         return carried
@@ -56,12 +56,13 @@ def resolve(place: Place, where: Places, pools: Sequence[Pool], up: NeuralMesh |
     by_name = {pool.name: pool for pool in pools}
     if where.pool and where.pool not in by_name:  # has a gap of its own
         return carried
-    outcome = _joined(place, where, by_name) if where.joined else _made(place, where, by_name, up)
+    decide = _joined if where.joined else _made
+    outcome = decide(place, where, by_name, up)
     if not isinstance(outcome, NeuralMesh):
         carried.gaps.extend(outcome)
         return carried
     carried.value = outcome
-    carried.pools = [_without_drives(place, pool, outcome) for pool in pools]
+    carried.pools = [_with_share(place, pool, outcome) for pool in pools]
     for name in where.names:
         system = _file_system(place.mesh, name, outcome)
         carried.file_systems.append(system)
@@ -77,22 +78,15 @@ def without_shares(usable: Mapping[str, Usable], value: NeuralMesh | None) -> di
 
 
 def _without_share(usable: Usable, share: NodeShare) -> Usable:
-    """Nodes that set huge pages aside already have told of less memory."""
+    """Nodes that were seen have told of what they set aside; of all others it goes off the memory."""
+    memory_gib = share.memory_gib if usable.nodes else share.memory_gib + share.set_aside_mib / _MIB
     return replace(
         usable,
         cpu_cores=_less(usable.cpu_cores, share.cpu_cores),
-        memory_gib=_less(usable.memory_gib, _memory_gib(share, _fewest_pages(usable.nodes))),
+        memory_gib=_less(usable.memory_gib, memory_gib),
         nodes=tuple(_node_without(node, share) for node in usable.nodes),
         storage_takes=_takes(share),
     )
-
-
-def _fewest_pages(nodes: Iterable[ObservedNode]) -> int:
-    return min((node.huge_pages_mib for node in nodes), default=0)
-
-
-def _memory_gib(share: NodeShare, pages_set_aside_mib: int) -> float:
-    return share.memory_gib + max(share.hugepages_mib - pages_set_aside_mib, 0) / _MIB
 
 
 def _less(has: float, taken: float) -> float:
@@ -104,7 +98,7 @@ def _node_without(node: ObservedNode, share: NodeShare) -> ObservedNode:
     memory = node.allocatable_memory_gib or node.memory_gib
     update = {
         "allocatable_cpu": _less(node.allocatable_cpu or node.cpu_cores, share.cpu_cores),
-        "allocatable_memory_gib": _less(memory, _memory_gib(share, node.huge_pages_mib)),
+        "allocatable_memory_gib": _less(memory, share.memory_gib),
     }
     return node.model_copy(update=update)
 
@@ -162,7 +156,6 @@ def _made(
     if gaps:
         return gaps
     client_nodes = sum(max(pools[each].nodes, 0) for each in where.client_pools if each in pools)
-    releases = catalog_releases.releases()
     interfaces = sized.share.network_interfaces
     paths = options.drives if isinstance(options.drives, tuple) else ()
     return NeuralMesh(
@@ -172,10 +165,8 @@ def _made(
         nodes=pool.nodes,
         least_nodes=sized.layout.least_nodes,
         client_pools=where.client_pools,
-        image=options.image or releases.image,
+        **_releases(options, up),
         image_pull_secret=options.image_pull_secret or "",
-        operator_chart=options.chart or releases.operator_chart,
-        operator_version=options.operator or releases.operator_version,
         drives=sized.drives,
         compute=sized.compute,
         client=sized.client.model_copy(update={"containers": client_nodes}),
@@ -198,7 +189,9 @@ def _made(
     )
 
 
-def _joined(place: Place, where: Places, pools: Mapping[str, Pool]) -> NeuralMesh | tuple[Gap, ...]:
+def _joined(
+    place: Place, where: Places, pools: Mapping[str, Pool], up: NeuralMesh | None
+) -> NeuralMesh | tuple[Gap, ...]:
     """One that exists: clients of it on the pools whose pods mount."""
     options, joined = place.environment.neural_mesh, where.joined or WekaCluster()
     without_devices = _without_devices(where.names[0], place, options)
@@ -211,7 +204,6 @@ def _joined(place: Place, where: Places, pools: Mapping[str, Pool]) -> NeuralMes
     gaps = (*_too_few_interfaces(place, pools, shares), *_too_few_pages(place, pools, shares))
     if gaps:
         return gaps
-    releases = catalog_releases.releases()
     interfaces = max((share.network_interfaces for share in shares.values()), default=0)
     return NeuralMesh(
         name=place.mesh.name,
@@ -220,10 +212,8 @@ def _joined(place: Place, where: Places, pools: Mapping[str, Pool]) -> NeuralMes
         nodes=0,
         least_nodes=0,
         client_pools=where.client_pools,
-        image=options.image or releases.image,
+        **_releases(options, up),
         image_pull_secret=options.image_pull_secret or "",
-        operator_chart=options.chart or releases.operator_chart,
-        operator_version=options.operator or releases.operator_version,
         client=client,
         drivers_service=_drivers_service(options),
         udp=options.udp,
@@ -242,6 +232,16 @@ def _joined(place: Place, where: Places, pools: Mapping[str, Pool]) -> NeuralMes
 
 def _drivers_service(options: NeuralMeshOptions) -> str:
     return "" if options.driver_service == "cluster" else options.driver_service or VENDORS_DRIVERS
+
+
+def _releases(options: NeuralMeshOptions, up: NeuralMesh | None) -> dict[str, str]:
+    """Those that environments.yaml names; else those that are up, which move only when asked; else the catalog's."""
+    pinned = catalog_releases.releases()
+    return {
+        "image": options.image or (up.image if up else pinned.image),
+        "operator_chart": options.chart or (up.operator_chart if up else pinned.operator_chart),
+        "operator_version": options.operator or (up.operator_version if up else pinned.operator_version),
+    }
 
 
 def _protection(mesh: mesh_model.Mesh, where: Places) -> Literal[2, 4]:
@@ -345,7 +345,7 @@ def _too_few_pages(place: Place, pools: Mapping[str, Pool], shares: Mapping[str,
         own = [nodes[each] for each in pools[name].node_names if each in nodes]
         short = [node for node in own if node.huge_pages_mib < share.hugepages_mib]
         if short:
-            pages = sizing.huge_pages(share.hugepages_mib)
+            pages = sizing.pages_to_set_aside(share.hugepages_mib)
             least = min(node.huge_pages_mib for node in short)
             yield Gap(
                 subject=f"pool/{name}",
@@ -369,8 +369,11 @@ def _encryption(options: NeuralMeshOptions) -> WekaEncryption | None:
     )
 
 
-def _without_drives(place: Place, pool: Pool, value: NeuralMesh) -> Pool:
-    """The pool whose drives storage has: nodes must not join them to a volume of their own, and pods have none."""
+def _with_share(place: Place, pool: Pool, value: NeuralMesh) -> Pool:
+    """The pool with what storage takes of its nodes. Of those whose drives it has: nodes must not join them to a volume
+    of their own, and pods have none."""
+    if pool.name in value.shares:
+        pool = pool.model_copy(update={"storage": value.shares[pool.name]})
     if pool.name != value.pool:
         return pool
     made_of = place.platform.nodes.made_of
@@ -403,7 +406,7 @@ def _words(value: NeuralMesh, system: FileSystem) -> str:
         return f"NeuralMesh of the WEKA cluster {cluster or ', '.join(value.joined.endpoints)}"
     where = f"on the drives of pool {value.pool}"
     if system.tier:
-        return f"NeuralMesh, {format_in_gib(system.drive_gib)} of it {where}, cold data in {system.tier}"
+        return f"NeuralMesh, {format_gib(system.drive_gib)} of it {where}, cold data in {system.tier}"
     return f"NeuralMesh {where}"
 
 
@@ -411,7 +414,7 @@ def _notes(place: Place, value: NeuralMesh) -> Iterator[str]:
     for name, share in value.shares.items():
         yield (
             f"pool/{name}: WEKA takes {_takes(share)} of each node; nodes set"
-            f" {sizing.huge_pages(share.hugepages_mib)} huge pages of 2 MiB aside when they start, and run the"
+            f" {sizing.pages_to_set_aside(share.hugepages_mib)} huge pages of 2 MiB aside when they start, and run the"
             " kubelet's static CPU manager"
         )
     if value.joined is None:
@@ -440,6 +443,10 @@ def _notes_of_cluster(place: Place, value: NeuralMesh) -> Iterator[str]:
         )
     else:
         yield f"neuralmesh/{name}: how fast it is on such nodes is not known: nobody has published it; `bench` measures"
+    yield (
+        f"neuralmesh/{name}: `migrate` leaves its file systems behind, as all others; WEKA moves them by snapshots that"
+        " are uploaded to a bucket which both clusters reach"
+    )
     yield (
         f"neuralmesh/{name}: a deleted cluster is kept for 24 hours (gracefulDestroyDuration), during which it can be"
         " brought back, and its drives are not free"

@@ -58,6 +58,7 @@ def test_its_nodes_keep_their_drives_for_storage() -> None:
     deployment, _ = deployed(carried({"p": STORE}, AWS))
     pool = deployment.pool("p")
     assert (pool.scratch_gb, pool.disk_gib) == (0, 200)
+    assert pool.storage is not None
     assert "RAID0" not in user_data(pool)
     native = resolved({"p": STORE}, AWS).pools[0]
     assert native.scratch_gb == 30_000
@@ -187,7 +188,7 @@ def test_cold_data_in_an_object_store_needs_less_of_the_drives() -> None:
     deployment, _ = deployed(resolution)
     (system,) = deployment.file_systems
     assert (system.tier, system.drive_gib, system.size_gib) == ("cold", 40 * 1024, 200 * 1024)
-    assert resolution.storage_as["s"] == "NeuralMesh, 40960 GiB of it on the drives of pool p, cold data in cold"
+    assert resolution.storage_as["s"] == "NeuralMesh, 40 TiB of it on the drives of pool p, cold data in cold"
     assert list(resolution.storage_as) == ["s", "cold"]
 
 
@@ -218,7 +219,7 @@ def test_huge_pages_of_nodes_that_are_there_are_compared() -> None:
         "35,276 MiB of huge pages on each node for WEKA",
         "1 node set aside fewer (g3: 0 MiB)",
     )
-    assert "vm.nr_hugepages=17638" in found.hint
+    assert "vm.nr_hugepages=22528" in found.hint
 
 
 def test_nodes_are_not_told_by_the_disk_that_the_kubelet_has() -> None:
@@ -239,7 +240,7 @@ def test_nodes_are_not_told_by_the_disk_that_the_kubelet_has() -> None:
     )
 
 
-def resolved_again(nodes: int, up: Deployment, **storage: Any) -> Resolution:
+def resolved_again(nodes: int, up: Deployment, environment: dict[str, Any] = AWS, **storage: Any) -> Resolution:
     mesh = Mesh.model_validate(
         {
             "apiVersion": "meshctl/v1",
@@ -250,7 +251,7 @@ def resolved_again(nodes: int, up: Deployment, **storage: Any) -> Resolution:
             "workloads": work(),
         }
     )
-    environments = {"apiVersion": "meshctl/v1", "kind": "Environments", "environments": {"e": AWS}}
+    environments = {"apiVersion": "meshctl/v1", "kind": "Environments", "environments": {"e": environment}}
     return resolve(mesh, Environments.model_validate(environments), "e", load_catalog(), up=up)
 
 
@@ -264,6 +265,17 @@ def test_a_cluster_that_is_up_keeps_its_layout() -> None:
     other = gap(resolved_again(12, deployment, protection=4), "storage/s")
     assert (other.wanted, other.hint[:22]) == ("protection 4", "write `protection: 2`;")
     assert "pool p" in gap(resolved_again(12, deployment, pool="other"), "storage/s").best
+
+
+def test_releases_that_are_up_move_only_when_asked() -> None:
+    """As those of a meshctl whose catalog is older: the next one must not replace all containers by itself."""
+    deployment, formed = deployed(carried({"p": STORE}, AWS))
+    older = formed.model_copy(update={"image": "weka:4.4.9", "operator_version": "v1.9.1"})
+    up = deployment.model_copy(update={"neural_mesh": older})
+    _, mesh = deployed(resolved_again(6, up))
+    assert (mesh.image, mesh.operator_version) == ("weka:4.4.9", "v1.9.1")
+    _, asked = deployed(resolved_again(6, up, {**AWS, "neuralMesh": {"operator": "v1.12.0"}}))
+    assert (asked.image, asked.operator_version) == ("weka:4.4.9", "v1.12.0")
 
 
 def test_what_it_costs_is_the_pool_and_a_licence_that_nobody_knows() -> None:
