@@ -17,7 +17,11 @@ apply() {
   kubectl apply --server-side --force-conflicts --field-manager meshctl-weka-operator --filename "$1"
 }
 
-kubectl get namespace "$OPERATOR_NAMESPACE" >/dev/null 2>&1 || kubectl create namespace "$OPERATOR_NAMESPACE"
+# its pods have their nodes' devices, which a cluster may forbid in namespaces that say nothing
+kubectl get namespace "$OPERATOR_NAMESPACE" >/dev/null 2>&1 || kubectl create --filename - <<EOF
+{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "$OPERATOR_NAMESPACE",
+ "labels": {"pod-security.kubernetes.io/enforce": "privileged"}}}
+EOF
 
 if [ -n "$PULL_SECRET" ]; then
   # the chart, too, where a mirror of it asks who pulls
