@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from meshctl.catalog import Machine
 from meshctl.catalog import neural_mesh as catalog_releases
+from meshctl.catalog.neural_mesh import Releases
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import FileSystem, Gap, Pool, Price
 from meshctl.model.files.units import format_gib
@@ -153,6 +154,7 @@ def _made(
     client_nodes = sum(max(pools[each].nodes, 0) for each in where.client_pools if each in pools)
     interfaces = sized.share.network_interfaces
     paths = options.drives if isinstance(options.drives, tuple) else ()
+    releases = _releases(options, up)
     return NeuralMesh(
         name=place.mesh.name,
         namespace=place.mesh.name,
@@ -160,8 +162,10 @@ def _made(
         nodes=pool.nodes,
         least_nodes=sized.layout.least_nodes,
         client_pools=where.client_pools,
-        **_releases(options, up),
+        image=releases.image,
         image_pull_secret=options.image_pull_secret or "",
+        operator_chart=releases.operator_chart,
+        operator_version=releases.operator_version,
         drives=sized.drives,
         compute=sized.compute,
         client=sized.client.model_copy(update={"containers": client_nodes}),
@@ -200,6 +204,7 @@ def _joined(
     if gaps:
         return gaps
     interfaces = max((share.network_interfaces for share in shares.values()), default=0)
+    releases = _releases(options, up)
     return NeuralMesh(
         name=place.mesh.name,
         namespace=place.mesh.name,
@@ -207,8 +212,10 @@ def _joined(
         nodes=0,
         least_nodes=0,
         client_pools=where.client_pools,
-        **_releases(options, up),
+        image=releases.image,
         image_pull_secret=options.image_pull_secret or "",
+        operator_chart=releases.operator_chart,
+        operator_version=releases.operator_version,
         client=client,
         drivers_service=_drivers_service(options),
         udp=options.udp,
@@ -229,14 +236,15 @@ def _drivers_service(options: NeuralMeshOptions) -> str:
     return "" if options.driver_service == "cluster" else options.driver_service or VENDORS_DRIVERS
 
 
-def _releases(options: NeuralMeshOptions, up: NeuralMesh | None) -> dict[str, str]:
+def _releases(options: NeuralMeshOptions, up: NeuralMesh | None) -> Releases:
     """Those that environments.yaml names; else those that are up, which move only when asked; else the catalog's."""
     pinned = catalog_releases.releases()
-    return {
-        "image": options.image or (up.image if up else pinned.image),
-        "operator_chart": options.chart or (up.operator_chart if up else pinned.operator_chart),
-        "operator_version": options.operator or (up.operator_version if up else pinned.operator_version),
-    }
+    return replace(
+        pinned,
+        image=options.image or (up.image if up else pinned.image),
+        operator_chart=options.chart or (up.operator_chart if up else pinned.operator_chart),
+        operator_version=options.operator or (up.operator_version if up else pinned.operator_version),
+    )
 
 
 def _protection(mesh: mesh_model.Mesh, where: Places) -> Literal[2, 4]:
