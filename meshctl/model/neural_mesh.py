@@ -7,11 +7,15 @@ file systems whose engine is `neuralmesh`; declared by `meshctl.render.cluster.n
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
-from meshctl.model.value import Value
+from meshctl.model.value import Value, added_later
+
+OPERATOR_NAMESPACE: Final = "weka-operator-system"  # where the vendor's chart is installed
+VENDORS_DRIVERS: Final = "https://drivers.weka.io"
+GRACE: Final = "24h"  # how long the operator keeps a cluster that was deleted, and can bring it back; the vendor's own
 
 
 class WekaContainers(Value):
@@ -59,6 +63,7 @@ class JoinedWeka(Value):
     namespace: str = ""
     endpoints: tuple[str, ...] = ()
     secret: str = ""
+    csi_driver: str = added_later("")  # the name of its CSI driver; "" = as the vendor's operator or chart calls it
 
 
 class NeuralMesh(Value):
@@ -80,6 +85,10 @@ class NeuralMesh(Value):
     image_pull_secret: str = ""
     operator_chart: str = "oci://quay.io/weka.io/helm/weka-operator"
     operator_version: str
+    # whether meshctl installs the operator; not where the cluster has had one before: that is somebody else's
+    installs_operator: bool = added_later(True)
+    # who serves WEKA's kernel modules; "" = a service in the cluster builds them, without internet
+    drivers_service: str = added_later(VENDORS_DRIVERS)
     drives: WekaContainers | None = None  # None where the cluster is joined
     compute: WekaContainers | None = None
     client: WekaContainers

@@ -19,7 +19,7 @@ from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import FileSystem, Gap, Pool, Price
 from meshctl.model.files.units import format_gib
 from meshctl.model.keys.neural_mesh import NeuralMeshOptions, WekaCluster
-from meshctl.model.neural_mesh import JoinedWeka, NeuralMesh, NodeShare, WekaEncryption
+from meshctl.model.neural_mesh import VENDORS_DRIVERS, JoinedWeka, NeuralMesh, NodeShare, WekaEncryption
 from meshctl.model.observed import ObservedNode
 from meshctl.resolve.data import neural_mesh_notes
 from meshctl.resolve.data import neural_mesh_sizing as sizing
@@ -172,6 +172,7 @@ def _made(
         stripe_width=sized.layout.stripe_width,
         redundancy=sized.layout.protection,
         hot_spare=sized.layout.hot_spare,
+        drivers_service=_drivers_service(options),
         udp=options.udp,
         ethernet_devices=options.devices,
         makes_interfaces=interfaces > 0,
@@ -216,6 +217,7 @@ def _joined(
         operator_chart=releases.operator_chart,
         operator_version=releases.operator_version,
         client=client,
+        drivers_service=_drivers_service(options),
         udp=options.udp,
         ethernet_devices=options.devices,
         makes_interfaces=interfaces > 0,
@@ -228,6 +230,10 @@ def _joined(
             secret=joined.secret or "",
         ),
     )
+
+
+def _drivers_service(options: NeuralMeshOptions) -> str:
+    return "" if options.driver_service == "cluster" else options.driver_service or VENDORS_DRIVERS
 
 
 def _releases(options: NeuralMeshOptions, up: NeuralMesh | None) -> Releases:

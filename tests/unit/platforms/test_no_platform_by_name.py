@@ -60,6 +60,8 @@ ALLOWED = {
     ("meshctl/model/pods/own_images.py", "public.ecr.aws/docker/library/python:3.13.9-alpine3.22"): "a public registry",
     ("meshctl/model/pods/own_images.py", "eks/aws-efa-k8s-device-plugin:v0.5.20"): "an image of a kind of fabric",
     ("meshctl/objects/object_access.py", ".amazonaws.com"): S3,
+    ("meshctl/render/cluster/neural_mesh.py", "kubernetes"): "how WEKA proves itself to a Vault",
+    ("meshctl/render/cluster/weka_settings.py", ".amazonaws.com"): S3,
     ("meshctl/render/pod/object_storage.py", "aws-config"): "the SDK's own file",
     ("meshctl/render/pod/object_storage.py", "0-aws-config"): "the SDK's own file",
     ("meshctl/resolve/data/existing_file_systems.py", "efs"): FILE_SERVICE,
