@@ -17,6 +17,7 @@ from typing import Any
 
 from meshctl.catalog import Machine
 from meshctl.lab.pods import api
+from meshctl.lab.weka import drives
 from meshwire.kubernetes.async_client import AsyncClient
 from meshwire.kubernetes.errors import ApiError
 
@@ -30,6 +31,7 @@ DRAIN_S = 60.0  # after this time a node is deleted with whatever still runs on 
 _REPORTED = 0.977  # the share of a machine's memory that its kernel reports: 2000 of 2048 GiB on a p5.48xlarge
 _REPORTED_COREWEAVE = 1.0  # for CoreWeave the catalog has what nodes report
 _PODS = 110
+_USUAL_DRIVE_GB = 7680
 # Platforms whose kubelets keep a share for themselves; those of a cluster made with kubeadm's defaults do not.
 _RESERVING = ("aws", "coreweave")
 _OVER = ("Succeeded", "Failed")
@@ -74,7 +76,7 @@ def manifest(group: Group, number: int) -> dict[str, Any]:
         "metadata": {
             "name": name,
             "labels": labels,
-            "annotations": {"kwok.x-k8s.io/node": "fake", APPLIED_ANNOTATION: _applied(group)},
+            "annotations": {"kwok.x-k8s.io/node": "fake", APPLIED_ANNOTATION: _applied(group), **nvme(group.machine)},
         },
         "spec": {"taints": [dict(taint) for taint in group.taints]} if group.taints else {},
         "status": {"capacity": has, "allocatable": {**has, **_left(group.machine)}},
@@ -98,6 +100,15 @@ def capacity(machine: Machine) -> dict[str, str]:
     elif machine.rdma:
         resources[machine.rdma.resource] = "110"  # marks the node for InfiniBand; one for each pod that may run on it
     return resources
+
+
+def nvme(machine: Machine) -> dict[str, str]:
+    """The annotation that says which local drives the machine has, for who looks for devices on it. Where the catalog
+    does not know their number, they are of a usual size."""
+    if not machine.scratch_gb:
+        return {}
+    count = getattr(machine, "drives", 0) or max(1, round(machine.scratch_gb / _USUAL_DRIVE_GB))
+    return {drives.HARDWARE: f"{count}x{machine.scratch_gb / count:g}"}
 
 
 def _left(machine: Machine) -> dict[str, str]:

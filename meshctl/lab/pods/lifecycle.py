@@ -44,8 +44,11 @@ class Place:
 
 
 def _home_and_path(image: images.Image) -> dict[str, str]:
-    """The variables HOME and PATH. An image with one program of our tools has no home, so that the pod sees nothing of
+    """The variables HOME and PATH. An image with programs of our tools has no home, so that the pod sees nothing of
     this machine's user."""
+    if image.tools:
+        folders = [images.FOLDER, *(str(tools.find(name).parent) for name in image.tools), PATH]
+        return {"HOME": "/nonexistent", "PATH": os.pathsep.join(folders)}
     if image.is_tool:
         return {"HOME": "/nonexistent", "PATH": os.pathsep.join([str(tools.find(image.program).parent), PATH])}
     return {"HOME": "/root", "PATH": f"{images.FOLDER}{os.pathsep}{PATH}" if image.commands else PATH}

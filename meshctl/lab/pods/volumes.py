@@ -60,7 +60,15 @@ async def _claim(pod: Object, claim: str, place: Place) -> Path:
     volume = await api.get(place.client, f"/api/v1/persistentvolumes/{name}")
     if volume is None:
         raise VolumeNotReadyError(f'persistentvolume "{name}" not found')
-    return _made(folder_of(volume, place.root))
+    folder = folder_of(volume, place.root)
+    if _is_of_weka(volume) and not folder.exists():
+        raise VolumeNotReadyError(f'persistentvolume "{name}": its file system is not there')
+    return _made(folder)
+
+
+def _is_of_weka(volume: Object) -> bool:
+    """Whether its folder is a file system that the lab's WEKA makes (`meshctl.lab.weka.provisioner`)."""
+    return str((volume["spec"].get("csi") or {}).get("driver", "")).endswith(".weka.io")
 
 
 def folder_of(volume: Object, root: Path) -> Path:
