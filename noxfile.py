@@ -77,6 +77,7 @@ def tests(session: nox.Session) -> None:
     session.run("mypy")
     session.run("mypy", "templates/scaler/scaler.py")  # no part of a package: it runs alone, in a pod
     session.run("mypy", "templates/gang_hold/gangs.py", "templates/gang_hold/gang_hold.py")  # neither are these
+    session.run("mypy", "templates/weka_settings/settings.py")
     session.run("meshctl", "setup")
     pytest(session, *IN_THREE, *SLOWEST, "-m", "not exhaustive", *ALL_TESTS)
 
@@ -95,6 +96,7 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
     session.run("mypy", "templates/scaler/scaler.py")  # no part of a package: it runs alone, in a pod
     session.run("mypy", "templates/gang_hold/gangs.py", "templates/gang_hold/gang_hold.py")  # neither are these
+    session.run("mypy", "templates/weka_settings/settings.py")
 
 
 @nox.session

@@ -7,11 +7,21 @@ to `migrate`. Importing it takes most of a second.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from meshctl.catalog import Catalog, load_catalog
-from meshctl.clients import clusters, existing_claims, existing_file_systems, hold_rights, kueue, loans, other_pods
+from meshctl.clients import (
+    clusters,
+    existing_claims,
+    existing_file_systems,
+    hold_rights,
+    kueue,
+    loans,
+    other_pods,
+    weka_rights,
+)
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy import running_endpoints
 from meshctl.deploy.guards import preflight
@@ -24,12 +34,14 @@ from meshctl.model import served_apis, shifts_now
 from meshctl.model.deployment import POOL_LABEL, Deployment, Elsewhere, Resolution
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.keys import gateway_shares, lending
+from meshctl.model.keys.neural_mesh import ENGINE
 from meshctl.model.keys.one_workload import mesh_of_workload
 from meshctl.model.mesh import Mesh, Workload
 from meshctl.model.observed import Facts, ShiftsInForce
 from meshctl.objects import object_access
 from meshctl.platforms import registry
 from meshctl.resolve import checked_name, resolve
+from meshctl.resolve.data import weka_operator
 from meshctl.resolve.placement import offerings
 from meshctl.resolve.work import workloads
 
@@ -104,7 +116,30 @@ class Project:
         resolution = resolve(self.mesh, self.environments, environment, self.catalog, facts, served=served)
         resolution = with_shifts(self.as_it_is_up(resolution, facts, served), shifts)
         self._add_notes_on_loans(environment, resolution.deployment, facts)
-        return self._with_gateway_shares(resolution)
+        return self._with_gateway_shares(self._with_weka_operator(resolution))
+
+    def _with_weka_operator(self, resolution: Resolution) -> Resolution:
+        """The resolution in which it is decided who installs WEKA's operator; the state is read, and the cluster asked,
+        only where the mesh has a NeuralMesh."""
+        if resolution.deployment is None or resolution.deployment.neural_mesh is None:
+            return resolution
+        up = self.session.state(resolution.environment).deployment
+        up_mesh = up.neural_mesh if up is not None else None
+        access = self._cluster_that_is_there(resolution.environment)
+        is_served: bool | None = None
+        if access is not None and up_mesh is None:
+            with suppress(*_NO_ANSWER):
+                is_served = bool(clusters.served(access, (served_apis.WEKA_CLUSTER,)))
+        deployment = weka_operator.decided(resolution.deployment, up_mesh, is_served=is_served)
+        lacking = self._lacking_for_weka(deployment) if up_mesh is None else ()
+        return weka_operator.with_findings(resolution, deployment, lacking, is_up=up_mesh is not None)
+
+    def _lacking_for_weka(self, deployment: Deployment) -> tuple[str, ...]:
+        """What the user of a given cluster may not do; who makes a cluster is its administrator."""
+        access, mesh = self.access(deployment.environment), deployment.neural_mesh
+        if access is None or mesh is None:
+            return ()
+        return weka_rights.lacking(access, deployment.namespace, installs_operator=mesh.installs_operator)
 
     def _with_gateway_shares(self, resolution: Resolution) -> Resolution:
         """The resolution in which gateways lead to other environments what those that are up do."""
@@ -135,9 +170,11 @@ class Project:
             self.session.remarks[environment] = (*self.session.remarks.get(environment, ()), *notes)
 
     def as_it_is_up(self, resolution: Resolution, facts: Facts | None = None, served: Sequence[str] = ()) -> Resolution:
-        """The resolution in which what is up stays, though the catalog would not take it now. The state is read only
-        where it could make a difference. `facts`, `served`: as the resolution was made with."""
-        if not offerings.depends_on_what_is_up(resolution):
+        """The resolution in which what is up stays, though the catalog would not take it now, or a NeuralMesh would be
+        laid out otherwise now. The state is read only where it could make a difference. `facts`, `served`: as the
+        resolution was made with."""
+        has_neural_mesh = any(storage.engine == ENGINE for storage in self.mesh.storage.values())
+        if not has_neural_mesh and not offerings.depends_on_what_is_up(resolution):
             return resolution
         state = self.session.state(resolution.environment)
         if state.deployment is None:

@@ -34,6 +34,12 @@ exist, such as the old half of a replacement, and are not what is looked for."""
 GANG_WAITS: Final = "meshctl.dev/gang-waits"
 """The annotation of a pod that is held which says what its gang waits for, in words."""
 
+# What meshctl declares for its provider.
+
+GONE_WITH_VOLUME: Final = "meshctl.dev/gone-with-volume"
+"""The annotation of a claim whose volume has to be gone before anything after it goes: the driver that deletes it is
+part of the mesh."""
+
 # What the Pulumi engine writes. Source: pulumi/sdk/go/common/resource (plugin/rpc.go, properties.go), 3.259.0.
 
 SIGNATURE: Final = "4dabf18193072939515e22adb298388d"

@@ -80,13 +80,24 @@ def declare(
     missing = [name for name in render.late_names(objects) if name not in late and not render.whose_uid(name)]
     if missing:
         raise ValueError(f"no value for {', '.join(missing)}")
-    of_workloads = {f"workload/{each.name}": (pools or {}).get(each.pool, ()) for each in deployment.workloads}
-    declared = _declare(objects, provider, late, depends_on, ready_timeout_s, of_workloads)
+    of_subjects = {f"workload/{each.name}": (pools or {}).get(each.pool, ()) for each in deployment.workloads}
+    of_subjects |= _nodes_of_storage(deployment, pools or {})
+    declared = _declare(objects, provider, late, depends_on, ready_timeout_s, of_subjects)
     balancers = {
         endpoint.name: declared[render.load_balancer(endpoint.workload, is_internal=endpoint.is_internal)]
         for endpoint in deployment.endpoints
     }
     return {endpoint: balancer.status.apply(address) for endpoint, balancer in balancers.items()}
+
+
+def _nodes_of_storage(
+    deployment: Deployment, pools: Mapping[str, Sequence[pulumi.Resource]]
+) -> dict[str, Sequence[pulumi.Resource]]:
+    """What makes the nodes on which a NeuralMesh is, by its subject: it has minutes to start, from when it is there."""
+    mesh = deployment.neural_mesh
+    if mesh is None:
+        return {}
+    return {"neuralmesh": pools.get(mesh.pool or min(mesh.client_pools, default=""), ())}
 
 
 def _left_alone(item: PlatformObject, staying: Mapping[str, Sequence[str]]) -> PlatformObject:
@@ -178,8 +189,9 @@ def _delete_s(item: PlatformObject) -> int:
     """How long its end may take: as long as its pods may take to end, and some more."""
     spec = item.manifest.get("spec") or {}
     template = (spec.get("leaderWorkerTemplate") or {}).get("workerTemplate") or spec.get("template") or {}
-    grace_s = (template.get("spec") or {}).get("terminationGracePeriodSeconds") or 0
-    return max(_DELETE_S, int(grace_s) + _DELETE_MARGIN_S)
+    pod = template.get("spec") or {} if isinstance(template, Mapping) else {}  # some kinds have a word there
+    grace_s = pod.get("terminationGracePeriodSeconds") or 0
+    return max(_DELETE_S, int(grace_s) + _DELETE_MARGIN_S, item.delete_s)
 
 
 def _timeouts(ready_s: int, delete_s: int) -> pulumi.CustomTimeouts | None:

@@ -80,6 +80,9 @@ class Machine:
     reported_gib: float = 0.0  # the memory that a node reports to Kubernetes; 0 = a share of memory_gib
     pods: int = 0  # the most that a node may have; 0 = the type doesn't say
     interface_addresses: int = 0  # of one network interface of card 0; 0 = not known
+    drives: int = 0  # of local NVMe, all of one size; 0 = none, or not known
+    interfaces: int = 0  # the most network interfaces that it may have; 0 = not known
+    threads_per_core: int = 1  # how many of `cpu_cores` are threads of one core; 1 also where that is not known
     offers: Offers | None = field(default=None, compare=False)  # in which regions and zones; None = not known
     # on-demand, by region: of regions that `prices` does not have
     region_prices: Mapping[str, ListPrice] = field(default_factory=dict, compare=False)
@@ -209,6 +212,9 @@ def _machine(provider: str, name: str, row: dict[str, Any], sources: dict[str, s
         reported_gib=row.get("reported_gib", 0.0),
         scratch_gb=row["scratch_gb"],
         pods=row.get("pods", 0),
+        drives=row.get("drives", 0),
+        interfaces=row.get("interfaces", 0),
+        threads_per_core=row.get("threads_per_core", 1),
         arch=row["arch"],
         network_gbps=network.get("gbps"),
         network_burst=network.get("burst", False),

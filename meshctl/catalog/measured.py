@@ -1,4 +1,4 @@
-"""What others have measured: `measured.yaml` as values. Called by `meshctl.advise`.
+"""What others have measured: `measured.yaml` as values. Called by `meshctl.advise`, and by `resolve` for storage.
 
 A number is given for its own setting alone: the bus bandwidth of two nodes says nothing of that of sixty. The EDGE is
 the reading of the package's file; the values are plain and frozen.
@@ -42,9 +42,12 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class StorageNodes:
+    """`cores`: of the storage itself on each node."""
+
     service: str
     machine: str
     nodes: int
+    cores: int
     read_bytes_per_s: float
     write_bytes_per_s: float
     source: str
@@ -92,7 +95,13 @@ def servings() -> tuple[Serving, ...]:
 def storage_nodes() -> tuple[StorageNodes, ...]:
     return tuple(
         StorageNodes(
-            row["service"], row["machine"], row["nodes"], row["read_mbps"] * 1e6, row["write_mbps"] * 1e6, _source(row)
+            service=row["service"],
+            machine=row["machine"],
+            nodes=row["nodes"],
+            cores=row["cores"],
+            read_bytes_per_s=row["read_mbps"] * 1e6,
+            write_bytes_per_s=row["write_mbps"] * 1e6,
+            source=_source(row),
         )
         for row in _document()["storage"]
     )

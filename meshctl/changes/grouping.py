@@ -182,7 +182,7 @@ def _name_of_gone(step: Step) -> str:
     return f"{name.partition(':')[2] or name}{', which runs again' if runs else ''}"
 
 
-_KINDS = ("network", "cluster", "pool", "storage", "platform", "workload", "endpoint")
+_KINDS = ("network", "cluster", "pool", "neuralmesh", "storage", "platform", "workload", "endpoint")
 
 
 def _order(subject: str) -> tuple[int, str]:

@@ -16,7 +16,8 @@ from meshctl.changes.steps import Step
 from meshctl.model.deployment import Deployment
 from meshctl.model.files.units import format_gib
 from meshctl.model.keys import scaling
-from meshctl.model.resource_types import BUCKET, NAMESPACE
+from meshctl.model.neural_mesh import GRACE
+from meshctl.model.resource_types import BUCKET, NAMESPACE, WEKA_CLUSTER
 from meshctl.model.stack_state import Resource, StackState
 from meshctl.platforms import registry
 
@@ -174,10 +175,38 @@ def losses(state: StackState, old: Deployment | None, outcome: Outcome, seen: Se
             all_losses.append(
                 Loss(subject, "file system", identity, _size(old, subject), _why(subject, urn, outcome), urn)
             )
+        elif resource.type == WEKA_CLUSTER and _has_lasting_files(old):
+            all_losses.append(_weka_loss(resource, old, outcome))
     of_file_systems = {loss.subject for loss in all_losses if loss.kind == "file system"}
     volumes = _volume_losses(state, old, outcome, seen)
     all_losses += [loss for loss in volumes if loss.subject not in of_file_systems]
     return tuple(sorted(all_losses, key=lambda loss: (loss.subject, loss.identity)))
+
+
+def _has_lasting_files(old: Deployment | None) -> bool:
+    """Whether a WEKA cluster carries files that were not deployed as `ephemeral`."""
+    systems = [system for system in old.file_systems if system.service == "neuralmesh"] if old else []
+    return not systems or any(not system.ephemeral for system in systems)
+
+
+def _weka_loss(cluster: Resource, old: Deployment | None, outcome: Outcome) -> Loss:
+    """All that is in it, also what others have made there."""
+    metadata = cluster.inputs["metadata"]
+    capacity_gib = old.neural_mesh.net_capacity_gib if old is not None and old.neural_mesh is not None else 0
+    if outcome.declared is None:
+        why = "it goes with the environment"
+    elif cluster.urn in outcome.replaced:
+        why = "a new, empty one takes its place"
+    else:
+        why = "the mesh has no NeuralMesh any more"
+    return Loss(
+        cluster.subject,
+        "file system",
+        f"WekaCluster {metadata.get('namespace')}/{metadata['name']}",
+        format_gib(capacity_gib) if capacity_gib else UNSEEN,
+        f"{why}, without the {GRACE} in which its operator could bring it back",
+        cluster.urn,
+    )
 
 
 def protected(state: StackState, old: Deployment | None) -> Iterator[Resource]:

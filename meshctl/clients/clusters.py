@@ -61,14 +61,14 @@ def facts(cluster: ClusterAccess) -> Facts:
     return Facts(nodes=nodes, storage_classes=classes, served_apis=served)
 
 
-def served(cluster: ClusterAccess) -> tuple[str, ...]:
+def served(cluster: ClusterAccess, apis: Iterable[str] = served_apis.ASKED_FOR) -> tuple[str, ...]:
     """Which APIs an existing cluster serves beside those of every cluster."""
     with cluster.connected() as client:
-        return _served(client)
+        return _served(client, apis)
 
 
-def _served(client: Client) -> tuple[str, ...]:
-    return tuple(name for name in served_apis.ASKED_FOR if _is_served(client, name))
+def _served(client: Client, apis: Iterable[str] = served_apis.ASKED_FOR) -> tuple[str, ...]:
+    return tuple(name for name in apis if _is_served(client, name))
 
 
 def _is_served(client: Client, api: str) -> bool:

@@ -82,6 +82,16 @@ HINTS = {
     "CertificateNotIssued": "`kubectl describe certificates,certificaterequests,orders,challenges` in the mesh's "
     "namespace shows what cert-manager waits for. The ClusterIssuer must be ready and prove the host by DNS (`dns01`), "
     "as the name does not lead there yet",
+    "WekaDrives": "WEKA starts once enough drives of its nodes are signed: `kubectl describe wekapolicies` in the "
+    "mesh's namespace shows on which nodes signing failed, `kubectl get nodes -o custom-columns="
+    "NAME:.metadata.name,DRIVES:.status.allocatable.weka\\.io/drives` how many drives each has. A drive with "
+    "partitions of others is not signed: empty it, or name the drives. Then run the command again",
+    "WekaNotReady": "the vendor calls a cluster that is not Ready within ten minutes failed: `kubectl get "
+    "wekacontainers,pods` in the mesh's namespace shows which containers are missing, `kubectl describe` why (huge "
+    "pages, network interfaces, the pull secret). What was made is kept: fix the cause and run the command again",
+    "WekaLeaving": "somebody has deleted it: `kubectl patch wekacluster NAME --type=merge "
+    '-p \'{"spec":{"overrides":{"cancelDeletion":true}}}\'` in the mesh\'s namespace brings it back with its data '
+    "while it is in GracePeriod; once it is gone, the command makes a new, empty one",
     "Unanswered": "run the command again: first of all it looks for what the interrupted run has made",
     "Throttling": "AWS kept throttling for longer than the retries last: run the command again",
     "RequestLimitExceeded": "AWS kept throttling for longer than the retries last: run the command again",
@@ -110,6 +120,8 @@ _CODES_BY_TEXT = (
     ("NotOffered", re.compile(r"is not supported in your requested Availability Zone")),
     ("InvalidSubnetID.NotFound", re.compile(r"subnet ID '[^']+' does not exist")),  # as EKS passes it on
     ("FieldConflict", re.compile(r"Apply failed with \d+ conflict")),
+    ("WekaDrives", re.compile(r"WekaCluster\b.*WaitForDrives", re.DOTALL)),
+    ("WekaNotReady", re.compile(r"WekaCluster\b.*(is not ready after|[Tt]imed out|\[code=Timeout\])", re.DOTALL)),
     ("BeingDeleted", re.compile(r"object is being deleted")),
     ("VolumeExpansion", re.compile(r"only dynamically provisioned pvc can be resized")),
     ("VolumeShrink", re.compile(r"resources\.requests\.storage: Forbidden: field can not be less than")),

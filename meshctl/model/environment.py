@@ -21,6 +21,7 @@ from meshctl.model.files.key_values import Argument, DnsLabel, EnvName, LabelKey
 from meshctl.model.files.nested import merged
 from meshctl.model.files.sections import Section
 from meshctl.model.files.units import Seconds, UsdPerHour
+from meshctl.model.keys.neural_mesh import NeuralMeshOptions, WekaCluster
 from meshctl.model.pods import image_names, pod_networks, pod_overrides
 from meshctl.platforms import registry
 from meshctl.platforms.interface import EnvironmentSection
@@ -176,13 +177,15 @@ _FileSystemId = Annotated[str, _matching(r"fs-[0-9a-f]{8,40}", "the id of a file
 
 class ExistingStorage(Section):
     """Storage that exists already: used, and never created, changed or deleted by meshctl. It is one of a bucket, a
-    claim in the mesh's namespace, an NFS export, and a file system of a cloud, which `references` checks."""
+    claim in the mesh's namespace, an NFS export, a file system of a cloud, and a place in a WEKA cluster, which
+    `references` checks."""
 
     bucket: _BucketName | None = None
     claim: _ClaimName | None = None
     nfs: _NfsExport | None = None
     mount_options: tuple[_MountOption, ...] = ()
     file_system: _FileSystemId | None = None
+    weka: WekaCluster | None = None
 
 
 class Certificates(Section):
@@ -202,6 +205,7 @@ class PlatformEnvironment(Section, EnvironmentSection):
     # the beginning of images' names -> where they are here
     images: Annotated[_Mirrors, AfterValidator(image_names.checked)] = Field(default_factory=dict)
     fabric: FabricSettings = FabricSettings()
+    neural_mesh: NeuralMeshOptions = NeuralMeshOptions()
 
     @property
     def has_file_system_ids(self) -> bool:

@@ -164,12 +164,18 @@ class Fabric(Section):
 
 
 class Storage(Section):
-    """`ephemeral` data is neither moved by migrate nor protected from destroy; `local` data never is."""
+    """`ephemeral` data is neither moved by migrate nor protected from destroy; `local` data never is.
+
+    `pool`, `tier`, `protection`: of a NeuralMesh file system: whose nodes' drives carry it, to which object store cold
+    data goes, and how many nodes may fail at once (None = 2)."""
 
     kind: Literal["object", "filesystem", "block", "local"]
     size_gib: Gib = Field(alias="size")
     throughput_mbps: Mbps | None = Field(None, alias="throughput")
     engine: Literal["native", "neuralmesh"] = "native"
+    pool: Text | None = None
+    tier: Text | None = None
+    protection: Literal[2, 4] | None = None
     ephemeral: Annotated[bool, Field(strict=True)] = False
 
 

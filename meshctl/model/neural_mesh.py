@@ -7,14 +7,20 @@ file systems whose engine is `neuralmesh`; declared by `meshctl.render.cluster.n
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
-from meshctl.model.value import Value
+from pydantic import Field
+
+from meshctl.model.value import Value, added_later
+
+OPERATOR_NAMESPACE: Final = "weka-operator-system"  # where the vendor's chart is installed
+GRACE: Final = "24h"  # how long the operator keeps a cluster that was deleted, and can bring it back; the vendor's own
 
 
 class WekaContainers(Value):
-    """Containers of one kind, at most one on a node. `hugepages_mib` is what the pod of one asks for, and
-    `hugepages_offset_mib` what the operator adds to it."""
+    """Containers of one kind, at most one on a node. The pod of one requests `hugepages_mib` and
+    `hugepages_offset_mib`, and in DPDK mode 64 MiB more for each core, which the operator adds to the former by itself.
+    Those of drives and clients are the operator's own defaults, calculated here; those of compute must be written."""
 
     containers: int
     cores: int  # of one container
@@ -54,6 +60,7 @@ class JoinedWeka(Value):
     namespace: str = ""
     endpoints: tuple[str, ...] = ()
     secret: str = ""
+    csi_driver: str = added_later("")  # the name of its CSI driver; "" = as the vendor's operator or chart calls it
 
 
 class NeuralMesh(Value):
@@ -61,7 +68,8 @@ class NeuralMesh(Value):
 
     `pool`: whose nodes carry containers and drives; "" where the cluster is joined. `client_pools`: whose pods mount
     its file systems. `shares`: by pool, what is taken of each node. `stripe_width` D, `redundancy` P: see
-    `resolve.data.neural_mesh` for what follows from them. `least_nodes`: fewer nodes of `pool` lose data or stand still.
+    `resolve.data.neural_mesh_sizing` for what follows from them. `least_nodes`: with fewer nodes of `pool` the cluster
+    loses data or stands still.
     """
 
     name: str
@@ -74,6 +82,10 @@ class NeuralMesh(Value):
     image_pull_secret: str = ""
     operator_chart: str = "oci://quay.io/weka.io/helm/weka-operator"
     operator_version: str
+    # whether meshctl installs the operator; not where the cluster has had one before: that is somebody else's
+    installs_operator: bool = added_later(True)
+    # who serves WEKA's kernel modules; "" = a service in the cluster builds them, without internet
+    drivers_service: str = added_later("https://drivers.weka.io")
     drives: WekaContainers | None = None  # None where the cluster is joined
     compute: WekaContainers | None = None
     client: WekaContainers
@@ -86,7 +98,7 @@ class NeuralMesh(Value):
     data_interfaces: int = 0  # of that policy: WEKA's interfaces and one
     sign_drives: Literal["", "aws-all", "all-not-root", "device-paths"] = ""
     drive_paths: tuple[str, ...] = ()
-    shares: dict[str, NodeShare] = {}
+    shares: dict[str, NodeShare] = Field(default_factory=dict)
     net_capacity_gib: float = 0
     read_mbps: float = 0  # expected of the whole cluster, decimal MB/s; 0 = no expectation known
     write_mbps: float = 0

@@ -24,6 +24,9 @@ POD_METRICS: Final = "metrics.k8s.io/v1beta1/PodMetrics"
 CLUSTER_QUEUE: Final = "kueue.x-k8s.io/v1beta2/ClusterQueue"
 OLDER_CLUSTER_QUEUE: Final = "kueue.x-k8s.io/v1beta1/ClusterQueue"
 
+# WEKA's operator: who makes storage nodes of a mesh's machines. Asked for only where a mesh has a NeuralMesh
+WEKA_CLUSTER: Final = "weka.weka.io/v1alpha1/WekaCluster"
+
 # those of controllers that somebody may install in a cluster that meshctl has made
 CONTROLLERS: Final = (LEADER_WORKER_SET, CLUSTER_QUEUE, OLDER_CLUSTER_QUEUE)
 

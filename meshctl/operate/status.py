@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meshctl.clients import clusters, holders, kueue, loans
+from meshctl.clients import clusters, holders, kueue, loans, weka_clusters
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy import deploy_state, live_platform, scheduled_pools
 from meshctl.deploy.guards import cluster_identity
@@ -26,6 +26,7 @@ from meshctl.model.observed import DeployState, JobState
 from meshctl.model.stack_state import StackOutputs, StackState
 from meshctl.operate import group_status, loan_status, pool_status
 from meshctl.operate.loan_status import LoanStatus
+from meshctl.operate.neural_mesh_status import NeuralMeshStatus, neural_mesh_status
 from meshctl.operate.pool_status import AddonStatus, PoolStatus
 from meshctl.operate.shares import RequestShare, ShareStatus, request_shares, shares
 from meshctl.platforms import registry
@@ -94,6 +95,7 @@ class EnvironmentStatus:
     notes: tuple[str, ...] = ()
     shifts: tuple[str, ...] = ()
     loans: tuple[LoanStatus, ...] = ()  # a line for each pool that lends nodes
+    neural_mesh: NeuralMeshStatus | None = None  # of a mesh whose file systems it carries
 
     def document(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -139,6 +141,7 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
             **_without_nodes(deployment, shifts),
         }
         lent = loans.loans(access, deployment) if any(pool.lends_nodes for pool in deployment.pools) else None
+        storage = _neural_mesh(access, deployment)
     except MeshError as error:
         problem = f"{error.what}: {error.why}"
         return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=problem, shifts=shifts.notes)
@@ -155,6 +158,7 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         bool(unfinished)
         or any(p.ready < p.wanted for p in pools)
         or any(w.is_short or w.job == "failed" for w in workloads)
+        or (storage is not None and storage.is_short)
     )
     return EnvironmentStatus(
         environment,
@@ -167,7 +171,13 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         notes=(*releases.notes, *releases.unasked),
         shifts=shifts.notes,
         loans=loan_status.loan_statuses(deployment, lent),
+        neural_mesh=storage,
     )
+
+
+def _neural_mesh(access: ClusterAccess, deployment: Deployment) -> NeuralMeshStatus | None:
+    mesh = deployment.neural_mesh
+    return neural_mesh_status(mesh, weka_clusters.state(access, mesh)) if mesh is not None else None
 
 
 def _elastic(workload: Workload) -> str:
@@ -296,9 +306,11 @@ def status_text(status: EnvironmentStatus) -> str:
     lines += [f"  {note}" for note in status.shifts]
     names = [p.name for p in status.pools] + [w.name for w in status.workloads] + [e.name for e in status.endpoints]
     names += [addon.name for addon in status.addons]
+    names += [status.neural_mesh.name] if status.neural_mesh is not None else []
     width = max((len(name) for name in names), default=0)
     lines += [pool.line(width) for pool in status.pools]
     lines += [loan.line(width) for loan in status.loans]
+    lines += [status.neural_mesh.line(width)] if status.neural_mesh is not None else []
     for workload in status.workloads:
         line = f"  workload  {workload.name:<{width}}  {_readiness(workload)}"
         line += f", {workload.done} done" if workload.done else ""

@@ -53,7 +53,7 @@ class Part:
         types = {field.name: str(field.type) for field in fields(cls)}  # type: ignore[arg-type]
         required = {field.name for field in fields(cls) if field.default is MISSING}  # type: ignore[arg-type]
         missing, unknown = required - parts.keys(), parts.keys() - types.keys()
-        whose = "" if cls is Platform else f" of its {cls.__name__}"
+        whose = "" if cls.__name__ == "Platform" else f" of its {cls.__name__}"
         if missing:
             names = ", ".join(name for name in types if name in missing)
             raise PartsError(f"it lacks the part{'s' * (len(missing) > 1)} {names}{whose}")
@@ -227,12 +227,27 @@ class MadeClasses(Part):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class NeuralMeshNodes(Part):
+    """How nodes carry a NeuralMesh, the storage of WEKA.
+
+    `sign_drives`: which of their local drives are taken where environments.yaml does not name them, as the operator of
+    WEKA calls it. `interfaces`: how many network interfaces WEKA may have on a node of a machine type in a pool, which
+    its operator makes; None where it makes none, so that environments.yaml names devices, which any number of cores
+    share.
+    """
+
+    sign_drives: Literal["aws-all", "all-not-root"] = "all-not-root"
+    interfaces: Callable[[Machine, model.Pool], int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Storage(Part):
     """File systems and block storage: each is resolved to what carries it, or to a gap.
 
     `prices`: list prices of storage. `made_classes`: how meshctl makes the storage classes of blocks; None where the
     cluster has them.
-    `holding_types`: Pulumi types of file systems, which hold data. `grow_only`: those that can't shrink.
+    `holding_types`: Pulumi types of file systems, which hold data. `grow_only`: those that can't shrink. `neural_mesh`:
+    of file systems whose engine is `neuralmesh`, which `resolve` itself decides.
     """
 
     file_system: Callable[[Place, str, mesh_model.Storage], Stored | model.Gap]
@@ -241,6 +256,7 @@ class Storage(Part):
     made_classes: MadeClasses | None
     holding_types: tuple[str, ...]
     grow_only: tuple[GrowOnly, ...]
+    neural_mesh: NeuralMeshNodes = NeuralMeshNodes()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

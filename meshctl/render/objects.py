@@ -27,8 +27,8 @@ class PlatformObject:
     which another program adds where the object exists: no difference of the live ones counts. `replace_on`: property
     paths whose change has it made anew; `after`: logical names of objects whose roll-out ends before its own begins,
     where it is up. `replica_range`: the bounds between which the live `spec.replicas` stays as others set it. `retain`:
-    whether the object outlives its declaration, so that a `destroy` leaves it. `aliases`: logical names that earlier
-    versions gave it.
+    whether the object outlives its declaration, so that a `destroy` leaves it. `delete_s`: how long its end may take,
+    where that is longer than that of its pods. `aliases`: logical names that earlier versions gave it.
     """
 
     name: str
@@ -43,6 +43,7 @@ class PlatformObject:
     after: tuple[str, ...] = ()
     replica_range: tuple[int, int] | None = None
     retain: bool = False
+    delete_s: int = 0
     aliases: tuple[str, ...] = ()
 
     @property

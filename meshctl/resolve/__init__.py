@@ -17,10 +17,18 @@ from meshctl.model.files.file_problems import suggestion
 from meshctl.model.keys import lending as model_lending
 from meshctl.model.keys import roll_outs as model_roll_outs
 from meshctl.model.mesh import Mesh
+from meshctl.model.neural_mesh import NeuralMesh
 from meshctl.model.observed import Facts
 from meshctl.model.pods import pod_users
 from meshctl.platforms import registry
-from meshctl.resolve.data import claims, existing_file_systems, existing_storage, storage
+from meshctl.resolve.data import (
+    claims,
+    existing_file_systems,
+    existing_storage,
+    neural_mesh,
+    neural_mesh_places,
+    storage,
+)
 from meshctl.resolve.placement import addresses, allocatable, offerings, pools, prices, racks, whole_nodes
 from meshctl.resolve.work import (
     blueprint_notes,
@@ -79,15 +87,21 @@ def resolve(
     counts = (claims.least(mesh), claims.most(mesh))
     place = storage.Place(mesh, name, environment, catalog, facts, zone, *counts)
     stored = storage.resolve(place)
+    places = neural_mesh_places.places(mesh, environment)
+    weka = neural_mesh.resolve(place, places, made.made, up.neural_mesh if up is not None else None)
+    made.made[:] = weka.pools
+    stored.take(weka.file_systems, weka.words, list(mesh.storage))
     carried = existing_storage.mounted(carried, stored.file_systems, stored.blocks, facts, mesh.name)
     network = platform.cluster.made.network(environment) if platform.cluster.made else None
     usable = {pool.name: allocatable.of_pool(pool, environment.provider, catalog, facts) for pool in made.made}
+    usable |= neural_mesh.without_shares(usable, weka.value)
     gaps = [
         *platform.words.gaps(environment),
         *_dns_gaps(mesh, environments),
         *gateways.gaps(mesh, environment, facts),
         *made.gaps,
         *stored.gaps,
+        *weka.gaps,
         *existing_file_systems.zone_gaps(stored.file_systems, carried, made.made),
         *workloads.gaps(lending.fixed(carried), made.made, usable, running.unchanged(carried, up)),
         *lending.gaps(mesh, carried, made.made, usable, kueue),
@@ -104,7 +118,9 @@ def resolve(
     deployment = (
         None
         if gaps
-        else _deployment(mesh, name, environment, made, stored, carried, endpoints, has_group_controller=has_groups)
+        else _deployment(
+            mesh, name, environment, made, stored, weka.value, carried, endpoints, has_group_controller=has_groups
+        )
     )
     over = _over_limit(mesh, deployment)
     mounts = {storage: (count, counts[1][storage]) for storage, count in counts[0].items()}
@@ -124,6 +140,7 @@ def resolve(
             *blueprint_notes.notes(mesh),
             *made.notes,
             *stored.notes,
+            *weka.notes,
             *_notes(mesh, deployment, most_usd),
             *racks.notes(carried, made.made, platform.name, catalog, facts),
             *offerings.notes(made.made, environment, network, catalog),
@@ -161,6 +178,7 @@ def _deployment(
     environment: PlatformEnvironment,
     made: pools.Pools,
     stored: storage.Storages,
+    weka: NeuralMesh | None,
     carried: tuple[Workload, ...],
     endpoints: tuple[Endpoint, ...],
     *,
@@ -185,6 +203,7 @@ def _deployment(
         has_group_controller=has_group_controller,
         has_dotted_queues=any(model_lending.takes_part(pool, carried) for pool in made.made),
         images=environment.images,
+        neural_mesh=weka,
     )
     deployment = deployment.model_copy(update={"namespace_is_given": bool(deployment.adopted_claims)})
     return pod_users.with_one_user(deployment)

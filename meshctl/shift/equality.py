@@ -12,8 +12,8 @@ from meshctl.model.keys import lending
 
 
 def pools_of_shift(deployment: Deployment, giving: str, taking: str) -> tuple[Pool, Pool]:
-    """The two pools. Raises: UsageError for a pool that does not exist, one pool twice, unequal pools, and pools
-    of which Kueue counts the nodes."""
+    """The two pools. Raises: UsageError for a pool that does not exist, one pool twice, unequal pools, pools of which
+    Kueue counts the nodes, and nodes that storage needs or lacks."""
     by_name = {pool.name: pool for pool in deployment.pools}
     for name in (giving, taking):
         if name not in by_name:
@@ -34,4 +34,31 @@ def pools_of_shift(deployment: Deployment, giving: str, taking: str) -> tuple[Po
                 why="Kueue counts the accelerators of its pool by a fixed quota, which a shift does not change",
                 hint="remove `lend` from mesh.yaml, then `meshctl up`; or lend more nodes instead of a shift",
             )
+    _check_storage(deployment, giving, taking)
     return by_name[giving], by_name[taking]
+
+
+def _check_storage(deployment: Deployment, giving: str, taking: str) -> None:
+    """Raises: UsageError where the nodes carry drives of a NeuralMesh, and where they lack what its pods need."""
+    mesh = deployment.neural_mesh
+    if mesh is None:
+        return
+    if giving == mesh.pool:
+        raise UsageError(
+            f"nodes of pool {giving} carry the drives of the mesh's file systems, and can't be given away",
+            why=f"the WEKA cluster has {mesh.nodes} of them and needs at least {mesh.least_nodes}: with fewer it loses"
+            " data or stands still, and data is not moved off a node first",
+            hint="shift nodes of another pool, or raise the nodes of this one for good in mesh.yaml",
+        )
+    if taking == mesh.pool:
+        raise UsageError(
+            f"pool {taking} carries the drives of the mesh's file systems, and takes no nodes of another pool",
+            why=f"the drives of nodes of pool {giving} would be signed for storage for as long as they exist",
+            hint=f"raise the nodes of pool {taking} for good in mesh.yaml",
+        )
+    if taking in mesh.client_pools and giving not in mesh.client_pools:
+        raise UsageError(
+            f"nodes of pool {giving} can't mount the file systems that pods of pool {taking} need",
+            why="no WEKA client runs on them, and they have set no huge pages aside for one",
+            hint=f"mount one of these file systems in a workload of pool {giving}, and `meshctl up` first",
+        )

@@ -130,9 +130,11 @@ def with_live_flavor(declared: Json, live: Json) -> Json:
     """An update of a Job with the node labels and tolerations that the live one has: those of a job that has started
     can't change, and Kueue adds some, of the flavor with which it starts a job. A change of those that are declared
     makes the Job anew, and is no update."""
+    if declared.get("kind") != "Job":  # others may have no pods in what they call a template
+        return declared
     pod, live_pod = ((each.get("spec") or {}).get("template", {}).get("spec") or {} for each in (declared, live))
     values = {key: live_pod[key] for key in _OF_FLAVORS if pod.get(key) and live_pod.get(key)}
-    if declared.get("kind") != "Job" or not values:
+    if not values:
         return declared
     changed = copy.deepcopy(declared)
     changed["spec"]["template"]["spec"] |= values

@@ -6,12 +6,13 @@ has the same name, and can't be made before it is gone.
 
 from __future__ import annotations
 
+from meshwire.marks import GONE_WITH_VOLUME
 from providers.kubernetes import objects
 from providers.kubernetes.connection import ApiError
 from providers.kubernetes.objects import Gvk, Json
 from providers.kubernetes.session import Session
 from providers.kubernetes.waits import grace
-from providers.kubernetes.waits.waiting import POD, Outcome, Status
+from providers.kubernetes.waits.waiting import CLAIM, POD, Outcome, Status
 from providers.plugin.provider import ProviderError
 
 
@@ -30,6 +31,9 @@ def delete(session: Session, gvk: Gvk, declared: Json, live: Json, *, timeout_s:
     outcome = session.waiter.until_gone(gvk, live, timeout_s=limit_s, status=status)
     if gvk == objects.NAMESPACE and not outcome.reasons:
         outcome = session.waiter.until_volumes_gone(objects.name_of(live), timeout_s=limit_s, status=status)
+    if gvk == CLAIM and not outcome.reasons and objects.is_true(declared, GONE_WITH_VOLUME):
+        place = objects.namespace_of(live), objects.name_of(live)
+        outcome = session.waiter.until_volumes_gone(*place, timeout_s=limit_s, status=status)
     _refuse_what_stays(outcome)
 
 

@@ -42,6 +42,7 @@ def declare(
     issued = certificates.declare_certificates(deployment, late, aws)
     buckets = declare_buckets(deployment)
     identities = storage.declare_bucket_access(deployment, eks, aws)
+    identities += storage.declare_tier_access(deployment, eks, aws)
     kubernetes_provider = kubernetes.provider(deployment, kubeconfig=eks.kubeconfig)
     addresses = platform.declare(
         deployment,

@@ -207,6 +207,31 @@ def _bucket_access(deployment: Deployment, workload: str, policy: str, eks: Eks,
     )
 
 
+def declare_tier_access(deployment: Deployment, eks: Eks, aws: AwsProvider) -> list[AwsResource]:
+    """What lets a WEKA cluster keep cold data in buckets of the mesh: its containers have their nodes' own role."""
+    policy = tier_policy(deployment)
+    if not policy:
+        return []
+    role = eks.node_role.get("RoleName")
+    inputs = {"RoleName": role, "PolicyName": "weka-tier", "PolicyDocument": policy}
+    return [AwsResource.declare("iam:RolePolicy", "neuralmesh:tier-policy", inputs, provider=aws)]
+
+
+def tier_policy(deployment: Deployment) -> str:
+    """An IAM policy document; empty where nothing is tiered. Objects are put, read and deleted,
+    and tagged only where a user of WEKA asks for it (docs.weka.io, "Manage object stores"); not tried."""
+    mesh = deployment.neural_mesh
+    tiers = {system.tier for system in deployment.file_systems if system.service == "neuralmesh" and system.tier}
+    if mesh is None or mesh.joined is not None or not tiers:
+        return ""
+    buckets = [arns.bucket(deployment, store.bucket) for store in deployment.object_stores if store.name in tiers]
+    statements = [
+        {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetBucketLocation"], "Resource": buckets},
+        {"Effect": "Allow", "Action": ["s3:GetObject", *_CHANGES], "Resource": [f"{arn}/*" for arn in buckets]},
+    ]
+    return json.dumps({"Version": "2012-10-17", "Statement": statements}, sort_keys=True)
+
+
 def bucket_policy(deployment: Deployment, workload: Workload) -> str:
     """An IAM policy document: list and read the buckets that the workload uses, change those that it may write.
 

@@ -23,6 +23,7 @@ REPLICAS = ("f:spec", "f:replicas")
 _SUSPEND = ("f:spec", "f:suspend")
 PARALLELISM = ("f:spec", "f:parallelism")
 _CLAIM_SIZE = ("f:spec", "f:resources", "f:requests", "f:storage")
+_GRACE = ("f:spec", "f:gracefulDestroyDuration")
 _SERVERS = ("Deployment", "StatefulSet", "LeaderWorkerSet")
 
 
@@ -140,6 +141,8 @@ def _verdict(
     if job_pods:
         return Verdict.SET
     if conflict.kind == "Job" and conflict.path == _SUSPEND:
+        return Verdict.TAKE_OVER
+    if conflict.kind == "WekaCluster" and conflict.path == _GRACE:  # a `destroy` of ours had begun, and did not finish
         return Verdict.TAKE_OVER
     if conflict.kind == "PersistentVolumeClaim" and conflict.path == _CLAIM_SIZE:
         # a volume can't shrink, so one that was grown beyond the mesh's size is left

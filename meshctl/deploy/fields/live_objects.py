@@ -63,7 +63,7 @@ def read(
         try:
             return _listed(client, *group, labels=labels if is_mixed else {})
         except ApiError as error:
-            if error.status != _FORBIDDEN:
+            if error.status not in (_FORBIDDEN, _ABSENT):  # absent: the definition of the kind is gone
                 raise
             return {}
 
@@ -167,4 +167,12 @@ def _listed(
 def _resource(api_version: str, kind: str) -> Resource[Json]:
     """Of objects as they are, since what is looked at is any of their fields. Without a namespace in the path it is one
     of the whole cluster."""
-    return Resource(api_version, f"{kind.lower()}{'es' if kind.endswith('s') else 's'}")
+    return Resource(api_version, plural(kind))
+
+
+def plural(kind: str) -> str:
+    """As the paths of the API server call objects of the kind."""
+    name = kind.lower()
+    if name.endswith("y"):
+        return f"{name[:-1]}ies"
+    return f"{name}{'es' if name.endswith('s') else 's'}"

@@ -18,7 +18,7 @@ from meshctl.deploy.guards import namespaces
 from meshctl.errors import CredentialsError, MeshError, ProtectedDataError, UnreachableError
 from meshctl.model.deployment import Deployment, ObjectStore, Price
 from meshctl.model.pods import object_names
-from meshctl.model.resource_types import BUCKET
+from meshctl.model.resource_types import BUCKET, WEKA_CLUSTER
 from meshctl.model.stack_state import Resource, StackState
 from meshctl.objects import object_access
 from meshctl.platforms import registry
@@ -66,7 +66,7 @@ def may_lose(state: StackState, deployment: Deployment) -> bool:
     declared = {f"storage/{name}" for name in deployment.ephemeral}
     if may_lose_buckets(state, deployment):
         return True
-    with_data = (CLAIM, *registry.file_system_types())
+    with_data = (CLAIM, WEKA_CLUSTER, *registry.file_system_types())
     for resource in losses.protected(state, deployed):
         if resource.type in with_data and (not unchanged or resource.subject not in declared):
             return True

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from meshctl.changes import Plan
 from meshctl.changes.losses import Loss
 from meshctl.clients import clusters
-from meshctl.deploy import endpoint_answers, group_ends, idle_cost, rewritten, scarce_pools, scheduled_pools
+from meshctl.deploy import endpoint_answers, group_ends, idle_cost, rewritten, scarce_pools, scheduled_pools, weka_ends
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.guards import (
     cluster_identity,
@@ -127,6 +127,8 @@ def up(
     changed_groups.end_old(checked.deployment, checked.state)
     if group_ends.going_in_no_order(checked.state, checked.deployment) is not checked.state:
         run.rewrite(lambda current: group_ends.going_in_no_order(current, checked.deployment))
+    if weka_ends.going(checked.state, checked.deployment):
+        weka_ends.end_at_once(checked.state)
     checked.owned.take_over(stacks.on_progress)
     if keep_marks:
         marked = finished_jobs.with_finished_marks(checked.deployment, checked.state)

@@ -14,7 +14,7 @@ from pathlib import Path
 from meshctl.changes.losses import Loss
 from meshctl.changes.steps import subject_of
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy import group_ends, kubeconfig, volumes_of_pods
+from meshctl.deploy import group_ends, kubeconfig, volumes_of_pods, weka_ends
 from meshctl.deploy.guards import (
     cluster_identity,
     deleted_entries,
@@ -122,6 +122,7 @@ class Teardown:
             claims = volumes_of_pods.left_by_destroy(state)
             run.retain(urns)
             _let_groups_end_together(run, state)
+            weka_ends.end_at_once(state)
             run.destroy()
             volumes_of_pods.delete_left(state, claims)
         stores = tuple(store for store in deployment.object_stores if store.name in names)
@@ -140,6 +141,7 @@ class Teardown:
             return Recorder()
         claims = volumes_of_pods.left_by_destroy(state)
         _let_groups_end_together(run, state)
+        weka_ends.end_at_once(state)
         record = run.destroy(state=state)
         volumes_of_pods.delete_left(state, claims)
         return record

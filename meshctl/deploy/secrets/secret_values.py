@@ -17,7 +17,7 @@ from meshctl.deploy.secrets import tls_secrets
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.environment import Environments, SecretSource
-from meshctl.model.pods import texts
+from meshctl.model.pods import pull_secrets, texts
 from meshctl.objects import object_access
 from meshctl.platforms import registry
 
@@ -38,9 +38,10 @@ def collect(deployment: Deployment, environments: Environments) -> dict[str, str
 
 
 def _workload_secrets(deployment: Deployment, environments: Environments) -> dict[str, str]:
-    registries = {name for workload in deployment.workloads for name in workload.image_pull_secrets}
+    registries = pull_secrets.names(deployment)
     used = {name for w in deployment.workloads for name in (*w.secrets.values(), *w.secret_files.values())}
-    names = sorted(used | registries)
+    licence = deployment.neural_mesh.licence_secret if deployment.neural_mesh is not None else ""
+    names = sorted(used | registries | ({licence} if licence else set()))
     values = {}
     problems = []
     for name in names:
@@ -52,7 +53,7 @@ def _workload_secrets(deployment: Deployment, environments: Environments) -> dic
     if problems:
         raise UsageError(
             f"no value for the secret{'s' * (len(problems) > 1)} {', '.join(problems)}",
-            why="workloads of the mesh need it; meshctl reads values when it uses them, and stores them in no file",
+            why="the mesh needs it; meshctl reads values when it uses them, and stores them in no file",
             hint="set the variable, or name another variable or a file under `secrets:` in environments.yaml",
         )
     for name, gateway in sorted(tls_secrets.names(deployment).items()):

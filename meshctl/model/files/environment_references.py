@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from meshctl.model.files.file_problems import Path, Problem, items, mapping, missing
-from meshctl.model.keys import job_order
+from meshctl.model.keys import job_order, neural_mesh
 from meshctl.platforms import registry
 
 NAMES_STACK = "edge"  # the stack of the endpoints' names: no environment's stack can be called so
@@ -76,6 +76,7 @@ def check_overrides(mesh: object, environments: object) -> list[Problem]:
 def check_existing_storage(mesh: object, environments: object) -> list[Problem]:
     """What environments.yaml says of storage that the mesh doesn't have, or that can't be what it names."""
     declared = dict(items(mapping(mesh), "storage"))
+    carried = {name: storage for name, storage in declared.items() if neural_mesh.is_carried(storage)}
     problems: list[Problem] = []
     for name, environment in items(mapping(environments), "environments"):
         users: dict[tuple[str, str], str] = {}  # what exists -> the storage that uses it
@@ -84,10 +85,13 @@ def check_existing_storage(mesh: object, environments: object) -> list[Problem]:
             problems.extend(missing(at, "storage", storage, declared))
             kind = declared.get(storage, {}).get("kind")
             problems.extend((at, message) for message in _existing_problems(existing, kind))
+            problems.extend(neural_mesh.joined_problems(at, existing, declared.get(storage, {})))
             for key in ("bucket", "claim", "fileSystem"):
                 value = existing.get(key)
                 if isinstance(value, str) and users.setdefault((key, value), storage) != storage:
                     problems.append(((*at, key), f'"{value}" is used for storage {users[key, value]}, too'))
+        section = mapping(environment.get("storage"))
+        problems.extend(neural_mesh.unequal_joins(("environments", name, "storage"), section, carried))
     return problems
 
 
@@ -97,6 +101,7 @@ _EXISTING = {
     "claim": ("a claim", ("filesystem", "block")),
     "nfs": ("an NFS export", ("filesystem",)),
     "fileSystem": ("a file system", ("filesystem",)),
+    "weka": ("a file system of a WEKA cluster", ("filesystem",)),
 }
 
 

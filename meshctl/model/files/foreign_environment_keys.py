@@ -17,6 +17,8 @@ _BUCKET: Final = "write `bucket: NAME`"
 _CLAIM: Final = "write `claim: NAME`"
 _FILE_SYSTEM: Final = "write `fileSystem: fs-…`"
 _EXPORT: Final = "write `nfs: HOST:/EXPORT`"
+_NEURAL_MESH: Final = "write `neuralMesh: {udp: true}`; a WEKA cluster that exists is named under `storage`"
+_WEKA: Final = "{cluster: weka, namespace: weka}"
 
 # By the section in which the key stands; `*` is the name of an entry.
 KEYS: Final[Mapping[Path, Mapping[str, str]]] = {
@@ -27,6 +29,8 @@ KEYS: Final[Mapping[Path, Mapping[str, str]]] = {
         "registry": "write `images: {docker.io: mirror.example.com/hub}`",
         "storageClass": "write `storageClasses: {filesystem: CLASS, block: CLASS}`",
         "type": "write `provider`",
+        "weka": _NEURAL_MESH,
+        "neuralmesh": _NEURAL_MESH,
         "zone": "write `zones`, a list",
     },
     ("environments", "*", "fabric"): dict.fromkeys(("kind", "resource", "count", "networks"), _FABRIC_OF_MACHINES),
@@ -40,6 +44,26 @@ KEYS: Final[Mapping[Path, Mapping[str, str]]] = {
         "id": _FILE_SYSTEM,
         "path": _EXPORT,
         "server": _EXPORT,
+        "wekaCluster": f"write `weka: {_WEKA}`",
+    },
+    ("environments", "*", "neuralMesh"): {
+        "driveCount": "write `drives: 8`",
+        "ethDevice": "write `devices: [eth1]`",
+        "ethDevices": "write `devices: [eth1]`",
+        "imagePullSecrets": "write `imagePullSecret: NAME`, of one",
+        "license": "write `licence: NAME`, of the Secret that has it",
+        "numDrives": "write `drives: 8`",
+        "operatorVersion": "write `operator: v1.11.0`",
+        "pool": "write it in mesh.yaml, beside `engine: neuralmesh`",
+        "redundancyLevel": "write `protection: 2` or 4 in mesh.yaml, beside `engine: neuralmesh`",
+        "udpMode": "write `udp: true`",
+        "vault": "write `encryption: {vault: {address: https://vault:8200, role: weka}}`",
+        "version": "write `operator: v1.11.0` for the operator, and `image` for WEKA itself",
+    },
+    ("environments", "*", "storage", "*", "weka"): {
+        "joinIpPorts": "write `endpoints: [10.0.0.1:14000]`",
+        "name": "write `cluster: NAME`",
+        "wekaSecretRef": "write `secret: NAME`",
     },
     ("environments", "*", "workloads", "*"): {
         **dict.fromkeys(("args", "command", "files", "health", "ports", "replicas", "resources"), _IN_MESH),
@@ -61,8 +85,14 @@ FORMS: Final[Mapping[Path, str]] = {
     ("environments", "*", "fabric", "networks"): "[roce-p2]",
     ("environments", "*", "images"): "{docker.io: mirror.example.com/hub}",
     ("environments", "*", "kubernetes"): "{context: NAME}",
+    ("environments", "*", "neuralMesh"): "{udp: true}",
+    ("environments", "*", "neuralMesh", "devices"): "[eth1]",
+    ("environments", "*", "neuralMesh", "encryption"): "{vault: {address: https://vault:8200, role: weka}}",
+    ("environments", "*", "neuralMesh", "encryption", "vault"): "{address: https://vault:8200, role: weka}",
     ("environments", "*", "storage"): "{weights: {bucket: acme-weights}}",
     ("environments", "*", "storage", "*"): "{bucket: acme-weights}",
+    ("environments", "*", "storage", "*", "weka"): _WEKA,
+    ("environments", "*", "storage", "*", "weka", "endpoints"): "[10.0.0.1:14000]",
     ("environments", "*", "storageClasses"): "{filesystem: CLASS, block: CLASS}",
     ("environments", "*", "workloads"): f"{{NAME: {_OVERRIDE}}}",
     ("environments", "*", "workloads", "*"): _OVERRIDE,

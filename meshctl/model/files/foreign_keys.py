@@ -223,10 +223,13 @@ _KEYS: Mapping[Path, Mapping[str, str]] = {
         "existingClaim": _EXISTING,
         "medium": f"{_NOT_YET}: pods with accelerators have /dev/shm; `kind: local` is on disk",
         "mount": "write `mounts: {NAME: {path: /data}}` in the workload that uses it",
+        "objectStore": "write `tier: NAME`, of storage of `kind: object`",
         "path": "write `mounts: {NAME: {path: /data}}` in the workload that uses it",
+        "redundancyLevel": "write `protection: 2`, or 4",
         "source": _EXISTING,
         "storageClass": _CLASS,
         "storageClassName": _CLASS,
+        "tiering": "write `tier: NAME`, of storage of `kind: object`",
     },
     ("workloads", "*"): _OF_WORKLOAD,
     ("blueprints", "*"): {

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from meshctl.model.files.file_problems import Path, Problem, items, mapping, missing
-from meshctl.model.keys import drains, elastic, gateways, job_order, lending, scaling
+from meshctl.model.keys import drains, elastic, gateways, job_order, lending, neural_mesh, scaling
 from meshctl.model.keys import health as health_words
 from meshctl.model.pods import object_names, pod_users
 
@@ -77,6 +77,7 @@ def _storage(mesh: dict[str, Any]) -> Iterator[Problem]:
                 yield ("storage", name, key), f"only for kind filesystem, not {storage['kind']}"
         if "ephemeral" in storage and storage.get("kind") == "local":
             yield ("storage", name, "ephemeral"), "local storage always goes with its pod; leave this out"
+    yield from neural_mesh.problems(mesh)
 
 
 def _workloads(mesh: dict[str, Any]) -> Iterator[Problem]:

@@ -17,6 +17,7 @@ _MOST_GROUPS = 1000  # of a workload, whose names are looked at; a larger number
 BEFORE = "before-"  # how the names of a workload's own init containers begin; `before-1` is the first
 GPU_METRICS = "platform:dcgm-exporter"  # the logical name of the object that measures GPUs
 GANG_HOLD = "meshctl-gang-hold"  # what lets the pods of gangs start: its Deployment, account, rights and files
+WEKA_LICENCE = "weka-licence"  # the Secret with the licence of the mesh's WEKA cluster
 STAGE = "stage-"  # how those begin that copy objects to the node's disk
 
 

@@ -32,6 +32,27 @@ _EFA_REGISTRIES: Final = {
 }
 _EFA_PLUGIN: Final = "eks/aws-efa-k8s-device-plugin:v0.5.20"
 
+# helm and kubectl in one image (github.com/alpine-docker/k8s), which installs the operator of WEKA
+HELM: Final = "alpine/k8s:1.33.3"
+_WEKA_OPERATOR: Final = "quay.io/weka.io/weka-operator"
+# What the operator's chart pulls beside the operator and WEKA itself: the value of the chart -> the image that it has
+# by default. A mirror needs all of them. Source: charts/weka-operator/README.md of github.com/weka/weka-operator at
+# 1d165a33, read 2026-11-29.
+OF_WEKA_OPERATOR: Final = {
+    "csi.image": "quay.io/weka.io/csi-wekafs:v2.9.6",
+    "csi.attacherImage": "registry.k8s.io/sig-storage/csi-attacher:v4.9.0",
+    "csi.livenessProbeImage": "registry.k8s.io/sig-storage/livenessprobe:v2.16.0",
+    "csi.provisionerImage": "registry.k8s.io/sig-storage/csi-provisioner:v5.3.0",
+    "csi.registrarImage": "registry.k8s.io/sig-storage/csi-node-driver-registrar:v2.14.0",
+    "csi.resizerImage": "registry.k8s.io/sig-storage/csi-resizer:v1.14.0",
+    "csi.snapshotterImage": "registry.k8s.io/sig-storage/csi-snapshotter:v8.3.0",
+    "kubeProxyImage": "quay.io/brancz/kube-rbac-proxy:v0.21.0",
+    "maintenanceImage": "quay.io/weka.io/busybox:1.37.0",
+    "metrics.clusters.image": "docker.io/library/nginx:1.27.3",
+    "signDrivesImage": "quay.io/weka.io/weka-sign-tool:cfbc60804cb627bcd3b7fde8e9c5e82f6f24c0be-multiarch",
+    "taskmon.defaultImage": "quay.io/weka.io/taskmon:92b35aa657e9aba4782b4530b81107fff4c19847_x86_64",
+}
+
 # The release that NVIDIA/deepops pins, whose pull request 1348 (2026-05-28) looked the image up: for amd64 and arm64.
 DCGM_EXPORTER: Final = "nvcr.io/nvidia/k8s/dcgm-exporter:4.5.3-4.8.2-distroless"
 _NVIDIA: Final = "nvidia.com/gpu"
@@ -59,12 +80,34 @@ def of(deployment: Deployment) -> tuple[str, ...]:
     needed = {
         STAGING: is_staging,
         RELEASE: runs_kubectl,
-        SCALER: gangs.has_program(deployment) or any(has_scaler(workload) for workload in deployment.workloads),
+        SCALER: gangs.has_program(deployment)
+        or any(has_scaler(workload) for workload in deployment.workloads)
+        or _has_weka_settings(deployment),
         GPU_PLUGIN: has_gpus and not has_plugins,
         DCGM_EXPORTER: bool(measured_pools(deployment)),
         efa_plugin(deployment.region, deployment.images): has_efa and not has_plugins,
     }
-    return tuple(image for image, is_needed in needed.items() if is_needed)
+    own = tuple(image for image, is_needed in needed.items() if is_needed)
+    return (*own, *_of_neural_mesh(deployment))
+
+
+def weka_operator(version: str) -> str:
+    """The operator's own image, of the release that the chart is of."""
+    return f"{_WEKA_OPERATOR}:{version}"
+
+
+def _of_neural_mesh(deployment: Deployment) -> tuple[str, ...]:
+    mesh = deployment.neural_mesh
+    if mesh is None:
+        return ()
+    of_operator = (HELM, weka_operator(mesh.operator_version), *OF_WEKA_OPERATOR.values())
+    return (mesh.image, *(of_operator if mesh.installs_operator else ()))
+
+
+def _has_weka_settings(deployment: Deployment) -> bool:
+    mesh = deployment.neural_mesh
+    tiers = any(system.service == "neuralmesh" and system.tier for system in deployment.file_systems)
+    return mesh is not None and mesh.joined is None and bool(mesh.licence_secret or tiers)
 
 
 def has_scaler(workload: Workload) -> bool:

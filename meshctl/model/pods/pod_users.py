@@ -172,6 +172,8 @@ def sharing(deployment: Deployment) -> tuple[tuple[Workload, ...], ...]:
 def level(deployment: Deployment) -> str:
     """The level of the Pod Security Standards that the namespace can enforce. Between `privileged` and `baseline` there
     is none that allows IPC_LOCK, and what environments.yaml sets of pods may break any of them."""
+    if deployment.neural_mesh is not None:  # whose containers have their nodes' devices and folders
+        return "privileged"
     users = [of(workload, deployment.pool(workload.pool)) for workload in deployment.workloads]
     if any(_LOCK_MEMORY in user.capabilities for user in users) or any(map(overridden_fields, deployment.workloads)):
         return "privileged"

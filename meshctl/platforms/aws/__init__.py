@@ -41,6 +41,7 @@ from meshctl.platforms.interface import (
     MadeClasses,
     MadeCluster,
     NameRights,
+    NeuralMeshNodes,
     Nodes,
     ObjectStores,
     Platform,
@@ -174,6 +175,7 @@ PLATFORM: Final = Platform(
                 product="FSx for Lustre",
             ),
         ),
+        neural_mesh=NeuralMeshNodes(sign_drives="aws-all", interfaces=storage.weka_interfaces),
     ),
     objects=ObjectStores(
         store=storage.store,

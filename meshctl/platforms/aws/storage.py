@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
+from meshctl.catalog import Machine
 from meshctl.model import mesh as mesh_model
-from meshctl.model.deployment import FileSystem, Gap, ObjectStore, Price
+from meshctl.model.deployment import FileSystem, Gap, ObjectStore, Pool, Price
 from meshctl.model.files.units import format_gib
 from meshctl.resolve.data.storage import Place, Stored, block_of_class, gap, salted_bucket_name
 
@@ -47,6 +48,13 @@ BUCKET_SETTINGS: Final[dict[str, Any]] = {
     "LifecycleConfiguration": _LIFECYCLE,
     "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
 }
+
+
+def weka_interfaces(machine: Machine, pool: Pool) -> int:
+    """How many network interfaces are left for WEKA: without those that the node starts with, for itself and for EFA,
+    and one of the VPC CNI. Source: github.com/weka/weka-eks, weka-axon/README.md: 6 of the 8 of an i3en.12xlarge."""
+    own = len(pool.fabric.interfaces) if pool.fabric else 0
+    return max(machine.interfaces - max(own, 1) - 1, 0)
 
 
 def store(place: Place, name: str, storage: mesh_model.Storage) -> Stored | Gap:

@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 from meshctl.errors import MeshError
-from meshctl.model.deployment import Deployment, Workload
+from meshctl.model.deployment import Deployment, FileSystem, Workload
 from meshctl.model.keys import roll_outs
 from meshctl.model.pods import object_names, pod_files, pod_users
 from meshctl.platforms import registry
 from meshctl.render import gang_hold
-from meshctl.render.cluster import certificates, compute_domains, namespaces
+from meshctl.render.cluster import certificates, compute_domains, namespaces, neural_mesh, weka_settings
 from meshctl.render.cluster.device_plugins import device_plugin_objects
 from meshctl.render.cluster.gpu_metrics import gpu_metrics_objects
 from meshctl.render.cluster.pod_monitors import pod_monitors
@@ -70,6 +70,7 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     objects += gpu_metrics_objects(deployment)
     priorities = [item.name for item in objects if item.kind == "PriorityClass"]
     objects += gang_hold.objects(deployment, namespace=NAMESPACE, priorities=priorities)
+    objects += _neural_mesh(deployment)
     for system in deployment.file_systems:
         objects += file_systems.objects(deployment, system, needs=NAMESPACE)
     in_queues = [each for each in deployment.workloads if each.queue or lending.has_queue(deployment, each)]
@@ -84,10 +85,20 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
 
 
 def _waiting(deployment: Deployment, objects: list[PlatformObject]) -> Iterator[PlatformObject]:
-    """No run waits for pods whose nodes start at a later date, or are gone: they start with their nodes."""
+    """No run waits for pods whose nodes start at a later date, or are gone: they start with their nodes. Nor does one
+    for the storage that such nodes carry."""
     waiting = {f"workload/{workload.name}" for workload in deployment.waiting_for_nodes}
+    mesh = deployment.neural_mesh
+    if mesh is not None and any(
+        pool.name == mesh.pool and (pool.starts or pool.has_ended) for pool in deployment.pools
+    ):
+        waiting |= {"neuralmesh", *(f"storage/{each.name}" for each in deployment.file_systems if _is_carried(each))}
     for item in objects:
         yield replace(item, wait=False) if item.subject in waiting else item
+
+
+def _is_carried(system: FileSystem) -> bool:
+    return system.service == "neuralmesh"
 
 
 def _check_names(objects: list[PlatformObject]) -> None:
@@ -149,6 +160,9 @@ def secrets(deployment: Deployment) -> dict[str, dict[str, str]]:
         }
         if any(object_storage.endpoint_is_late(deployment, store) for store in deployment.object_stores):
             entries_by_secret[object_storage.SECRET]["AWS_ENDPOINT_URL_S3"] = ENDPOINT
+    if deployment.neural_mesh is not None and weka_settings.has_licence(deployment.neural_mesh):
+        key = f"secret.{deployment.neural_mesh.licence_secret}"
+        entries_by_secret[object_names.WEKA_LICENCE] = {weka_settings.LICENCE_KEY: key}
     for workload in deployment.workloads:
         entries = file_mounts.secret_entries(workload)
         if entries:
@@ -171,6 +185,12 @@ def _object_storage_config(deployment: Deployment) -> PlatformObject:
         "files": {object_storage.CONFIG_FILE: object_storage.config_text()},
     }
     return PlatformObject(OBJECT_STORAGE_CONFIG, _one("config-map", "ConfigMap", values), depends_on=(NAMESPACE,))
+
+
+def _neural_mesh(deployment: Deployment) -> list[PlatformObject]:
+    has_licence = deployment.neural_mesh is not None and weka_settings.has_licence(deployment.neural_mesh)
+    licence = [_secret(deployment, weka_settings.LICENCE, object_names.WEKA_LICENCE)] if has_licence else []
+    return [*licence, *neural_mesh.objects(deployment, namespace=NAMESPACE)]
 
 
 def _secret(deployment: Deployment, logical: str, name: str) -> PlatformObject:

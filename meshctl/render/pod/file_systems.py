@@ -9,8 +9,9 @@ from typing import Any
 
 from meshctl.model.deployment import Deployment, FileSystem, NfsExport
 from meshctl.render.objects import PlatformObject
-from meshctl.render.pod import pods
+from meshctl.render.pod import pods, weka_volumes
 from meshctl.render.templates import render
+from meshwire.marks import GONE_WITH_VOLUME
 
 
 def claim(system: FileSystem) -> str:
@@ -22,6 +23,8 @@ def objects(deployment: Deployment, system: FileSystem, *, needs: str) -> list[P
     """The volume of a file system outside the cluster, and its claim. `needs`: the logical name of the namespace."""
     if system.existing_claim:
         return []
+    if system.service == "neuralmesh":
+        return [_claim_on_weka(deployment, system, needs)]
     static = system.service != "storage-class"
     values = {
         "name": system.name,
@@ -47,6 +50,28 @@ def objects(deployment: Deployment, system: FileSystem, *, needs: str) -> list[P
         *volume_objects,
         PlatformObject(claim(system), manifest, wait=True, depends_on=depends_on, ignore_changes=not_changed),
     ]
+
+
+def _claim_on_weka(deployment: Deployment, system: FileSystem, needs: str) -> PlatformObject:
+    """A claim on the class of its own, which makes a file system of its size, or on the volume of a tiered one, whose
+    size WEKA's own settings say."""
+    values = {
+        "name": system.name,
+        "namespace": deployment.namespace,
+        "labels": pods.common_labels(deployment),
+        "gone_with_volume": GONE_WITH_VOLUME,
+        "size": f"{system.size_gib}Gi",
+        "volume": f"{deployment.mesh}-{system.name}" if system.tier else "",
+        "storage_class": "" if system.tier else weka_volumes.storage_class_name(deployment, system),
+    }
+    (manifest,) = render("platform/weka-claim.yaml.j2", ("PersistentVolumeClaim",), values)
+    return PlatformObject(
+        claim(system),
+        manifest,
+        wait=True,
+        depends_on=(needs, weka_volumes.logical_name(system)),
+        ignore_changes=("spec.resources.requests.storage",) if system.tier else (),
+    )
 
 
 def _nfs(export: NfsExport | None) -> dict[str, Any]:

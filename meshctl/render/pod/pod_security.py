@@ -59,6 +59,8 @@ def reason(deployment: Deployment) -> str:
         parts.append(f"RDMA pins memory, for which these run as root with IPC_LOCK: {', '.join(locking)}")
     if with_named_user:
         parts.append(f"the mesh says whom these run as: {', '.join(with_named_user)}")
+    if deployment.neural_mesh is not None:
+        parts.append("containers of WEKA use drives, network interfaces and kernel modules of their nodes")
     if overridden:
         parts.append(f"environments.yaml sets fields of these pods that the levels restrict: {', '.join(overridden)}")
     return "; ".join(parts)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from meshctl.model.deployment import Deployment, Workload
-from meshctl.model.pods import object_names
+from meshctl.model.deployment import Deployment, NeuralMesh, Workload
+from meshctl.model.pods import object_names, pull_secrets
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
 
 def registry_secrets(deployment: Deployment, labels: dict[str, str], *, needs: str) -> list[PlatformObject]:
-    """One Secret for each name in the workloads' `imagePullSecrets`, shared by those that name it."""
-    names = sorted({name for workload in deployment.workloads for name in workload.image_pull_secrets})
+    """One Secret for each name in `imagePullSecrets`, shared by those that name it."""
+    names = sorted(pull_secrets.names(deployment))
     objects = []
     for name in names:
         values = {
@@ -27,6 +27,11 @@ def registry_secrets(deployment: Deployment, labels: dict[str, str], *, needs: s
 def references(workload: Workload) -> list[dict[str, str]]:
     """`imagePullSecrets` of the workload's pods."""
     return [{"name": object_names.registry_secret(name)} for name in workload.image_pull_secrets]
+
+
+def secret_of(mesh: NeuralMesh) -> str:
+    """The name of the Secret for WEKA's images; "" where they need none."""
+    return object_names.registry_secret(mesh.image_pull_secret) if mesh.image_pull_secret else ""
 
 
 def logical_name(name: str) -> str:

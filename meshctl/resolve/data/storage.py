@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from meshctl.catalog import Catalog
 from meshctl.model import environment as environment_model
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Block, FileSystem, Gap, ObjectStore, Price
+from meshctl.model.keys.neural_mesh import ENGINE
 from meshctl.model.observed import Facts
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Platform, StoreHost
@@ -51,6 +52,11 @@ class Storages:
     words: dict[str, str] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def take(self, systems: Iterable[FileSystem], words: Mapping[str, str], order: list[str]) -> None:
+        """Further file systems, with their words. `order`: the names of all storage, as the mesh has them."""
+        self.file_systems = sorted([*self.file_systems, *systems], key=lambda system: order.index(system.name))
+        self.words = {name: each for name in order if (each := {**self.words, **words}.get(name)) is not None}
 
 
 @dataclass(frozen=True)
@@ -89,15 +95,12 @@ class Place:
 def resolve(place: Place) -> Storages:
     made, platform = Storages(), place.platform
     for name, storage in place.mesh.storage.items():
-        if storage.engine == "neuralmesh":
-            made.gaps.append(
-                gap(name, "engine neuralmesh", "engine native", "NeuralMesh is not supported yet: use engine: native")
-            )
-            continue
         if storage.kind == "local":
             made.words[name] = "the local disk of each pod's node"
             continue
         carried = _existing(place, name, storage)
+        if carried is None and storage.engine == ENGINE:  # see `neural_mesh`
+            continue
         if carried is None:
             carry = {"object": platform.objects.store, "filesystem": platform.storage.file_system}
             carried = carry.get(storage.kind, platform.storage.block)(place, name, storage)

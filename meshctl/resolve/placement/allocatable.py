@@ -48,7 +48,8 @@ _HUGE_PAGE_MIB: Final = 2
 @dataclass(frozen=True, slots=True)
 class Usable:
     """What pods can use of one node, and how many pods it may have. 0 means unknown. `nodes`: the existing nodes
-    that the pool got. `is_seen`: whether everything that runs on them was read."""
+    that the pool got. `is_seen`: whether everything that runs on them was read. `storage_takes`: what storage has of
+    each node, which is subtracted already, in words; "" for nothing."""
 
     cpu_cores: float
     memory_gib: float
@@ -56,6 +57,7 @@ class Usable:
     rdma_devices: int = 0
     nodes: tuple[ObservedNode, ...] = ()
     is_seen: bool = False
+    storage_takes: str = ""
 
 
 def of_pool(pool: Pool, provider: str, catalog: Catalog, facts: Facts | None = None) -> Usable:

@@ -20,6 +20,7 @@ from meshctl.model.observed import Facts, ObservedNode
 from meshctl.model.pods import tolerations
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Machines
+from meshctl.resolve.data import neural_mesh_places
 from meshctl.resolve.placement import alternatives, existing, fabric, given_fabric, machines, offerings, prices, slices
 from meshctl.resolve.placement.capacity import Assigned, Reserved
 
@@ -34,12 +35,16 @@ class Pools:
 
 def resolve(mesh: mesh_model.Mesh, environment: PlatformEnvironment, catalog: Catalog, facts: Facts | None) -> Pools:
     offer = registry.platform(environment.provider).nodes.made_of
+    carrying = neural_mesh_places.places(mesh, environment).pool
     if offer is None:
-        return _from_cluster(mesh, environment, facts)
-    return _from_catalog(mesh, environment, offer, offerings.in_environment(catalog, environment))
+        return _from_cluster(mesh, environment, facts, carrying)
+    return _from_catalog(mesh, environment, offer, offerings.in_environment(catalog, environment), carrying)
 
 
-def _from_catalog(mesh: mesh_model.Mesh, environment: PlatformEnvironment, offer: Machines, catalog: Catalog) -> Pools:
+def _from_catalog(
+    mesh: mesh_model.Mesh, environment: PlatformEnvironment, offer: Machines, catalog: Catalog, carrying: str
+) -> Pools:
+    """`carrying`: the pool of a NeuralMesh, "" for none."""
     assigned = offer.reservations(mesh, environment) if offer.reservations else Assigned()
     pools = Pools(gaps=assigned.gaps, notes=assigned.notes)
     mixed = any(not pool.accelerators and pool.nodes.min for pool in mesh.pools.values())
@@ -62,7 +67,9 @@ def _from_catalog(mesh: mesh_model.Mesh, environment: PlatformEnvironment, offer
             gap = Gap(subject=f"pool/{name}", wanted=wanted, best=choice.best, hint=choice.hint)
             pools.gaps.append(gap)
             continue
-        made = _pool_of_machine(name, mesh, environment, offer, choice, requirement, target, mixed=mixed)
+        made = _pool_of_machine(
+            name, mesh, environment, offer, choice, requirement, target, mixed=mixed, is_carrying=name == carrying
+        )
         pools.made.append(made)
         pools.gaps.extend(offer.pool_gaps(made))
         pools.notes.extend(alternatives.note(name, listed[: listed.index(requirement) + 1]))
@@ -88,11 +95,12 @@ def _pool_of_machine(
     target: Reserved | None,
     *,
     mixed: bool,
+    is_carrying: bool,
 ) -> Pool:
     pool, machine = mesh.pools[name], choice.fitting[0]
     zone = target.zone if target else ""
-    # RDMA does not leave its subnet, nor a placement group or a reservation its zone
-    in_one_zone = requirement.rdma or requirement.placement == "cluster" or target is not None
+    # RDMA does not leave its subnet, nor a placement group or a reservation its zone; WEKA wants its nodes in one
+    in_one_zone = requirement.rdma or requirement.placement == "cluster" or target is not None or is_carrying
     return Pool(
         name=name,
         role=pool.role,
@@ -136,10 +144,15 @@ def _labels(mesh: mesh_model.Mesh, pool: str) -> dict[str, str]:
     return {MESH_LABEL: mesh.name, POOL_LABEL: pool, "meshctl.dev/role": mesh.pools[pool].role}
 
 
-def _from_cluster(mesh: mesh_model.Mesh, environment: PlatformEnvironment, facts: Facts | None) -> Pools:
+def _from_cluster(mesh: mesh_model.Mesh, environment: PlatformEnvironment, facts: Facts | None, carrying: str) -> Pools:
+    """`carrying`: the pool of a NeuralMesh, whose drives have no file system that the kubelet could tell of."""
     pools = Pools()
     listed = {
-        name: alternatives.of_pool(pool, mesh.fabrics[pool.fabric] if pool.fabric else None, pool.capacity)
+        name: alternatives.of_pool(
+            pool.model_copy(update={"scratch_gb": None}) if name == carrying else pool,
+            mesh.fabrics[pool.fabric] if pool.fabric else None,
+            pool.capacity,
+        )
         for name, pool in mesh.pools.items()
     }
     wanted = {

@@ -66,5 +66,15 @@ def sources(prices: Iterable[Price]) -> tuple[str, ...]:
 
 def not_in_cost(deployment: Deployment) -> tuple[str, ...]:
     """What costs money and is not in the sum, in words: what meshctl has no price for."""
-    unknown = [f"{price.subject} (price unknown)" for price in deployment.prices if price.usd_per_hour is None]
-    return (*unknown, *registry.platform(deployment.provider).words.not_in_cost(deployment))
+    weka = deployment.neural_mesh
+    is_made = weka is not None and weka.joined is None
+    on_own_drives = {
+        f"storage/{system.name}" for system in deployment.file_systems if is_made and system.service == "neuralmesh"
+    }
+    unknown = [
+        f"{price.subject} (price unknown)"
+        for price in deployment.prices
+        if price.usd_per_hour is None and price.subject not in on_own_drives
+    ]
+    licence = ["WEKA's licence"] if is_made else []
+    return (*unknown, *licence, *registry.platform(deployment.provider).words.not_in_cost(deployment))

@@ -175,6 +175,11 @@ class Home:
         return sum(pods.fit_on(free) * count for free, count in self.nodes)
 
     @property
+    def taken_by_storage(self) -> str:
+        """What storage has of each node, for the end of a sentence; "" for nothing."""
+        return f"; storage takes {self.usable.storage_takes} of each node" if self.usable.storage_takes else ""
+
+    @property
     def pods_of_others(self) -> str:
         """What pods of others use of the nodes, for the end of a sentence; "" if there are none."""
         taken = [node.taken for node in self.usable.nodes]
@@ -271,7 +276,8 @@ def _too_large(workload: Workload, home: Home) -> Gap | None:
                 subject=f"workload/{workload.name}",
                 wanted=f"{show(wanted)} {what} per pod",
                 best=f"{pool.machine} of pool {pool.name} has {show(has)}"
-                + (f" for pods (of {show(label)})" if has < label else ""),
+                + (f" for pods (of {show(label)})" if has < label else "")
+                + home.taken_by_storage,
                 hint="lower the workload's resources, or ask for larger nodes in its pool",
             )
     return _no_room(workload, home) if home.disk_gib and workload.staged_gib > home.disk_gib else None
@@ -334,7 +340,7 @@ def _too_many(workload: Workload, home: Home) -> Gap | None:
         subject=f"workload/{workload.name}",
         wanted=f"{_counted(workload)} on pool {pool.name}",
         best=f"{home.places(pods)} fit on its {pluralize(pool.nodes, 'node')} ({pool.machine}){why}"
-        f"{home.pods_of_others}",
+        f"{home.pods_of_others}{home.taken_by_storage}",
         hint="raise the pool's nodes (nodes.min of a range), or lower the workload's replicas",
     )
 
@@ -393,6 +399,7 @@ def _together(home: Home, wanted: str, best: str) -> Gap:
     return Gap(
         subject=f"pool/{pool.name}",
         wanted=wanted,
-        best=f"{best} on its {pluralize(pool.nodes, 'node')} ({pool.machine}){home.pods_of_others}",
+        best=f"{best} on its {pluralize(pool.nodes, 'node')} ({pool.machine}){home.pods_of_others}"
+        f"{home.taken_by_storage}",
         hint="raise the pool's nodes, or give one of the workloads a pool of its own",
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from providers.kubernetes.objects import Gvk, Json, metadata, name_of
+from providers.kubernetes.waits import weka
 from providers.kubernetes.waits.readiness import READY, RULES, Rule, Verdict, asked_rule, condition, part, selector_text
 
 LEADER_WORKER_SET: Final = "leaderworkerset.x-k8s.io/v1/LeaderWorkerSet"
@@ -51,7 +52,7 @@ def rule(gvk: Gvk, obj: Json) -> Rule | None:
     the official plugin has no rule for it; its own rule says more."""
     if str(gvk) == LEADER_WORKER_SET:
         return leader_worker_set
-    return asked_rule(obj) or RULES.get(str(gvk))
+    return asked_rule(obj) or RULES.get(str(gvk)) or weka.RULES.get(str(gvk))
 
 
 def selector_of_pods(owner: Json) -> str:

@@ -163,11 +163,13 @@ def volume(obj: Json) -> Verdict:
     return _not_yet(f"the volume is {phase or 'Pending'}")
 
 
-def goes_with_claim(volume: Json, namespace: str) -> bool:
-    """Whether a volume is deleted by its driver once its claim, in this namespace, is gone."""
+def goes_with_claim(volume: Json, namespace: str, claim: str = "") -> bool:
+    """Whether a volume is deleted by its driver once its claim, in this namespace, is gone. `claim`: its name; "" for
+    any."""
     spec = part(volume, "spec")
     is_deleted = spec.get("persistentVolumeReclaimPolicy") == "Delete"
-    return is_deleted and part(spec, "claimRef").get("namespace") == namespace
+    reference = part(spec, "claimRef")
+    return is_deleted and reference.get("namespace") == namespace and claim in ("", reference.get("name"))
 
 
 def namespace(obj: Json) -> Verdict:

@@ -124,14 +124,15 @@ class Waiter:
             self._cancelled.wait(pause_s)
             pause_s = min(pause_s * 1.6, LONGEST_PAUSE_S)
 
-    def until_volumes_gone(self, namespace: str, *, timeout_s: float, status: Status) -> Outcome:
-        """Polls until the volumes that go with the claims of a namespace are gone, which is after their claims: their
-        driver detaches and deletes them then. Gone itself before that, it leaves disks that cost money.
+    def until_volumes_gone(self, namespace: str, claim: str = "", *, timeout_s: float, status: Status) -> Outcome:
+        """Polls until the volumes that go with the claims of a namespace, or with one of them, are gone, which is after
+        their claims: their driver detaches and deletes them then. Gone itself before that, it leaves disks that cost
+        money.
         """
         deadline = time.monotonic() + timeout_s
         pause_s = FIRST_PAUSE_S
         while True:
-            left = [volume for volume in self._volumes() if readiness.goes_with_claim(volume, namespace)]
+            left = [volume for volume in self._volumes() if readiness.goes_with_claim(volume, namespace, claim)]
             if not left:
                 return Outcome(None)
             if time.monotonic() >= deadline or self._cancelled.is_set():

@@ -66,6 +66,15 @@ def test_the_example_as_json(golden: Golden) -> None:
     golden.json("check/example.json", document)
 
 
+def test_one_storage_layer_on_every_platform(golden: Golden) -> None:
+    given = context(EXAMPLE.parent / "neuralmesh")
+    golden("check/neuralmesh.txt", run(given, "check"))
+    document = json.loads(run(context(EXAMPLE.parent / "neuralmesh", output="json"), "check"))
+    found = document["environments"]
+    assert [environment["feasible"] for environment in found.values()] == [True, True, True]
+    golden.json("check/neuralmesh-notes.json", {name: each["notes"] for name, each in found.items()})
+
+
 def test_gaps_exit_65(golden: Golden) -> None:
     given = context(INFEASIBLE)
     golden("check/infeasible.txt", run(given, "check", code=65))

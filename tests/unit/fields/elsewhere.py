@@ -110,10 +110,31 @@ def check_report(read: Read) -> object:
     return "".join(report.JsonReport(read.mesh.name).pieces(resolutions))
 
 
+def neural_meshes(read: Read) -> object:
+    """What `resolve` decides on the NeuralMesh of each environment, and its file systems. The rest of the sample, which
+    not every environment can carry, is left out."""
+    storage = {name: each for name, each in read.mesh.storage.items() if each.engine == "neuralmesh"}
+    pools = {"drives": read.mesh.pools["drives"]}
+    update = {"pools": pools, "storage": storage, "workloads": {}, "endpoints": {}, "fabrics": {}}
+    mesh = read.mesh.model_copy(update=update)
+    found = [effects.resolved(mesh, read.environments, name).deployment for name in read.environments.environments]
+    return [(each.neural_mesh, each.file_systems) for each in found if each is not None]
+
+
+_PLATFORMS = ("aws", "coreweave", "kubernetes", "onprem")
+_OF_NEURAL_MESH = (
+    *(f"storage.*.weka.{key}" for key in ("cluster", "namespace", "endpoints", "secret")),
+    *(f"neuralMesh.{key}" for key in ("image", "operator", "chart", "imagePullSecret", "licence", "udp", "devices")),
+    "neuralMesh.drives",
+    *(f"neuralMesh.encryption.vault.{key}" for key in ("address", "role", "key", "authPath", "transitPath")),
+)
+
 # The field's path, with the section in angle brackets -> what it acts on.
 ELSEWHERE: Mapping[str, Callable[[Read], object]] = {
     "environments.*.<aws>.offered": machines_of_another_region,
     "environments.*.<aws>.region": aws_provider,
+    **{f"environments.*.<{platform}>.{key}": neural_meshes for platform in _PLATFORMS for key in _OF_NEURAL_MESH},
+    "storage.*.tier": neural_meshes,
     "environments.*.<kubernetes>.fabric.kind": check_report,
     "environments.*.<onprem>.fabric.kind": check_report,
     "environments.*.<coreweave>.certificates.clusterIssuer": issuers,

@@ -37,11 +37,16 @@ ALWAYS_WRITTEN: dict[str, str] = {
     "FileSystem": "deployment_type ephemeral name per_unit_throughput price service size_gib storage_class"
     " throughput_mbps zone",
     "Health": "path port",
+    "JoinedWeka": "cluster endpoints namespace secret",
     "Metrics": "path port",
     "MigrationPlan": "costs moves notes options source stays stopped target warm",
     "Mount": "ephemeral kind path read_only storage",
     "NetworkInterface": "device_index interface_type network_card_index",
+    "NeuralMesh": "client client_pools compute data_interfaces drive_paths drives encryption ethernet_devices hot_spare"
+    " image image_pull_secret joined least_nodes licence_secret makes_interfaces name namespace net_capacity_gib nodes"
+    " operator_chart operator_version pool read_mbps redundancy shares sign_drives stripe_width udp write_mbps",
     "NfsExport": "mount_options path server",
+    "NodeShare": "cpu_cores drives hugepages_mib memory_gib network_interfaces",
     "ObjectStore": "addressing bucket endpoint ephemeral name pod_endpoint prefix price profile region size_gib",
     "Options": "deep_verify observe_s replace_target_data take_over",
     "Pool": "alternatives ami_type arch cpu_cores disk_gib fabric gpu_memory_gib gpu_model gpus_per_node labels"
@@ -57,6 +62,8 @@ ALWAYS_WRITTEN: dict[str, str] = {
     "Subnet": "cidr name public zone",
     "Taint": "effect key value",
     "Toleration": "effect key value",
+    "WekaContainers": "containers cores drives hugepages_mib hugepages_offset_mib",
+    "WekaEncryption": "address auth_path key_name role transit_path",
     "Workload": "accelerators args checkpoint command cpu env health image image_pull_secrets kind memory_gib mounts"
     " name paused pool ports replicas secrets staged_gib",
 }

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from meshwire import marks
 from meshwire.kubernetes import errors
 from providers.kubernetes import apply, diffing, objects
 from providers.kubernetes.connection import ApiError
@@ -218,3 +219,28 @@ def test_a_namespace_of_somebody_else_is_let_go_of_and_not_deleted(clock: Time) 
     provider_of(cluster).delete(token, urn=URN, id="acme", inputs=declared, outputs={}, timeout_s=0)
     assert applied == [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "acme"}}]
     assert cluster.there is not None
+
+
+@pytest.mark.parametrize(("annotations", "waits"), [({marks.GONE_WITH_VOLUME: "true"}, True), ({}, False)])
+def test_a_claim_whose_driver_goes_next_is_gone_with_its_volume(
+    clock: Time, annotations: dict[str, str], *, waits: bool
+) -> None:
+    cluster = Cluster(clock, saving_s=1)
+
+    def volume(claim: str) -> Object:
+        spec = {"persistentVolumeReclaimPolicy": "Delete", "claimRef": {"namespace": "saver", "name": claim}}
+        return {"kind": "PersistentVolume", "metadata": {"name": f"pv-{claim}"}, "spec": spec}
+
+    def items(gvk: objects.Gvk, *_: Any, **__: Any) -> list[Object]:
+        left = [volume("data")] if clock.now_s < 60 else []
+        return [volume("other"), *left] if gvk.kind == "PersistentVolume" else []
+
+    cluster.items = items  # type: ignore[method-assign]
+    provider = provider_of(cluster)
+    meta = {"name": "data", "namespace": "saver", "annotations": annotations}
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": {}}
+    cluster.create(waiting.CLAIM, claim)
+    provider.delete(
+        "kubernetes:core/v1:PersistentVolumeClaim", urn=URN, id="saver/data", inputs=claim, outputs={}, timeout_s=0
+    )
+    assert (clock.now_s >= 60) is waits

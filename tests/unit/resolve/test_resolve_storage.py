@@ -92,11 +92,6 @@ def test_no_object_store_is_a_gap() -> None:
     assert "objectStorage" in gap(found, "storage/s").hint
 
 
-def test_neuralmesh_is_a_gap() -> None:
-    storage = {"s": {"kind": "filesystem", "size": "1TiB", "engine": "neuralmesh"}}
-    assert "not supported yet" in gap(resolved(WEB, AWS, storage=storage), "storage/s").hint
-
-
 def work(**more: Any) -> dict[str, Any]:
     return {"w": {"kind": "service", "pool": "p", "image": "i", **more}}
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshctl.errors import UsageError
-from meshctl.model.deployment import Fabric, Pool
+from meshctl.model.deployment import Fabric, NeuralMesh, Pool, WekaContainers
 from meshctl.model.value import Price
 from meshctl.shift import equality
 from meshctl.shift.planning import Disturbance, NodeLoad, PodLoad, choose, disturbances
@@ -107,9 +107,29 @@ def pool(name: str, **changes: Any) -> Pool:
 class TwoPools:
     environment = "dc"
     workloads: tuple[()] = ()
+    neural_mesh: NeuralMesh | None = None
 
     def __init__(self, **changes: Any) -> None:
         self.pools = (pool("train"), pool("serve", **changes))
+
+
+class WithStorage(TwoPools):
+    """A WEKA cluster on the pool `on`, which the pools `clients` mount."""
+
+    def __init__(self, on: str, *clients: str) -> None:
+        super().__init__()
+        self.pools = (*self.pools, pool("store"))
+        self.neural_mesh = NeuralMesh(
+            name="m",
+            namespace="m",
+            pool=on,
+            nodes=9,
+            least_nodes=8,
+            client_pools=clients,
+            image="weka:4.4.21",
+            operator_version="v1.11.0",
+            client=WekaContainers(containers=1, cores=1, hugepages_mib=1500, hugepages_offset_mib=328),
+        )
 
 
 def refusal(deployment: Any, taking: str = "serve") -> str:
@@ -142,6 +162,22 @@ def test_unequal_pools_are_refused_with_the_difference(changes: dict[str, Any], 
 def test_pools_that_are_none_or_the_same_are_refused() -> None:
     assert "dc has no pool tools" in refusal(TwoPools(), "tools")
     assert "a shift needs two different pools" in refusal(TwoPools(), "train")
+
+
+def test_nodes_with_drives_of_storage_are_not_given_away() -> None:
+    assert refusal(WithStorage("train", "serve")) == (
+        "nodes of pool train carry the drives of the mesh's file systems, and can't be given away: the WEKA cluster has"
+        " 9 of them and needs at least 8: with fewer it loses data or stands still, and data is not moved off a node"
+        " first"
+    )
+    assert "takes no nodes of another pool" in refusal(WithStorage("serve", "train"))
+
+
+def test_nodes_without_a_client_do_not_go_where_pods_mount() -> None:
+    assert "no WEKA client runs on them" in refusal(WithStorage("store", "serve"))
+    for clients in (("train", "serve"), ("train",), ()):
+        deployment: Any = WithStorage("store", *clients)
+        assert [each.name for each in equality.pools_of_shift(deployment, "train", "serve")] == ["train", "serve"]
 
 
 @pytest.mark.parametrize(("giving", "taking"), [("serve", "train"), ("train", "serve")])

@@ -1,0 +1,31 @@
+"""Whether the Kubernetes user may bring up a NeuralMesh: what of it is not of the mesh's namespace, and what it grants.
+EDGE (asks the API server what it allows; changes nothing).
+
+Called by `project`. The account that installs WEKA's operator grants rights that it has not, for which it needs
+`escalate` and `bind`; and those again nobody can grant without having them
+(kubernetes.io/docs/reference/access-authn-authz/rbac/#restrictions-on-role-creation-or-update).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from meshctl.clients import rights
+from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.rights import RBAC, Right
+from meshwire import weka
+
+_WEKA: Final = weka.API_VERSION.partition("/")[0]
+_NEEDED: Final = (
+    *(Right(verb, "storageclasses", "storage.k8s.io", is_of_cluster=True) for verb in ("create", "patch")),
+    *(Right("create", kind, _WEKA) for kind in ("wekaclusters", "wekaclients", "wekapolicies")),
+)
+_TO_INSTALL: Final = (
+    *(Right(verb, "clusterroles", RBAC, is_of_cluster=True) for verb in ("create", "patch", "escalate", "bind")),
+    *(Right(verb, "clusterrolebindings", RBAC, is_of_cluster=True) for verb in ("create", "patch")),
+)
+
+
+def lacking(cluster: ClusterAccess, namespace: str, *, installs_operator: bool) -> tuple[str, ...]:
+    """What the user lacks: verbs and resources. Raises: as `cluster_access.translate_errors`."""
+    return rights.lacking(cluster, namespace, (*_NEEDED, *(_TO_INSTALL if installs_operator else ())))

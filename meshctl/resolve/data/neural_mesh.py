@@ -1,0 +1,450 @@
+"""The NeuralMesh of a mesh in an environment: one WEKA cluster that carries file systems on the drives of a pool. PURE.
+
+Called by `meshctl.resolve` once the pools are placed. How much it takes and gives is the business of
+`neural_mesh_sizing`; what it takes of a node is taken from what pods can have there (`without_shares`). Declared by
+`meshctl.render`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+from meshctl.catalog import Machine
+from meshctl.catalog import neural_mesh as catalog_releases
+from meshctl.model import mesh as mesh_model
+from meshctl.model.deployment import FileSystem, Gap, Pool, Price
+from meshctl.model.files.units import format_in_gib
+from meshctl.model.keys.neural_mesh import NeuralMeshOptions, WekaCluster
+from meshctl.model.neural_mesh import JoinedWeka, NeuralMesh, NodeShare, WekaEncryption
+from meshctl.model.observed import ObservedNode
+from meshctl.resolve.data import neural_mesh_sizing as sizing
+from meshctl.resolve.data.existing_storage import PAID_BY_OWNER
+from meshctl.resolve.data.neural_mesh_places import Places
+from meshctl.resolve.data.storage import Place
+from meshctl.resolve.placement.allocatable import Usable
+from meshctl.words import pluralize
+
+# Of a tiered file system, what is on drives: the default of github.com/weka/terraform-aws-weka, tiering_ssd_percent
+_SHARE_ON_DRIVES: Final = 0.2
+_MIB: Final = 1024
+_LICENCE: Final = "its drives are those of the pool, in whose price they are; WEKA's licence depends on the contract"
+
+
+@dataclass
+class Carried:
+    """`value` None: there is none, or gaps forbid it. `pools`: all of them, the storage's own without its drives."""
+
+    pools: list[Pool]
+    value: NeuralMesh | None = None
+    file_systems: list[FileSystem] = field(default_factory=list)
+    words: dict[str, str] = field(default_factory=dict)
+    gaps: list[Gap] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def resolve(place: Place, where: Places, pools: Sequence[Pool], up: NeuralMesh | None) -> Carried:
+    """`up`: the one that is up, whose layout can't change."""
+    carried = Carried(list(pools))
+    if not where.names:
+        return carried
+    if where.joined is None and not where.pool:
+        carried.gaps.append(_which_pool(where))
+        return carried
+    by_name = {pool.name: pool for pool in pools}
+    if where.pool and where.pool not in by_name:  # has a gap of its own
+        return carried
+    outcome = _joined(place, where, by_name) if where.joined else _made(place, where, by_name, up)
+    if not isinstance(outcome, NeuralMesh):
+        carried.gaps.extend(outcome)
+        return carried
+    carried.value = outcome
+    carried.pools = [_without_drives(place, pool, outcome) for pool in pools]
+    for name in where.names:
+        system = _file_system(place.mesh, name, outcome)
+        carried.file_systems.append(system)
+        carried.words[name] = _words(outcome, system)
+    carried.notes.extend(_notes(place, outcome))
+    return carried
+
+
+def without_shares(usable: Mapping[str, Usable], value: NeuralMesh | None) -> dict[str, Usable]:
+    """By pool of which storage takes a share: what is left for pods of a node. 0 stays what is not known."""
+    shares = value.shares if value is not None else {}
+    return {pool: _without_share(usable[pool], share) for pool, share in shares.items()}
+
+
+def _without_share(usable: Usable, share: NodeShare) -> Usable:
+    """Nodes that set huge pages aside already have told of less memory."""
+    return replace(
+        usable,
+        cpu_cores=_less(usable.cpu_cores, share.cpu_cores),
+        memory_gib=_less(usable.memory_gib, _memory_gib(share, _fewest_pages(usable.nodes))),
+        nodes=tuple(_node_without(node, share) for node in usable.nodes),
+        storage_takes=_takes(share),
+    )
+
+
+def _fewest_pages(nodes: Iterable[ObservedNode]) -> int:
+    return min((node.huge_pages_mib for node in nodes), default=0)
+
+
+def _memory_gib(share: NodeShare, pages_set_aside_mib: int) -> float:
+    return share.memory_gib + max(share.hugepages_mib - pages_set_aside_mib, 0) / _MIB
+
+
+def _less(has: float, taken: float) -> float:
+    """Something tiny for nothing, as 0 means that it is not known."""
+    return max(has - taken, 1e-6) if has else 0
+
+
+def _node_without(node: ObservedNode, share: NodeShare) -> ObservedNode:
+    memory = node.allocatable_memory_gib or node.memory_gib
+    update = {
+        "allocatable_cpu": _less(node.allocatable_cpu or node.cpu_cores, share.cpu_cores),
+        "allocatable_memory_gib": _less(memory, _memory_gib(share, node.huge_pages_mib)),
+    }
+    return node.model_copy(update=update)
+
+
+def _takes(share: NodeShare) -> str:
+    """`15 cores, 45.6 GiB memory, 16,284 MiB of huge pages and 6 network interfaces`."""
+    parts = [f"{share.cpu_cores} cores", f"{format_in_gib(share.memory_gib)} memory"]
+    parts += [f"{share.hugepages_mib:,} MiB of huge pages"]
+    parts += [pluralize(share.network_interfaces, "network interface")] if share.network_interfaces else []
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _which_pool(where: Places) -> Gap:
+    if where.candidates:
+        best = f"pools {' and '.join(where.candidates)} have `scratch` and mount it"
+    else:
+        best = "no pool has `scratch` and a workload that mounts it"
+    return _gap(where.names[0], "a pool whose nodes' drives carry it", best, "name one: `pool: NAME`, beside `engine`")
+
+
+def _gap(name: str, wanted: str, best: str, hint: str) -> Gap:
+    return Gap(subject=f"storage/{name}", wanted=wanted, best=best, hint=hint)
+
+
+def _made(
+    place: Place, where: Places, pools: Mapping[str, Pool], up: NeuralMesh | None
+) -> NeuralMesh | tuple[Gap, ...]:
+    """One that meshctl makes."""
+    name, pool, options = where.names[0], pools[where.pool], place.environment.neural_mesh
+    protection = _protection(place.mesh, where)
+    formed = up if up is not None and up.joined is None else None
+    impossible = (
+        _taken_back(name, pool)
+        or _other_than_formed(name, pool, protection, formed)
+        or _without_devices(name, place, options)
+    )
+    if impossible is not None:
+        return (impossible,)
+    machine = _hardware(place, pool, options)
+    wish = sizing.Wish(
+        nodes=pool.nodes,
+        capacity_gib=sum(_on_drives_gib(place.mesh.storage[each]) for each in where.names),
+        throughput_mbps=sum(place.mesh.storage[each].throughput_mbps or 0 for each in where.names),
+        protection=protection,
+        has_clients=pool.name in where.client_pools,
+        dpdk=not options.udp,
+    )
+    layout = sizing.Layout(formed.stripe_width, formed.redundancy, formed.hot_spare) if formed else None
+    sized = sizing.size(machine, wish, layout)
+    if isinstance(sized, sizing.Shortage):
+        return (_gap(name, sized.wanted, sized.best, sized.hint),)
+    others = _client_shares(place, where, pools, sized.client.cores)
+    shares = {pool.name: sized.share, **others}
+    gaps = (*_too_few_interfaces(place, pools, others), *_too_few_pages(place, pools, shares))
+    if gaps:
+        return gaps
+    client_nodes = sum(max(pools[each].nodes, 0) for each in where.client_pools if each in pools)
+    releases = catalog_releases.releases()
+    interfaces = sized.share.network_interfaces
+    paths = options.drives if isinstance(options.drives, tuple) else ()
+    return NeuralMesh(
+        name=place.mesh.name,
+        namespace=place.mesh.name,
+        pool=pool.name,
+        nodes=pool.nodes,
+        least_nodes=sized.layout.least_nodes,
+        client_pools=where.client_pools,
+        image=options.image or releases.image,
+        image_pull_secret=options.image_pull_secret or "",
+        operator_chart=options.chart or releases.operator_chart,
+        operator_version=options.operator or releases.operator_version,
+        drives=sized.drives,
+        compute=sized.compute,
+        client=sized.client.model_copy(update={"containers": client_nodes}),
+        stripe_width=sized.layout.stripe_width,
+        redundancy=sized.layout.protection,
+        hot_spare=sized.layout.hot_spare,
+        udp=options.udp,
+        ethernet_devices=options.devices,
+        makes_interfaces=interfaces > 0,
+        data_interfaces=interfaces + 1 if interfaces else 0,
+        sign_drives="device-paths" if paths else place.platform.storage.neural_mesh.sign_drives,
+        drive_paths=paths,
+        shares=shares,
+        net_capacity_gib=round(sized.net_capacity_gib, 1),
+        read_mbps=sized.read_mbps,
+        write_mbps=sized.write_mbps,
+        licence_secret=options.licence or "",
+        encryption=_encryption(options),
+    )
+
+
+def _joined(place: Place, where: Places, pools: Mapping[str, Pool]) -> NeuralMesh | tuple[Gap, ...]:
+    """One that exists: clients of it on the pools whose pods mount."""
+    options, joined = place.environment.neural_mesh, where.joined or WekaCluster()
+    without_devices = _without_devices(where.names[0], place, options)
+    if without_devices is not None:
+        return (without_devices,)
+    client = sizing.client_containers(
+        sum(max(pools[each].nodes, 0) for each in where.client_pools if each in pools), dpdk=not options.udp
+    )
+    shares = _client_shares(place, where, pools, client.cores)
+    gaps = (*_too_few_interfaces(place, pools, shares), *_too_few_pages(place, pools, shares))
+    if gaps:
+        return gaps
+    releases = catalog_releases.releases()
+    interfaces = max((share.network_interfaces for share in shares.values()), default=0)
+    return NeuralMesh(
+        name=place.mesh.name,
+        namespace=place.mesh.name,
+        pool="",
+        nodes=0,
+        least_nodes=0,
+        client_pools=where.client_pools,
+        image=options.image or releases.image,
+        image_pull_secret=options.image_pull_secret or "",
+        operator_chart=options.chart or releases.operator_chart,
+        operator_version=options.operator or releases.operator_version,
+        client=client,
+        udp=options.udp,
+        ethernet_devices=options.devices,
+        makes_interfaces=interfaces > 0,
+        data_interfaces=interfaces + 1 if interfaces else 0,
+        shares=shares,
+        joined=JoinedWeka(
+            cluster=joined.cluster or "",
+            namespace=joined.namespace or "",
+            endpoints=joined.endpoints,
+            secret=joined.secret or "",
+        ),
+    )
+
+
+def _protection(mesh: mesh_model.Mesh, where: Places) -> Literal[2, 4]:
+    return next((value for name in where.names if (value := mesh.storage[name].protection) is not None), 2)
+
+
+def _taken_back(name: str, pool: Pool) -> Gap | None:
+    if pool.market != "spot":
+        return None
+    hint = "set the pool's capacity to on-demand or reserved, or name another `pool`"
+    return _gap(name, "drives that stay", f"nodes of pool {pool.name} are spot: they go at any time, with data", hint)
+
+
+def _other_than_formed(name: str, pool: Pool, protection: int, formed: NeuralMesh | None) -> Gap | None:
+    """What can't be changed of a cluster that is up."""
+    if formed is None:
+        return None
+    fixed = "which is fixed when a WEKA cluster is formed"
+    if formed.redundancy != protection:
+        hint = f"write `protection: {formed.redundancy}`; another one needs another environment"
+        return _gap(name, f"protection {protection}", f"what is up has {formed.redundancy}, {fixed}", hint)
+    if formed.pool != pool.name:
+        hint = f"write `pool: {formed.pool}`; its data can't be given to other nodes yet"
+        return _gap(name, f"the drives of pool {pool.name}", f"what is up is on those of pool {formed.pool}", hint)
+    return None
+
+
+def _without_devices(name: str, place: Place, options: NeuralMeshOptions) -> Gap | None:
+    if options.udp or options.devices or place.platform.storage.neural_mesh.interfaces is not None:
+        return None
+    hint = (
+        f"write `neuralMesh: {{devices: [eth1]}}` for environment {place.name} into environments.yaml; or `{{udp:"
+        " true}`, which needs none and is slower"
+    )
+    return _gap(name, "the network devices that WEKA uses", "which ones its nodes have for it is not known here", hint)
+
+
+def _machine(place: Place, pool: Pool) -> Machine | None:
+    return place.catalog.machine(place.environment.provider, pool.machine)
+
+
+def _hardware(place: Place, pool: Pool, options: NeuralMeshOptions) -> sizing.Hardware:
+    """A node of the pool. Drives that environments.yaml names are as large as the machine's, or share its scratch."""
+    machine = _machine(place, pool)
+    of_machine = machine.drives if machine is not None else 0
+    named = len(options.drives) if isinstance(options.drives, tuple) else options.drives
+    drives = named or of_machine
+    return sizing.Hardware(
+        name=pool.machine,
+        cpu_cores=pool.cpu_cores,
+        memory_gib=pool.memory_gib,
+        drives=drives if pool.scratch_gb else 0,
+        drive_gb=pool.scratch_gb / (of_machine or drives or 1),
+        threads_per_core=machine.threads_per_core if machine is not None else 1,
+        interfaces=_interfaces(place, pool),
+        network_gbps=machine.network_gbps if machine is not None else None,
+    )
+
+
+def _interfaces(place: Place, pool: Pool) -> int | None:
+    """How many WEKA may have of its own on a node; None where its cores share devices."""
+    machine, count = _machine(place, pool), place.platform.storage.neural_mesh.interfaces
+    if count is None or machine is None or place.environment.neural_mesh.udp:
+        return None
+    return count(machine, pool)
+
+
+def _client_shares(place: Place, where: Places, pools: Mapping[str, Pool], cores: int) -> dict[str, NodeShare]:
+    """By pool that mounts and does not carry."""
+    dpdk = not place.environment.neural_mesh.udp
+    shares = {}
+    for name in where.client_pools:
+        if name == where.pool or name not in pools:
+            continue
+        machine = _machine(place, pools[name])
+        shares[name] = sizing.share_of(
+            sizing.client_containers(1, cores=cores, dpdk=dpdk),
+            threads_per_core=machine.threads_per_core if machine is not None else 1,
+            dpdk=dpdk,
+            interface_for_each_core=_interfaces(place, pools[name]) is not None,
+        )
+    return shares
+
+
+def _too_few_interfaces(place: Place, pools: Mapping[str, Pool], shares: Mapping[str, NodeShare]) -> Iterator[Gap]:
+    for name, share in shares.items():
+        left = _interfaces(place, pools[name])
+        if left is not None and left < share.network_interfaces:
+            yield Gap(
+                subject=f"pool/{name}",
+                wanted=f"{pluralize(share.network_interfaces, 'network interface')} for the WEKA client of a node",
+                best=f"{pools[name].machine} has {left} left",
+                hint="ask for larger nodes, or write `neuralMesh: {udp: true}` into environments.yaml, which is slower",
+            )
+
+
+def _too_few_pages(place: Place, pools: Mapping[str, Pool], shares: Mapping[str, NodeShare]) -> Iterator[Gap]:
+    """Nodes that are there and set fewer huge pages aside: WEKA's pods would find no node."""
+    nodes = {node.name: node for node in (place.facts.nodes if place.facts else ())}
+    for name, share in shares.items():
+        own = [nodes[each] for each in pools[name].node_names if each in nodes]
+        short = [node for node in own if node.huge_pages_mib < share.hugepages_mib]
+        if short:
+            pages = sizing.huge_pages(share.hugepages_mib)
+            least = min(node.huge_pages_mib for node in short)
+            yield Gap(
+                subject=f"pool/{name}",
+                wanted=f"{share.hugepages_mib:,} MiB of huge pages on each node for WEKA",
+                best=f"{pluralize(len(short), 'node')} set aside fewer ({short[0].name}: {least:,} MiB)",
+                hint=f"set `vm.nr_hugepages={pages}` (pages of 2 MiB, beside those of other programs) on these nodes,"
+                " at best at their start, and start the kubelet again",
+            )
+
+
+def _encryption(options: NeuralMeshOptions) -> WekaEncryption | None:
+    if options.encryption is None:
+        return None
+    vault = options.encryption.vault
+    return WekaEncryption(
+        address=vault.address,
+        role=vault.role,
+        key_name=vault.key,
+        auth_path=vault.auth_path,
+        transit_path=vault.transit_path,
+    )
+
+
+def _without_drives(place: Place, pool: Pool, value: NeuralMesh) -> Pool:
+    """The pool whose drives storage has: nodes must not join them to a volume of their own, and pods have none."""
+    if pool.name != value.pool:
+        return pool
+    made_of = place.platform.nodes.made_of
+    own_disk = made_of.root_disk_gib if made_of is not None else pool.disk_gib if pool.node_names else 0
+    return pool.model_copy(update={"scratch_gb": 0, "disk_gib": own_disk})
+
+
+def _on_drives_gib(storage: mesh_model.Storage) -> int:
+    return math.ceil(storage.size_gib * (_SHARE_ON_DRIVES if storage.tier else 1))
+
+
+def _file_system(mesh: mesh_model.Mesh, name: str, value: NeuralMesh) -> FileSystem:
+    storage = mesh.storage[name]
+    is_tiered = storage.tier is not None and value.joined is None
+    return FileSystem(
+        name=name,
+        service="neuralmesh",
+        size_gib=math.ceil(storage.size_gib),
+        throughput_mbps=storage.throughput_mbps or 0,
+        ephemeral=storage.ephemeral,
+        tier=(storage.tier or "") if is_tiered else "",
+        drive_gib=_on_drives_gib(storage) if is_tiered else 0,
+        price=Price(subject=f"storage/{name}", usd_per_hour=None, source=PAID_BY_OWNER if value.joined else _LICENCE),
+    )
+
+
+def _words(value: NeuralMesh, system: FileSystem) -> str:
+    if value.joined is not None:
+        cluster = f"{value.joined.namespace}/{value.joined.cluster}" if value.joined.cluster else ""
+        return f"NeuralMesh of the WEKA cluster {cluster or ', '.join(value.joined.endpoints)}"
+    where = f"on the drives of pool {value.pool}"
+    if system.tier:
+        return f"NeuralMesh, {format_in_gib(system.drive_gib)} of it {where}, cold data in {system.tier}"
+    return f"NeuralMesh {where}"
+
+
+def _notes(place: Place, value: NeuralMesh) -> Iterator[str]:
+    for name, share in value.shares.items():
+        yield (
+            f"pool/{name}: WEKA takes {_takes(share)} of each node; nodes set"
+            f" {sizing.huge_pages(share.hugepages_mib)} huge pages of 2 MiB aside when they start, and run the"
+            " kubelet's static CPU manager"
+        )
+    if value.joined is None:
+        yield from _notes_of_cluster(place, value)
+        return
+    tiered = [name for name, storage in place.mesh.storage.items() if storage.tier is not None]
+    if tiered:
+        yield f"storage/{tiered[0]}: `tier` is not used here: a WEKA cluster that exists is its owner's to set"
+
+
+def _notes_of_cluster(place: Place, value: NeuralMesh) -> Iterator[str]:
+    name = place.mesh.name
+    width, parity, spare = value.stripe_width, value.redundancy, value.hot_spare
+    reserve = f" and {spare} hot spare" if spare else ""
+    drives = value.drives.drives if value.drives else 0
+    yield (
+        f"neuralmesh/{name}: {value.nodes} x {pluralize(drives, 'drive')} of pool {value.pool} hold"
+        f" {format_in_gib(value.net_capacity_gib)} in stripes of {width} + {parity}{reserve}. Protection and stripes"
+        f" are fixed once the cluster is formed; with fewer than {value.least_nodes} nodes it loses data or stands"
+        " still"
+    )
+    if value.read_mbps:
+        yield (
+            f"neuralmesh/{name}: {value.read_mbps / 1000:.1f} GB/s of reads and {value.write_mbps / 1000:.1f} GB/s of"
+            " writes are expected of all clients together, by what was measured on such nodes"
+        )
+    else:
+        yield f"neuralmesh/{name}: how fast it is on such nodes is not known: nobody has published it; `bench` measures"
+    yield (
+        f"neuralmesh/{name}: a deleted cluster is kept for 24 hours (gracefulDestroyDuration), during which it can be"
+        " brought back, and its drives are not free"
+    )
+    if place.platform.nodes.made_of is not None:
+        yield (
+            f"neuralmesh/{name}: a node that is replaced (another machine, image or Kubernetes version) comes back with"
+            f" empty drives: replace no more than {parity} before WEKA has built their data anew"
+        )
+    yield f"neuralmesh/{name}: WEKA reports to its vendor (WEKA Home) unless the operator's chart says otherwise"
+    if not value.licence_secret:
+        yield f"neuralmesh/{name}: no licence is named (`neuralMesh.licence`): without one WEKA runs for a trial time"
+    if value.encryption is not None:
+        yield f"neuralmesh/{name}: encrypted file systems are read without RDMA and without GPUDirect Storage"

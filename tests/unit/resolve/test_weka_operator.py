@@ -1,0 +1,80 @@
+"""Who installs WEKA's operator, and what a user is told who may not."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshctl.clients import weka_rights
+from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.model.deployment import Deployment, NeuralMesh, Resolution
+from meshctl.resolve.data import weka_operator
+from tests.unit.fake_cluster import FakeClient, client_of
+from tests.unit.weka_mesh import neural_mesh, with_mesh
+
+
+def installs(deployment: Deployment) -> bool:
+    assert deployment.neural_mesh is not None
+    return deployment.neural_mesh.installs_operator
+
+
+@pytest.mark.parametrize(
+    ("up", "is_served", "expected"),
+    [
+        (None, None, True),  # a cluster that is not there yet
+        (None, False, True),
+        (None, True, False),  # somebody else's
+        (neural_mesh(), True, True),  # ours, which the last `up` has installed
+        (neural_mesh(installs_operator=False), True, False),
+        (neural_mesh(installs_operator=False), False, False),  # its owner has removed it: not ours to bring back
+    ],
+)
+def test_an_operator_of_somebody_else_stays_theirs(
+    up: NeuralMesh | None, is_served: bool | None, expected: bool
+) -> None:
+    assert installs(weka_operator.decided(with_mesh(), up, is_served=is_served)) is expected
+
+
+def test_a_mesh_without_neuralmesh_is_left_alone() -> None:
+    without = with_mesh().model_copy(update={"neural_mesh": None})
+    assert weka_operator.decided(without, None, is_served=True) is without
+    resolution = Resolution(mesh="m", environment="dc1", deployment=without)
+    assert weka_operator.with_findings(resolution, without, (), is_up=False) is resolution
+
+
+def with_findings(mesh: NeuralMesh, *lacking: str, is_up: bool = False) -> Resolution:
+    deployment = with_mesh(mesh)
+    resolution = Resolution(mesh="m", environment="dc1", deployment=deployment)
+    return weka_operator.with_findings(resolution, deployment, lacking, is_up=is_up)
+
+
+def test_it_is_said_what_is_installed_and_what_stays() -> None:
+    assert with_findings(neural_mesh()).notes == (
+        "neuralmesh: WEKA's operator v1.11.0 is installed into the namespace weka-operator-system, and stays there"
+        " after a `destroy`, since other meshes may use it",
+    )
+    assert with_findings(neural_mesh(), is_up=True).notes == ()
+    (note,) = with_findings(neural_mesh(installs_operator=False), is_up=True).notes
+    assert "which is used as it is" in note
+
+
+def test_who_may_not_grant_its_rights_is_told_before_anything_is_made() -> None:
+    resolution = with_findings(neural_mesh(), "escalate clusterroles.rbac.authorization.k8s.io")
+    assert resolution.deployment is None
+    (gap,) = resolution.gaps
+    assert gap.best == "this one may not escalate clusterroles.rbac.authorization.k8s.io"
+    assert "have an administrator install the operator v1.11.0" in gap.hint
+    (gap,) = with_findings(neural_mesh(installs_operator=False), "create storageclasses.storage.k8s.io").gaps
+    assert gap.hint == "have these granted"
+
+
+def test_rights_to_install_are_asked_for_only_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = FakeClient({}, forbidden=[("bind", "clusterroles"), ("create", "storageclasses")])
+    monkeypatch.setattr(ClusterAccess, "client", client_of(client))
+    access = ClusterAccess("dc1")
+    assert weka_rights.lacking(access, "m", installs_operator=False) == ("create storageclasses.storage.k8s.io",)
+    assert weka_rights.lacking(access, "m", installs_operator=True) == (
+        "create storageclasses.storage.k8s.io",
+        "bind clusterroles.rbac.authorization.k8s.io",
+    )
+    of_weka = [each for each in client.reviews if each["group"] == "weka.weka.io"]
+    assert {each["namespace"] for each in of_weka} == {"m"}
