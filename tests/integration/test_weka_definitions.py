@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from meshctl.lab.weka.definitions import API, all_definitions
+from meshctl.model.neural_mesh import WekaContainers, WekaEncryption
+from meshctl.render.cluster import neural_mesh as rendered
 from tests.contract.kubernetes_recording.control_plane import ControlPlane
+from tests.unit import weka_mesh
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 SPACE = "weka-kinds"
@@ -50,8 +53,13 @@ def until_served(plane: ControlPlane, definition: Mapping[str, Any]) -> None:
 
 def create(plane: ControlPlane, kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     """As it would be stored; nothing is."""
-    plural = {"WekaPolicy": "wekapolicies"}.get(kind, f"{kind.lower()}s")
-    body = {"apiVersion": API.removeprefix("/apis/"), "kind": kind, "metadata": {"name": "a"}, "spec": spec}
+    return create_object(
+        plane, {"apiVersion": API.removeprefix("/apis/"), "kind": kind, "metadata": {"name": "a"}, "spec": spec}
+    )
+
+
+def create_object(plane: ControlPlane, body: dict[str, Any]) -> dict[str, Any]:
+    plural = {"WekaPolicy": "wekapolicies"}.get(body["kind"], f"{body['kind'].lower()}s")
     path = f"{API}/namespaces/{SPACE}/{plural}?dryRun=All&fieldValidation=Strict"
     stored: dict[str, Any] = plane.call("POST", path, body)
     return stored
@@ -213,3 +221,27 @@ def test_bad_objects_are_refused(kinds: ControlPlane, name: str) -> None:
     said = refusal(kinds, kind, spec)
     assert said.startswith(("422 ", "400 ")), said
     assert words in said
+
+
+MANY = WekaContainers(containers=12, cores=2, drives=4, hugepages_mib=3728, hugepages_offset_mib=928)
+KEY = WekaEncryption(address="https://vault:8200", role="weka", key_name="weka")
+MESHES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "on UDP": {"udp": True, "ethernet_devices": ()},
+    "with interfaces by a policy": {"makes_interfaces": True, "data_interfaces": 7, "ethernet_devices": ()},
+    "with many containers": {"drives": MANY, "compute": MANY, "nodes": 12},
+    "encrypted": {"encryption": KEY},
+    "without internet": {"drivers_service": ""},
+    "on chosen drives": {"sign_drives": "device-paths", "drive_paths": ("/dev/nvme1n1",)},
+}
+
+
+@pytest.mark.parametrize("name", MESHES)
+def test_what_is_rendered_is_taken(kinds: ControlPlane, name: str) -> None:
+    """With strict validation: a field that the kinds do not have is refused."""
+    deployment = weka_mesh.with_mesh(weka_mesh.neural_mesh(**MESHES[name]))
+    manifests = [each.manifest for each in rendered.objects(deployment, namespace="namespace")]
+    own = [each for each in manifests if each["apiVersion"] == API.removeprefix("/apis/")]
+    assert {"WekaCluster", "WekaClient"} <= {each["kind"] for each in own}
+    for manifest in own:
+        create_object(kinds, {**manifest, "metadata": {**manifest["metadata"], "namespace": SPACE}})

@@ -1,8 +1,8 @@
 """Huge pages that whoever runs a cluster has set aside at the boot of its nodes. EDGE: the API server.
 
 `huge-pages.json` in the lab's folder says how many MiB of 2 MiB pages each node of a group has, by cluster and group
-(`{"dc1": {"gpu": 65536}}`); what is set aside is no memory for pods any more, as a kubelet reports it
-(kubernetes.io, "Manage HugePages"). Nodes of groups that are not named stay as their platform made them.
+(`{"dc1": {"gpu": 65536}}`; `*` for all groups). What is set aside is no memory for pods any more, as a kubelet reports
+it (kubernetes.io, "Manage HugePages"). Nodes of groups that are not named stay as their platform made them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from meshctl.lab.state import Lab, read_json
 from meshwire.kubernetes.async_client import AsyncClient
 
 FILE: Final = "huge-pages.json"
+ALL: Final = "*"
 PAGES: Final = "hugepages-2Mi"
 Object = dict[str, Any]
 
@@ -28,7 +29,8 @@ async def play(lab: Lab, cluster: api.Cluster, client: AsyncClient) -> None:
             wanted = read_json(lab.root / FILE).get(cluster.name, {})
             for node in await api.items(client, NODES) if wanted else []:
                 group = (node["metadata"].get("labels") or {}).get(GROUP_LABEL, "")
-                changed = status_after(node, wanted[group]) if group in wanted else None
+                pages_mib = wanted.get(group, wanted.get(ALL))
+                changed = None if pages_mib is None else status_after(node, pages_mib)
                 if changed is not None:
                     await api.patch(client, f"{NODES}/{node['metadata']['name']}/status", {"status": changed})
             await changes.wait()

@@ -31,7 +31,7 @@ DRAIN_S = 60.0  # after this time a node is deleted with whatever still runs on 
 _REPORTED = 0.977  # the share of a machine's memory that its kernel reports: 2000 of 2048 GiB on a p5.48xlarge
 _REPORTED_COREWEAVE = 1.0  # for CoreWeave the catalog has what nodes report
 _PODS = 110
-_USUAL_DRIVE_GB = 7680
+_USUAL_DRIVE_GB = 3840
 # Platforms whose kubelets keep a share for themselves; those of a cluster made with kubeadm's defaults do not.
 _RESERVING = ("aws", "coreweave")
 _OVER = ("Succeeded", "Failed")
@@ -107,7 +107,7 @@ def nvme(machine: Machine) -> dict[str, str]:
     does not know their number, they are of a usual size."""
     if not machine.scratch_gb:
         return {}
-    count = getattr(machine, "drives", 0) or max(1, round(machine.scratch_gb / _USUAL_DRIVE_GB))
+    count = machine.drives or max(1, round(machine.scratch_gb / _USUAL_DRIVE_GB))
     return {drives.HARDWARE: f"{count}x{machine.scratch_gb / count:g}"}
 
 

@@ -7,7 +7,9 @@ is played by `images.helm`, and `weka.json` in the lab's folder names the cluste
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Awaitable, Iterator
 from typing import Any, Final
 
 from meshctl.lab.controllers.changes import Labelled, following
@@ -26,6 +28,7 @@ FILE: Final = "weka.json"
 DEPLOYMENTS: Final = "/apis/apps/v1/deployments"
 _DEFINITIONS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 START_EVERY_S: Final = 0.3
+RETRY_S: Final = 2.0
 Object = dict[str, Any]
 
 
@@ -93,22 +96,30 @@ async def _operate(lab: Lab, cluster: api.Cluster, client: AsyncClient) -> None:
             try:
                 now = await world.look(client, registry.of(lab.root), cluster, has_csi=chart.has_csi(deployment))
             except ApiError:
+                await asyncio.sleep(START_EVERY_S)
                 return
             await changes.wait(await _step(now, provisioner))
 
 
 async def _step(now: world.World, provisioner: Provisioner) -> float | None:
     """One step of everything. Returns how many seconds to wait for a change at most."""
-    for node in now.nodes.values():
-        if is_ready(node):
-            await clusters.keep_node(now, node)
-    for policy in now.policies:
-        if not policy["metadata"].get("deletionTimestamp"):
-            await policies.step_policy(now, policy)
-    for operation in now.operations:
-        await policies.step_operation(now, operation)
-    waits = [await clusters.step(now, each) for each in now.clusters]
-    waits += [await clients.step(now, each) for each in now.clients]
-    waits.append(await provisioner.step(now))
-    at_most = [each for each in waits if each is not None]
-    return min(at_most, default=None)
+    waits = [await _tried(step) for step in _steps(now, provisioner)]
+    return min((each for each in waits if each is not None), default=None)
+
+
+def _steps(now: world.World, provisioner: Provisioner) -> Iterator[Awaitable[float | None]]:
+    yield from (clusters.keep_node(now, node) for node in now.nodes.values() if is_ready(node))
+    yield from (policies.step_policy(now, policy) for policy in now.policies)
+    yield from (policies.step_operation(now, operation) for operation in now.operations)
+    yield from (clusters.step(now, each) for each in now.clusters)
+    yield from (clients.step(now, each) for each in now.clients)
+    yield provisioner.step(now)
+
+
+async def _tried(step: Awaitable[float | None]) -> float | None:
+    """What is refused for one object must not keep the others waiting."""
+    try:
+        return await step
+    except ApiError as error:
+        log.warning("%s", error)
+        return RETRY_S

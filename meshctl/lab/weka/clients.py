@@ -129,6 +129,8 @@ async def _end(world: World, client: Object) -> float | None:
             await api.patch(world.client, f"/api/v1/nodes/{node}", {"metadata": {"labels": labels}})
         await end_container(world, present)
     if not own:
+        if driver and not any(driver_of(world, each) == driver for each in world.clients if each is not client):
+            await api.delete(world.client, f"{DRIVERS}/{driver}")
         await let_go(world, CLIENTS, client)
     return DRAIN_S if waits else None
 

@@ -5,6 +5,7 @@ Called by `controllers.weka`. `status` decides, `world` reads and writes.
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 from typing import Any, Final
 
@@ -59,7 +60,7 @@ async def _report(world: World, cluster: Object, wanted: list[Container], *, is_
     running = [(each, node) for each in wanted if (node := world.node_of(each)) is not None]
     now = status.seen(cluster, running, world.provider)
     state = status.next_state(cluster, now)
-    system = world.registry.formed(world.kubernetes_cluster, *key_of(cluster))
+    system = world.registry.formed(world.kubernetes_cluster, *key_of(cluster), cluster["metadata"]["uid"])
     if system is None and state != status.INIT:
         system = _form(world, cluster)
     made = status.of_cluster(
@@ -73,7 +74,7 @@ async def _report(world: World, cluster: Object, wanted: list[Container], *, is_
     if is_rolling:  # which image is applied shows once the last pod has it
         made.pop("lastAppliedImage", None)
     if system is not None:
-        _keep_up(system, cluster, made, is_rolling=is_rolling)
+        await _keep_up(system, cluster, made, is_rolling=is_rolling)
         for secret in credentials.secrets(cluster, _accounts(cluster, system), world.registry.endpoint(system)):
             await _ensure_secret(world, secret, state)
     await report(world, CLUSTERS, cluster, made)
@@ -92,14 +93,18 @@ def _form(world: World, cluster: Object) -> System:
     return world.registry.form(world.kubernetes_cluster, namespace, name, uid=uid, version=version, kms=key)
 
 
-def _keep_up(system: System, cluster: Object, made: Object, *, is_rolling: bool) -> None:
+async def _keep_up(system: System, cluster: Object, made: Object, *, is_rolling: bool) -> None:
     """What the REST API knows of the cluster: its capacity, and its version once all containers have it."""
-    with system.lock:
-        capacity = made.get("stats", {}).get("capacity", {}).get("totalBytes", 0)
-        version = system.version if is_rolling else cluster["spec"]["image"].rpartition(":")[2]
-        if (system.capacity_bytes, system.version) != (capacity, version):
+    capacity = made.get("stats", {}).get("capacity", {}).get("totalBytes", 0)
+    version = system.version if is_rolling else cluster["spec"]["image"].rpartition(":")[2]
+
+    def write() -> None:
+        with system.lock:
             system.capacity_bytes, system.version = capacity, version
             system.save()
+
+    if (system.capacity_bytes, system.version) != (capacity, version):
+        await asyncio.to_thread(write)  # an upload may hold the lock for long
 
 
 def _accounts(cluster: Object, system: System) -> credentials.Accounts:
@@ -160,8 +165,9 @@ def _age_s(timestamp: str) -> float:
     return (datetime.datetime.now(datetime.UTC) - at).total_seconds()
 
 
-async def keep_node(world: World, node: Object) -> None:
+async def keep_node(world: World, node: Object) -> float | None:
     """The extended resource of a node's drives, which a node that joined again has lost."""
     changed = drives.status_after(node)
     if changed is not None:
         await api.patch(world.client, f"/api/v1/nodes/{node['metadata']['name']}/status", {"status": changed})
+    return None

@@ -109,7 +109,7 @@ CONTAINER_SPEC: Final = fields(
     upgradePolicyType=one_of("manual", "all-at-once", "rolling", "all-at-once-force", default="manual"),
 )  # fmt: skip
 CONTAINER_STATUS: Final = fields(
-    **texts("status managementIP clusterID lastAppliedImage"),
+    **texts("status message managementIP clusterID lastAppliedImage"),
     containerID=NUMBER,
     conditions=CONDITIONS,
     allocations=fields(drives=many(TEXT), wekaPort=NUMBER, agentPort=NUMBER),

@@ -35,13 +35,12 @@ class Drive:
     size_gb: float
 
 
-def of_node(node: Object, provider: str) -> tuple[Drive, ...]:
-    """All that the machine has beside the one that it starts from. On EC2 that one is an NVMe device, too."""
+def of_node(node: Object) -> tuple[Drive, ...]:
+    """All that the machine has beside the one that it starts from, which is an NVMe device, too: the first."""
     count, _, size_gb = _annotation(node, HARDWARE).partition("x")
-    first = 1 if provider == "eks" else 0
     name = node["metadata"]["name"]
     numbers = range(int(count or 0))
-    return tuple(Drive(_serial(name, number), f"/dev/nvme{number + first}n1", float(size_gb)) for number in numbers)
+    return tuple(Drive(_serial(name, number), f"/dev/nvme{number + 1}n1", float(size_gb)) for number in numbers)
 
 
 def signed(node: Object) -> tuple[str, ...]:
@@ -62,7 +61,7 @@ def failed(node: Object) -> tuple[str, ...]:
 
 def to_sign(node: Object, payload: Mapping[str, Any], provider: str) -> tuple[str, ...]:
     """The serial numbers that this `signDrivesPayload` finds on a node. Raises: PolicyError."""
-    kind, drives = payload["type"], of_node(node, provider)
+    kind, drives = payload["type"], of_node(node)
     if kind in CLOUD_TYPES:
         return tuple(drive.serial for drive in drives) if CLOUD_TYPES[kind] == provider else ()
     if kind == "device-identifiers":

@@ -25,27 +25,31 @@ _LOCAL_DRIVERS: Final = "enable-local-drivers-distribution"
 _PREFIX: Final = "10.0.0.0/24"
 
 
-async def step_policy(world: World, policy: Object) -> None:
+async def step_policy(world: World, policy: Object) -> float | None:
     spec = policy["spec"]
+    if policy["metadata"].get("deletionTimestamp"):
+        return None
     done = {each["metadata"]["name"] for each in world.policies if (each.get("status") or {}).get("status") == DONE}
     waits = [name for name in spec["payload"].get("waitForPolicies", []) if name not in done]
     if waits:
         await _report(world, POLICIES, policy, WAITING, f"waits for {', '.join(waits)}")
-        return
+        return None
     state, result = await _carry_out(world, spec.get("type", ""), spec)
     await _report(world, POLICIES, policy, state, result)
     if spec.get("type") == _LOCAL_DRIVERS:
         url = f"https://weka-drivers-dist.{policy['metadata']['namespace']}.svc.cluster.local:60002"
         await report(world, POLICIES, policy, {"typedStatus": {"distService": {"serviceUrl": url}}})
+    return None
 
 
-async def step_operation(world: World, operation: Object) -> None:
+async def step_operation(world: World, operation: Object) -> float | None:
     """Once: what is done is not done again."""
     if (operation.get("status") or {}).get("status") in (DONE, ERROR):
-        return
+        return None
     state, result = await _carry_out(world, operation["spec"]["action"], operation["spec"])
     status = {"status": state, "result": result, "completedAt": stamp()}
     await report(world, OPERATIONS, operation, status)
+    return None
 
 
 async def _carry_out(world: World, kind: str, spec: Mapping[str, Any]) -> tuple[str, str]:
@@ -107,7 +111,7 @@ def most_interfaces(node: Object) -> int:
     """Of the node's machine type; 0 = not known."""
     name = (node["metadata"].get("labels") or {}).get("node.kubernetes.io/instance-type", "")
     machine = load_catalog().machine("aws", name)
-    return int(getattr(machine, "interfaces", 0)) if machine else 0
+    return machine.interfaces if machine else 0
 
 
 async def _give_interfaces(world: World, node: Object, count: int) -> None:

@@ -6,6 +6,7 @@ system; `pods.volumes` mounts none that is not there yet.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 from pathlib import Path
@@ -64,7 +65,7 @@ class Provisioner:
         try:
             made = volumes.asked(claim, parameters)
             system = await _system(world, *volumes.secret_of(parameters))
-            folder = _make(system, made)
+            folder = await asyncio.to_thread(_make, system, made)  # an upload may hold the lock for long
         except (ClaimError, RefusedError) as error:
             await self._refuse(world, claim, chosen, str(error))
             return
@@ -96,7 +97,7 @@ class Provisioner:
             return
         try:
             system, each = await _file_system(world, volume)
-            _resize(system, each, volumes.bytes_of(wanted))
+            await asyncio.to_thread(_resize, system, each, volumes.bytes_of(wanted))
         except (ClaimError, RefusedError) as error:
             await self._refuse(world, claim, {"provisioner": volume["spec"]["csi"]["driver"]}, str(error))
             return
@@ -113,8 +114,7 @@ class Provisioner:
             system, each = await _file_system(world, volume)
             _, directory = volumes.part_of(volume["spec"]["csi"]["volumeHandle"])
             if not directory:
-                with system.lock:
-                    system.remove_file_system(each.uid)
+                await asyncio.to_thread(_delete, system, each)
         (self.root / "volumes" / name).unlink(missing_ok=True)
         await api.delete(world.client, f"{VOLUMES}/{name}")
 
@@ -224,6 +224,11 @@ async def _folder(world: World, volume: Object) -> Path:
     folder = system.data_of(each) / directory
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _delete(system: System, each: FileSystem) -> None:
+    with system.lock:
+        system.remove_file_system(each.uid)
 
 
 def _resize(system: System, each: FileSystem, total_bytes: int) -> None:

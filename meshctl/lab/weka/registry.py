@@ -36,10 +36,14 @@ class Registry:
     def all(self) -> list[System]:
         return list(self.systems.values())
 
-    def formed(self, kubernetes_cluster: str, namespace: str, name: str) -> System | None:
-        """The system of a WekaCluster that has formed, serving; None before."""
+    def formed(self, kubernetes_cluster: str, namespace: str, name: str, uid: str) -> System | None:
+        """The system of the WekaCluster with this uid, serving; None before it has formed. One of the same name that is
+        left of a Kubernetes cluster that is gone goes, too."""
         folder = system.folder_of(self.root, kubernetes_cluster, namespace, name)
         present = self.systems.get(folder.name) or system.load(folder)
+        if present is not None and present.uid != uid:
+            self.remove(kubernetes_cluster, namespace, name)
+            return None
         if present is not None:
             self._serve(folder.name, present)
         return present
@@ -48,7 +52,7 @@ class Registry:
         """Make the system of a WekaCluster with this uid."""
         folder = system.folder_of(self.root, kubernetes_cluster, namespace, name)
         passwords = {purpose: secrets.token_urlsafe(18) for purpose in _PASSWORDS}
-        made = System(folder, name, system.new_uid(), version, kms, passwords=passwords)
+        made = System(folder, name, system.new_uid(), version, uid, kms, passwords=passwords)
         accounts = credentials.accounts(uid, passwords).all
         made.accounts = {f"{each.organization}/{each.username}": each for each in accounts}
         folder.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -68,10 +69,19 @@ class Route:
 
 @dataclass
 class Sessions:
-    """Tokens that were given out: token -> role."""
+    """Tokens that were given out: those for access with their role and the moment at which they expire, those that
+    renew them with their role."""
 
-    access: dict[str, str] = field(default_factory=dict)
+    access: dict[str, tuple[str, float]] = field(default_factory=dict)
     refresh: dict[str, str] = field(default_factory=dict)
+    clock: Callable[[], float] = time.monotonic
+
+    def role_of(self, token: str) -> str:
+        """Raises: RefusedError for a token that was not given out, or has expired."""
+        role, expires = self.access.get(token, ("", 0.0))
+        if not role or self.clock() > expires:
+            raise RefusedError(401, "Unauthorized")
+        return role
 
     def log_in(self, system: System, body: Mapping[str, Any]) -> Object:
         """Raises: RefusedError for an account or a password that the system does not have."""
@@ -89,7 +99,7 @@ class Sessions:
 
     def _tokens(self, role: str) -> Object:
         access, refresh = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
-        self.access[access], self.refresh[refresh] = role, role
+        self.access[access], self.refresh[refresh] = (role, self.clock() + TOKEN_S), role
         return {"access_token": access, "token_type": "Bearer", "expires_in": TOKEN_S, "refresh_token": refresh}
 
 

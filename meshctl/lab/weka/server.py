@@ -54,9 +54,7 @@ class Api:
                 return self.sessions.log_in(self.system, body)
             if (method, path) == ("POST", "login/refresh"):
                 return self.sessions.renew(body)
-            role = self.sessions.access.get(token)
-            if role is None:
-                raise RefusedError(401, "Unauthorized")
+            role = self.sessions.role_of(token)
             for route in ROUTES:
                 parts = route.match(method, path)
                 if parts is None:

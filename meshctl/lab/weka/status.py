@@ -63,7 +63,7 @@ def seen(cluster: Object, running: Sequence[tuple[containers.Container, Object]]
     for container, node in backends:
         own = drives.usable(node)[: container.drives]
         lost = [serial for serial in own if serial in drives.failed(node)]
-        size_of = {drive.serial: drive.size_gb for drive in drives.of_node(node, provider)}
+        size_of = {drive.serial: drive.size_gb for drive in drives.of_node(node)}
         failures += lost
         sizes += [size_of.get(serial, 0.0) for serial in own if serial not in lost]
     return Seen(

@@ -96,12 +96,13 @@ class Quota:
 
 @dataclass
 class System:
-    """`folder`: its own below the lab's. `kms`: which key encrypts, "" = none."""
+    """`folder`: its own below the lab's. `uid`: of its WekaCluster. `kms`: which key encrypts, "" = none."""
 
     folder: Path
     name: str
     guid: str
     version: str
+    uid: str = ""
     kms: str = ""
     capacity_bytes: int = 0
     licence: str = ""

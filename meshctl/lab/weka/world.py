@@ -15,7 +15,9 @@ from meshctl.lab.pods import api
 from meshctl.lab.weka.containers import MODE_LABEL, Container, manifest, pod
 from meshctl.lab.weka.definitions import API
 from meshctl.lab.weka.registry import Registry
+from meshctl.lab.weka.status import NOT_RUNNING
 from meshwire.kubernetes.async_client import AsyncClient
+from meshwire.kubernetes.errors import ApiError
 
 Object = dict[str, Any]
 FINALIZER: Final = "weka.weka.io/finalizer"
@@ -130,9 +132,13 @@ async def ensure_container(world: World, container: Container) -> None:
         return  # its pod is owned by it, and comes with the next look
     if any(present["spec"].get(name) != value for name, value in wanted["spec"].items()):
         await api.patch(world.client, path_of(CONTAINERS, present), {"spec": wanted["spec"]})
-    if key not in world.pods:
-        of_container = pod(container, present["metadata"]["uid"])
+    if key in world.pods:
+        return
+    of_container = pod(container, present["metadata"]["uid"])
+    try:
         await api.ensure(world.client, collection_in(PODS, container.namespace), of_container)
+    except ApiError as error:  # as in a namespace that admits no privileged pods
+        await report(world, CONTAINERS, present, {"status": NOT_RUNNING, "message": str(error)})
 
 
 def is_outdated(world: World, container: Container) -> bool:

@@ -85,6 +85,7 @@ class Kubernetes:
         self.provisioner = Provisioner(root)
         self.client = AsyncClient(Target("http://api"), transport=httpx.MockTransport(self.answer))
         self.uids = 0
+        self.forbidden = ""  # the path at which nothing may be made
 
     def put(self, collection: str, *items: Object) -> None:
         for item in items:
@@ -132,6 +133,8 @@ class Kubernetes:
         path, body = request.url.path, json.loads(request.content or b"null")
         if request.method == "GET":
             return self._read(path, request.url.params.get("labelSelector", ""))
+        if request.method == "POST" and path == self.forbidden:
+            return httpx.Response(403, json={"reason": "Forbidden", "message": "violates PodSecurity"})
         if request.method == "POST":
             if "generateName" in body["metadata"]:
                 body["metadata"]["name"] = f"{body['metadata']['generateName']}{self.uids}"

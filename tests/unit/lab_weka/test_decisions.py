@@ -29,7 +29,7 @@ def owned(item: dict[str, Any]) -> dict[str, Any]:
         ({"type": "gcp-all"}, "eks", 0),
         ({"type": "device-identifiers", "pciDevices": {"vendorId": "1D0F", "deviceId": "cd01"}}, "eks", 4),
         ({"type": "device-identifiers", "pciDevices": {"vendorId": "144d", "deviceId": "a80a"}}, "eks", 0),
-        ({"type": "device-paths", "devicePaths": ["/dev/nvme0n1", "/dev/nvme3n1"]}, "onprem", 2),
+        ({"type": "device-paths", "devicePaths": ["/dev/nvme1n1", "/dev/nvme4n1"]}, "onprem", 2),
         ({"type": "device-paths", "devicePaths": ["/dev/nvme1n1"]}, "eks", 1),
     ],
 )
@@ -41,16 +41,16 @@ def test_which_drives_a_payload_signs(payload: dict[str, Any], provider: str, co
     "payload", [{"type": "device-paths", "devicePaths": ["/dev/nvme0n1"]}, {"type": "device-identifiers"}]
 )
 def test_devices_that_are_not_there_are_an_error(payload: dict[str, Any]) -> None:
-    """On EC2 the first NVMe device is what the machine starts from."""
+    """The first NVMe device is what the machine starts from."""
     with pytest.raises(drives.PolicyError):
         drives.to_sign(node("n0"), payload, "eks")
 
 
 def test_serial_numbers_are_those_of_a_node() -> None:
-    one, other = (drives.of_node(node(name), "onprem") for name in ("n0", "n1"))
+    one, other = (drives.of_node(node(name)) for name in ("n0", "n1"))
     assert len({drive.serial for drive in (*one, *other)}) == 8
-    assert one == drives.of_node(node("n0"), "onprem")
-    assert drives.of_node(node("n0", nvme=""), "onprem") == ()
+    assert one == drives.of_node(node("n0"))
+    assert drives.of_node(node("n0", nvme="")) == ()
 
 
 def test_drives_are_added_and_never_taken_away() -> None:
@@ -63,7 +63,7 @@ def test_drives_are_added_and_never_taken_away() -> None:
 
 
 def test_nodes_of_the_lab_have_drives() -> None:
-    assert nvme(GPU_NODES.machine) == {drives.HARDWARE: "4x7680"}
+    assert nvme(GPU_NODES.machine) == {drives.HARDWARE: "8x3840"}
     assert nvme(CPU_NODES.machine) == {drives.HARDWARE: "1x2000"}
 
 

@@ -236,6 +236,7 @@ def test_a_client_that_goes_waits_for_mounts(kubernetes: Kubernetes) -> None:
     kubernetes.look()
     kubernetes.look()
     assert CLIENT not in kubernetes.objects
+    assert kubernetes.of("/apis/storage.k8s.io/v1/csidrivers") == []
 
 
 def test_a_new_image_is_rolled_out_pod_by_pod(kubernetes: Kubernetes) -> None:
@@ -286,3 +287,24 @@ def test_blocked_drives_are_no_longer_offered(kubernetes: Kubernetes) -> None:
     assert kubernetes.get("/api/v1/nodes/n1")["status"]["allocatable"][drives.RESOURCE] == "3"
     done = kubernetes.of(world.OPERATIONS)[0]["status"]
     assert done["status"] == "Done"
+
+
+def test_a_namespace_that_admits_no_such_pods_says_so(kubernetes: Kubernetes) -> None:
+    kubernetes.forbidden = "/api/v1/namespaces/weka/pods"
+    kubernetes.put(world.CLUSTERS, weka_cluster())
+    kubernetes.look()
+    kubernetes.look()
+    status = kubernetes.get(f"{CONTAINERS}/prod-compute-0")["status"]
+    assert status["status"] == "PodNotRunning"
+    assert "violates PodSecurity" in status["message"]
+
+
+def test_a_cluster_of_the_same_name_is_another_one(kubernetes: Kubernetes) -> None:
+    """As after the Kubernetes cluster was deleted with all that it had."""
+    ready(kubernetes)
+    (before,) = kubernetes.registry.all()
+    kubernetes.get(CLUSTER)["metadata"]["uid"] = "another"
+    kubernetes.get(CLUSTER)["status"] = {}
+    kubernetes.look_until(lambda: kubernetes.state() == "Ready")
+    (after,) = kubernetes.registry.all()
+    assert before.guid != after.guid

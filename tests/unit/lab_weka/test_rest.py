@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import ssl
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,13 @@ def test_a_refresh_token_gives_new_tokens_once(one: Cluster) -> None:
     body = {"refresh_token": answer["data"]["refresh_token"]}
     assert one.api.answer("POST", "/api/v2/login/refresh", body)[0] == 200
     assert one.api.answer("POST", "/api/v2/login/refresh", body)[0] == 401
+
+
+def test_a_token_expires(one: Cluster) -> None:
+    """As those of the real API do, after five minutes."""
+    one.call("GET", "cluster")
+    one.api.sessions.clock = lambda: time.monotonic() + 301
+    assert one.refused("GET", "cluster")[0] == 401
 
 
 def test_the_drivers_account_makes_volumes_and_no_object_stores(one: Cluster) -> None:
