@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from meshctl.model.neural_mesh import NodeShare
 from meshctl.model.value import Price, Value, added_later
 
 # Labels of nodes. Pools of two meshes may have one name on one cluster, so a node is told by both.
@@ -131,6 +132,8 @@ class Pool(Value):
     lends_nodes: int = added_later(0)
     # whether its queue stays although it neither lends nor borrows any more: jobs in it have not ended
     has_jobs_in_queue: bool = added_later(False)
+    # what a NeuralMesh takes of each of its nodes, for which new nodes are set up; None = nothing
+    storage: NodeShare | None = added_later(None)
     node_names: tuple[str, ...] = ()  # provider kubernetes/onprem: the existing nodes chosen
     rejected: tuple[Rejected, ...] = ()
     alternatives: tuple[str, ...] = ()  # machines that fit too, next best first

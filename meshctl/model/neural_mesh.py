@@ -30,11 +30,13 @@ class WekaContainers(Value):
 
 
 class NodeShare(Value):
-    """What storage takes of each node of a pool, before anything is left for the mesh's pods."""
+    """What storage takes of each node of a pool, before anything is left for the mesh's pods. `hugepages_mib`: what its
+    pods request; `set_aside_mib`: what a node sets aside for that when it starts, with room to spare."""
 
     cpu_cores: int
     memory_gib: float  # without huge pages
     hugepages_mib: int
+    set_aside_mib: int = 0
     network_interfaces: int  # WEKA's own, in DPDK mode; 0 in UDP mode
     drives: int = 0
 

@@ -10,13 +10,14 @@ import base64
 import math
 from typing import Any
 
-from meshctl.model.deployment import AWS_ROOT_VOLUME_GIB, Deployment, Pool
+from meshctl.model.deployment import AWS_ROOT_VOLUME_GIB, Deployment, NodeShare, Pool
 from stacks.aws.cluster import Eks, version_left_alone
 from stacks.aws.network import Network, name_tags
 from stacks.resources import AwsProvider, AwsResource, identity_tags
 
 _ONE_BY_ONE = 10  # nodes at most; a larger pool is updated by shares
 _SHARE_PERCENT = 10
+_PAGE_MIB = 2
 _START_S = 3600
 _BATCH_S = 1200
 _EFFECTS = {"NoSchedule": "NO_SCHEDULE", "NoExecute": "NO_EXECUTE", "PreferNoSchedule": "PREFER_NO_SCHEDULE"}
@@ -65,6 +66,38 @@ wanted=$((110 * $(nproc) + 1))
 [ "$(cat $pages)" -ge $wanted ] || echo $wanted > $pages
 """,
 )
+
+# What the containers of WEKA need of a node: cores of their own, and huge pages beside those of others, also after the
+# node was started again. Source: github.com/weka/weka-eks, modules/eks/nodeadm-userdata.yaml.tftpl at 6b2ea9a6.
+_OWN_CORES = (
+    "application/node.eks.aws",
+    """---
+apiVersion: node.eks.aws/v1alpha1
+kind: NodeConfig
+spec:
+  kubelet:
+    config:
+      cpuManagerPolicy: static
+""",
+)
+_STORAGE_PAGES = """#!/bin/sh
+pages=/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages
+wanted=$(($(cat $pages) + {pages}))
+echo $wanted > $pages
+cat > /etc/systemd/system/storage-pages.service << EOF
+[Unit]
+Description=Huge pages for the storage
+Before=kubelet.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'echo $wanted > $pages'
+[Install]
+WantedBy=multi-user.target
+EOF
+systemctl daemon-reload
+systemctl enable storage-pages.service
+"""
 
 # The module is in Amazon's kernel 6.1 (amazon-linux-2023 issue 723). Images since Kubernetes 1.33 have kernel 6.12, and
 # their maintainers leave the client to user data (amazon-eks-ami issue 2205 and pull request 2696). Not tried.
@@ -164,13 +197,15 @@ def declare_pool(
 
 def at_once(pool: Pool) -> dict[str, int]:
     """How many nodes an update may take at once: one by one it would take days for a large pool (a GPU node is drained,
-    ended, launched and joined in ten to twenty minutes)."""
-    return {"maxUnavailable": 1} if pool.nodes_max <= _ONE_BY_ONE else {"maxUnavailablePercentage": _SHARE_PERCENT}
+    ended, launched and joined in ten to twenty minutes). Of nodes that carry drives of storage one, all the same."""
+    carries_drives = pool.storage is not None and pool.storage.drives > 0
+    one_by_one = carries_drives or pool.nodes_max <= _ONE_BY_ONE
+    return {"maxUnavailable": 1} if one_by_one else {"maxUnavailablePercentage": _SHARE_PERCENT}
 
 
 def deadline_s(pool: Pool) -> int:
     """For a node group to be made, or for all of its nodes to be updated in their batches."""
-    size = 1 if pool.nodes_max <= _ONE_BY_ONE else max(1, pool.nodes_max * _SHARE_PERCENT // 100)
+    size = at_once(pool).get("maxUnavailable") or max(1, pool.nodes_max * _SHARE_PERCENT // 100)
     return _START_S + math.ceil(pool.nodes_max / size) * _BATCH_S
 
 
@@ -192,8 +227,7 @@ def _launch_template(
 ) -> AwsResource:
     name = f"{deployment.cluster.name}-{pool.name}"
     data: dict[str, Any] = {
-        # one hop: pods, which are two away, can't take the node's role; what needs it runs in the host's network
-        "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
+        "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": _hops(pool)},
         "BlockDeviceMappings": [
             {
                 "DeviceName": "/dev/xvda",
@@ -223,16 +257,28 @@ def _launch_template(
     )
 
 
+def _hops(pool: Pool) -> int:
+    """One: pods, which are two away, can't take the node's role; what needs it runs in the host's network. The operator
+    of WEKA does not, and attaches network interfaces by the node's role, for which AmazonEKS_CNI_Policy is enough."""
+    return 2 if pool.storage is not None and pool.storage.network_interfaces else 1
+
+
 def user_data(pool: Pool) -> str:
     """What a node is told at its start, as MIME multipart; empty where there is nothing to tell."""
     parts = [_SCRATCH] if pool.scratch_gb else []
     parts += [_LOCKED_MEMORY] if pool.fabric and pool.fabric.kind == "efa" else []
     parts += [_HUGE_PAGES] if "huge-pages" in pool.setup else []
     parts += [_LUSTRE_CLIENT] if "lustre-client" in pool.setup else []
+    parts += _for_storage(pool.storage) if pool.storage else []
     if not parts:
         return ""
     head = 'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="//"\n'
     return head + "".join(f"\n--//\nContent-Type: {kind}\n\n{text}" for kind, text in parts) + "--//--\n"
+
+
+def _for_storage(share: NodeShare) -> list[tuple[str, str]]:
+    """After all else that sets huge pages aside, to which it adds."""
+    return [_OWN_CORES, ("text/x-shellscript", _STORAGE_PAGES.format(pages=share.set_aside_mib // _PAGE_MIB))]
 
 
 def instance_tags(deployment: Deployment, pool: Pool) -> list[dict[str, str]]:

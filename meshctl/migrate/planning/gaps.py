@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from meshctl.migrate.planning import endpoint_differences
 from meshctl.migrate.planning.inputs import Options, StoreFacts
 from meshctl.model.deployment import Deployment, Gap
 from meshctl.model.files.units import format_gib
 from meshctl.words import pluralize
+
+_FILE_SYSTEMS: Final = {"neuralmesh": "NeuralMesh file system"}  # by service, where it says more
 
 
 def refused(source: Deployment, target: Deployment, facts: tuple[StoreFacts, ...], options: Options) -> tuple[Gap, ...]:
@@ -41,7 +45,7 @@ def _volume_gaps(source: Deployment, target: Deployment) -> list[Gap]:
     mesh.yaml takes effect only when an `up` has asked the user and given up the data."""
     adopted, each = "adopted ", " for each pod"
     systems = [
-        (s.name, f"{adopted * s.is_adopted}file system, {format_gib(s.size_gib)}")
+        (s.name, f"{adopted * s.is_adopted}{_FILE_SYSTEMS.get(s.service, 'file system')}, {format_gib(s.size_gib)}")
         for s in source.file_systems
         if not s.ephemeral
     ]
@@ -71,10 +75,22 @@ def _volume_gaps(source: Deployment, target: Deployment) -> list[Gap]:
             subject=f"storage/{name}",
             wanted="moving its content",
             best=f"it stays in {env} ({what}): `migrate` moves only object storage",
-            hint=hint,
+            hint=hint + _way_of_the_vendor(source, name),
         )
         for name, what in volumes
     ]
+
+
+def _way_of_the_vendor(source: Deployment, name: str) -> str:
+    """How a file system of this kind is moved by hand, for the end of a hint; "" where there is no such way."""
+    services = {system.name: system.service for system in source.file_systems}
+    if services.get(name) != "neuralmesh":
+        return ""
+    return (
+        ". WEKA itself moves a file system by a snapshot that is uploaded to a bucket which both clusters reach, and"
+        " downloaded where the bucket is registered as local; later snapshots bring what has changed. It needs the same"
+        " master key, a version that is not older, a licence and room in the target"
+    )
 
 
 def _store_gaps(source: Deployment, target: Deployment) -> list[Gap]:

@@ -8,7 +8,7 @@ Called by `meshctl.resolve` once the pools are placed. How much it takes and giv
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
@@ -61,7 +61,7 @@ def resolve(place: Place, where: Places, pools: Sequence[Pool], up: NeuralMesh |
         carried.gaps.extend(outcome)
         return carried
     carried.value = outcome
-    carried.pools = [_without_drives(place, pool, outcome) for pool in pools]
+    carried.pools = [_with_share(place, pool, outcome) for pool in pools]
     for name in where.names:
         system = _file_system(place.mesh, name, outcome)
         carried.file_systems.append(system)
@@ -77,22 +77,15 @@ def without_shares(usable: Mapping[str, Usable], value: NeuralMesh | None) -> di
 
 
 def _without_share(usable: Usable, share: NodeShare) -> Usable:
-    """Nodes that set huge pages aside already have told of less memory."""
+    """Nodes that were seen have told of what they set aside; of all others it goes off the memory."""
+    memory_gib = share.memory_gib if usable.nodes else share.memory_gib + share.set_aside_mib / _MIB
     return replace(
         usable,
         cpu_cores=_less(usable.cpu_cores, share.cpu_cores),
-        memory_gib=_less(usable.memory_gib, _memory_gib(share, _fewest_pages(usable.nodes))),
+        memory_gib=_less(usable.memory_gib, memory_gib),
         nodes=tuple(_node_without(node, share) for node in usable.nodes),
         storage_takes=_takes(share),
     )
-
-
-def _fewest_pages(nodes: Iterable[ObservedNode]) -> int:
-    return min((node.huge_pages_mib for node in nodes), default=0)
-
-
-def _memory_gib(share: NodeShare, pages_set_aside_mib: int) -> float:
-    return share.memory_gib + max(share.hugepages_mib - pages_set_aside_mib, 0) / _MIB
 
 
 def _less(has: float, taken: float) -> float:
@@ -104,7 +97,7 @@ def _node_without(node: ObservedNode, share: NodeShare) -> ObservedNode:
     memory = node.allocatable_memory_gib or node.memory_gib
     update = {
         "allocatable_cpu": _less(node.allocatable_cpu or node.cpu_cores, share.cpu_cores),
-        "allocatable_memory_gib": _less(memory, _memory_gib(share, node.huge_pages_mib)),
+        "allocatable_memory_gib": _less(memory, share.memory_gib),
     }
     return node.model_copy(update=update)
 
@@ -339,7 +332,7 @@ def _too_few_pages(place: Place, pools: Mapping[str, Pool], shares: Mapping[str,
         own = [nodes[each] for each in pools[name].node_names if each in nodes]
         short = [node for node in own if node.huge_pages_mib < share.hugepages_mib]
         if short:
-            pages = sizing.huge_pages(share.hugepages_mib)
+            pages = sizing.pages_to_set_aside(share.hugepages_mib)
             least = min(node.huge_pages_mib for node in short)
             yield Gap(
                 subject=f"pool/{name}",
@@ -363,8 +356,11 @@ def _encryption(options: NeuralMeshOptions) -> WekaEncryption | None:
     )
 
 
-def _without_drives(place: Place, pool: Pool, value: NeuralMesh) -> Pool:
-    """The pool whose drives storage has: nodes must not join them to a volume of their own, and pods have none."""
+def _with_share(place: Place, pool: Pool, value: NeuralMesh) -> Pool:
+    """The pool with what storage takes of its nodes. Of those whose drives it has: nodes must not join them to a volume
+    of their own, and pods have none."""
+    if pool.name in value.shares:
+        pool = pool.model_copy(update={"storage": value.shares[pool.name]})
     if pool.name != value.pool:
         return pool
     made_of = place.platform.nodes.made_of
@@ -405,7 +401,7 @@ def _notes(place: Place, value: NeuralMesh) -> Iterator[str]:
     for name, share in value.shares.items():
         yield (
             f"pool/{name}: WEKA takes {_takes(share)} of each node; nodes set"
-            f" {sizing.huge_pages(share.hugepages_mib)} huge pages of 2 MiB aside when they start, and run the"
+            f" {sizing.pages_to_set_aside(share.hugepages_mib)} huge pages of 2 MiB aside when they start, and run the"
             " kubelet's static CPU manager"
         )
     if value.joined is None:
@@ -434,6 +430,10 @@ def _notes_of_cluster(place: Place, value: NeuralMesh) -> Iterator[str]:
         )
     else:
         yield f"neuralmesh/{name}: how fast it is on such nodes is not known: nobody has published it; `bench` measures"
+    yield (
+        f"neuralmesh/{name}: `migrate` leaves its file systems behind, as all others; WEKA moves them by snapshots that"
+        " are uploaded to a bucket which both clusters reach"
+    )
     yield (
         f"neuralmesh/{name}: a deleted cluster is kept for 24 hours (gracefulDestroyDuration), during which it can be"
         " brought back, and its drives are not free"

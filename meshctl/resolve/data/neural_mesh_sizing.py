@@ -26,6 +26,8 @@ _STRIPE_WIDTHS: Final = (3, 16)
 _USED_BY_DATA: Final = 0.9  # of the net capacity; the rest is the file system's own (wdoc)
 _DPDK_MIB: Final = 64  # huge pages of each core, once for itself and once in the offset (weks)
 _PAGE_MIB: Final = 2
+_PAGES_TO_SPARE: Final = 1.25
+_PAGES_STEP: Final = 1024
 _MIB: Final = 1024
 
 
@@ -162,7 +164,7 @@ def size(machine: Hardware, wish: Wish, formed: Layout | None = None) -> Sizing 
         read_mbps=read,
         write_mbps=write,
         left_cpu=max(machine.cpu_cores - share.cpu_cores, 0),
-        left_memory_gib=max(machine.memory_gib - share.memory_gib - share.hugepages_mib / _MIB, 0),
+        left_memory_gib=max(machine.memory_gib - share.memory_gib - share.set_aside_mib / _MIB, 0),
     )
 
 
@@ -279,10 +281,12 @@ def share_of(
     if client is not None:
         memory_mib += 3965 + 3050 * client.cores
     kinds = [each for each in (drives, compute, client) if each is not None]
+    pages_mib = sum(requested_mib(each, dpdk=dpdk) for each in kinds)
     return NodeShare(
         cpu_cores=sum(threads_per_core * each.cores + 1 for each in kinds),
         memory_gib=round(memory_mib / _MIB, 2),
-        hugepages_mib=sum(requested_mib(each, dpdk=dpdk) for each in kinds),
+        hugepages_mib=pages_mib,
+        set_aside_mib=_PAGE_MIB * pages_to_set_aside(pages_mib),
         network_interfaces=sum(each.cores for each in kinds) if interface_for_each_core else 0,
         drives=drives.drives if drives is not None else 0,
     )
@@ -346,10 +350,10 @@ def _too_few_cores(machine: Hardware) -> Shortage:
 
 
 def _too_little_memory(machine: Hardware, share: NodeShare) -> Shortage | None:
-    needed_gib = share.memory_gib + share.hugepages_mib / _MIB
+    needed_gib = share.memory_gib + share.set_aside_mib / _MIB
     if not machine.memory_gib or needed_gib <= machine.memory_gib:
         return None
-    pages = f"{share.hugepages_mib:,} MiB of huge pages"
+    pages = f"{share.set_aside_mib:,} MiB of huge pages"
     return Shortage(
         wanted=f"{format_in_gib(needed_gib)} memory for WEKA on a node: {pages} + {format_in_gib(share.memory_gib)}",
         best=f"{machine.name} has {format_in_gib(machine.memory_gib)}",
@@ -390,6 +394,7 @@ def _gb(gib: float) -> str:
     return f"{round(gib * 2**30 / 1e9):,} GB"
 
 
-def huge_pages(mib: int) -> int:
-    """How many pages of 2 MiB."""
-    return math.ceil(mib / _PAGE_MIB)
+def pages_to_set_aside(requested: int) -> int:
+    """How many pages of 2 MiB a node sets aside for so many MiB: a quarter more, in steps of 1024 pages, as the vendor
+    does (weks: 16,284 MiB -> 10,240 pages)."""
+    return math.ceil(requested / _PAGE_MIB * _PAGES_TO_SPARE / _PAGES_STEP) * _PAGES_STEP

@@ -97,6 +97,20 @@ def test_volumes_that_are_not_ephemeral_are_refused_together_with_all_else() -> 
     assert "storage/disk: it stays in east (block, 10 GiB for each pod)" in error.value.why
 
 
+def test_a_neuralmesh_stays_behind_with_the_way_that_its_vendor_has() -> None:
+    fast = FileSystem(name="fast", service="neuralmesh", size_gib=2048, price=PRICE)
+    home = FileSystem(name="home", service="efs", size_gib=10, price=PRICE)
+    source = deployment("east").model_copy(update={"file_systems": (fast, home)})
+    with pytest.raises(InfeasibleError) as error:
+        plan(source, deployment("west"))
+    gaps = {gap.subject: gap for gap in error.value.gaps}  # type: ignore[attr-defined]
+    assert gaps["storage/fast"].best.startswith(
+        "it stays in east (NeuralMesh file system, 2 TiB): `migrate` moves only"
+    )
+    assert "a snapshot that is uploaded to a bucket which both clusters reach" in gaps["storage/fast"].hint
+    assert "snapshot" not in gaps["storage/home"].hint
+
+
 def volumes(*, ephemeral: bool) -> dict[str, object]:
     home = FileSystem(name="home", service="efs", size_gib=10, ephemeral=ephemeral, price=PRICE)
     data = Block(name="data", size_gib=10, storage_class="gp3", ephemeral=ephemeral, price=PRICE)

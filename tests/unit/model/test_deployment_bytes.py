@@ -46,7 +46,7 @@ ALWAYS_WRITTEN: dict[str, str] = {
     " image image_pull_secret joined least_nodes licence_secret makes_interfaces name namespace net_capacity_gib nodes"
     " operator_chart operator_version pool read_mbps redundancy shares sign_drives stripe_width udp write_mbps",
     "NfsExport": "mount_options path server",
-    "NodeShare": "cpu_cores drives hugepages_mib memory_gib network_interfaces",
+    "NodeShare": "cpu_cores drives hugepages_mib memory_gib network_interfaces set_aside_mib",
     "ObjectStore": "addressing bucket endpoint ephemeral name pod_endpoint prefix price profile region size_gib",
     "Options": "deep_verify observe_s replace_target_data take_over",
     "Pool": "alternatives ami_type arch cpu_cores disk_gib fabric gpu_memory_gib gpu_model gpus_per_node labels"

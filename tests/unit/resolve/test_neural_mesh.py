@@ -58,6 +58,7 @@ def test_its_nodes_keep_their_drives_for_storage() -> None:
     deployment, _ = deployed(carried({"p": STORE}, AWS))
     pool = deployment.pool("p")
     assert (pool.scratch_gb, pool.disk_gib) == (0, 200)
+    assert pool.storage is not None
     assert "RAID0" not in user_data(pool)
     native = resolved({"p": STORE}, AWS).pools[0]
     assert native.scratch_gb == 30_000
@@ -218,7 +219,7 @@ def test_huge_pages_of_nodes_that_are_there_are_compared() -> None:
         "35,276 MiB of huge pages on each node for WEKA",
         "1 node set aside fewer (g3: 0 MiB)",
     )
-    assert "vm.nr_hugepages=17638" in found.hint
+    assert "vm.nr_hugepages=22528" in found.hint
 
 
 def test_nodes_are_not_told_by_the_disk_that_the_kubelet_has() -> None:

@@ -39,6 +39,7 @@ def test_the_published_example_of_six_interfaces() -> None:
     assert [sizing.requested_mib(each, dpdk=True) for each in kinds] == [4656, 9800, 1828]
     assert [each.hugepages_offset_mib for each in kinds] == [928, 392, 264]
     assert result.share.hugepages_mib == 16_284
+    assert result.share.set_aside_mib == 2 * 10_240
     assert result.compute.hugepages_mib == 9216  # `computeHugepages` of the example
     assert (result.drives.drives, result.drives.containers) == (4, 6)
 
@@ -97,7 +98,7 @@ def test_threads_are_what_kubernetes_counts() -> None:
 def test_what_is_left_for_pods() -> None:
     result = sized(I3EN, Wish(nodes=6, capacity_gib=1024))
     assert result.left_cpu == 48 - 15
-    assert result.left_memory_gib == pytest.approx(384 - result.share.memory_gib - 16_284 / 1024)
+    assert result.left_memory_gib == pytest.approx(384 - result.share.memory_gib - 20)
 
 
 def test_a_node_that_mounts_nothing_has_no_client() -> None:
@@ -154,7 +155,7 @@ def test_too_few_interfaces() -> None:
 
 def test_too_few_cores_and_too_little_memory() -> None:
     assert shortage(replace(I3EN, cpu_cores=8, threads_per_core=2), Wish(6, 1)).best == "i3en.12xlarge has 8"
-    assert "16,284 MiB of huge pages" in shortage(replace(I3EN, memory_gib=32), Wish(6, 1)).wanted
+    assert "20,480 MiB of huge pages" in shortage(replace(I3EN, memory_gib=32), Wish(6, 1)).wanted
 
 
 def test_too_little_capacity_with_its_arithmetic() -> None:

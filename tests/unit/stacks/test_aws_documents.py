@@ -2,16 +2,18 @@
 
 import email
 import json
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
 import yaml
 
-from meshctl.model.deployment import Cluster, Fabric, Pool
+from meshctl.model.deployment import Cluster, Fabric, NodeShare, Pool
 from stacks.aws import arns
 from stacks.aws.cluster import endpoint_access, kubeconfig_text, role_name
-from stacks.aws.pools import user_data
+from stacks.aws.pools import at_once, user_data
 from stacks.aws.storage import bucket_policy
 from tests.unit.deployments import deployment
 
@@ -108,6 +110,37 @@ def test_a_node_with_efa_lets_its_containers_lock_memory() -> None:
     alone = pool.model_copy(update={"fabric": None})
     assert list(parts_of(alone)) == ["application/node.eks.aws"]
     assert user_data(alone.model_copy(update={"scratch_gb": 0})) == ""
+
+
+def test_nodes_of_storage_have_cores_of_its_own_and_huge_pages_that_stay() -> None:
+    share = NodeShare(
+        cpu_cores=15, memory_gib=45, hugepages_mib=16_284, set_aside_mib=20_480, network_interfaces=6, drives=4
+    )
+    pool = deployment("aws-east").pool("train").model_copy(update={"storage": share, "scratch_gb": 0})
+    parts = parts_of(pool)
+    config = yaml.safe_load(parts["application/node.eks.aws"])
+    assert config["spec"]["kubelet"]["config"] == {"cpuManagerPolicy": "static"}
+    script = parts["text/x-shellscript"]
+    assert "wanted=$(($(cat $pages) + 10240))" in script
+    assert "Before=kubelet.service" in script
+    both = user_data(pool.model_copy(update={"setup": ("huge-pages",)}))
+    assert both.index("110 * $(nproc)") < both.index("+ 10240")  # it adds to what others set aside
+    assert at_once(pool.model_copy(update={"nodes_max": 100})) == {"maxUnavailable": 1}
+    client = share.model_copy(update={"drives": 0})
+    assert at_once(pool.model_copy(update={"nodes_max": 100, "storage": client})) == {"maxUnavailablePercentage": 10}
+
+
+def test_a_script_of_a_node_is_valid_shell(tmp_path: Path) -> None:
+    share = NodeShare(cpu_cores=15, memory_gib=45, hugepages_mib=16_284, set_aside_mib=20_480, network_interfaces=6)
+    pool = deployment("aws-east").pool("train").model_copy(update={"storage": share, "scratch_gb": 0})
+    pages, unit = tmp_path / "nr_hugepages", tmp_path / "storage-pages.service"
+    pages.write_text("21121\n")
+    script = parts_of(pool)["text/x-shellscript"]
+    script = script.replace("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", str(pages))
+    script = script.replace("/etc/systemd/system/storage-pages.service", str(unit)).replace("systemctl", "true")
+    subprocess.run(["/bin/sh", "-e"], input=script, text=True, check=True)
+    assert pages.read_text() == "31361\n"
+    assert f"ExecStart=/bin/sh -c 'echo 31361 > {pages}'" in unit.read_text()
 
 
 def test_b5_new_nodes_get_what_efa_and_lustre_need() -> None:
