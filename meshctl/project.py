@@ -40,6 +40,7 @@ from meshctl.model.mesh import Mesh, Workload
 from meshctl.model.observed import Facts, ShiftsInForce
 from meshctl.objects import object_access
 from meshctl.platforms import registry
+from meshctl.render.cluster.weka_operator import INSTALL
 from meshctl.resolve import checked_name, resolve
 from meshctl.resolve.data import weka_operator
 from meshctl.resolve.placement import offerings
@@ -123,16 +124,18 @@ class Project:
         only where the mesh has a NeuralMesh."""
         if resolution.deployment is None or resolution.deployment.neural_mesh is None:
             return resolution
-        up = self.session.state(resolution.environment).deployment
-        up_mesh = up.neural_mesh if up is not None else None
+        state = self.session.state(resolution.environment)
+        up_mesh = state.deployment.neural_mesh if state.deployment is not None else None
+        is_ours = any(resource.name.startswith(INSTALL) for resource in state.resources)
         access = self._cluster_that_is_there(resolution.environment)
         is_served: bool | None = None
-        if access is not None and up_mesh is None:
+        if access is not None and up_mesh is None and not is_ours:
             with suppress(*_NO_ANSWER):
                 is_served = bool(clusters.served(access, (served_apis.WEKA_CLUSTER,)))
-        deployment = weka_operator.decided(resolution.deployment, up_mesh, is_served=is_served)
-        lacking = self._lacking_for_weka(deployment) if up_mesh is None else ()
-        return weka_operator.with_findings(resolution, deployment, lacking, is_up=up_mesh is not None)
+        deployment = weka_operator.decided(resolution.deployment, up_mesh, is_ours=is_ours, is_served=is_served)
+        is_up = is_ours or up_mesh is not None
+        lacking = () if is_up else self._lacking_for_weka(deployment)
+        return weka_operator.with_findings(resolution, deployment, lacking, is_up=is_up)
 
     def _lacking_for_weka(self, deployment: Deployment) -> tuple[str, ...]:
         """What the user of a given cluster may not do; who makes a cluster is its administrator."""

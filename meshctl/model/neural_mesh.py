@@ -14,6 +14,7 @@ from pydantic import Field
 from meshctl.model.value import Value, added_later
 
 OPERATOR_NAMESPACE: Final = "weka-operator-system"  # where the vendor's chart is installed
+VENDORS_DRIVERS: Final = "https://drivers.weka.io"
 GRACE: Final = "24h"  # how long the operator keeps a cluster that was deleted, and can bring it back; the vendor's own
 
 
@@ -87,7 +88,7 @@ class NeuralMesh(Value):
     # whether meshctl installs the operator; not where the cluster has had one before: that is somebody else's
     installs_operator: bool = added_later(True)
     # who serves WEKA's kernel modules; "" = a service in the cluster builds them, without internet
-    drivers_service: str = added_later("https://drivers.weka.io")
+    drivers_service: str = added_later(VENDORS_DRIVERS)
     drives: WekaContainers | None = None  # None where the cluster is joined
     compute: WekaContainers | None = None
     client: WekaContainers

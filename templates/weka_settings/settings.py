@@ -224,14 +224,14 @@ def ensure_file_system(rest: Rest, wanted: Json) -> str:
         rest.call("POST", "fileSystems", new_file_system(wanted))
         return f"file system {name}: made, tiered to {store}"
     uid, said = current["uid"], []
-    growth = growth_of(current, wanted)
-    if growth:
-        rest.call("PUT", f"fileSystems/{uid}", growth)
-        said.append("grown")
     attached = {each.get("name") for each in current.get("obs_buckets") or current.get("object_storages") or ()}
     if store not in attached:
         rest.call("POST", f"fileSystems/{uid}/objectStoreBuckets", {"obs_name": store, "obs_mode": "writable"})
         said.append(f"attached to {store}")
+    growth = growth_of(current, wanted)  # last: beyond its drives a file system grows only once it is attached
+    if growth:
+        rest.call("PUT", f"fileSystems/{uid}", growth)
+        said.append("grown")
     return f"file system {name}: {', '.join(said) or 'as it should be'}"
 
 

@@ -15,7 +15,13 @@ from meshctl.model.environment import Environments
 from meshctl.model.keys import gateway_shares
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import ShiftsInForce
-from meshctl.model.served_apis import CLUSTER_QUEUE, LEADER_WORKER_SET, OLDER_CLUSTER_QUEUE, POD_MONITOR
+from meshctl.model.served_apis import (
+    CLUSTER_QUEUE,
+    LEADER_WORKER_SET,
+    OLDER_CLUSTER_QUEUE,
+    POD_MONITOR,
+    WEKA_CLUSTER,
+)
 from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs, StackState
 from meshctl.project import Project
 from tests.unit.fake_cluster import FakeClient, client_of
@@ -300,3 +306,38 @@ def test_a_job_in_a_queue_waits_for_a_kueue_only_where_there_is_none(
     up = resolved_on_aws(None, lends=False, has_groups=False, queue="research")
     notes = on_aws(up, lends=False, has_groups=False, queue="research").resolution("e").notes
     assert any("waits until you have installed Kueue" in note for note in notes) is not bool(served)
+
+
+@pytest.mark.parametrize("served", [[], [WEKA_CLUSTER]], ids=["no operator", "an operator"])
+def test_a_cluster_is_asked_for_an_operator_of_weka_and_what_its_user_may(
+    monkeypatch: pytest.MonkeyPatch, served: list[str]
+) -> None:
+    """A joined cluster needs no drives; who may grant no rights can still use an operator that is there."""
+    joined = {"weka": {"cluster": "shared", "namespace": "storage"}}
+    place = {
+        "provider": "onprem",
+        "kubernetes": {"context": "dc"},
+        "storage": {"data": joined},
+        "neuralMesh": {"udp": True},
+    }
+    mesh = {
+        **MESH,
+        "storage": {"data": {"kind": "filesystem", "engine": "neuralmesh", "size": "1TiB"}},
+        "workloads": {"chat": {"kind": "service", "pool": "p", "image": "chat:1", "mounts": {"data": {"path": "/d"}}}},
+    }
+    nodes = node()
+    nodes["status"]["capacity"] = {**GPUS, "hugepages-2Mi": "8Gi"}
+    client = FakeClient({"nodes": [nodes], "pods": []}, served=served, forbidden=[("escalate", "clusterroles")])
+    monkeypatch.setattr(ClusterAccess, "client", client_of(client))
+    environments = Environments.model_validate({**ENVIRONMENTS, "environments": {"dc": place}})
+    made = Project(Mesh.model_validate(mesh), environments, cast("Any", session_of_nothing()))
+    resolution = made.resolution("dc")
+    if served:
+        assert resolution.deployment is not None, resolution.gaps
+        assert resolution.deployment.neural_mesh is not None
+        assert not resolution.deployment.neural_mesh.installs_operator
+    else:
+        assert [gap.best for gap in resolution.gaps] == [
+            "this one may not escalate clusterroles.rbac.authorization.k8s.io"
+        ]
+        assert resolution.deployment is None

@@ -54,6 +54,12 @@ _Endpoint = Annotated[str, _matching(r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]
 _ObjectName = Annotated[
     str, _matching(r"(?=.{1,253}$)[a-z0-9]([a-z0-9.-]*[a-z0-9])?", "the name of an object in a cluster")
 ]
+_DriverService = Annotated[
+    str,
+    _matching(
+        r"cluster|https?://[^\s/]+(/\S*)?", '"cluster", or the address of a service like https://drivers.weka.io'
+    ),
+]
 _VaultAddress = Annotated[str, _matching(r"https?://[^\s/]+(/\S*)?", "the address of a Vault like https://vault:8200")]
 
 
@@ -76,7 +82,8 @@ class NeuralMeshOptions(Section):
 
     `drives`: how many local NVMe drives each node has, or their paths, where only these may be taken. `devices`: the
     network devices that WEKA uses. `udp`: WEKA leaves the network to the kernel, which needs no interfaces of its own.
-    `licence`, `image_pull_secret`: names of Secrets in the mesh's namespace.
+    `driver_service`: who serves WEKA's kernel modules; `cluster`: one that the operator runs there, which builds them.
+    `licence`, `image_pull_secret`: names of `secrets`.
     """
 
     image: _WekaImage | None = None
@@ -86,6 +93,7 @@ class NeuralMeshOptions(Section):
     licence: _ObjectName | None = None
     udp: Annotated[bool, Field(strict=True)] = False
     devices: tuple[_Device, ...] = ()
+    driver_service: _DriverService | None = None
     drives: Count | Annotated[tuple[AbsolutePath, ...], Field(min_length=1)] | None = None
     encryption: Encryption | None = None
 

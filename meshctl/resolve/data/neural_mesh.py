@@ -18,7 +18,7 @@ from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import FileSystem, Gap, Pool, Price
 from meshctl.model.files.units import format_in_gib
 from meshctl.model.keys.neural_mesh import NeuralMeshOptions, WekaCluster
-from meshctl.model.neural_mesh import JoinedWeka, NeuralMesh, NodeShare, WekaEncryption
+from meshctl.model.neural_mesh import VENDORS_DRIVERS, JoinedWeka, NeuralMesh, NodeShare, WekaEncryption
 from meshctl.model.observed import ObservedNode
 from meshctl.resolve.data import neural_mesh_sizing as sizing
 from meshctl.resolve.data.existing_storage import PAID_BY_OWNER
@@ -175,6 +175,7 @@ def _made(
         stripe_width=sized.layout.stripe_width,
         redundancy=sized.layout.protection,
         hot_spare=sized.layout.hot_spare,
+        drivers_service=_drivers_service(options),
         udp=options.udp,
         ethernet_devices=options.devices,
         makes_interfaces=interfaces > 0,
@@ -217,6 +218,7 @@ def _joined(place: Place, where: Places, pools: Mapping[str, Pool]) -> NeuralMes
         operator_chart=options.chart or releases.operator_chart,
         operator_version=options.operator or releases.operator_version,
         client=client,
+        drivers_service=_drivers_service(options),
         udp=options.udp,
         ethernet_devices=options.devices,
         makes_interfaces=interfaces > 0,
@@ -229,6 +231,10 @@ def _joined(place: Place, where: Places, pools: Mapping[str, Pool]) -> NeuralMes
             secret=joined.secret or "",
         ),
     )
+
+
+def _drivers_service(options: NeuralMeshOptions) -> str:
+    return "" if options.driver_service == "cluster" else options.driver_service or VENDORS_DRIVERS
 
 
 def _protection(mesh: mesh_model.Mesh, where: Places) -> Literal[2, 4]:

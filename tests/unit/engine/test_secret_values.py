@@ -13,6 +13,7 @@ from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments, SecretSource
 from tests.unit.deployments import deployment
+from tests.unit.weka_mesh import neural_mesh
 
 PLANTED = b"planted-9c1e"
 USABLE = json.dumps({"auths": {"ghcr.io": {"auth": "dTpw"}}})
@@ -130,3 +131,15 @@ def test_a_file_holds_a_secret_that_is_too_long_for_a_variable(monkeypatch: pyte
     assert len(secret_values.collect(with_files(8), environments())["secret.token"]) == 131072
     with pytest.raises(UsageError, match="the secrets of chat are too long"):
         secret_values.collect(with_files(9), environments())
+
+
+def test_secrets_of_a_neuralmesh_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = deployment(neural_mesh=neural_mesh(image_pull_secret="ghcr", licence_secret="weka-licence"))
+    monkeypatch.setenv("GHCR", USABLE)
+    with pytest.raises(UsageError, match="no value for the secret weka-licence"):
+        secret_values.collect(made, environments())
+    monkeypatch.setenv("MESHCTL_SECRET_WEKA_LICENCE", "signed")
+    assert secret_values.collect(made, environments()) == {"secret.ghcr": USABLE, "secret.weka-licence": "signed"}
+    monkeypatch.setenv("GHCR", "no configuration")
+    with pytest.raises(UsageError, match="ghcr has no registry credentials"):
+        secret_values.collect(made, environments())

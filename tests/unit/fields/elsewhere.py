@@ -125,7 +125,7 @@ _PLATFORMS = ("aws", "coreweave", "kubernetes", "onprem")
 _OF_NEURAL_MESH = (
     *(f"storage.*.weka.{key}" for key in ("cluster", "namespace", "endpoints", "secret")),
     *(f"neuralMesh.{key}" for key in ("image", "operator", "chart", "imagePullSecret", "licence", "udp", "devices")),
-    "neuralMesh.drives",
+    *(f"neuralMesh.{key}" for key in ("driverService", "drives")),
     *(f"neuralMesh.encryption.vault.{key}" for key in ("address", "role", "key", "authPath", "transitPath")),
 )
 

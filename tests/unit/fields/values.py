@@ -145,6 +145,7 @@ OTHER_VALUES: dict[str, Any] = {
     "environments.*.neuralMesh.chart": "oci://mirror.example.com/weka-operator",
     "environments.*.neuralMesh.imagePullSecret": "quay",
     "environments.*.neuralMesh.licence": "weka-licence",
+    "environments.*.neuralMesh.driverService": "cluster",
     "environments.*.neuralMesh.devices": ["eth1"],
     "environments.*.neuralMesh.drives": ["/dev/nvme1n1"],
     "environments.*.neuralMesh.encryption.vault.address": "https://other:8200",

@@ -13,6 +13,8 @@ from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment, JoinedWeka, WekaContainers, WekaEncryption
 from meshctl.model.pods import own_images
 from meshctl.render import PlatformObject
+from tests.golden_files import Golden
+from tests.unit.render.test_render_platform import text
 from tests.unit.weka_mesh import joined, neural_mesh, system, with_mesh
 
 
@@ -362,17 +364,17 @@ def test_an_operator_of_somebody_else_is_not_touched() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['"}\nspec: {x: 1}', "a: b", "!output secret", "{{ 1 }}", "a\n---\nkind: Pod", "\u2028"]
+    "planted", ['"}\nspec: {x: 1}', "a: b", "!output secret", "{{ 1 }}", "a\n---\nkind: Pod", "\u2028"]
 )
-def test_no_text_becomes_a_field(text: str) -> None:
-    key = WekaEncryption(address=text, role=text, key_name=text)
+def test_no_text_becomes_a_field(planted: str) -> None:
+    key = WekaEncryption(address=planted, role=planted, key_name=planted)
     hostile = neural_mesh(
-        image=text,
-        drivers_service=text,
-        operator_chart=text,
-        operator_version=text,
-        ethernet_devices=(text,),
-        drive_paths=(text,),
+        image=planted,
+        drivers_service=planted,
+        operator_chart=planted,
+        operator_version=planted,
+        ethernet_devices=(planted,),
+        drive_paths=(planted,),
         licence_secret="x",
         encryption=key,
     )
@@ -380,7 +382,15 @@ def test_no_text_becomes_a_field(text: str) -> None:
     assert list(made) == list(plain)
     cluster = spec(made["neuralmesh:cluster"])
     assert set(cluster) == set(spec(plain["neuralmesh:cluster"]))
-    assert cluster["encryption"]["vault"]["address"] == text
-    assert cluster["network"]["ethDevices"] == [text]
+    assert cluster["encryption"]["vault"]["address"] == planted
+    assert cluster["network"]["ethDevices"] == [planted]
     variables = {each["name"]: each.get("value") for each in container_of(made["neuralmesh:operator"])["env"]}
-    assert variables["OPERATOR_CHART"] == text
+    assert variables["OPERATOR_CHART"] == planted
+
+
+def test_all_objects_of_a_neuralmesh(golden: Golden) -> None:
+    """But for the programs, which stand in `templates`."""
+    mesh = neural_mesh(makes_interfaces=True, data_interfaces=7, licence_secret="acme-licence")
+    made = objects(with_mesh(mesh, system("scratch"), system("archive", tier="weights", drive_gib=100)))
+    shown = [text(made[name]) for name in of_weka(made) if made[name].kind != "ConfigMap"]
+    golden("render/neuralmesh.yaml", "".join(f"---\n{each}" for each in shown))

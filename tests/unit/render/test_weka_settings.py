@@ -103,7 +103,10 @@ class Weka:
             assert (rest[1], body["obs_mode"]) == ("objectStoreBuckets", "writable")
             _with_uid(self.file_systems, rest[0])["obs_buckets"].append({"name": body["obs_name"]})
         elif method == "PUT":
-            _with_uid(self.file_systems, rest[0]).update(sizes)
+            file_system = _with_uid(self.file_systems, rest[0])
+            if not file_system["obs_buckets"]:
+                return 400, {"message": "ssd_capacity below total_capacity needs an object store bucket"}
+            file_system.update(sizes)
         return 200, {"data": self.file_systems}
 
 
@@ -196,7 +199,7 @@ def test_a_file_system_grows_and_never_shrinks(weka: tuple[Weka, str]) -> None:
     run(variables(address))
     (made,) = cluster.file_systems
     made["total_budget"], made["obs_buckets"] = 1, []
-    assert run(variables(address))[-1] == "file system llm-prod-data: grown, attached to weights"
+    assert run(variables(address))[-1] == "file system llm-prod-data: attached to weights, grown"
     assert made["total_budget"] == 1000 * 1024**3
     assert made["obs_buckets"] == [{"name": "weights"}]
     made["total_budget"] = made["ssd_budget"] = 10**15

@@ -18,25 +18,26 @@ def installs(deployment: Deployment) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("up", "is_served", "expected"),
+    ("up", "is_ours", "is_served", "expected"),
     [
-        (None, None, True),  # a cluster that is not there yet
-        (None, False, True),
-        (None, True, False),  # somebody else's
-        (neural_mesh(), True, True),  # ours, which the last `up` has installed
-        (neural_mesh(installs_operator=False), True, False),
-        (neural_mesh(installs_operator=False), False, False),  # its owner has removed it: not ours to bring back
+        (None, False, None, True),  # a cluster that is not there yet
+        (None, False, False, True),
+        (None, False, True, False),  # somebody else's
+        (None, True, True, True),  # an `up` has installed it, and failed later
+        (neural_mesh(), True, True, True),
+        (neural_mesh(installs_operator=False), False, True, False),
+        (neural_mesh(installs_operator=False), False, False, False),  # its owner has removed it: not ours to bring back
     ],
 )
 def test_an_operator_of_somebody_else_stays_theirs(
-    up: NeuralMesh | None, is_served: bool | None, expected: bool
+    up: NeuralMesh | None, *, is_ours: bool, is_served: bool | None, expected: bool
 ) -> None:
-    assert installs(weka_operator.decided(with_mesh(), up, is_served=is_served)) is expected
+    assert installs(weka_operator.decided(with_mesh(), up, is_ours=is_ours, is_served=is_served)) is expected
 
 
 def test_a_mesh_without_neuralmesh_is_left_alone() -> None:
     without = with_mesh().model_copy(update={"neural_mesh": None})
-    assert weka_operator.decided(without, None, is_served=True) is without
+    assert weka_operator.decided(without, None, is_ours=False, is_served=True) is without
     resolution = Resolution(mesh="m", environment="dc1", deployment=without)
     assert weka_operator.with_findings(resolution, without, (), is_up=False) is resolution
 
