@@ -28,6 +28,7 @@ CLUSTER: Final = "neuralmesh:cluster"
 _KINDS: Final = dict.fromkeys(("WekaCluster", "WekaClient", "WekaPolicy"), (API, "spec"))
 _IN_CLUSTER_DRIVERS: Final = "https://weka-drivers-dist.{namespace}.svc.cluster.local:60002"
 _POLICY_INTERVAL: Final = "5m"
+_LOCAL_DRIVERS: Final = "enable-local-drivers-distribution"  # `type` in crds/v1alpha1 of weka/weka-k8s-api at 1cfd0382
 # doc/operator/deployment/cluster-aws-eks.md of weka/weka-operator: the ports that the operator would choose are taken
 # on nodes whose interfaces a policy makes
 _BASE_PORT: Final = 15000
@@ -101,7 +102,7 @@ def _policies(deployment: Deployment, mesh: NeuralMesh, needs: tuple[str, ...]) 
         }
         made.append(_policy(deployment, mesh, "sign-drives", spec, needs))
     if not mesh.drivers_service:
-        spec = {**_image(deployment, mesh), "type": "driver-dist", "tolerations": pods.tolerations_of_all(deployment)}
+        spec = {**_image(deployment, mesh), "type": _LOCAL_DRIVERS, "tolerations": pods.tolerations_of_all(deployment)}
         selectors = [deployment.node_labels(pool) for pool in _pools(mesh)]
         spec["payload"] = {"driverDistPayload": {"ensureImages": [spec["image"]], "nodeSelectors": selectors}}
         made.append(_policy(deployment, mesh, "driver-dist", spec, needs))

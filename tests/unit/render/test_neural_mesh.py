@@ -161,7 +161,9 @@ def test_nodes_get_interfaces_and_their_drives_a_mark() -> None:
 
 def test_kernel_modules_come_from_the_cluster_where_there_is_no_internet() -> None:
     made = objects(with_mesh(neural_mesh(drivers_service="")))
-    payload = spec(made["neuralmesh:driver-dist"])["payload"]["driverDistPayload"]
+    policy = spec(made["neuralmesh:driver-dist"])
+    assert policy["type"] == "enable-local-drivers-distribution"  # the only word for it that the definitions have
+    payload = policy["payload"]["driverDistPayload"]
     assert payload["ensureImages"] == ["quay.io/weka.io/weka-in-container:4.4.21.2"]
     url = "https://weka-drivers-dist.llm-prod.svc.cluster.local:60002"
     assert {spec(made[f"neuralmesh:{each}"])["driversDistService"] for each in ("cluster", "client-train")} == {url}
