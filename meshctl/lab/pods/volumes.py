@@ -61,14 +61,24 @@ async def _claim(pod: Object, claim: str, place: Place) -> Path:
     if volume is None:
         raise VolumeNotReadyError(f'persistentvolume "{name}" not found')
     folder = folder_of(volume, place.root)
-    if _is_of_weka(volume) and not folder.exists():
-        raise VolumeNotReadyError(f'persistentvolume "{name}": its file system is not there')
+    await _check_weka(pod, volume, folder, place)
     return _made(folder)
 
 
-def _is_of_weka(volume: Object) -> bool:
-    """Whether its folder is a file system that the lab's WEKA makes (`meshctl.lab.weka.provisioner`)."""
-    return str((volume["spec"].get("csi") or {}).get("driver", "")).endswith(".weka.io")
+async def _check_weka(pod: Object, volume: Object, folder: Path, place: Place) -> None:
+    """A volume of the lab's WEKA can be mounted where a client runs, once its file system is there
+    (`meshctl.lab.weka`). Raises VolumeNotReadyError."""
+    driver = str((volume["spec"].get("csi") or {}).get("driver", ""))
+    if not driver.endswith(".weka.io"):
+        return
+    name, node = volume["metadata"]["name"], pod["spec"]["nodeName"]
+    labels = ((await api.get(place.client, f"/api/v1/nodes/{node}")) or {"metadata": {}})["metadata"].get(
+        "labels"
+    ) or {}
+    if labels.get(f"topology.{driver}/accessible") != "true":
+        raise VolumeNotReadyError(f'persistentvolume "{name}": no WEKA client runs on node {node}')
+    if not folder.exists():
+        raise VolumeNotReadyError(f'persistentvolume "{name}": its file system is not there')
 
 
 def folder_of(volume: Object, root: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,30 @@ def test_a_claim_becomes_a_file_system_of_its_own(kubernetes: Kubernetes, tmp_pa
     assert volumes(kubernetes) == []
     assert system.file_systems == {}
     assert not link.is_symlink()
+
+
+def test_a_pod_mounts_where_a_client_runs(kubernetes: Kubernetes, tmp_path: Path) -> None:
+    kubernetes.put(world.NODES, node("cpu-0", labels={"pool": "cpu"}))
+    kubernetes.put(provisioner.CLASSES, storage_class())
+    kubernetes.put(provisioner.CLAIMS, claim())
+    kubernetes.look()
+    (volume,) = volumes(kubernetes)
+    bound = kubernetes.get("/api/v1/namespaces/mesh/persistentvolumeclaims/data")
+    bound["spec"]["volumeName"] = volume["metadata"]["name"]
+    bound["status"]["phase"] = "Bound"
+    place = mounts.Place(tmp_path, tmp_path / "pod", kubernetes.client)
+
+    def mounted(on: str) -> Path:
+        source = {"name": "d", "persistentVolumeClaim": {"claimName": "data"}}
+        pod = {"metadata": {"namespace": "mesh", "name": "p"}, "spec": {"nodeName": on, "volumes": [source]}}
+        return asyncio.run(mounts.prepare(pod, place, {}))["d"]
+
+    assert mounted("n0").resolve().is_relative_to(tmp_path / "weka")
+    with pytest.raises(mounts.VolumeNotReadyError, match="no WEKA client runs on node cpu-0"):
+        mounted("cpu-0")
+    mounted("n0").unlink()
+    with pytest.raises(mounts.VolumeNotReadyError, match="its file system is not there"):
+        mounted("n0")
 
 
 @pytest.mark.parametrize(
