@@ -44,11 +44,20 @@ def until_served(plane: ControlPlane, definition: Mapping[str, Any]) -> None:
         states = {each["type"]: each["status"] for each in conditions}
         if states.get("NonStructuralSchema") == "True":
             pytest.fail(f"{name}: {conditions}")
-        if states.get("Established") == "True":
+        if states.get("Established") == "True" and is_answered(plane, definition["spec"]["names"]["plural"]):
             return
         if time.monotonic() > deadline:
             pytest.fail(f"{name} is not served: {conditions}")
         time.sleep(0.1)
+
+
+def is_answered(plane: ControlPlane, plural: str) -> bool:
+    try:
+        plane.call("GET", f"{API}/{plural}")
+    except urllib.error.HTTPError as error:
+        with error:
+            return False
+    return True
 
 
 def create(plane: ControlPlane, kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -81,7 +81,7 @@ async def _are_served(client: AsyncClient) -> bool:
 
 async def _operate(lab: Lab, cluster: api.Cluster, client: AsyncClient) -> None:
     """Return once the operator is taken away, or its kinds are."""
-    followed = [
+    followed: list[str | Labelled] = [
         Labelled(DEPLOYMENTS, chart.SELECTOR),
         Labelled(world.PODS, MODE_LABEL),
         *(world.CLUSTERS, world.CLIENTS, world.CONTAINERS, world.POLICIES, world.OPERATIONS),

@@ -45,18 +45,22 @@ async def step(world: World, client: Object) -> float | None:
     for present in containers_of(world, "WekaClient", client):
         if present["metadata"]["name"] not in names and wanted:
             await end_container(world, present)
-    for container in wanted:
-        present = world.containers.get((container.namespace, container.name))
-        if present is not None:
-            node = world.node_of(container)
-            state = status.RUNNING if node else status.NOT_RUNNING
-            await report(world, CONTAINERS, present, status.of_container(state, node, container, ""))
+    await _report_containers(world, wanted)
     is_rolling = await roll(world, wanted)
     running = sum(world.is_running(container) for container in wanted)
     made = status.of_client(running, len(wanted))
     await report(world, CLIENTS, client, made | ({"status": "Upgrading"} if is_rolling else {}))
     await _serve_volumes(world, client, wanted)
     return None
+
+
+async def _report_containers(world: World, wanted: list[containers.Container]) -> None:
+    for container in wanted:
+        present = world.containers.get((container.namespace, container.name))
+        if present is not None:
+            node = world.node_of(container)
+            state = status.RUNNING if node else status.NOT_RUNNING
+            await report(world, CONTAINERS, present, status.of_container(state, node, container, ""))
 
 
 def target_of(world: World, client: Object) -> Object | None:

@@ -181,7 +181,7 @@ def manifest(container: Container) -> Object:
 def pod(container: Container, uid: str) -> Object:
     """The pod of a WekaContainer with this uid. It needs what no restricted namespace allows, as the real one."""
     owner = {"kind": "WekaContainer", "name": container.name, "uid": uid}
-    spec = {
+    spec: Object = {
         "hostNetwork": True,
         "restartPolicy": "Always",
         "terminationGracePeriodSeconds": 5,

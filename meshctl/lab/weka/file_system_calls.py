@@ -18,7 +18,7 @@ Object = dict[str, Any]
 ROOT_INODE: Final = "1"
 LONGEST_NAME: Final = 32
 _PREFIXES: Final = "KMGTPE"
-_UNITS: Final = {
+_UNITS: Final[dict[str, int]] = {
     "": 1,
     "B": 1,
     **{f"{prefix}B": 1000 ** (number + 1) for number, prefix in enumerate(_PREFIXES)},

@@ -225,7 +225,7 @@ def change_bucket(call: Call) -> Object:
     if made is None:
         raise RefusedError(404, "Object store bucket not found")
     fields = {"access_key_id": "access_key", "secret_key": "secret_key", "hostname": "hostname", "region": "region"}
-    given = {fields[name]: str(value) for name, value in call.body.items() if name in fields}
+    given: dict[str, Any] = {fields[name]: str(value) for name, value in call.body.items() if name in fields}
     changed = replace(made, **given)
     _verify(call, changed)
     call.system.buckets[changed.uid] = changed

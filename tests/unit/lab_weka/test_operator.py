@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from meshctl.lab.controllers.nodes import NODES
 from meshctl.lab.weka import drives, world
 from tests.unit.lab_weka.kubernetes_in_memory import (
     Kubernetes,
@@ -29,7 +30,7 @@ CONTAINERS = "/apis/weka.weka.io/v1alpha1/namespaces/weka/wekacontainers"
 def kubernetes(tmp_path: Path) -> Any:
     """Six nodes with four drives each."""
     made = Kubernetes(tmp_path)
-    made.put(world.NODES, *(node(f"n{number}") for number in range(6)))
+    made.put(NODES, *(node(f"n{number}") for number in range(6)))
     yield made
     for key in list(made.registry.systems):
         made.registry.remove(*key.split("."))
@@ -137,7 +138,7 @@ def test_what_can_never_form_says_why(kubernetes: Kubernetes, spec: dict[str, An
 
 def test_too_few_huge_pages_keep_containers_pending(tmp_path: Path) -> None:
     kubernetes = Kubernetes(tmp_path)
-    kubernetes.put(world.NODES, *(node(f"n{number}", pages_mib=8192) for number in range(6)))
+    kubernetes.put(NODES, *(node(f"n{number}", pages_mib=8192) for number in range(6)))
     kubernetes.put(world.POLICIES, sign_drives())
     kubernetes.put(world.CLUSTERS, weka_cluster())
     for _ in range(5):
@@ -193,7 +194,7 @@ def test_a_deleted_cluster_stays_for_its_grace_period(kubernetes: Kubernetes) ->
 
 
 def test_a_client_runs_on_each_node_that_it_selects(kubernetes: Kubernetes) -> None:
-    kubernetes.put(world.NODES, node("cpu-0", nvme="", labels={"pool": "cpu"}))
+    kubernetes.put(NODES, node("cpu-0", nvme="", labels={"pool": "cpu"}))
     kubernetes.put(world.CLIENTS, weka_client())
     kubernetes.look()
     assert kubernetes.get(CLIENT)["status"]["status"] == "Init"  # there is no cluster to join
@@ -261,12 +262,12 @@ def test_interfaces_are_made_on_machines_of_ec2_alone(tmp_path: Path) -> None:
     payload = {"ensureNICsPayload": {"type": "aws", "dataNICsNumber": 3, "nodeSelector": {"pool": "gpu"}}}
     policy = sign_drives(type="ensure-nics", payload=payload)
     here = Kubernetes(tmp_path / "a")
-    here.put(world.NODES, node("n0"))
+    here.put(NODES, node("n0"))
     here.put(world.POLICIES, policy)
     here.look()
     assert "no machines of EC2" in here.get(POLICY)["status"]["result"]
     on_aws = Kubernetes(tmp_path / "b", provider="eks")
-    on_aws.put(world.NODES, node("n0"))
+    on_aws.put(NODES, node("n0"))
     on_aws.put(world.POLICIES, policy)
     on_aws.look()
     assert on_aws.get("/api/v1/nodes/n0")["status"]["allocatable"]["weka.io/weka-nics"] == "3"

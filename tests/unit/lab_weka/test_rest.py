@@ -18,7 +18,7 @@ from meshctl.lab.weka.system import Bucket, System
 from meshctl.lab.weka.uploads import ObjectStoreError
 
 GIB = 1024**3
-STORE = {
+STORE: dict[str, Any] = {
     "name": "shared",
     "obs_site": "local",
     "hostname": "s3.example.com",
@@ -186,7 +186,7 @@ def test_the_keys_of_an_object_store_are_tried(one: Cluster) -> None:
 
 
 def test_a_file_system_below_its_capacity_needs_an_object_store(one: Cluster) -> None:
-    body = {"name": "a", "group_name": "default", "total_capacity": 10 * GIB, "ssd_capacity": GIB}
+    body: dict[str, Any] = {"name": "a", "group_name": "default", "total_capacity": 10 * GIB, "ssd_capacity": GIB}
     assert "needs an object store" in one.refused("POST", "fileSystems", **body)[1]
     one.call("POST", "objectStoreBuckets", **STORE)
     made = one.call("POST", "fileSystems", **body, obs_name="shared")

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from meshctl.lab.controllers.nodes import NODES
 from meshctl.lab.pods import volumes as mounts
 from meshctl.lab.weka import provisioner, world
 from meshctl.lab.weka.clients import accessible
+from meshctl.lab.weka.system import FileSystem
 from tests.unit.lab_weka.kubernetes_in_memory import Kubernetes, node, sign_drives, weka_client, weka_cluster
 
 DRIVER = "prod.weka.weka.io"
@@ -26,7 +28,7 @@ OWN_FILE_SYSTEM = {"volumeType": "weka/v2", "filesystemGroupName": "default", **
 def kubernetes(tmp_path: Path) -> Iterator[Kubernetes]:
     """A cluster that serves, and its clients."""
     made = Kubernetes(tmp_path)
-    made.put(world.NODES, *(node(f"n{number}") for number in range(6)))
+    made.put(NODES, *(node(f"n{number}") for number in range(6)))
     made.put(world.POLICIES, sign_drives())
     made.put(world.CLUSTERS, weka_cluster())
     made.put(world.CLIENTS, weka_client())
@@ -86,7 +88,7 @@ def test_a_claim_becomes_a_file_system_of_its_own(kubernetes: Kubernetes, tmp_pa
 
 
 def test_a_pod_mounts_where_a_client_runs(kubernetes: Kubernetes, tmp_path: Path) -> None:
-    kubernetes.put(world.NODES, node("cpu-0", labels={"pool": "cpu"}))
+    kubernetes.put(NODES, node("cpu-0", labels={"pool": "cpu"}))
     kubernetes.put(provisioner.CLASSES, storage_class())
     kubernetes.put(provisioner.CLAIMS, claim())
     kubernetes.look()
@@ -204,6 +206,6 @@ def test_a_volume_that_somebody_declares_leads_to_its_file_system(kubernetes: Ku
     kubernetes.look()
     assert not (tmp_path / "volumes" / "mine").exists()
     (system,) = kubernetes.registry.all()
-    made = system.add_file_system(provisioner.FileSystem("uid", "tiered", "default", 1, 1))
+    made = system.add_file_system(FileSystem("uid", "tiered", "default", 1, 1))
     kubernetes.look()
     assert (tmp_path / "volumes" / "mine").resolve() == system.data_of(made)
