@@ -6,6 +6,7 @@ Called by `lifecycle` before the containers start; `launch` binds the folders at
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,18 @@ def mounts(container: Object, folders: dict[str, Path], variables: dict[str, str
                 source.mkdir(parents=True)
         result.append((str(source), mount["mountPath"].rstrip("/") or "/", bool(mount.get("readOnly"))))
     return result
+
+
+def uncovered(placed: Sequence[tuple[str, str, bool]], own: Sequence[Path]) -> list[tuple[str, str, bool]]:
+    """Mounts that show the lab's own folders, its interpreter and its code, where those of the pod would hide them: as
+    an empty /tmp does where the lab runs from a folder in it."""
+    shown: dict[Path, tuple[str, str, bool]] = {}
+    for source, path, _ in placed:
+        for folder in own:
+            if folder.is_relative_to(path) and str(folder) != path and Path(source).is_dir():
+                (Path(source) / folder.relative_to(path)).mkdir(parents=True, exist_ok=True)  # where it is mounted
+                shown[folder] = (str(folder), str(folder), True)
+    return [mount for folder, mount in shown.items() if not any(other in shown for other in folder.parents)]
 
 
 def discard(folder: Path) -> None:
