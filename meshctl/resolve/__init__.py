@@ -26,6 +26,7 @@ from meshctl.resolve.data import (
     existing_file_systems,
     existing_storage,
     neural_mesh,
+    neural_mesh_notes,
     neural_mesh_places,
     storage,
 )
@@ -141,6 +142,7 @@ def resolve(
             *made.notes,
             *stored.notes,
             *weka.notes,
+            *neural_mesh_notes.left(usable, weka.value.shares if weka.value is not None else ()),
             *_notes(mesh, deployment, most_usd),
             *racks.notes(carried, made.made, platform.name, catalog, facts),
             *offerings.notes(made.made, environment, network, catalog),

@@ -4,7 +4,8 @@
 # Source: charts/weka-operator/README.md of github.com/weka/weka-operator (read 2026-11-29): definitions are applied apart and
 # server-side before each install or upgrade, since helm upgrades none and they are too big for a client's apply.
 set -eu
-export HOME=/tmp HELM_CACHE_HOME=/tmp/cache HELM_CONFIG_HOME=/tmp/config HELM_DATA_HOME=/tmp/data
+HOME=$(mktemp -d)  # all else is read-only; helm and kubectl keep what they have read there
+export HOME
 release=weka-operator
 registry=/registry/config.json
 
@@ -17,20 +18,24 @@ apply() {
   kubectl apply --server-side --force-conflicts --field-manager meshctl-weka-operator --filename "$1"
 }
 
-kubectl get namespace "$OPERATOR_NAMESPACE" >/dev/null 2>&1 || kubectl create namespace "$OPERATOR_NAMESPACE"
+# its pods have their nodes' devices, which a cluster may forbid in namespaces that say nothing
+kubectl get namespace "$OPERATOR_NAMESPACE" >/dev/null 2>&1 || kubectl create --filename - <<EOF
+{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "$OPERATOR_NAMESPACE",
+ "labels": {"pod-security.kubernetes.io/enforce": "privileged"}}}
+EOF
 
 if [ -n "$PULL_SECRET" ]; then
   # the chart, too, where a mirror of it asks who pulls
   export HELM_REGISTRY_CONFIG="$registry"
   kubectl create secret generic "$PULL_SECRET" --namespace "$OPERATOR_NAMESPACE" --type kubernetes.io/dockerconfigjson \
-    --from-file .dockerconfigjson="$registry" --dry-run=client --output json >/tmp/pull-secret.json
-  apply /tmp/pull-secret.json
+    --from-file .dockerconfigjson="$registry" --dry-run=client --output json >"$HOME/pull-secret.json"
+  apply "$HOME/pull-secret.json"
 fi
 
-helm show crds "$OPERATOR_CHART" --version "$OPERATOR_VERSION" >/tmp/definitions.yaml ||
+helm show crds "$OPERATOR_CHART" --version "$OPERATOR_VERSION" >"$HOME/definitions.yaml" ||
   fail "the chart $OPERATOR_CHART $OPERATOR_VERSION can't be read: check the way to its registry, or name a mirror of it as neuralMesh.chart"
-apply /tmp/definitions.yaml
-kubectl wait --for=condition=Established --timeout=60s --filename /tmp/definitions.yaml
+apply "$HOME/definitions.yaml"
+kubectl wait --for=condition=Established --timeout=60s --filename "$HOME/definitions.yaml"
 
 # an install that was killed leaves the release locked
 case "$(helm status "$release" --namespace "$OPERATOR_NAMESPACE" --output json 2>/dev/null | jq -r '.info.status // ""')" in

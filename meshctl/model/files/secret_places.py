@@ -23,6 +23,13 @@ _PULL_SECRETS: Final = tuple(
     (*place, key) for place in (_WORKLOAD, _SLOT) for key in ("imagePullSecrets", "image_pull_secrets")
 )
 
+_ENVIRONMENT: Final = ("environments", _ANY)
+_OF_NEURAL_MESH: Final = tuple(
+    (*_ENVIRONMENT, section, key)
+    for section in ("neuralMesh", "neural_mesh")
+    for key in ("licence", "imagePullSecret", "image_pull_secret")
+)
+
 _NAME: Final = (
     'must be the name of a secret, not its value: lower-case letters, digits and "-", a letter first, at most 30'
     " characters (what stands here is not shown). The value is read from $MESHCTL_SECRET_<NAME>, or from where"
@@ -37,6 +44,11 @@ _VALUES: Final[tuple[tuple[_Pattern, str], ...]] = (
     (_TOKEN, _NAME),
     *((pattern, "expected a list of names of secrets, like [registry]") for pattern in _PULL_SECRETS),
     *(((*pattern, _ANY), _NAME) for pattern in _PULL_SECRETS),
+    *((pattern, _NAME) for pattern in _OF_NEURAL_MESH),
+    (
+        (*_ENVIRONMENT, "storage", _ANY, "weka", "secret"),
+        "must be the name of a Secret in the mesh's namespace, not what it holds (what stands here is not shown)",
+    ),
     (_SOURCES, "expected a mapping of names of secrets to where they are read, like hf-token: {env: HF_TOKEN}"),
     (
         (*_SOURCES, _ANY),

@@ -83,14 +83,14 @@ class NeuralMeshOptions(Section):
     `drives`: how many local NVMe drives each node has, or their paths, where only these may be taken. `devices`: the
     network devices that WEKA uses. `udp`: WEKA leaves the network to the kernel, which needs no interfaces of its own.
     `driver_service`: who serves WEKA's kernel modules; `cluster`: one that the operator runs there, which builds them.
-    `licence`, `image_pull_secret`: names of `secrets`.
+    `licence`, `image_pull_secret`: names under `secrets`, as workloads have them.
     """
 
     image: _WekaImage | None = None
     operator: _OperatorVersion | None = None
     chart: _Chart | None = None
-    image_pull_secret: _ObjectName | None = None
-    licence: _ObjectName | None = None
+    image_pull_secret: DnsLabel | None = None
+    licence: DnsLabel | None = None
     udp: Annotated[bool, Field(strict=True)] = False
     devices: tuple[_Device, ...] = ()
     driver_service: _DriverService | None = None

@@ -26,9 +26,10 @@ from meshctl.render.templates import render
 API: Final = "weka.weka.io/v1alpha1"
 CLUSTER: Final = "neuralmesh:cluster"
 _KINDS: Final = dict.fromkeys(("WekaCluster", "WekaClient", "WekaPolicy"), (API, "spec"))
-_IN_CLUSTER_DRIVERS: Final = "https://weka-drivers-dist.{namespace}.svc.cluster.local:60002"
+# of the service that the policy makes: weka/weka-operator, internal/controllers/operations, EnsureDistServiceOperation
+_IN_CLUSTER_DRIVERS: Final = "https://{policy}-dist.{namespace}.svc.cluster.local:60002"
+_DRIVERS_POLICY: Final = "weka-drivers"
 _POLICY_INTERVAL: Final = "5m"
-_LOCAL_DRIVERS: Final = "enable-local-drivers-distribution"  # `type` in crds/v1alpha1 of weka/weka-k8s-api at 1cfd0382
 # doc/operator/deployment/cluster-aws-eks.md of weka/weka-operator: the ports that the operator would choose are taken
 # on nodes whose interfaces a policy makes
 _BASE_PORT: Final = 15000
@@ -92,21 +93,36 @@ def _policies(deployment: Deployment, mesh: NeuralMesh, needs: tuple[str, ...]) 
         pools = sorted(name for name, share in mesh.shares.items() if share.network_interfaces)
         made += [_interfaces_policy(deployment, mesh, pool, needs) for pool in pools]
     if mesh.sign_drives:
-        payload: dict[str, Any] = {"type": mesh.sign_drives, "nodeSelector": deployment.node_labels(mesh.pool)}
-        if mesh.drive_paths:
-            payload["devicePaths"] = list(mesh.drive_paths)
-        spec: dict[str, Any] = {  # without an image: the operator has its own for this, and refuses another
-            "type": "sign-drives",
-            "tolerations": pods.tolerations(deployment, deployment.pool(mesh.pool)),
-            "payload": {"signDrivesPayload": payload, "interval": _POLICY_INTERVAL},
-        }
-        made.append(_policy(deployment, mesh, "sign-drives", spec, needs))
+        made.append(_policy(deployment, mesh, "sign-drives", _signing(deployment, mesh), needs))
     if not mesh.drivers_service:
-        spec = {**_image(deployment, mesh), "type": _LOCAL_DRIVERS, "tolerations": pods.tolerations_of_all(deployment)}
-        selectors = [deployment.node_labels(pool) for pool in _pools(mesh)]
-        spec["payload"] = {"driverDistPayload": {"ensureImages": [spec["image"]], "nodeSelectors": selectors}}
-        made.append(_policy(deployment, mesh, "driver-dist", spec, needs))
+        made.append(_policy(deployment, mesh, _DRIVERS_POLICY, _drivers(deployment, mesh), needs))
     return made
+
+
+def _signing(deployment: Deployment, mesh: NeuralMesh) -> dict[str, Any]:
+    """Without an image: the operator has its own for this, and refuses another."""
+    payload: dict[str, Any] = {"type": mesh.sign_drives, "nodeSelector": deployment.node_labels(mesh.pool)}
+    if mesh.drive_paths:
+        payload["devicePaths"] = list(mesh.drive_paths)
+    return {
+        "type": "sign-drives",
+        "tolerations": pods.tolerations(deployment, deployment.pool(mesh.pool)),
+        "payload": {"signDrivesPayload": payload, "interval": _POLICY_INTERVAL},
+    }
+
+
+def _drivers(deployment: Deployment, mesh: NeuralMesh) -> dict[str, Any]:
+    image = _image(deployment, mesh)
+    selectors = [deployment.node_labels(pool) for pool in _pools(mesh)]
+    return {
+        **image,
+        "type": "enable-local-drivers-distribution",
+        "tolerations": pods.tolerations_of_all(deployment),
+        "payload": {
+            "driverDistPayload": {"ensureImages": [image["image"]], "nodeSelectors": selectors},
+            "interval": _POLICY_INTERVAL,
+        },
+    }
 
 
 def _interfaces_policy(deployment: Deployment, mesh: NeuralMesh, pool: str, needs: tuple[str, ...]) -> PlatformObject:
@@ -149,7 +165,8 @@ def _image(deployment: Deployment, mesh: NeuralMesh) -> dict[str, str]:
 
 def _common_spec(deployment: Deployment, mesh: NeuralMesh) -> dict[str, Any]:
     """What a cluster and its clients both say."""
-    drivers = mesh.drivers_service or _IN_CLUSTER_DRIVERS.format(namespace=mesh.namespace)
+    policy = f"{mesh.name}-{_DRIVERS_POLICY}"
+    drivers = mesh.drivers_service or _IN_CLUSTER_DRIVERS.format(policy=policy, namespace=mesh.namespace)
     network: dict[str, Any] = {"udpMode": mesh.udp}
     if mesh.ethernet_devices:
         network["ethDevices"] = list(mesh.ethernet_devices)

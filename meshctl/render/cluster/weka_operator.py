@@ -30,6 +30,7 @@ _CLUSTER_KINDS: Final = {
 _ENDINGS: Final = ("-account", "-cluster-role", "-cluster-binding", "-files", "")
 _SCRIPT: Final = "install.sh"
 _VALUES: Final = "values.json"
+MARGIN_S: Final = 60  # by which a run waits longer: it says why a Job failed, and not that it is not done yet
 _DEADLINE_S: Final = 900  # of the Job: the script itself waits 8 minutes for the operator's pods
 
 
@@ -96,6 +97,7 @@ def _values(deployment: Deployment, mesh: NeuralMesh) -> dict[str, Any]:
         "revision": revision(files),
         "env": [{"name": name, "value": value} for name, value in env.items()],
         "deadline_s": _DEADLINE_S,
+        "waited_for_s": str(_DEADLINE_S + MARGIN_S),
         "pull_secret": registries.secret_of(mesh),
     }
 

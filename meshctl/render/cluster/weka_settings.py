@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from meshctl.model.deployment import MESH_LABEL, Deployment, NeuralMesh, ObjectStore
 from meshctl.model.pods import object_names, own_images
-from meshctl.render.cluster.weka_operator import own_labels, revision
+from meshctl.render.cluster.weka_operator import MARGIN_S, own_labels, revision
 from meshctl.render.objects import PlatformObject
 from meshctl.render.pod import object_storage, overrides, pods, weka_volumes
 from meshctl.render.templates import FOLDER, render
@@ -119,6 +119,7 @@ def _values(deployment: Deployment, mesh: NeuralMesh) -> dict[str, Any]:
         "settings": json.dumps(settings(deployment, mesh), sort_keys=True),
         "from_secrets": _from_secrets(deployment, mesh),
         "deadline_s": _DEADLINE_S,
+        "waited_for_s": str(_DEADLINE_S + MARGIN_S),
     }
 
 

@@ -14,12 +14,14 @@ from typing import Final, Literal
 
 from meshctl.catalog import Machine
 from meshctl.catalog import neural_mesh as catalog_releases
+from meshctl.catalog.neural_mesh import Releases
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import FileSystem, Gap, Pool, Price
-from meshctl.model.files.units import format_in_gib
+from meshctl.model.files.units import format_gib
 from meshctl.model.keys.neural_mesh import NeuralMeshOptions, WekaCluster
 from meshctl.model.neural_mesh import VENDORS_DRIVERS, JoinedWeka, NeuralMesh, NodeShare, WekaEncryption
 from meshctl.model.observed import ObservedNode
+from meshctl.resolve.data import neural_mesh_notes
 from meshctl.resolve.data import neural_mesh_sizing as sizing
 from meshctl.resolve.data.existing_storage import PAID_BY_OWNER
 from meshctl.resolve.data.neural_mesh_places import Places
@@ -46,7 +48,7 @@ class Carried:
 
 
 def resolve(place: Place, where: Places, pools: Sequence[Pool], up: NeuralMesh | None) -> Carried:
-    """`up`: the one that is up, whose layout can't change."""
+    """`up`: the one that is up, whose layout can't change, and whose releases don't by themselves."""
     carried = Carried(list(pools))
     if not where.names:
         return carried
@@ -56,7 +58,8 @@ def resolve(place: Place, where: Places, pools: Sequence[Pool], up: NeuralMesh |
     by_name = {pool.name: pool for pool in pools}
     if where.pool and where.pool not in by_name:  # has a gap of its own
         return carried
-    outcome = _joined(place, where, by_name) if where.joined else _made(place, where, by_name, up)
+    decide = _joined if where.joined else _made
+    outcome = decide(place, where, by_name, up)
     if not isinstance(outcome, NeuralMesh):
         carried.gaps.extend(outcome)
         return carried
@@ -66,7 +69,9 @@ def resolve(place: Place, where: Places, pools: Sequence[Pool], up: NeuralMesh |
         system = _file_system(place.mesh, name, outcome)
         carried.file_systems.append(system)
         carried.words[name] = _words(outcome, system)
-    carried.notes.extend(_notes(place, outcome))
+    carried.notes.extend(
+        neural_mesh_notes.notes(place.mesh, outcome, nodes_are_made=place.platform.nodes.made_of is not None)
+    )
     return carried
 
 
@@ -84,7 +89,7 @@ def _without_share(usable: Usable, share: NodeShare) -> Usable:
         cpu_cores=_less(usable.cpu_cores, share.cpu_cores),
         memory_gib=_less(usable.memory_gib, memory_gib),
         nodes=tuple(_node_without(node, share) for node in usable.nodes),
-        storage_takes=_takes(share),
+        storage_takes=neural_mesh_notes.takes(share),
     )
 
 
@@ -100,14 +105,6 @@ def _node_without(node: ObservedNode, share: NodeShare) -> ObservedNode:
         "allocatable_memory_gib": _less(memory, share.memory_gib),
     }
     return node.model_copy(update=update)
-
-
-def _takes(share: NodeShare) -> str:
-    """`15 cores, 45.6 GiB memory, 16,284 MiB of huge pages and 6 network interfaces`."""
-    parts = [f"{share.cpu_cores} cores", f"{format_in_gib(share.memory_gib)} memory"]
-    parts += [f"{share.hugepages_mib:,} MiB of huge pages"]
-    parts += [pluralize(share.network_interfaces, "network interface")] if share.network_interfaces else []
-    return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def _which_pool(where: Places) -> Gap:
@@ -130,7 +127,7 @@ def _made(
     protection = _protection(place.mesh, where)
     formed = up if up is not None and up.joined is None else None
     impossible = (
-        _taken_back(name, pool)
+        _taken_back(place.mesh, where, pool)
         or _other_than_formed(name, pool, protection, formed)
         or _without_devices(name, place, options)
     )
@@ -155,9 +152,9 @@ def _made(
     if gaps:
         return gaps
     client_nodes = sum(max(pools[each].nodes, 0) for each in where.client_pools if each in pools)
-    releases = catalog_releases.releases()
     interfaces = sized.share.network_interfaces
     paths = options.drives if isinstance(options.drives, tuple) else ()
+    releases = _releases(options, up)
     return NeuralMesh(
         name=place.mesh.name,
         namespace=place.mesh.name,
@@ -165,10 +162,10 @@ def _made(
         nodes=pool.nodes,
         least_nodes=sized.layout.least_nodes,
         client_pools=where.client_pools,
-        image=options.image or releases.image,
+        image=releases.image,
         image_pull_secret=options.image_pull_secret or "",
-        operator_chart=options.chart or releases.operator_chart,
-        operator_version=options.operator or releases.operator_version,
+        operator_chart=releases.operator_chart,
+        operator_version=releases.operator_version,
         drives=sized.drives,
         compute=sized.compute,
         client=sized.client.model_copy(update={"containers": client_nodes}),
@@ -191,7 +188,9 @@ def _made(
     )
 
 
-def _joined(place: Place, where: Places, pools: Mapping[str, Pool]) -> NeuralMesh | tuple[Gap, ...]:
+def _joined(
+    place: Place, where: Places, pools: Mapping[str, Pool], up: NeuralMesh | None
+) -> NeuralMesh | tuple[Gap, ...]:
     """One that exists: clients of it on the pools whose pods mount."""
     options, joined = place.environment.neural_mesh, where.joined or WekaCluster()
     without_devices = _without_devices(where.names[0], place, options)
@@ -204,8 +203,8 @@ def _joined(place: Place, where: Places, pools: Mapping[str, Pool]) -> NeuralMes
     gaps = (*_too_few_interfaces(place, pools, shares), *_too_few_pages(place, pools, shares))
     if gaps:
         return gaps
-    releases = catalog_releases.releases()
     interfaces = max((share.network_interfaces for share in shares.values()), default=0)
+    releases = _releases(options, up)
     return NeuralMesh(
         name=place.mesh.name,
         namespace=place.mesh.name,
@@ -213,10 +212,10 @@ def _joined(place: Place, where: Places, pools: Mapping[str, Pool]) -> NeuralMes
         nodes=0,
         least_nodes=0,
         client_pools=where.client_pools,
-        image=options.image or releases.image,
+        image=releases.image,
         image_pull_secret=options.image_pull_secret or "",
-        operator_chart=options.chart or releases.operator_chart,
-        operator_version=options.operator or releases.operator_version,
+        operator_chart=releases.operator_chart,
+        operator_version=releases.operator_version,
         client=client,
         drivers_service=_drivers_service(options),
         udp=options.udp,
@@ -237,15 +236,32 @@ def _drivers_service(options: NeuralMeshOptions) -> str:
     return "" if options.driver_service == "cluster" else options.driver_service or VENDORS_DRIVERS
 
 
+def _releases(options: NeuralMeshOptions, up: NeuralMesh | None) -> Releases:
+    """Those that environments.yaml names; else those that are up, which move only when asked; else the catalog's."""
+    pinned = catalog_releases.releases()
+    return replace(
+        pinned,
+        image=options.image or (up.image if up else pinned.image),
+        operator_chart=options.chart or (up.operator_chart if up else pinned.operator_chart),
+        operator_version=options.operator or (up.operator_version if up else pinned.operator_version),
+    )
+
+
 def _protection(mesh: mesh_model.Mesh, where: Places) -> Literal[2, 4]:
     return next((value for name in where.names if (value := mesh.storage[name].protection) is not None), 2)
 
 
-def _taken_back(name: str, pool: Pool) -> Gap | None:
-    if pool.market != "spot":
-        return None
+def _taken_back(mesh: mesh_model.Mesh, where: Places, pool: Pool) -> Gap | None:
+    """Nodes that the platform takes back, with what is on their drives."""
+    lasting = [name for name in where.names if not mesh.storage[name].ephemeral]
     hint = "set the pool's capacity to on-demand or reserved, or name another `pool`"
-    return _gap(name, "drives that stay", f"nodes of pool {pool.name} are spot: they go at any time, with data", hint)
+    wanted, nodes = "drives that stay", f"nodes of pool {pool.name}"
+    if pool.market == "spot":
+        return _gap(where.names[0], wanted, f"{nodes} are spot: they go at any time, with data", hint)
+    if pool.market == "capacity-block" and lasting:
+        hint = f"name another `pool`, or set `ephemeral: true` on {', '.join(lasting)} if it may be lost then"
+        return _gap(lasting[0], wanted, f"{nodes} are a capacity block: they go at its end, with data", hint)
+    return None
 
 
 def _other_than_formed(name: str, pool: Pool, protection: int, formed: NeuralMesh | None) -> Gap | None:
@@ -399,58 +415,5 @@ def _words(value: NeuralMesh, system: FileSystem) -> str:
         return f"NeuralMesh of the WEKA cluster {cluster or ', '.join(value.joined.endpoints)}"
     where = f"on the drives of pool {value.pool}"
     if system.tier:
-        return f"NeuralMesh, {format_in_gib(system.drive_gib)} of it {where}, cold data in {system.tier}"
+        return f"NeuralMesh, {format_gib(system.drive_gib)} of it {where}, cold data in {system.tier}"
     return f"NeuralMesh {where}"
-
-
-def _notes(place: Place, value: NeuralMesh) -> Iterator[str]:
-    for name, share in value.shares.items():
-        yield (
-            f"pool/{name}: WEKA takes {_takes(share)} of each node; nodes set"
-            f" {sizing.pages_to_set_aside(share.hugepages_mib)} huge pages of 2 MiB aside when they start, and run the"
-            " kubelet's static CPU manager"
-        )
-    if value.joined is None:
-        yield from _notes_of_cluster(place, value)
-        return
-    tiered = [name for name, storage in place.mesh.storage.items() if storage.tier is not None]
-    if tiered:
-        yield f"storage/{tiered[0]}: `tier` is not used here: a WEKA cluster that exists is its owner's to set"
-
-
-def _notes_of_cluster(place: Place, value: NeuralMesh) -> Iterator[str]:
-    name = place.mesh.name
-    width, parity, spare = value.stripe_width, value.redundancy, value.hot_spare
-    reserve = f" and {spare} hot spare" if spare else ""
-    drives = value.drives.drives if value.drives else 0
-    yield (
-        f"neuralmesh/{name}: {value.nodes} x {pluralize(drives, 'drive')} of pool {value.pool} hold"
-        f" {format_in_gib(value.net_capacity_gib)} in stripes of {width} + {parity}{reserve}. Protection and stripes"
-        f" are fixed once the cluster is formed; with fewer than {value.least_nodes} nodes it loses data or stands"
-        " still"
-    )
-    if value.read_mbps:
-        yield (
-            f"neuralmesh/{name}: {value.read_mbps / 1000:.1f} GB/s of reads and {value.write_mbps / 1000:.1f} GB/s of"
-            " writes are expected of all clients together, by what was measured on such nodes"
-        )
-    else:
-        yield f"neuralmesh/{name}: how fast it is on such nodes is not known: nobody has published it; `bench` measures"
-    yield (
-        f"neuralmesh/{name}: `migrate` leaves its file systems behind, as all others; WEKA moves them by snapshots that"
-        " are uploaded to a bucket which both clusters reach"
-    )
-    yield (
-        f"neuralmesh/{name}: a deleted cluster is kept for 24 hours (gracefulDestroyDuration), during which it can be"
-        " brought back, and its drives are not free"
-    )
-    if place.platform.nodes.made_of is not None:
-        yield (
-            f"neuralmesh/{name}: a node that is replaced (another machine, image or Kubernetes version) comes back with"
-            f" empty drives: replace no more than {parity} before WEKA has built their data anew"
-        )
-    yield f"neuralmesh/{name}: WEKA reports to its vendor (WEKA Home) unless the operator's chart says otherwise"
-    if not value.licence_secret:
-        yield f"neuralmesh/{name}: no licence is named (`neuralMesh.licence`): without one WEKA runs for a trial time"
-    if value.encryption is not None:
-        yield f"neuralmesh/{name}: encrypted file systems are read without RDMA and without GPUDirect Storage"

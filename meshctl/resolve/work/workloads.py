@@ -290,12 +290,16 @@ def _cores(number: float) -> str:
 
 def _no_room(workload: Workload, home: Home) -> Gap:
     wanted = f"{format_in_gib(workload.staged_gib)} of local disk per pod"
+    pool = home.pool
+    has_drives = pool.storage is not None and pool.storage.drives > 0
+    more_disk = "run it on another pool" if has_drives else "ask for local NVMe (scratch) in its pool"
     return Gap(
         subject=f"workload/{workload.name}",
         wanted=f"{wanted}, for its local storage and the object stores that it mounts with readOnly",
-        best=f"{home.pool.machine} of pool {home.pool.name} has {format_in_gib(home.disk_gib)} for it",
-        hint="ask for local NVMe (scratch) in its pool, make local storage smaller, or mount an object store without "
-        "readOnly and read from its URL",
+        best=f"{pool.machine} of pool {pool.name} has {format_in_gib(home.disk_gib)} for it"
+        + (", as storage has its drives" if has_drives else ""),
+        hint=f"{more_disk}, make local storage smaller, or mount an object store without readOnly and read from its"
+        " URL",
     )
 
 

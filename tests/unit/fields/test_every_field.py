@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from meshctl.model.deployment import Resolution
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
 from meshctl.platforms import registry
@@ -75,12 +76,22 @@ def is_seen(field: walk.Field, changed: Read) -> bool:
     acts_on = ELSEWHERE.get(str(field))
     if acts_on is not None:
         return acts_on(unchanged) != acts_on(changed)
-    return any(_is_seen_in(environment, unchanged, changed) for environment in unchanged.environments.environments)
+    return any(_is_seen_in(environment, changed) for environment in _concerned(unchanged, changed))
 
 
-def _is_seen_in(environment: str, unchanged: Read, changed: Read) -> bool:
+def _concerned(unchanged: Read, changed: Read) -> list[str]:
+    """The environments that the change can reach: where it is in the section of one, that one alone."""
+    before, after = unchanged.environments, changed.environments
+    of_others: dict[str, object] = {"environments": {}}
+    is_in_sections = before.model_copy(update=of_others) == after.model_copy(update=of_others)
+    in_one = unchanged.mesh == changed.mesh and is_in_sections
+    names = before.environments
+    return [name for name in names if not in_one or names[name] != after.environments[name]]
+
+
+def _is_seen_in(environment: str, changed: Read) -> bool:
     """The cheap comparisons first: declaring the resources takes a tenth of a second."""
-    before, after = (effects.resolved(each.mesh, each.environments, environment) for each in (unchanged, changed))
+    before, after = _unchanged(environment), effects.resolved(changed.mesh, changed.environments, environment)
     if effects.decided(before) != effects.decided(after):
         return True
     if before.deployment == after.deployment:  # whatever comes after it sees no more than it
@@ -91,7 +102,12 @@ def _is_seen_in(environment: str, unchanged: Read, changed: Read) -> bool:
 
 
 @cache
-def _declared_unchanged(environment: str) -> object:
+def _unchanged(environment: str) -> Resolution:
     with TemporaryDirectory() as folder:
         read = sample.unchanged(Path(folder))
-    return effects.declared(effects.resolved(read.mesh, read.environments, environment).deployment)
+    return effects.resolved(read.mesh, read.environments, environment)
+
+
+@cache
+def _declared_unchanged(environment: str) -> object:
+    return effects.declared(_unchanged(environment).deployment)

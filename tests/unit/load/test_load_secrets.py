@@ -36,6 +36,28 @@ def test_a_value_in_a_mesh_is_not_repeated(
     assert not leaked(found)
 
 
+@pytest.mark.parametrize("token", [TOKEN, NUMBER, "y" * 40, f"{{a: {TOKEN}}}"])
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("neuralMesh: {licence: %s}", NAME),
+        ("neuralMesh: {imagePullSecret: %s}", NAME),
+        ("storage: {s: {weka: {endpoints: ['10.0.0.1:14000'], secret: %s}}}", "must be the name of a Secret"),
+    ],
+)
+def test_a_licence_or_a_password_of_storage_is_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, said: str, token: str
+) -> None:
+    stored = f"{MESH}storage: {{s: {{kind: filesystem, size: 1TiB, engine: neuralmesh}}}}\n"
+    environments = f"{ENVIRONMENTS}  other: {{provider: kubernetes, {where % token}}}\n"
+    found = problems(tmp_path, monkeypatch, stored, environments)
+    if said != NAME and token == "y" * 40:
+        assert found == []  # a name of an object
+        return
+    assert any(said in line for line in found), found
+    assert not leaked(found)
+
+
 @pytest.mark.parametrize(
     ("workload", "said"),
     [

@@ -161,11 +161,11 @@ def test_nodes_get_interfaces_and_their_drives_a_mark() -> None:
 
 def test_kernel_modules_come_from_the_cluster_where_there_is_no_internet() -> None:
     made = objects(with_mesh(neural_mesh(drivers_service="")))
-    policy = spec(made["neuralmesh:driver-dist"])
-    assert policy["type"] == "enable-local-drivers-distribution"  # the only word for it that the definitions have
-    payload = policy["payload"]["driverDistPayload"]
+    policy = made["neuralmesh:weka-drivers"]
+    assert spec(policy)["type"] == "enable-local-drivers-distribution"
+    payload = spec(policy)["payload"]["driverDistPayload"]
     assert payload["ensureImages"] == ["quay.io/weka.io/weka-in-container:4.4.21.2"]
-    url = "https://weka-drivers-dist.llm-prod.svc.cluster.local:60002"
+    url = "https://llm-prod-weka-drivers-dist.llm-prod.svc.cluster.local:60002"
     assert {spec(made[f"neuralmesh:{each}"])["driversDistService"] for each in ("cluster", "client-train")} == {url}
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -10,7 +11,9 @@ from meshctl.catalog import load_catalog
 from meshctl.model.deployment import Deployment, NeuralMesh, Resolution
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
-from meshctl.model.observed import Facts
+from meshctl.model.observed import Facts, ShiftsInForce
+from meshctl.model.stack_state import StackState
+from meshctl.project import Project
 from meshctl.resolve import resolve
 from meshctl.resolve.placement import prices
 from stacks.aws.pools import user_data
@@ -109,6 +112,19 @@ def test_its_nodes_are_in_one_zone() -> None:
 def test_drives_that_may_go_at_any_time_carry_nothing() -> None:
     found = gap(carried({"p": {**STORE, "capacity": "spot"}}, AWS), "storage/s")
     assert found.best == "nodes of pool p are spot: they go at any time, with data"
+    block = {**AWS, "capacity": {"blocks": [{"id": "cr-1", "pool": "p", "zone": "us-east-1a"}]}}
+    pool = {**TRAIN, "capacity": "reserved"}
+    found = gap(carried({"p": pool}, block), "storage/s")
+    assert found.best == "nodes of pool p are a capacity block: they go at its end, with data"
+    assert deployed(carried({"p": pool}, block, {**FILES, "ephemeral": True}))[1].pool == "p"
+
+
+def test_where_storage_has_the_drives_pods_have_the_root_disk() -> None:
+    storage = {"s": FILES, "shards": {"kind": "local", "size": "500GiB"}}
+    workloads = work(mounts={"s": {"path": "/data"}, "shards": {"path": "/shards"}})
+    found = gap(resolved({"p": STORE}, AWS, storage=storage, workloads=workloads), "workload/w")
+    assert found.best == "i3en.12xlarge of pool p has 170 GiB for it, as storage has its drives"
+    assert "scratch" not in found.hint
 
 
 @pytest.mark.parametrize(
@@ -118,6 +134,8 @@ def test_drives_that_may_go_at_any_time_carry_nothing() -> None:
 )
 def test_what_storage_takes_is_not_there_for_pods(pool: dict[str, Any], resources: dict[str, Any]) -> None:
     """A p5.48xlarge has 192 cores, of which 191 are for pods; WEKA has 29 of these with hyper-threading."""
+    notes = carried({"p": pool}, AWS).notes
+    assert any(note.startswith("pool/p: each node has 162.3 cores and 1832") for note in notes)
     native = resolved({"p": pool}, AWS, workloads={"w": {**work()["w"], "mounts": {}, "resources": resources}})
     assert native.deployment is not None
     found = gap(carried({"p": pool}, AWS, workloads=work(resources=resources)), "workload/w")
@@ -188,7 +206,7 @@ def test_cold_data_in_an_object_store_needs_less_of_the_drives() -> None:
     deployment, _ = deployed(resolution)
     (system,) = deployment.file_systems
     assert (system.tier, system.drive_gib, system.size_gib) == ("cold", 40 * 1024, 200 * 1024)
-    assert resolution.storage_as["s"] == "NeuralMesh, 40960 GiB of it on the drives of pool p, cold data in cold"
+    assert resolution.storage_as["s"] == "NeuralMesh, 40 TiB of it on the drives of pool p, cold data in cold"
     assert list(resolution.storage_as) == ["s", "cold"]
 
 
@@ -240,19 +258,21 @@ def test_nodes_are_not_told_by_the_disk_that_the_kubelet_has() -> None:
     )
 
 
-def resolved_again(nodes: int, up: Deployment, **storage: Any) -> Resolution:
-    mesh = Mesh.model_validate(
-        {
-            "apiVersion": "meshctl/v1",
-            "kind": "Mesh",
-            "name": "m",
-            "pools": {"p": {**STORE, "nodes": nodes}, "other": STORE},
-            "storage": {"s": {**FILES, "pool": "p", **storage}},
-            "workloads": work(),
-        }
-    )
-    environments = {"apiVersion": "meshctl/v1", "kind": "Environments", "environments": {"e": AWS}}
-    return resolve(mesh, Environments.model_validate(environments), "e", load_catalog(), up=up)
+def files_of(nodes: int, environment: dict[str, Any] = AWS, **storage: Any) -> tuple[Mesh, Environments]:
+    mesh = {
+        "apiVersion": "meshctl/v1",
+        "kind": "Mesh",
+        "name": "m",
+        "pools": {"p": {**STORE, "nodes": nodes}, "other": STORE},
+        "storage": {"s": {**FILES, "pool": "p", **storage}},
+        "workloads": work(),
+    }
+    environments = {"apiVersion": "meshctl/v1", "kind": "Environments", "environments": {"e": environment}}
+    return Mesh.model_validate(mesh), Environments.model_validate(environments)
+
+
+def resolved_again(nodes: int, up: Deployment, environment: dict[str, Any] = AWS, **storage: Any) -> Resolution:
+    return resolve(*files_of(nodes, environment, **storage), "e", load_catalog(), up=up)
 
 
 def test_a_cluster_that_is_up_keeps_its_layout() -> None:
@@ -265,6 +285,17 @@ def test_a_cluster_that_is_up_keeps_its_layout() -> None:
     other = gap(resolved_again(12, deployment, protection=4), "storage/s")
     assert (other.wanted, other.hint[:22]) == ("protection 4", "write `protection: 2`;")
     assert "pool p" in gap(resolved_again(12, deployment, pool="other"), "storage/s").best
+
+
+def test_releases_that_are_up_move_only_when_asked() -> None:
+    """As those of a meshctl whose catalog is older: the next one must not replace all containers by itself."""
+    deployment, formed = deployed(carried({"p": STORE}, AWS))
+    older = formed.model_copy(update={"image": "weka:4.4.9", "operator_version": "v1.9.1"})
+    up = deployment.model_copy(update={"neural_mesh": older})
+    _, mesh = deployed(resolved_again(6, up))
+    assert (mesh.image, mesh.operator_version) == ("weka:4.4.9", "v1.9.1")
+    _, asked = deployed(resolved_again(6, up, {**AWS, "neuralMesh": {"operator": "v1.12.0"}}))
+    assert (asked.image, asked.operator_version) == ("weka:4.4.9", "v1.12.0")
 
 
 def test_what_it_costs_is_the_pool_and_a_licence_that_nobody_knows() -> None:
@@ -290,3 +321,15 @@ def test_a_mesh_without_one_has_nothing_of_it() -> None:
     deployment = resolved({"p": STORE}, AWS).deployment
     assert deployment is not None
     assert "neural_mesh" not in deployment.model_dump()
+
+
+def test_a_project_lays_it_out_as_it_is_up() -> None:
+    """Although nothing else of the resolution depends on what is up."""
+    before, formed = deployed(resolved_again(8, deployed(carried({"p": {**STORE, "nodes": 8}}, AWS))[0]))
+    state = SimpleNamespace(deployment=before, begun=None, resources=[])
+    session = SimpleNamespace(
+        remarks={}, shifts_in_force=lambda _: ShiftsInForce(), state=lambda _: cast("StackState", state)
+    )
+    project = Project(*files_of(12), cast("Any", session))
+    _, mesh = deployed(project.resolution("e"))
+    assert (mesh.nodes, mesh.stripe_width, formed.stripe_width) == (12, 5, 5)

@@ -110,7 +110,7 @@ class TwoPools:
     neural_mesh: NeuralMesh | None = None
 
     def __init__(self, **changes: Any) -> None:
-        self.pools = (pool("train"), pool("serve", **changes))
+        self.pools: tuple[Pool, ...] = (pool("train"), pool("serve", **changes))
 
 
 class WithStorage(TwoPools):

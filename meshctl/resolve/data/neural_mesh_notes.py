@@ -1,0 +1,87 @@
+"""What a user should know of a NeuralMesh before it is up: what it takes, what it gives, what can't be undone. PURE.
+
+Called by `neural_mesh`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from meshctl.model import mesh as mesh_model
+from meshctl.model.files.units import format_in_gib
+from meshctl.model.neural_mesh import NeuralMesh, NodeShare
+from meshctl.resolve.data import neural_mesh_sizing as sizing
+from meshctl.resolve.placement.allocatable import Usable
+from meshctl.words import pluralize
+
+
+def takes(share: NodeShare) -> str:
+    """`15 cores, 45.6 GiB memory, 16,284 MiB of huge pages and 6 network interfaces`."""
+    parts = [f"{share.cpu_cores} cores", f"{format_in_gib(share.memory_gib)} memory"]
+    parts += [f"{share.hugepages_mib:,} MiB of huge pages"]
+    parts += [pluralize(share.network_interfaces, "network interface")] if share.network_interfaces else []
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def notes(mesh: mesh_model.Mesh, value: NeuralMesh, *, nodes_are_made: bool) -> Iterator[str]:
+    """`nodes_are_made`: whether meshctl replaces nodes."""
+    for name, share in value.shares.items():
+        yield (
+            f"pool/{name}: WEKA takes {takes(share)} of each node; nodes set"
+            f" {sizing.pages_to_set_aside(share.hugepages_mib)} huge pages of 2 MiB aside when they start, and run the"
+            " kubelet's static CPU manager"
+        )
+    if value.joined is None:
+        yield from _notes_of_cluster(mesh.name, value, nodes_are_made=nodes_are_made)
+        return
+    tiered = [name for name, storage in mesh.storage.items() if storage.tier is not None]
+    if tiered:
+        yield f"storage/{tiered[0]}: `tier` is not used here: a WEKA cluster that exists is its owner's to set"
+
+
+def left(usable: Mapping[str, Usable], pools: Iterable[str]) -> Iterator[str]:
+    """What pods have of each node of these pools, without what storage takes. `usable`: without it already."""
+    for name in pools:
+        cores, memory_gib = usable[name].cpu_cores, usable[name].memory_gib
+        if cores:  # of nodes that nobody has looked at nothing is known
+            yield f"pool/{name}: each node has {cores:.4g} cores and {format_in_gib(memory_gib)} memory left for pods"
+
+
+def _notes_of_cluster(name: str, value: NeuralMesh, *, nodes_are_made: bool) -> Iterator[str]:
+    width, parity, spare = value.stripe_width, value.redundancy, value.hot_spare
+    reserve = f" and {spare} hot spare" if spare else ""
+    drives = value.drives.drives if value.drives else 0
+    yield (
+        f"neuralmesh/{name}: {value.nodes} x {pluralize(drives, 'drive')} of pool {value.pool} hold"
+        f" {format_in_gib(value.net_capacity_gib)} in stripes of {width} + {parity}{reserve}. Protection and stripes"
+        f" are fixed once the cluster is formed; with fewer than {value.least_nodes} nodes it loses data or stands"
+        " still"
+    )
+    if value.read_mbps:
+        yield (
+            f"neuralmesh/{name}: {value.read_mbps / 1000:.1f} GB/s of reads and {value.write_mbps / 1000:.1f} GB/s of"
+            " writes are expected of all clients together, by what was measured on such nodes"
+        )
+    else:
+        yield (
+            f"neuralmesh/{name}: how fast it is on such nodes is not known; `meshctl bench --from` reads what fio"
+            " measures"
+        )
+    yield (
+        f"neuralmesh/{name}: `migrate` leaves its file systems behind, as all others; WEKA moves them by snapshots that"
+        " are uploaded to a bucket which both clusters reach"
+    )
+    yield (
+        f"neuralmesh/{name}: a deleted cluster is kept for 24 hours (gracefulDestroyDuration), during which it can be"
+        " brought back, and its drives are not free"
+    )
+    if nodes_are_made:
+        yield (
+            f"neuralmesh/{name}: a node that is replaced (another machine, image or Kubernetes version) comes back with"
+            f" empty drives: replace no more than {parity} before WEKA has built their data anew"
+        )
+    yield f"neuralmesh/{name}: WEKA reports to its vendor (WEKA Home) unless the operator's chart says otherwise"
+    if not value.licence_secret:
+        yield f"neuralmesh/{name}: no licence is named (`neuralMesh.licence`): without one WEKA runs for a trial time"
+    if value.encryption is not None:
+        yield f"neuralmesh/{name}: encrypted file systems are read without RDMA and without GPUDirect Storage"
