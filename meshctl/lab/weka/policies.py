@@ -16,7 +16,7 @@ from meshctl.lab.pods import api
 from meshctl.lab.weka import drives
 from meshctl.lab.weka.containers import INTERFACES, selects
 from meshctl.lab.weka.drives import PolicyError
-from meshctl.lab.weka.world import OPERATIONS, POLICIES, World, report, stamp
+from meshctl.lab.weka.world import OPERATIONS, POLICIES, World, key_of, report, stamp
 
 Object = dict[str, Any]
 DONE, ERROR, WAITING = "Done", "Error", "Waiting"
@@ -37,7 +37,8 @@ async def step_policy(world: World, policy: Object) -> float | None:
     state, result = await _carry_out(world, spec.get("type", ""), spec)
     await _report(world, POLICIES, policy, state, result)
     if spec.get("type") == _LOCAL_DRIVERS:
-        url = f"https://weka-drivers-dist.{policy['metadata']['namespace']}.svc.cluster.local:60002"
+        namespace, name = key_of(policy)
+        url = f"https://{name}-dist.{namespace}.svc.cluster.local:60002"
         await report(world, POLICIES, policy, {"typedStatus": {"distService": {"serviceUrl": url}}})
     return None
 
