@@ -44,6 +44,7 @@ def ready(kubernetes: Kubernetes, **spec: Any) -> Kubernetes:
 
 
 def condition(kubernetes: Kubernetes, name: str) -> dict[str, str]:
+    one: dict[str, str]
     (one,) = [each for each in kubernetes.get(CLUSTER)["status"]["conditions"] if each["type"] == name]
     return one
 
