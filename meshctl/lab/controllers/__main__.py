@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 from meshctl.lab import group_controller, kueue_controller, token_webhook
-from meshctl.lab.controllers import cert_manager, coreweave, eks, eks_addons, onprem, volumes
+from meshctl.lab.controllers import cert_manager, coreweave, eks, eks_addons, huge_pages, onprem, volumes, weka
 from meshctl.lab.pods import api
 from meshctl.lab.state import READY_FOLDER, Lab, ready_files, write_whole
 
@@ -26,6 +26,8 @@ async def serve(lab: Lab) -> None:
         async with api.connect(cluster) as client, asyncio.TaskGroup() as tasks:
             tasks.create_task(PLATFORMS[cluster.provider](lab, cluster, client, lambda: write_whole(ready, "")))
             tasks.create_task(volumes.play(lab, cluster, client))
+            tasks.create_task(huge_pages.play(lab, cluster, client))
+            tasks.create_task(weka.play(lab, cluster, client))
             if cluster.provider == "eks":
                 tasks.create_task(eks_addons.play(lab, cluster, client))
             if cluster.has_group_controller:

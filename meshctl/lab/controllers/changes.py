@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from meshctl.lab.pods import api
@@ -16,6 +17,14 @@ from meshwire.kubernetes.async_client import AsyncClient
 
 FILES_EVERY_S = 0.3
 TOGETHER_S = 0.05  # changes within this time wake a controller once
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The objects at this path of the API that a selector of labels picks."""
+
+    path: str
+    selector: str
 
 
 class Changes:
@@ -49,13 +58,17 @@ class Changes:
 
 @contextlib.asynccontextmanager
 async def following(
-    client: AsyncClient, objects: Sequence[str], files: Sequence[Path] = (), **query: str
+    client: AsyncClient, objects: Sequence[str | Labelled], files: Sequence[Path] = (), **query: str
 ) -> AsyncIterator[Changes]:
     """Follows the objects at these paths of the API (`query` narrows all of them) and these files; gives what to wait
     on."""
     changes = Changes()
+    queries = [
+        (each.path, {**query, "labelSelector": each.selector}) if isinstance(each, Labelled) else (each, query)
+        for each in objects
+    ]
     async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(changes.follow_objects(client, path, query)) for path in objects]
+        running = [tasks.create_task(changes.follow_objects(client, path, narrowed)) for path, narrowed in queries]
         if files:
             running.append(tasks.create_task(changes.follow_files(files)))
         try:

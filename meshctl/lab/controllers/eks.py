@@ -19,6 +19,7 @@ from meshctl.lab.token_webhook import POLICY_GROUP
 from meshwire.kubernetes.async_client import AsyncClient
 
 GPU, EFA = "nvidia.com/gpu", "vpc.amazonaws.com/efa"
+_PAGE_MIB = 2
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
 # EKS access policy -> the ClusterRole that comes nearest (EKS user guide, "Access policy permissions"); the cluster
 # administrators' is `system:masters`, which needs none
@@ -100,6 +101,7 @@ def groups(cluster: dict[str, Any], region: str) -> list[Group]:
                 extended=_efa(machine, nodegroup["efaInterfaces"]),
                 absent=_absent(nodegroup["amiType"], nodegroup["efaInterfaces"]),
                 repairs=bool(nodegroup.get("repairs")),
+                more_pages_mib=_PAGE_MIB * nodegroup.get("hugePages", 0),
             )
         )
     return node_groups

@@ -17,6 +17,7 @@ from typing import Any
 
 from meshctl.catalog import Machine
 from meshctl.lab.pods import api
+from meshctl.lab.weka import drives
 from meshwire.kubernetes.async_client import AsyncClient
 from meshwire.kubernetes.errors import ApiError
 
@@ -30,6 +31,7 @@ DRAIN_S = 60.0  # after this time a node is deleted with whatever still runs on 
 _REPORTED = 0.977  # the share of a machine's memory that its kernel reports: 2000 of 2048 GiB on a p5.48xlarge
 _REPORTED_COREWEAVE = 1.0  # for CoreWeave the catalog has what nodes report
 _PODS = 110
+_USUAL_DRIVE_GB = 3840
 # Platforms whose kubelets keep a share for themselves; those of a cluster made with kubeadm's defaults do not.
 _RESERVING = ("aws", "coreweave")
 _OVER = ("Succeeded", "Failed")
@@ -49,6 +51,7 @@ class Group:
     extended: Mapping[str, str] = field(default_factory=dict)  # resources beside those of the machine type
     absent: frozenset[str] = frozenset()  # resources of the machine type that these nodes can't offer
     repairs: bool = False  # whether a node with a broken accelerator is replaced
+    more_pages_mib: int = 0  # huge pages that a node sets aside at its start, beside those of its machine type
 
     def node_names(self) -> list[str]:
         return [f"{self.name}-{number}" for number in range(self.count)]
@@ -68,16 +71,18 @@ def manifest(group: Group, number: int) -> dict[str, Any]:
     }
     of_machine = {name: count for name, count in capacity(group.machine).items() if name not in group.absent}
     has = {**of_machine, **group.extended}
+    pages_mib = _huge_pages_mib(group.machine) + group.more_pages_mib
+    has["hugepages-2Mi"] = f"{pages_mib}Mi"
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {
             "name": name,
             "labels": labels,
-            "annotations": {"kwok.x-k8s.io/node": "fake", APPLIED_ANNOTATION: _applied(group)},
+            "annotations": {"kwok.x-k8s.io/node": "fake", APPLIED_ANNOTATION: _applied(group), **nvme(group.machine)},
         },
         "spec": {"taints": [dict(taint) for taint in group.taints]} if group.taints else {},
-        "status": {"capacity": has, "allocatable": {**has, **_left(group.machine)}},
+        "status": {"capacity": has, "allocatable": {**has, **_left(group.machine, pages_mib)}},
     }
 
 
@@ -100,7 +105,16 @@ def capacity(machine: Machine) -> dict[str, str]:
     return resources
 
 
-def _left(machine: Machine) -> dict[str, str]:
+def nvme(machine: Machine) -> dict[str, str]:
+    """The annotation that says which local drives the machine has, for who looks for devices on it. Where the catalog
+    does not know their number, they are of a usual size."""
+    if not machine.scratch_gb:
+        return {}
+    count = machine.drives or max(1, round(machine.scratch_gb / _USUAL_DRIVE_GB))
+    return {drives.HARDWARE: f"{count}x{machine.scratch_gb / count:g}"}
+
+
+def _left(machine: Machine, pages_mib: int) -> dict[str, str]:
     """What pods may ask for, where that is less than the node has.
 
     kube-reserved as the EKS images compute it (awslabs/amazon-eks-ami, nodeadm: 60 millicores of the first core, 10 of
@@ -108,9 +122,9 @@ def _left(machine: Machine) -> dict[str, str]:
     of 100 MiB, and huge pages. DaemonSets take theirs as the pods that they are.
     """
     if machine.provider not in _RESERVING:
-        return {}
+        return {"memory": f"{_reported_mib(machine) - pages_mib}Mi"}
     milli = sum((60, 10, 5, 5)[: machine.cpu_cores]) + 2.5 * max(machine.cpu_cores - 4, 0)
-    kept_mib = 255 + 11 * _possible_pods(machine) + 100 + _huge_pages_mib(machine)
+    kept_mib = 255 + 11 * _possible_pods(machine) + 100 + pages_mib
     return {
         "cpu": f"{int(machine.cpu_cores * 1000 - milli)}m",
         "memory": f"{_reported_mib(machine) - kept_mib}Mi",

@@ -9,12 +9,14 @@ from __future__ import annotations
 import fnmatch
 import importlib.util
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from meshctl.lab.images import milvus_server, minilm, postgres_server, redis_server
 
-MISSING_TAG = "does-not-exist"  # an image that can't be pulled, to try failures
+MISSING_TAG = "does-not-exist"  # an image that can't be pulled, to try failures; a tag may end with it, too
+MISSING = re.compile(f":[^:@/]*{MISSING_TAG}$")
 WITHOUT_RDMA_READ = "LAB_EFA_WITHOUT_RDMA_READ"  # the variable that says so of the machine's EFA
 SHELLS = {"sh", "bash", "dash"}
 
@@ -29,7 +31,7 @@ class Image:
     on the pod's PATH instead; neither: it runs its command as it is. `commands`: programs of the image that the lab
     plays, in shells too (`images.commands`). In `pattern`, a `*` of the name stands for anything but a tag. `folder` is
     where it starts, and a volume of the image: empty at every start, unless the pod mounts something there.
-    `is_tool`: the program is one of `meshctl.tools`."""
+    `is_tool`: the program is one of `meshctl.tools`. `tools`: those of them that are on the pod's PATH."""
 
     pattern: str
     module: str = ""
@@ -38,6 +40,7 @@ class Image:
     words: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     folder: str = ""
+    tools: tuple[str, ...] = ()
 
 
 FOLDER = "/opt/lab/bin"  # on the PATH of a pod whose image has commands
@@ -59,6 +62,7 @@ _OF_MILVUS = (Image("milvusdb/milvus:*", module="meshctl.lab.images.milvus_serve
 _OF_POSTGRES = (
     Image("pgvector/pgvector:*", module="meshctl.lab.images.postgres_server", folder=postgres_server.FOLDER),
 )
+_OF_HELM = (Image("alpine/k8s:*", commands=("helm",), tools=("kubectl",)),)  # whose scripts need jq, too
 KNOWN: tuple[Image, ...] = (
     Image("vllm/vllm-openai:*", module=_INFERENCE, commands=_VLLM),
     Image("ghcr.io/coreweave/ml-containers/vllm-tensorizer:*", module=_INFERENCE, commands=_VLLM),
@@ -90,6 +94,7 @@ KNOWN: tuple[Image, ...] = (
     *(_OF_MILVUS if milvus_server.is_installed() else ()),
     *(_OF_POSTGRES if postgres_server.find() else ()),
     *(_OF_RAG if _rag_is_installed() else ()),
+    *(_OF_HELM if shutil.which("jq") else ()),
 )
 
 
@@ -102,7 +107,7 @@ REGISTRY = re.compile(r"^((index\.)?docker\.io/)?(library/)?")
 REGEX = (
     "^((docker|index\\.docker)\\.io/)?(library/)?("
     + "|".join(_expression(image.pattern) for image in KNOWN)
-    + f")(:|@|$)|:{MISSING_TAG}$"
+    + f")(:|@|$)|{MISSING.pattern}"
 )
 # For a kwok Stage selector: `key: JQ_ALL_KNOWN, operator: NotIn, values: ["true"]`. Of all containers, as the runner
 # looks at them: a pod with one that the lab can't run is simulated as a whole.
@@ -117,7 +122,7 @@ def runnable(image: str) -> Image | None:
 
     The tag that stands for a missing image is runnable, too: its pull fails.
     """
-    if image.endswith(f":{MISSING_TAG}"):
+    if not pullable(image):
         return Image(image)
     name = REGISTRY.sub("", image)
     name = name if ":" in name or "@" in name else f"{name}:latest"
@@ -125,7 +130,7 @@ def runnable(image: str) -> Image | None:
 
 
 def pullable(image: str) -> bool:
-    return not image.endswith(f":{MISSING_TAG}")
+    return MISSING.search(image) is None
 
 
 def argv(image: Image, command: list[str], args: list[str], python: str) -> list[str]:

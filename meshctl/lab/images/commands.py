@@ -28,6 +28,10 @@ def main(words: Sequence[str]) -> int:
         return _serve(name, rest)
     if name.startswith("python"):
         return _python(rest)
+    if name == "helm":
+        from meshctl.lab.images import helm  # takes the kinds of WEKA along
+
+        return helm.main(rest)
     return _fetch(name, rest)
 
 

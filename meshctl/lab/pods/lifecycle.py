@@ -27,6 +27,7 @@ from meshwire.kubernetes.async_client import AsyncClient
 log = logging.getLogger(__name__)
 Object = dict[str, Any]
 RETRY_S = 0.5
+OWN_FOLDERS = (Path(sys.prefix), Path(__file__).parents[3])
 SCRATCH = ("/tmp",)  # noqa: S108 (where scripts of such images put what they fetch and make)
 PATH = os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"])
 
@@ -44,8 +45,11 @@ class Place:
 
 
 def _home_and_path(image: images.Image) -> dict[str, str]:
-    """The variables HOME and PATH. An image with one program of our tools has no home, so that the pod sees nothing of
+    """The variables HOME and PATH. An image with programs of our tools has no home, so that the pod sees nothing of
     this machine's user."""
+    if image.tools:
+        folders = [images.FOLDER, *(str(tools.find(name).parent) for name in image.tools), PATH]
+        return {"HOME": "/nonexistent", "PATH": os.pathsep.join(folders)}
     if image.is_tool:
         return {"HOME": "/nonexistent", "PATH": os.pathsep.join([str(tools.find(image.program).parent), PATH])}
     return {"HOME": "/root", "PATH": f"{images.FOLDER}{os.pathsep}{PATH}" if image.commands else PATH}
@@ -194,6 +198,7 @@ class PodRun:
         mounts = volumes.mounts(spec, folders, values)
         mounts.append((str(self.place.folder / "hosts"), "/etc/hosts", True))
         mounts += self._commands(spec["name"], image)
+        mounts += volumes.uncovered(mounts, OWN_FOLDERS) if image.commands else []
         argv = images.argv(image, command, args, sys.executable)
         folder = spec.get("workingDir") or image.folder or "/"
         empty = (image.folder,) if image.folder else ()

@@ -6,6 +6,7 @@ Called by `lifecycle` before the containers start; `launch` binds the folders at
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,25 @@ async def _claim(pod: Object, claim: str, place: Place) -> Path:
     volume = await api.get(place.client, f"/api/v1/persistentvolumes/{name}")
     if volume is None:
         raise VolumeNotReadyError(f'persistentvolume "{name}" not found')
-    return _made(folder_of(volume, place.root))
+    folder = folder_of(volume, place.root)
+    await _check_weka(pod, volume, folder, place)
+    return _made(folder)
+
+
+async def _check_weka(pod: Object, volume: Object, folder: Path, place: Place) -> None:
+    """A volume of the lab's WEKA can be mounted where a client runs, once its file system is there
+    (`meshctl.lab.weka`). Raises VolumeNotReadyError."""
+    driver = str((volume["spec"].get("csi") or {}).get("driver", ""))
+    if not driver.endswith(".weka.io"):
+        return
+    name, node = volume["metadata"]["name"], pod["spec"]["nodeName"]
+    labels = ((await api.get(place.client, f"/api/v1/nodes/{node}")) or {"metadata": {}})["metadata"].get(
+        "labels"
+    ) or {}
+    if labels.get(f"topology.{driver}/accessible") != "true":
+        raise VolumeNotReadyError(f'persistentvolume "{name}": no WEKA client runs on node {node}')
+    if not folder.exists():
+        raise VolumeNotReadyError(f'persistentvolume "{name}": its file system is not there')
 
 
 def folder_of(volume: Object, root: Path) -> Path:
@@ -144,6 +163,18 @@ def mounts(container: Object, folders: dict[str, Path], variables: dict[str, str
                 source.mkdir(parents=True)
         result.append((str(source), mount["mountPath"].rstrip("/") or "/", bool(mount.get("readOnly"))))
     return result
+
+
+def uncovered(placed: Sequence[tuple[str, str, bool]], own: Sequence[Path]) -> list[tuple[str, str, bool]]:
+    """Mounts that show the lab's own folders, its interpreter and its code, where those of the pod would hide them: as
+    an empty /tmp does where the lab runs from a folder in it."""
+    shown: dict[Path, tuple[str, str, bool]] = {}
+    for source, path, _ in placed:
+        for folder in own:
+            if folder.is_relative_to(path) and str(folder) != path and Path(source).is_dir():
+                (Path(source) / folder.relative_to(path)).mkdir(parents=True, exist_ok=True)  # where it is mounted
+                shown[folder] = (str(folder), str(folder), True)
+    return [mount for folder, mount in shown.items() if not any(other in shown for other in folder.parents)]
 
 
 def discard(folder: Path) -> None:

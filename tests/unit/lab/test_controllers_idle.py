@@ -11,7 +11,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from meshctl.lab.controllers import cert_manager, coreweave, eks, eks_addons, onprem, volumes
+from meshctl.lab.controllers import cert_manager, coreweave, eks, eks_addons, huge_pages, onprem, volumes, weka
 from meshctl.lab.pods import api
 from meshctl.lab.state import Lab
 from meshwire.kubernetes.async_client import AsyncClient
@@ -90,6 +90,14 @@ def play_volumes(lab: Lab, client: AsyncClient) -> Awaitable[None]:
     return volumes.play(lab, CLUSTER, client)
 
 
+def play_huge_pages(lab: Lab, client: AsyncClient) -> Awaitable[None]:
+    return huge_pages.play(lab, CLUSTER, client)
+
+
+def play_weka(lab: Lab, client: AsyncClient) -> Awaitable[None]:
+    return weka.play(lab, CLUSTER, client)
+
+
 def play_cert_manager(lab: Lab, client: AsyncClient) -> Awaitable[None]:
     return cert_manager.play(lab, client)
 
@@ -107,12 +115,21 @@ CERTIFICATE = {
     "spec": {"secretName": "api", "dnsNames": ["api.example.com"], "issuerRef": {"name": cert_manager.ISSUER}},
 }
 
+OPERATOR = {
+    "metadata": {"name": "weka-operator-controller-manager", "labels": {"app": "weka-operator"}},
+    "spec": {"template": {"spec": {"containers": [{"name": "manager"}]}}},
+    "status": {"availableReplicas": 1},
+}
+FILES = {"huge_pages": {huge_pages.FILE: '{"cw": {"train": 1024}}'}}  # there from the beginning
+
 CONTROLLERS: dict[str, tuple[Play, str, dict[str, Any] | None]] = {
     "onprem": (play_onprem, "/api/v1/nodes", NODE | {"metadata": {"name": "gpu-0", "labels": {"a": "b"}}}),
     "coreweave": (play_coreweave, coreweave.POOLS, POOL),
     "eks": (play_eks, "/api/v1/nodes", None),
     "eks_addons": (play_eks_addons, eks_addons.DEPLOYMENTS, None),
     "cert_manager": (play_cert_manager, cert_manager.CERTIFICATES, CERTIFICATE),
+    "huge_pages": (play_huge_pages, "/api/v1/nodes", NODE | {"metadata": {"name": "gpu-0", "labels": {"a": "b"}}}),
+    "weka": (play_weka, weka.DEPLOYMENTS, OPERATOR),
     "volumes": (play_volumes, "/apis/storage.k8s.io/v1/storageclasses", CLASS),
 }
 
@@ -123,6 +140,8 @@ def test_nothing_is_asked_while_nothing_changes(tmp_path: Path) -> None:
     async def watched(name: str, play: Play, path: str, changed: dict[str, Any] | None) -> None:
         folder = tmp_path / name
         folder.mkdir()
+        for file, text in FILES.get(name, {}).items():
+            (folder / file).write_text(text)
         fake = FakeApi()
         playing = asyncio.ensure_future(play(Lab(folder), fake.client))
         quiet = await settled(fake)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from pathlib import Path
@@ -10,10 +11,15 @@ from typing import Any
 import pytest
 
 from meshctl.catalog import load_catalog
+from meshctl.lab.aws.eks import launch_rules
 from meshctl.lab.controllers import coreweave, eks, onprem
+from meshctl.lab.controllers.huge_pages import mib
 from meshctl.lab.controllers.nodes import APPLIED_ANNOTATION, GROUP_LABEL, Group, capacity, manifest
 from meshctl.lab.state import Lab
+from meshctl.model.deployment import NodeShare
 from meshctl.resolve.placement import allocatable
+from stacks.aws import pools
+from tests.unit.deployments import deployment
 
 P5 = load_catalog().machine("aws", "p5.48xlarge")
 assert P5 is not None
@@ -84,6 +90,19 @@ class TestEks:
         (group,) = eks.groups({"nodegroups": {"train": nodegroup(efaInterfaces=interfaces)}}, "us-east-1")
         has = manifest(group, 0)["status"]["capacity"]
         assert int(has.get("vpc.amazonaws.com/efa", "0")) == interfaces
+
+    def test_huge_pages_of_the_user_data_are_no_memory(self) -> None:
+        """Read from what meshctl's own script says, beside the pages that the machine's EFA driver sets aside."""
+        share = NodeShare(cpu_cores=1, memory_gib=1, hugepages_mib=1000, set_aside_mib=2048, network_interfaces=0)
+        pool = deployment("aws-east").pool("train").model_copy(update={"storage": share})
+        template = {"UserData": base64.b64encode(pools.user_data(pool).encode()).decode()}
+        pages = launch_rules.huge_pages(template)
+        assert pages == 1024
+        groups = [eks.groups({"nodegroups": {"a": nodegroup(hugePages=each)}}, "us-east-1")[0] for each in (0, pages)]
+        before, after = (manifest(group, 0)["status"] for group in groups)
+        assert mib(after["capacity"]["hugepages-2Mi"]) - mib(before["capacity"]["hugepages-2Mi"]) == 2048
+        assert mib(before["allocatable"]["memory"]) - mib(after["allocatable"]["memory"]) == 2048
+        assert launch_rules.huge_pages({}) == 0
 
     @pytest.mark.parametrize(("ami", "gpus"), [("AL2023_x86_64_STANDARD", None), ("CUSTOM", "8")])
     def test_an_image_without_the_driver_shows_no_gpu(self, ami: str, gpus: str | None) -> None:

@@ -55,3 +55,14 @@ def test_files_and_secrets_are_at_their_paths(tmp_path: Path) -> None:
     assert found.stdout == "be kind\nä\nhf_token/opt/app/prompts:\na.txt\n\n/run/mesh:\nhf\n"
     assert found.returncode == 7  # read only
     assert not Path("/prompt.yaml").exists()
+
+
+def test_an_empty_folder_of_a_pod_does_not_hide_the_lab_itself(tmp_path: Path) -> None:
+    own = [tmp_path / "machine" / "clone" / ".venv", tmp_path / "machine" / "clone"]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    placed = [(str(empty), str(tmp_path / "machine"), False), (str(empty), "/elsewhere", False)]
+    clone = str(own[1])
+    assert volumes.uncovered(placed, own) == [(clone, clone, True)]
+    assert (empty / "clone").is_dir()  # the mount has its place, and makes none in what the machine has
+    assert volumes.uncovered(placed[1:], own) == []

@@ -7,6 +7,8 @@ sources stand in `meshctl.lab.aws.rules`.
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +23,7 @@ Template = Mapping[str, Any]
 
 _FORBIDDEN = ("IamInstanceProfile", "HibernationOptions")
 _EFA_KINDS = ("efa", "efa-only")
+_ADDED_PAGES = re.compile(r"wanted=\$\(\(\$\(cat \$pages\) \+ (\d+)\)\)")
 
 
 @dataclass(frozen=True)
@@ -265,6 +268,15 @@ def _groups_of(template: Template) -> set[str]:
     interfaces = template.get("NetworkInterfaces") or []
     of_interfaces = {group for interface in interfaces for group in interface.get("Groups") or []}
     return {*of_interfaces, *(template.get("SecurityGroupIds") or [])}
+
+
+def huge_pages(template: Template) -> int:
+    """How many pages of 2 MiB the template's user data adds to those that a node sets aside. The lab's nodes start
+    nothing: it is read from the script, which adds a number to what is there already."""
+    text = base64.b64decode(template.get("UserData") or "").decode(errors="replace")
+    if "hugepages-2048kB/nr_hugepages" not in text:
+        return 0
+    return sum(int(number) for number in _ADDED_PAGES.findall(text))
 
 
 def efa_interfaces(template: Template) -> int:

@@ -75,6 +75,7 @@ def entry(nodegroup: Nodegroup) -> dict[str, Any]:
         "version": described["version"],
         "status": described["status"],
         "efaInterfaces": launch_rules.efa_interfaces(template),
+        "hugePages": launch_rules.huge_pages(template),
         "placementGroup": (template.get("Placement") or {}).get("GroupName", ""),
         "capacityReservation": reservations.target_of(template),
         "repairs": bool((described.get("nodeRepairConfig") or {}).get("enabled")),
