@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from meshctl.deploy import live_platform
 from meshctl.deploy.guards import preflight
+from meshctl.lab.aws import quotas as lab_quotas
 from meshctl.lab.aws.quotas import CLUSTERS, VPCS
 from meshctl.model.questions import InPlace
 from tests.integration.lab_aws_server import KEY, Aws, code_of, make_cluster, make_network
@@ -509,6 +510,78 @@ def test_more_clusters_than_the_quota(aws: Aws) -> None:
         )
         == "ResourceLimitExceededException"
     )
+
+
+def set_quotas(aws: Aws, **values: float) -> None:
+    (aws.root / "quotas.json").write_text(json.dumps({VPCS: 1000, **{quota_code(n): v for n, v in values.items()}}))
+
+
+def quota_code(name: str) -> str:
+    return str(getattr(lab_quotas, name))
+
+
+def test_more_node_groups_and_nodes_than_a_cluster_may_have(aws: Aws) -> None:
+    """finding A6"""
+    network, eks = make_cluster(aws), aws.client("eks")
+    set_quotas(aws, NODE_GROUPS=1, NODES=8)
+    code, text = refusal(aws, network, scalingConfig={"minSize": 0, "maxSize": 9, "desiredSize": 0})
+    assert (code, text) == (
+        "ResourceLimitExceededException",
+        "maxSize 9 is more than the 8 nodes that a node group may have",
+    )
+    make(aws, network, scalingConfig={"minSize": 0, "maxSize": 8, "desiredSize": 0})
+    assert refusal(aws, network, name="second")[0] == "ResourceLimitExceededException"
+    wait_until(lambda: status(aws, "train") == "ACTIVE")
+    group, more = {"clusterName": "c1", "nodegroupName": "train"}, {"maxSize": 9}
+    assert code_of(eks.update_nodegroup_config, **group, scalingConfig=more) == "InvalidParameterException"
+
+
+def test_more_nat_gateways_in_a_zone_than_the_quota(aws: Aws) -> None:
+    """finding A6: as many in another zone are no harm, and one that is deleted makes room"""
+    ec2, network = aws.client("ec2"), make_network(aws)
+    first, second = network["subnets"][:2]
+    described = ec2.describe_nat_gateways()["NatGateways"]
+    subnets = {each["SubnetId"]: each["AvailabilityZone"] for each in ec2.describe_subnets()["Subnets"]}
+    there = sum(subnets.get(each["SubnetId"]) == subnets[first] for each in described)
+    set_quotas(aws, GATEWAYS=there + 1, ADDRESSES=1000)
+    made = ec2.create_nat_gateway(SubnetId=first, ConnectivityType="private")["NatGateway"]["NatGatewayId"]
+    again = {"SubnetId": first, "ConnectivityType": "private"}
+    assert code_of(ec2.create_nat_gateway, **again) == "NatGatewayLimitExceeded"
+    other = ec2.create_nat_gateway(SubnetId=second, ConnectivityType="private")["NatGateway"]["NatGatewayId"]
+    ec2.delete_nat_gateway(NatGatewayId=made)
+    again_made = ec2.create_nat_gateway(**again)["NatGateway"]["NatGatewayId"]
+    for gateway in (other, again_made):
+        ec2.delete_nat_gateway(NatGatewayId=gateway)
+
+
+def test_more_lustre_than_the_quota(aws: Aws) -> None:
+    """finding A6"""
+    fsx, network = aws.client("fsx"), make_network(aws)
+    set_quotas(aws, LUSTRE_GIB=2400)
+    kind = {"FileSystemType": "LUSTRE", "SubnetIds": network["subnets"][:1]}
+    persistent = {"LustreConfiguration": {"DeploymentType": "PERSISTENT_2", "PerUnitStorageThroughput": 125}}
+    assert code_of(fsx.create_file_system, **kind, **persistent, StorageCapacity=4800) == "ServiceLimitExceeded"
+
+
+def test_a_role_takes_no_policies_of_any_length(aws: Aws) -> None:
+    """Blanks are not counted, and the policies of a role are counted together."""
+    iam = aws.client("iam")
+    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole"}]}
+    iam.create_role(RoleName="wordy", AssumeRolePolicyDocument=json.dumps(trust))
+
+    def policy(arns: int, **layout: Any) -> str:
+        resources = [f"arn:aws:s3:::{number:04}-{'x' * 70}" for number in range(arns)]
+        statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": resources}
+        return json.dumps({"Version": "2012-10-17", "Statement": [statement]}, **layout)
+
+    given = {"RoleName": "wordy", "PolicyName": "buckets"}
+    assert code_of(iam.put_role_policy, **given, PolicyDocument=policy(120)) == "LimitExceeded"
+    spacious = policy(100, indent=20)
+    assert len(spacious) > 10_240
+    iam.put_role_policy(**given, PolicyDocument=spacious)
+    iam.put_role_policy(**given, PolicyDocument=spacious)
+    second = {"RoleName": "wordy", "PolicyName": "more"}
+    assert code_of(iam.put_role_policy, **second, PolicyDocument=policy(30)) == "LimitExceeded"
 
 
 def test_each_refusal_is_logged_with_its_rule_and_the_source_of_it(aws: Aws) -> None:

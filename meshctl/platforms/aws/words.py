@@ -62,7 +62,11 @@ FAILURE_HINTS: Final = {
     "AddressLimitExceeded": "each zone takes an Elastic IP for its NAT gateway, unless `network: {nat: one}` says"
     f" otherwise: {_NETWORK_QUOTA}",
     "VpcLimitExceeded": _NETWORK_QUOTA,
-    "NatGatewayLimitExceeded": _NETWORK_QUOTA,
+    **dict.fromkeys(
+        ("NatGatewayLimitExceeded", "ResourceLimitExceededException", "ServiceLimitExceeded"), _NETWORK_QUOTA
+    ),
+    "LimitExceeded": "IAM has no room for it: fewer object stores in one workload where a policy is too long; else"
+    " raise the quota that the message names in Service Quotas (iam, in us-east-1), and run `up` again",
     "InsufficientFreeAddresses": "the subnets are full: a new environment with a larger `network.cidr` has room for"
     " more nodes, or lower `nodes`",
     "InvalidSubnetID.NotFound": _SUBNET,

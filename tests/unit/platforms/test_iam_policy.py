@@ -233,7 +233,7 @@ def test_every_action_is_one_of_its_service_and_none_is_a_wildcard() -> None:
 
 def test_what_has_a_name_is_named() -> None:
     of = statements(deployment())
-    assert of["Cluster"]["Resource"] == [
+    assert of["Eks"]["Resource"] == [
         "arn:aws:eks:us-east-1:123456789012:cluster/llm-prod-aws-east",
         "arn:aws:eks:us-east-1:123456789012:*/llm-prod-aws-east/*",
         "arn:aws:ssm:*::parameter/aws/*",
@@ -242,7 +242,7 @@ def test_what_has_a_name_is_named() -> None:
     assert "eks.amazonaws.com" in of["Pass"]["Condition"]["StringEquals"]["iam:PassedToService"]
     assert of["Add"]["Condition"] == {"ArnLike": {"iam:PolicyARN": "arn:aws:iam::aws:policy/*"}}
     assert of["Logs"]["Resource"][0].endswith(":log-group:/aws/eks/llm-prod-aws-east/cluster")
-    assert of["Names"]["Resource"] == ["arn:aws:route53:::change/*", "arn:aws:route53:::hostedzone/Z1"]
+    assert of["Dns"]["Resource"] == ["arn:aws:route53:::change/*", "arn:aws:route53:::hostedzone/Z1"]
     assert of["StateObjects"]["Resource"] == "arn:aws:s3:::team-state/*"
     # only what no name can be given to is open
     assert {sid for sid, each in of.items() if each["Resource"] == "*"} == {"Look", "Region"}
