@@ -463,6 +463,30 @@ def test_a_preflight_hears_what_the_account_may_have(aws: Aws, monkeypatch: pyte
     assert "no usable credentials" in preflight.ask(found, InPlace()).notes[0]
 
 
+def test_a_preflight_counts_what_there_is_already(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """finding A6"""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{aws.port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    network = make_cluster(aws)
+    shared = {"shared": {"kind": "filesystem", "size": "4800GiB", "throughput": "1GB/s"}}
+    wanted = resolved({"web": {"nodes": {"min": 1, "max": 460}, "cpu": {"cores": 4}}}, AWS, storage=shared).deployment
+    assert wanted is not None
+    set_quotas(aws, CLUSTERS=1, LUSTRE_GIB=2400, GATEWAYS=0, ADDRESSES=1000, NODES=450)
+    counted = {"L-1194D53C", "L-8F1B9C74", "L-FE5A380F"}
+    refused = {gap.subject for gap in preflight.ask(wanted, InPlace()).gaps}
+    assert {f"quota/{code}" for code in counted} | {"pool/web"} <= refused
+    ec2 = aws.client("ec2")
+    set_quotas(aws, CLUSTERS=2, LUSTRE_GIB=4800, GATEWAYS=1, ADDRESSES=1000, NODES=460)
+    made = ec2.create_nat_gateway(SubnetId=network["subnets"][0], ConnectivityType="private")["NatGateway"]
+    gaps = {gap.subject: gap for gap in preflight.ask(wanted, InPlace()).gaps}
+    assert gaps.keys() & {*(f"quota/{code}" for code in counted), "pool/web"} == {"quota/L-FE5A380F"}
+    assert gaps["quota/L-FE5A380F"].best == "the account has 1 of 1 there"
+    ec2.delete_nat_gateway(NatGatewayId=made["NatGatewayId"])
+    codes = {gap.subject.removeprefix("quota/") for gap in preflight.ask(wanted, InPlace()).gaps}
+    assert not codes & counted
+
+
 def test_c2_a_newer_release_appears_and_is_heard_of(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{aws.port}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
@@ -540,7 +564,8 @@ def test_more_nat_gateways_in_a_zone_than_the_quota(aws: Aws) -> None:
     """finding A6: as many in another zone are no harm, and one that is deleted makes room"""
     ec2, network = aws.client("ec2"), make_network(aws)
     first, second = network["subnets"][:2]
-    described = ec2.describe_nat_gateways()["NatGateways"]
+    gateways = ec2.describe_nat_gateways()["NatGateways"]
+    described = [each for each in gateways if each["State"] != "deleted"]  # AWS shows those for a while, too
     subnets = {each["SubnetId"]: each["AvailabilityZone"] for each in ec2.describe_subnets()["Subnets"]}
     there = sum(subnets.get(each["SubnetId"]) == subnets[first] for each in described)
     set_quotas(aws, GATEWAYS=there + 1, ADDRESSES=1000)
