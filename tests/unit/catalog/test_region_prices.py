@@ -261,6 +261,12 @@ def test_c4_prices_that_no_source_has_stay_unknown() -> None:
     )
 
 
+def test_c4_efs_has_a_price_where_a_source_quotes_the_price_list() -> None:
+    price = in_region("eu-west-1").file_systems[0].price
+    assert price.usd_per_hour == pytest.approx(1000 * 0.33 / 730, rel=1e-2)
+    assert price.date == "2026-05-01"
+
+
 def test_c4_what_goes_through_a_gateway_has_its_own_price() -> None:
     dublin = registry.platform("aws").words.not_in_cost(in_region("eu-west-1"))
     assert dublin[1].endswith(" and the data through them (0.048 USD/GB, list price of 2026-05-01)")
