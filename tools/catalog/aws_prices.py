@@ -55,7 +55,7 @@ def table(price_list: Mapping[str, Any], machines: Mapping[str, Any], package: s
     """The document that is written. `machines`: the rows of aws.yaml by type."""
     published = price_list["publication_date"][: len("2026-10-15")]
     return {
-        "source": f"AWS Price List, published {published}, as packed in {package}",
+        "source": f"AWS Price List, as packed in {package}",
         "date": published,
         "usd_per_hour": _without_own_region(of_machines(price_list, machines)),
         "services_usd_per_hour": _of_services(price_list, _HOURLY),

@@ -122,7 +122,7 @@ def test_the_generator_leaves_out_what_the_catalog_has_not() -> None:
     }
     machines = {name: {"prices": []} for name in ("p5.48xlarge", "p5e.48xlarge")}
     assert tool().table(price_list, machines, "a package") == {
-        "source": "AWS Price List, published 2026-10-15, as packed in a package",
+        "source": "AWS Price List, as packed in a package",
         "date": "2026-10-15",
         "usd_per_hour": {"p5.48xlarge": {"eu-north-1": 58.8928}},
         "services_usd_per_hour": {
