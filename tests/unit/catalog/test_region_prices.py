@@ -120,7 +120,7 @@ def test_the_generator_leaves_out_what_the_catalog_has_not() -> None:
             "eu-west-1": listed({"t2.micro": 0.0126}, gateway=None),
         },
     }
-    machines = {name: {"prices": []} for name in ("p5.48xlarge", "p5e.48xlarge")}
+    machines: dict[str, Any] = {name: {"prices": []} for name in ("p5.48xlarge", "p5e.48xlarge")}
     assert tool().table(price_list, machines, "a package") == {
         "source": "AWS Price List, as packed in a package",
         "date": "2026-10-15",

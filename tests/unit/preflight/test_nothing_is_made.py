@@ -13,7 +13,7 @@ from meshctl.deploy.runs import environment_up
 from meshctl.deploy.session import Session
 from meshctl.engine.run import StackRun
 from meshctl.errors import InfeasibleError
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import Deployment, Gap
 from meshctl.model.questions import ApiAnswer
 from tests.unit import states
 from tests.unit.preflight.asking import H100, NOTHING, RESERVATION, aws, deployment, findings, reservation
@@ -75,6 +75,7 @@ def test_it_is_refused_with_one_answer(
     with pytest.raises(InfeasibleError) as caught:
         up(tmp_path, monkeypatch, wanted, answers)
     [gap] = caught.value.gaps
+    assert isinstance(gap, Gap)
     assert best in gap.best
     assert what_to_do in gap.hint
 
