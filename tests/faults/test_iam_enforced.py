@@ -120,7 +120,7 @@ def made_vpcs(here: RunningLab) -> list[Any]:
 def half(policies: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Of the network and of the cluster, and not of roles, logs and buckets."""
     statements = [each for policy in policies for each in policy["Statement"]]
-    return [{"Statement": [each for each in statements if each["Sid"] in ("Look", "Region", "Cluster")]}]
+    return [{"Statement": [each for each in statements if each["Sid"] in ("Look", "Region", "Eks")]}]
 
 
 def test_one_user_brings_up_what_another_changes_and_destroys(here: RunningLab) -> None:

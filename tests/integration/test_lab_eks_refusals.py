@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from meshctl.deploy import live_platform
 from meshctl.deploy.guards import preflight
+from meshctl.lab.aws import quotas as lab_quotas
 from meshctl.lab.aws.quotas import CLUSTERS, VPCS
 from meshctl.model.questions import InPlace
 from tests.integration.lab_aws_server import KEY, Aws, code_of, make_cluster, make_network
@@ -462,6 +463,30 @@ def test_a_preflight_hears_what_the_account_may_have(aws: Aws, monkeypatch: pyte
     assert "no usable credentials" in preflight.ask(found, InPlace()).notes[0]
 
 
+def test_a_preflight_counts_what_there_is_already(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """finding A6"""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{aws.port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    network = make_cluster(aws)
+    shared = {"shared": {"kind": "filesystem", "size": "4800GiB", "throughput": "1GB/s"}}
+    wanted = resolved({"web": {"nodes": {"min": 1, "max": 460}, "cpu": {"cores": 4}}}, AWS, storage=shared).deployment
+    assert wanted is not None
+    set_quotas(aws, CLUSTERS=1, LUSTRE_GIB=2400, GATEWAYS=0, ADDRESSES=1000, NODES=450)
+    counted = {"L-1194D53C", "L-8F1B9C74", "L-FE5A380F"}
+    refused = {gap.subject for gap in preflight.ask(wanted, InPlace()).gaps}
+    assert {f"quota/{code}" for code in counted} | {"pool/web"} <= refused
+    ec2 = aws.client("ec2")
+    set_quotas(aws, CLUSTERS=2, LUSTRE_GIB=4800, GATEWAYS=1, ADDRESSES=1000, NODES=460)
+    made = ec2.create_nat_gateway(SubnetId=network["subnets"][0], ConnectivityType="private")["NatGateway"]
+    gaps = {gap.subject: gap for gap in preflight.ask(wanted, InPlace()).gaps}
+    assert gaps.keys() & {*(f"quota/{code}" for code in counted), "pool/web"} == {"quota/L-FE5A380F"}
+    assert gaps["quota/L-FE5A380F"].best == "the account has 1 of 1 there"
+    ec2.delete_nat_gateway(NatGatewayId=made["NatGatewayId"])
+    codes = {gap.subject.removeprefix("quota/") for gap in preflight.ask(wanted, InPlace()).gaps}
+    assert not codes & counted
+
+
 def test_c2_a_newer_release_appears_and_is_heard_of(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{aws.port}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
@@ -509,6 +534,79 @@ def test_more_clusters_than_the_quota(aws: Aws) -> None:
         )
         == "ResourceLimitExceededException"
     )
+
+
+def set_quotas(aws: Aws, **values: float) -> None:
+    (aws.root / "quotas.json").write_text(json.dumps({VPCS: 1000, **{quota_code(n): v for n, v in values.items()}}))
+
+
+def quota_code(name: str) -> str:
+    return str(getattr(lab_quotas, name))
+
+
+def test_more_node_groups_and_nodes_than_a_cluster_may_have(aws: Aws) -> None:
+    """finding A6"""
+    network, eks = make_cluster(aws), aws.client("eks")
+    set_quotas(aws, NODE_GROUPS=1, NODES=8)
+    code, text = refusal(aws, network, scalingConfig={"minSize": 0, "maxSize": 9, "desiredSize": 0})
+    assert (code, text) == (
+        "ResourceLimitExceededException",
+        "maxSize 9 is more than the 8 nodes that a node group may have",
+    )
+    make(aws, network, scalingConfig={"minSize": 0, "maxSize": 8, "desiredSize": 0})
+    assert refusal(aws, network, name="second")[0] == "ResourceLimitExceededException"
+    wait_until(lambda: status(aws, "train") == "ACTIVE")
+    group, more = {"clusterName": "c1", "nodegroupName": "train"}, {"maxSize": 9}
+    assert code_of(eks.update_nodegroup_config, **group, scalingConfig=more) == "InvalidParameterException"
+
+
+def test_more_nat_gateways_in_a_zone_than_the_quota(aws: Aws) -> None:
+    """finding A6: as many in another zone are no harm, and one that is deleted makes room"""
+    ec2, network = aws.client("ec2"), make_network(aws)
+    first, second = network["subnets"][:2]
+    gateways = ec2.describe_nat_gateways()["NatGateways"]
+    described = [each for each in gateways if each["State"] != "deleted"]  # AWS shows those for a while, too
+    subnets = {each["SubnetId"]: each["AvailabilityZone"] for each in ec2.describe_subnets()["Subnets"]}
+    there = sum(subnets.get(each["SubnetId"]) == subnets[first] for each in described)
+    set_quotas(aws, GATEWAYS=there + 1, ADDRESSES=1000)
+    made = ec2.create_nat_gateway(SubnetId=first, ConnectivityType="private")["NatGateway"]["NatGatewayId"]
+    again = {"SubnetId": first, "ConnectivityType": "private"}
+    assert code_of(ec2.create_nat_gateway, **again) == "NatGatewayLimitExceeded"
+    other = ec2.create_nat_gateway(SubnetId=second, ConnectivityType="private")["NatGateway"]["NatGatewayId"]
+    ec2.delete_nat_gateway(NatGatewayId=made)
+    again_made = ec2.create_nat_gateway(**again)["NatGateway"]["NatGatewayId"]
+    for gateway in (other, again_made):
+        ec2.delete_nat_gateway(NatGatewayId=gateway)
+
+
+def test_more_lustre_than_the_quota(aws: Aws) -> None:
+    """finding A6"""
+    fsx, network = aws.client("fsx"), make_network(aws)
+    set_quotas(aws, LUSTRE_GIB=2400)
+    kind = {"FileSystemType": "LUSTRE", "SubnetIds": network["subnets"][:1]}
+    persistent = {"LustreConfiguration": {"DeploymentType": "PERSISTENT_2", "PerUnitStorageThroughput": 125}}
+    assert code_of(fsx.create_file_system, **kind, **persistent, StorageCapacity=4800) == "ServiceLimitExceeded"
+
+
+def test_a_role_takes_no_policies_of_any_length(aws: Aws) -> None:
+    """Blanks are not counted, and the policies of a role are counted together."""
+    iam = aws.client("iam")
+    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole"}]}
+    iam.create_role(RoleName="wordy", AssumeRolePolicyDocument=json.dumps(trust))
+
+    def policy(arns: int, **layout: Any) -> str:
+        resources = [f"arn:aws:s3:::{number:04}-{'x' * 70}" for number in range(arns)]
+        statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": resources}
+        return json.dumps({"Version": "2012-10-17", "Statement": [statement]}, **layout)
+
+    given = {"RoleName": "wordy", "PolicyName": "buckets"}
+    assert code_of(iam.put_role_policy, **given, PolicyDocument=policy(120)) == "LimitExceeded"
+    spacious = policy(100, indent=20)
+    assert len(spacious) > 10_240
+    iam.put_role_policy(**given, PolicyDocument=spacious)
+    iam.put_role_policy(**given, PolicyDocument=spacious)
+    second = {"RoleName": "wordy", "PolicyName": "more"}
+    assert code_of(iam.put_role_policy, **second, PolicyDocument=policy(30)) == "LimitExceeded"
 
 
 def test_each_refusal_is_logged_with_its_rule_and_the_source_of_it(aws: Aws) -> None:

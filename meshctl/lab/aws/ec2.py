@@ -224,6 +224,19 @@ class Ec2(CapacityBlocks, Service):
             )
         if call.operation == "CreateVpc" and len(backend.vpcs) >= self.account.value(quotas.VPCS):
             raise ApiError("VpcLimitExceeded", "The maximum number of VPCs has been reached.", rule=rules.VPC_QUOTA)
+        if call.operation == "CreateNatGateway":
+            self._check_gateways(backend, self.given(call)["SubnetId"])
+
+    def _check_gateways(self, backend: Any, subnet_id: str) -> None:
+        zones = {subnet.id: subnet.availability_zone for by_id in backend.subnets.values() for subnet in by_id.values()}
+        others = [gateway.subnet_id for gateway in backend.nat_gateways.values() if gateway.state != "deleted"]
+        in_zone = sum(zones.get(each) == zones.get(subnet_id) for each in others)
+        if in_zone >= self.account.value(quotas.GATEWAYS):
+            raise ApiError(
+                "NatGatewayLimitExceeded",
+                "The maximum number of NAT Gateways has been reached.",
+                rule=rules.GATEWAY_QUOTA,
+            )
 
 
 def tag(region: str, id: str, given: dict[str, Any], resource_type: str) -> None:  # noqa: A002

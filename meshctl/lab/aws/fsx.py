@@ -14,12 +14,15 @@ from typing import Any, ClassVar
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
 
+from meshctl.lab.aws import rules
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.errors import ApiError
+from meshctl.lab.aws.quotas import LUSTRE_GIB, Quotas
 from meshctl.lab.aws.service import Service
 
 SMALLEST_GIB = 1200
 LUSTRE_PORT = 988
+_PERSISTENT = "PERSISTENT_2"
 LUSTRE_DEFAULTS = {"DataCompressionType": "NONE", "CopyTagsToBackups": False, "WeeklyMaintenanceStartTime": "7:05:00"}
 
 # "Your file system creation fails due to misconfigured security group", FSx for Lustre user guide
@@ -33,7 +36,8 @@ class Fsx(Service):
     name: ClassVar[str] = "fsx"
     invalid: ClassVar[str] = "BadRequest"
 
-    def __init__(self) -> None:
+    def __init__(self, account: Quotas) -> None:
+        self.account = account
         self.file_systems: dict[str, dict[str, Any]] = {}
         self.tokens: dict[str, str] = {}
 
@@ -45,11 +49,30 @@ class Fsx(Service):
             raise ApiError("BadRequest", "the lab makes file systems of type LUSTRE only")
         if given.get("StorageCapacity", 0) < SMALLEST_GIB:
             raise ApiError("BadRequest", f"Storage capacity must be at least {SMALLEST_GIB} GiB, or a multiple of 2400")
+        self._check_quota(call, given.get("LustreConfiguration", {}), given["StorageCapacity"])
         described = _describe(call, given)
         self.file_systems[described["FileSystemId"]] = described
         if token:
             self.tokens[token] = described["FileSystemId"]
         return {"FileSystem": described}
+
+    def _check_quota(self, call: Call, lustre: dict[str, Any], more_gib: int) -> None:
+        """Raises: ApiError when the account may have no more of this type."""
+        if lustre.get("DeploymentType") != _PERSISTENT:
+            return
+        counted = (
+            each["StorageCapacity"]
+            for each in self.file_systems.values()
+            if call.region in each["ResourceARN"] and each["LustreConfiguration"].get("DeploymentType") == _PERSISTENT
+        )
+        used = sum(counted)
+        if used + more_gib > self.account.value(LUSTRE_GIB):
+            raise ApiError(
+                "ServiceLimitExceeded",
+                f"You have exceeded the limit of {self.account.value(LUSTRE_GIB):g} GiB of storage capacity",
+                Limit="TOTAL_STORAGE",
+                rule=rules.LUSTRE_QUOTA,
+            )
 
     def describe_file_systems(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         wanted = given.get("FileSystemIds")
@@ -76,6 +99,8 @@ class Fsx(Service):
             raise ApiError(
                 "BadRequest", f"Lustre version {version} is not newer than {file_system['FileSystemTypeVersion']}"
             )
+        more = capacity - file_system["StorageCapacity"]
+        self._check_quota(call, file_system["LustreConfiguration"], more)
         file_system["StorageCapacity"] = capacity
         file_system["FileSystemTypeVersion"] = version or file_system["FileSystemTypeVersion"]
         file_system["LustreConfiguration"] |= given.get("LustreConfiguration", {})

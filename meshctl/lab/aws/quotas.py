@@ -3,8 +3,9 @@
 `quotas.json` in the lab's folder holds those that differ from AWS's defaults, by code: {"L-417A185B": 1152}. It may
 change while the lab runs, by hand or by RequestServiceQuotaIncrease, which the lab grants at once.
 
-Sources of codes and defaults: "Amazon EC2 service quotas", "Amazon VPC quotas", "Amazon EKS service quotas" of the AWS
-documentation. Those of running instances are what a new account begins with: accelerated ones have none.
+Sources of codes and defaults: "Amazon EC2 service quotas", "Amazon VPC quotas", "Amazon EKS service quotas" and
+"Quotas" of FSx for Lustre in the AWS documentation. Those of running instances are what a new account begins with:
+accelerated ones have none.
 """
 
 # ruff: noqa: ARG002 (every operation is given the call)
@@ -28,6 +29,10 @@ from meshctl.lab.state import read_json, write_whole
 ADDRESSES: Final = "L-0263D0A3"
 VPCS: Final = "L-F678F1CE"
 CLUSTERS: Final = "L-1194D53C"
+NODE_GROUPS: Final = "L-6D54EA21"
+NODES: Final = "L-BD136A63"
+GATEWAYS: Final = "L-FE5A380F"
+LUSTRE_GIB: Final = "L-8F1B9C74"
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,11 @@ ALL: Final = {
         Quota("L-3819A6DF", "ec2", "All G and VT Spot Instance Requests", 0),
         Quota(ADDRESSES, "ec2", "EC2-VPC Elastic IPs", 5),
         Quota(VPCS, "vpc", "VPCs per Region", 5),
+        Quota(GATEWAYS, "vpc", "NAT gateways per Availability Zone", 5),
         Quota(CLUSTERS, "eks", "Clusters", 100),
+        Quota(NODE_GROUPS, "eks", "Managed node groups per cluster", 30),
+        Quota(NODES, "eks", "Nodes per managed node group", 450),
+        Quota(LUSTRE_GIB, "fsx", "Lustre Persistent_2 storage capacity", 100_800),
     )
 }
 

@@ -153,6 +153,18 @@ PUBLIC_NETWORKS: Final = Rule(
 CLUSTER_QUOTA: Final = Rule(
     "cluster-quota", "CreateCluster", "more clusters than the quota", "EKS user guide, Service quotas"
 )
+NODE_GROUP_QUOTA: Final = Rule(
+    "node-group-quota",
+    "CreateNodegroup",
+    "more node groups in a cluster than the quota",
+    "EKS user guide, Service quotas: Managed node groups per cluster",
+)
+NODES_QUOTA: Final = Rule(
+    "nodes-quota",
+    "CreateNodegroup, UpdateNodegroupConfig",
+    "a node group that may have more nodes than the quota",
+    "EKS user guide, Service quotas: Nodes per managed node group; EKS API reference, NodegroupScalingConfig, maxSize",
+)
 ADDRESS_QUOTA: Final = Rule(
     "address-quota",
     "AllocateAddress",
@@ -161,6 +173,24 @@ ADDRESS_QUOTA: Final = Rule(
 )
 VPC_QUOTA: Final = Rule(
     "vpc-quota", "CreateVpc", "more VPCs than the quota", "EC2 API reference, Error codes, VpcLimitExceeded"
+)
+GATEWAY_QUOTA: Final = Rule(
+    "gateway-quota",
+    "CreateNatGateway",
+    "more NAT gateways in a zone than the quota, those that are being deleted among them",
+    "VPC user guide, Amazon VPC quotas; EC2 API reference, Error codes, NatGatewayLimitExceeded",
+)
+LUSTRE_QUOTA: Final = Rule(
+    "lustre-quota",
+    "CreateFileSystem, UpdateFileSystem",
+    "more FSx for Lustre of type PERSISTENT_2 than the quota",
+    "FSx for Lustre user guide, Quotas; FSx API reference, ServiceLimitExceeded",
+)
+INLINE_POLICIES: Final = Rule(
+    "inline-policies",
+    "PutRolePolicy",
+    "more than 10,240 characters of policy in a role, blanks not counted",
+    "IAM user guide, IAM and AWS STS quotas; amplify-cli issue 1699",
 )
 DEPENDENCY: Final = Rule(
     "dependency",

@@ -58,7 +58,7 @@ class LabApi:
             "acm": self.acm,
             "ec2": ec2,
             "eks": self.eks,
-            "fsx": Fsx(),
+            "fsx": Fsx(quotas),
             "iam": Simulations(root, self.rights),
             "route53": Route53(),
             "service-quotas": ServiceQuotas(quotas),

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.iam.models import iam_backends
 
-from meshctl.lab.aws import guard_rails
+from meshctl.lab.aws import guard_rails, inline_policies
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.iam_requests import IamRequest
@@ -46,6 +46,10 @@ class Simulations(Service):
         start, size = int(given.get("Marker") or 0), int(given.get("MaxItems") or _PAGE)
         page: Object = {"EvaluationResults": results[start : start + size], "IsTruncated": start + size < len(results)}
         return {**page, "Marker": str(start + size)} if page["IsTruncated"] else page
+
+    def before(self, call: Call) -> None:
+        if call.operation == "PutRolePolicy":
+            inline_policies.refuse(self.given(call))
 
     def _policies(self, source: str) -> list[Object] | None:
         """None for administrators, and for roles, whose rights the lab does not look at."""

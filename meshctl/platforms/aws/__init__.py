@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from meshctl.catalog import Machine, StoragePrice, machines_of, storage_prices_of
 from meshctl.catalog.offers import OfferTable
-from meshctl.catalog.region_prices import RegionPriceTable
 from meshctl.model.deployment import AWS_ROOT_VOLUME_GIB, Deployment
 from meshctl.model.questions import InPlace, PolicyScope
 from meshctl.platforms.aws import (
@@ -25,6 +24,7 @@ from meshctl.platforms.aws import (
     pools,
     preflight,
     releases,
+    service_prices,
     storage,
     words,
 )
@@ -74,8 +74,7 @@ _ROWS: Final = resources.files("meshctl.catalog")
 
 def _machines() -> tuple[Machine, ...]:
     offers = OfferTable.read(_ROWS.joinpath("aws-offerings.json"))
-    prices = RegionPriceTable.read(_ROWS.joinpath("aws-prices.json"))
-    return prices.added_to(offers.added_to(machines_of(_NAME, _ROWS.joinpath("aws.yaml"))))
+    return service_prices.by_region().added_to(offers.added_to(machines_of(_NAME, _ROWS.joinpath("aws.yaml"))))
 
 
 def _change(wanted: Deployment, in_place: InPlace) -> preflight.Change:
@@ -94,7 +93,8 @@ def _policy(deployment: Deployment, scope: PolicyScope) -> dict[str, Any]:
 
 
 def _storage_prices() -> tuple[StoragePrice, ...]:
-    return storage_prices_of(_NAME, _ROWS.joinpath("storage.yaml"))
+    """Those of the file go before those of the price list."""
+    return (*storage_prices_of(_NAME, _ROWS.joinpath("storage.yaml")), *service_prices.by_region().storage(_NAME))
 
 
 def _labels(machine: Machine) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from meshctl.model.deployment import Gap, ObjectStore
 from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings
-from meshctl.platforms.aws import bucket_names
+from meshctl.platforms.aws import bucket_names, partitions
 from meshctl.platforms.aws.change import Change
 from meshctl.platforms.aws.words import PRIVATE_HINT
 
@@ -23,8 +23,6 @@ _ALWAYS_ENABLED: Final = (
     *("eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3", "ap-south-1"),
     *("ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-southeast-1", "ap-southeast-2"),
 )
-# How the regions of other partitions begin, which need no enabling.
-_OTHER_PARTITIONS: Final = ("cn-", "us-gov-", "us-iso", "eu-isoe", "eusc-")
 # Zones, by id, in which a control plane can have no interface ("Subnet requirements for clusters", EKS user guide).
 _NO_CONTROL_PLANE: Final = frozenset({"use1-az3", "usw1-az2", "cac1-az3"})
 _CONTROL_PLANE_ZONES: Final = 2
@@ -112,7 +110,8 @@ def _tag_gaps(change: Change) -> Iterator[Gap]:
 
 
 def _may_be_disabled(region: str) -> bool:
-    return region not in _ALWAYS_ENABLED and not region.startswith(_OTHER_PARTITIONS)
+    """Regions of other partitions need no enabling."""
+    return region not in _ALWAYS_ENABLED and partitions.is_commercial(region)
 
 
 def _region_gaps(change: Change, answer: ApiAnswer | None) -> Iterator[Gap]:

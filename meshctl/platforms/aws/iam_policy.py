@@ -62,7 +62,7 @@ _UNNAMED: Final = frozenset(
         "ec2:DescribeRegions",
         "iam:SimulatePrincipalPolicy",  # of the caller, whose name the policy does not know
         "iam:GetRole",  # reads the service-linked roles of spot instances and node groups as well
-        *("eks:DescribeAddonVersions", "iam:ListOpenIDConnectProviders", "logs:DescribeLogGroups"),
+        *("eks:DescribeAddonVersions", "eks:ListClusters", "iam:ListOpenIDConnectProviders", "logs:DescribeLogGroups"),
         *("s3:ListAllMyBuckets", "route53:ListHostedZonesByName", "servicequotas:GetServiceQuota"),
         *("route53:CreateHealthCheck", "route53:ListHealthChecks"),
     )
@@ -154,7 +154,7 @@ def _statements(deployment: Deployment, scope: PolicyScope, actions: frozenset[s
     yield Statement("Region", _of(named, *_REGIONAL), conditions=in_region)
     # one statement for both, which is shorter: no action of either fits the other's resources
     of_cluster = (*_clusters(deployment, scope), _public_parameters(deployment))
-    yield Statement("Cluster", _of(named, "eks", "ssm"), of_cluster)
+    yield Statement("Eks", _of(named, "eks", "ssm"), of_cluster)
     yield from _roles(deployment, scope, _of(named, "iam"))
     yield Statement("Logs", _of(named, "logs"), _log_groups(deployment, scope))
     yield from _buckets(deployment, scope, _of(named, "s3"))
@@ -223,7 +223,7 @@ def _buckets(deployment: Deployment, scope: PolicyScope, actions: frozenset[str]
     made = tuple(arns.bucket(deployment, store.bucket) for store in deployment.object_stores if not store.is_adopted)
     stores = tuple(arns.bucket(deployment, store.bucket) for store in deployment.object_stores)
     if made:
-        yield Statement("Buckets", actions - set(_ON_BUCKETS) - set(_ON_OBJECTS), made)
+        yield Statement("S3", actions - set(_ON_BUCKETS) - set(_ON_OBJECTS), made)
     if stores:
         yield Statement("Lists", _ON_BUCKETS, stores)
         yield Statement("Objects", _ON_OBJECTS, tuple(f"{arn}/*" for arn in stores))
@@ -240,7 +240,7 @@ def _names(deployment: Deployment, scope: PolicyScope, actions: frozenset[str]) 
     # environments.yaml may name the zone by its domain, and then the id is unknown
     zone = "*" if "." in scope.dns_zone else scope.dns_zone.removeprefix("/hostedzone/")
     start = f"arn:{arns.partition(deployment.region)}:route53:::"
-    yield Statement("Names", actions, (f"{start}change/*", f"{start}hostedzone/{zone}"))
+    yield Statement("Dns", actions, (f"{start}change/*", f"{start}hostedzone/{zone}"))
 
 
 def expand_statements(region: str = "us-east-1") -> tuple[Statement, ...]:

@@ -1,28 +1,31 @@
 """What AWS is asked before anything is made, and what its answers mean: zones, quotas, reservations. PURE.
 
 Part of the platform (`meshctl.platforms.aws`). Only what a run would add is asked about: a plan without changes asks
-nothing. Codes of quotas: "Amazon EC2 service quotas" and "Amazon VPC quotas" of the AWS documentation.
+nothing.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
 
 from meshctl.model.deployment import Gap, Pool
 from meshctl.model.questions import NO_ANSWER, ApiAnswer, ApiQuestion, Findings
-from meshctl.platforms.aws import access, account, caller, equal_machines, reservations, rights
+from meshctl.platforms.aws import (
+    access,
+    account,
+    bucket_rights,
+    caller,
+    counts,
+    equal_machines,
+    quotas,
+    reservations,
+    rights,
+)
 from meshctl.platforms.aws.change import Change
 from meshctl.platforms.aws.pools import too_spread
 
 __all__ = ["Change", "findings", "questions"]
-
-_ADDRESSES: Final = "L-0263D0A3"
-_VPCS: Final = "L-F678F1CE"
-_ONE_NAT: Final = "; or `network: {nat: one}`, with a NAT gateway in one zone alone"
 
 
 def questions(change: Change) -> tuple[ApiQuestion, ...]:
@@ -46,13 +49,8 @@ def _questions(change: Change) -> Iterator[ApiQuestion]:
     yield from reservations.questions(change)
     yield from account.questions(change)
     for code in change.growing_quotas:
-        yield _quota_question("ec2", code, "the quotas of running instances")
-    if change.missing_addresses:
-        yield ApiQuestion("addresses", "ec2", "describe_addresses", "how many Elastic IPs are in use")
-        yield _quota_question("ec2", _ADDRESSES, "the quota of Elastic IPs")
-    if change.missing_vpcs:
-        yield ApiQuestion("vpcs", "ec2", "describe_vpcs", "how many VPCs there are")
-        yield _quota_question("vpc", _VPCS, "the quota of VPCs")
+        yield quotas.question("ec2", code, "the quotas of running instances")
+    yield from counts.questions(change)
 
 
 def _equal(change: Change, pool: Pool) -> tuple[str, ...]:
@@ -77,10 +75,6 @@ def _equal_machines(change: Change, zones: Mapping[str, tuple[str, ...]], answer
     return Findings(notes=tuple(notes), equal_machines={name: each for name, each in listed.items() if each})
 
 
-def _quota_question(service: str, code: str, about: str) -> ApiQuestion:
-    return ApiQuestion(code, "service-quotas", "get_service_quota", about, {"ServiceCode": service, "QuotaCode": code})
-
-
 def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
     reserved = reservations.findings(change, answers)
     zones: dict[str, tuple[str, ...]] = dict(reserved.zones)
@@ -91,7 +85,8 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
             gaps += _zone_gaps(change, pool, answers["offerings"], zones)
     notes = [note for code in change.growing_quotas for note in _quota_notes(change, code, answers.get(code))]
     gaps += [gap for code in change.growing_quotas for gap in _quota_gaps(change, code, answers.get(code))]
-    gaps += _network_gaps(change, answers)
+    gaps += counts.gaps(change, answers)
+    gaps += bucket_rights.gaps(change.wanted)
     gaps += [
         gap for pool in Findings(zones).placed(change.wanted).pools if pool.name in zones for gap in too_spread(pool)
     ]
@@ -144,19 +139,19 @@ def _not_offered(change: Change, pool: Pool, offered: set[str]) -> Gap:
 
 
 def _quota_gaps(change: Change, code: str, answer: ApiAnswer | None) -> Iterator[Gap]:
-    quota = _quota(answer)
+    quota = quotas.quota(answer)
     wanted = change.vcpus(change.wanted.pools)[code]
     if quota is not None and wanted > quota.value:
         yield Gap(
             subject=f"quota/{code}",
             wanted=f"{wanted} vCPUs of {quota.name} ({_by_pool(change, code)})",
             best=f"the account may run {quota.value:g}",
-            hint=_more(change, "ec2", code, wanted),
+            hint=quotas.more(change.wanted, "ec2", code, wanted),
         )
 
 
 def _quota_notes(change: Change, code: str, answer: ApiAnswer | None) -> Iterator[str]:
-    quota = _quota(answer)
+    quota = quotas.quota(answer)
     at_most = change.vcpus(change.wanted.pools, at_most=True)[code]
     if quota is not None and change.vcpus(change.wanted.pools)[code] <= quota.value < at_most:
         yield (
@@ -168,48 +163,6 @@ def _quota_notes(change: Change, code: str, answer: ApiAnswer | None) -> Iterato
 def _by_pool(change: Change, code: str) -> str:
     pools = [pool for pool in change.wanted.pools if change.quota(pool) == code and pool.nodes]
     return ", ".join(f"pool {pool.name}: {pool.nodes} x {pool.cpu_cores}" for pool in pools)
-
-
-def _network_gaps(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[Gap]:
-    of_zones = "Elastic IPs, one for each NAT gateway"
-    has_one_nat = change.wanted.network is not None and change.wanted.network.one_nat
-    wants = (
-        ("addresses", "Addresses", "ec2", _ADDRESSES, change.missing_addresses, of_zones),
-        ("vpcs", "Vpcs", "vpc", _VPCS, change.missing_vpcs, "VPCs"),
-    )
-    for name, key, service, code, wanted, words in wants:
-        quota, answer = _quota(answers.get(code)), answers.get(name)
-        if not wanted or quota is None or answer is None or answer.is_refused:
-            continue
-        used = len(answer.content.get(key, []))
-        if used + wanted > quota.value:
-            yield Gap(
-                subject=f"quota/{code}",
-                wanted=f"{wanted} more {words}",
-                best=f"the account has {used} of {quota.value:g}",
-                hint=_more(change, service, code, used + wanted)
-                + (_ONE_NAT if code == _ADDRESSES and not has_one_nat else ""),
-            )
-
-
-@dataclass(frozen=True)
-class _Quota:
-    name: str
-    value: float
-
-
-def _quota(answer: ApiAnswer | None) -> _Quota | None:
-    quota: Mapping[str, Any] = answer.content.get("Quota", {}) if answer is not None else {}
-    return _Quota(quota.get("QuotaName", ""), float(quota["Value"])) if "Value" in quota else None
-
-
-def _more(change: Change, service: str, code: str, wanted: float) -> str:
-    region, profile = change.wanted.region, change.wanted.profile
-    options = f" --profile {profile}" if profile else ""
-    return (
-        f"`aws service-quotas request-service-quota-increase --service-code {service} --quota-code {code}"
-        f" --desired-value {math.ceil(wanted)} --region {region}{options}`; AWS may take hours to days to answer"
-    )
 
 
 def _unasked(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[str]:

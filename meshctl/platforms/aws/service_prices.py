@@ -1,4 +1,4 @@
-"""List prices of control planes, NAT gateways, load balancers and addresses. PURE, but for reading the table.
+"""List prices of control planes, NAT gateways, load balancers and addresses. PURE, but for reading the tables.
 
 Called by `words`. They are shown beside the cost and are not in its sum: what goes through them costs more than they
 do, and nobody knows it before.
@@ -6,6 +6,7 @@ do, and nobody knows it before.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -13,7 +14,10 @@ from typing import Any, Final
 
 import yaml
 
-_TABLE: Final = "aws_services.yaml"
+from meshctl.catalog.region_prices import RegionPriceTable
+from meshctl.platforms.aws import partitions
+
+_CATALOG: Final = resources.files("meshctl.catalog")
 
 
 @dataclass(frozen=True)
@@ -25,20 +29,46 @@ class ServicePrice:
     date: str
 
 
+@dataclass(frozen=True)
+class TrafficPrice:
+    """For one decimal GB that goes through."""
+
+    usd_per_gb: float
+    date: str
+
+
+@cache
+def by_region() -> RegionPriceTable:
+    return RegionPriceTable.read(_CATALOG.joinpath("aws-prices.json"))
+
+
 @cache
 def _table() -> dict[str, Any]:
-    text = resources.files("meshctl.catalog").joinpath(_TABLE).read_text(encoding="utf-8")
-    table: dict[str, Any] = yaml.safe_load(text)
+    text = _CATALOG.joinpath("aws_services.yaml").read_text(encoding="utf-8")
+    table: dict[str, Any] = yaml.load(text, Loader=yaml.CSafeLoader)
     return table
 
 
 def row(service: str, region: str) -> ServicePrice | None:
-    """The price of a load balancer, gateway and so on; None if the table does not have the region."""
-    rows = (each for each in _table()["services"] if each["service"] == service and each["region"] in ("", region))
-    first = next(rows, None)
-    if first is None:
-        return None
-    return ServicePrice(float(first["usd_per_hour"]), _table()["sources"][first["source"]], str(first["date"]))
+    """The price of a load balancer, gateway and so on; None if the tables do not have the region."""
+    written = _row("services", service, region)
+    if written is not None:
+        return ServicePrice(float(written["usd_per_hour"]), _table()["sources"][written["source"]], written["date"])
+    listed = by_region().service(service, region)
+    return ServicePrice(listed.usd_per_hour, listed.source, listed.date) if listed else None
+
+
+def traffic(service: str, region: str) -> TrafficPrice | None:
+    """The price of what goes through it; None if the table does not have the region."""
+    written = _row("traffic", service, region)
+    return TrafficPrice(float(written["usd_per_gb"]), written["date"]) if written is not None else None
+
+
+def _row(section: str, service: str, region: str) -> Mapping[str, Any] | None:
+    """The row of the region before that of all regions, which is of one partition alone."""
+    regions = (region, "") if partitions.is_commercial(region) else (region,)
+    rows = {each["region"]: each for each in _table()[section] if each["service"] == service}
+    return next((rows[each] for each in regions if each in rows), None)
 
 
 def end_of_standard_support(kubernetes: str) -> str:
@@ -48,7 +78,7 @@ def end_of_standard_support(kubernetes: str) -> str:
 
 def priced(what: str, region: str, counts: dict[str, int]) -> str:
     """`what` with the price of all of it: `2 NAT gateways (0.10 USD/h)`. `counts`: how many of each service it is."""
-    prices = [(row(service, region), count) for service, count in counts.items()]
+    prices = [(row(service, region), count) for service, count in counts.items() if count]
     if any(price is None for price, _ in prices):
         return what
     total = sum(price.usd_per_hour * count for price, count in prices if price is not None)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Final
 
 from meshctl.model.deployment import Deployment, Gap
+from meshctl.platforms.aws import service_prices
 from meshctl.platforms.aws.environment import EVERYWHERE, AwsEnvironment
 from meshctl.platforms.aws.network import MAX_ZONES
-from meshctl.platforms.aws.service_prices import priced
 from meshctl.words import pluralize
 
 NODE_GROUP: Final = "meshaws:eks:Nodegroup"
@@ -62,7 +62,11 @@ FAILURE_HINTS: Final = {
     "AddressLimitExceeded": "each zone takes an Elastic IP for its NAT gateway, unless `network: {nat: one}` says"
     f" otherwise: {_NETWORK_QUOTA}",
     "VpcLimitExceeded": _NETWORK_QUOTA,
-    "NatGatewayLimitExceeded": _NETWORK_QUOTA,
+    **dict.fromkeys(
+        ("NatGatewayLimitExceeded", "ResourceLimitExceededException", "ServiceLimitExceeded"), _NETWORK_QUOTA
+    ),
+    "LimitExceeded": "IAM has no room for it: fewer object stores in one workload where a policy is too long; else"
+    " raise the quota that the message names in Service Quotas (iam, in us-east-1), and run `up` again",
     "InsufficientFreeAddresses": "the subnets are full: a new environment with a larger `network.cidr` has room for"
     " more nodes, or lower `nodes`",
     "InvalidSubnetID.NotFound": _SUBNET,
@@ -153,21 +157,36 @@ def notes(environment: AwsEnvironment) -> tuple[str, ...]:
 
 
 def not_in_cost(deployment: Deployment) -> tuple[str, ...]:
-    region = deployment.region
-    gateways = len(deployment.network.nat_zones) if deployment.network else 0
-    balanced = len({(endpoint.workload, endpoint.is_internal) for endpoint in deployment.endpoints})
     efs = any(system.service == "efs" for system in deployment.file_systems)
     return (
-        priced("EKS control plane", region, {"eks": 1}),
-        priced(pluralize(gateways, "NAT gateway"), region, {"nat-gateway": gateways, "public-ipv4": gateways})
-        + " and the data through them",
-        *(
-            [priced(pluralize(balanced, "network load balancer"), region, {"network-load-balancer": balanced})]
-            if balanced
-            else ()
-        ),
+        service_prices.priced("EKS control plane", deployment.region, {"eks": 1}),
+        _gateways(deployment),
+        *_balancers(deployment),
         *(["data read and written on EFS"] if efs else ()),
         *(["requests to S3 and old versions of its objects"] if deployment.object_stores else ()),
         "root volumes of the nodes",
         "data transfer",
     )
+
+
+def _gateways(deployment: Deployment) -> str:
+    region = deployment.region
+    count = len(deployment.network.nat_zones) if deployment.network else 0
+    services = {"nat-gateway": count, "public-ipv4": count}
+    words = service_prices.priced(pluralize(count, "NAT gateway"), region, services) + " and the data through them"
+    price = service_prices.traffic("nat-gateway", region)
+    return words if price is None else f"{words} ({price.usd_per_gb:g} USD/GB, list price of {price.date})"
+
+
+def _balancers(deployment: Deployment) -> tuple[str, ...]:
+    """One for each workload and side; a public one has an address in each zone."""
+    balancers = {(endpoint.workload, endpoint.is_internal) for endpoint in deployment.endpoints}
+    if not balancers:
+        return ()
+    region = deployment.region
+    public = sum(not is_internal for _, is_internal in balancers)
+    zones = {subnet.zone for subnet in deployment.network.subnets if subnet.public} if deployment.network else set()
+    services = {"network-load-balancer": len(balancers), "public-ipv4": public * len(zones)}
+    words = service_prices.priced(pluralize(len(balancers), "network load balancer"), region, services)
+    unit = service_prices.row("nlb-capacity-unit", region)
+    return (words if unit is None else f"{words} and {unit.usd_per_hour:g} USD/h for each capacity unit in use",)

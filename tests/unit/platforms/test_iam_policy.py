@@ -132,7 +132,7 @@ def test_every_call_in_the_code_of_a_hook_is_among_the_operations_of_some_row() 
         assert called.get(method, iam_actions.operation_of(method)) in names, method
 
 
-SERVICES = ("efs", "fsx", "iam", "route53", "s3", "ssm", "sts")  # of which meshctl's own clients call anything
+SERVICES = ("efs", "eks", "fsx", "iam", "route53", "s3", "ssm", "sts")  # of which meshctl's own clients call anything
 
 
 def own_calls() -> dict[str, set[tuple[str, str]]]:
@@ -158,7 +158,9 @@ def test_every_call_of_meshctls_own_clients_is_allowed() -> None:
     """Those of `up`, `plan`, `migrate`, `expand`, `contract`, `destroy` and `adopt` alike: they share their clients.
     `shift` and lending call the API server alone."""
     called = own_calls()
-    assert {"clients/existing_file_systems.py", "dns/endpoint_records.py", "objects/listing.py"} <= called.keys()
+    own = {"clients/existing_file_systems.py", "deploy/guards/deleted_entries.py", "dns/endpoint_records.py"}
+    assert {*own, "objects/listing.py"} <= called.keys()
+    assert ("eks", "CreateAccessEntry") in called["deploy/guards/deleted_entries.py"]
     assert not [module for module in called if module.startswith("shift/")]
     adopted = (
         deployment().file_systems[0].model_copy(update={"existing": ExistingFileSystem(id="fs-0123456789abcdef0")})
@@ -211,9 +213,11 @@ def test_every_question_is_allowed_and_names_an_operation_of_the_api() -> None:
     reserved = tuple(pool.model_copy(update={"reservation": "cr-0123"}) for pool in deployment().pools)
     wanted = deployment(pools=reserved)
     session = botocore.session.get_session()
-    asked = PLATFORM.preflight.questions(wanted, InPlace())
-    assert asked
-    for question in asked:
+    first = PLATFORM.preflight.questions(wanted, InPlace())
+    gateways = ApiAnswer({"NatGateways": [{"SubnetId": "subnet-1", "State": "available"}]})
+    follow_ups = [each for one in first if one.name == "gateways" and one.then for each in one.then(gateways)]
+    assert [each.operation for each in follow_ups] == ["describe_subnets"]
+    for question in (*first, *follow_ups):
         operation = iam_actions.operation_of(question.operation)
         assert operation in session.get_service_model(question.service).operation_names
         needed = iam_actions.actions(question.service, [operation]) - {"sts:GetCallerIdentity"}  # needs no permission
@@ -233,7 +237,7 @@ def test_every_action_is_one_of_its_service_and_none_is_a_wildcard() -> None:
 
 def test_what_has_a_name_is_named() -> None:
     of = statements(deployment())
-    assert of["Cluster"]["Resource"] == [
+    assert of["Eks"]["Resource"] == [
         "arn:aws:eks:us-east-1:123456789012:cluster/llm-prod-aws-east",
         "arn:aws:eks:us-east-1:123456789012:*/llm-prod-aws-east/*",
         "arn:aws:ssm:*::parameter/aws/*",
@@ -242,7 +246,7 @@ def test_what_has_a_name_is_named() -> None:
     assert "eks.amazonaws.com" in of["Pass"]["Condition"]["StringEquals"]["iam:PassedToService"]
     assert of["Add"]["Condition"] == {"ArnLike": {"iam:PolicyARN": "arn:aws:iam::aws:policy/*"}}
     assert of["Logs"]["Resource"][0].endswith(":log-group:/aws/eks/llm-prod-aws-east/cluster")
-    assert of["Names"]["Resource"] == ["arn:aws:route53:::change/*", "arn:aws:route53:::hostedzone/Z1"]
+    assert of["Dns"]["Resource"] == ["arn:aws:route53:::change/*", "arn:aws:route53:::hostedzone/Z1"]
     assert of["StateObjects"]["Resource"] == "arn:aws:s3:::team-state/*"
     # only what no name can be given to is open
     assert {sid for sid, each in of.items() if each["Resource"] == "*"} == {"Look", "Region"}

@@ -16,7 +16,13 @@ RESERVATION = "cr-0123"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 NOTHING = InPlace()
 # what an environment in two zones has once its network and cluster are there
-MADE = {"meshaws:ec2:Vpc": 1, "meshaws:ec2:Address": 2, "meshaws:ec2:Subnet": 4, "meshaws:eks:Cluster": 1}
+MADE = {
+    "meshaws:ec2:Vpc": 1,
+    "meshaws:ec2:Address": 2,
+    "meshaws:ec2:NatGateway": 2,
+    "meshaws:ec2:Subnet": 4,
+    "meshaws:eks:Cluster": 1,
+}
 
 
 def deployment(pools: dict[str, Any], more: dict[str, Any] | None = None, **environment: Any) -> Deployment:

@@ -22,6 +22,7 @@ from tests.unit.resolve.test_resolve_rules import AWS, CW, resolved
 
 H100 = {"model": "H100", "count": 8}
 P_QUOTA, STANDARD, ADDRESSES, VPCS = "L-417A185B", "L-1216C47A", "L-0263D0A3", "L-F678F1CE"
+GATEWAYS, CLUSTERS = "L-FE5A380F", "L-1194D53C"
 SERVE = {"serve": {"nodes": {"min": 2, "max": 6}, "accelerator": H100}}
 WEB = {"web": {"nodes": 2, "cpu": {"cores": 4}}}
 RESERVATION = "cr-0123"
@@ -33,7 +34,7 @@ def deployment(pools: dict[str, Any], **environment: Any) -> Deployment:
     return found
 
 
-NETWORK = {"meshaws:ec2:Vpc": 1, "meshaws:ec2:Address": 2, "meshaws:eks:Cluster": 1}
+NETWORK = {"meshaws:ec2:Vpc": 1, "meshaws:ec2:Address": 2, "meshaws:ec2:NatGateway": 2, "meshaws:eks:Cluster": 1}
 
 
 def up_as(deployment: Deployment) -> InPlace:
@@ -83,6 +84,10 @@ def test_a_new_environment_asks_about_all_that_it_takes() -> None:
         ADDRESSES: "get_service_quota",
         "vpcs": "describe_vpcs",
         VPCS: "get_service_quota",
+        "gateways": "describe_nat_gateways",
+        GATEWAYS: "get_service_quota",
+        "clusters": "list_clusters",
+        CLUSTERS: "get_service_quota",
         "zones": "describe_availability_zones",
         "cluster": "describe_cluster",
         "caller": "get_caller_identity",
@@ -197,7 +202,9 @@ def test_a6_addresses_and_vpcs_are_counted() -> None:
 def test_what_an_interrupted_run_has_made_is_not_counted_twice() -> None:
     """Its outputs were never written: only the resources say that it began."""
     begun = InPlace(counts={"meshaws:ec2:Vpc": 1, "meshaws:ec2:Address": 2})
-    assert questions(deployment(WEB), begun).keys() == {"offerings", STANDARD, "zones", "cluster", "subnets", "caller"}
+    about_gateways, about_cluster = {"gateways", GATEWAYS}, {"clusters", CLUSTERS, "cluster", "zones"}
+    others = {"offerings", STANDARD, "subnets", "caller"}
+    assert questions(deployment(WEB), begun).keys() == {*about_gateways, *about_cluster, *others}
     used = ApiAnswer({"Addresses": [{}] * 5})
     half = InPlace(counts={"meshaws:ec2:Vpc": 1, "meshaws:ec2:Address": 1})
     [gap] = findings(deployment(WEB), half, addresses=used, L_0263D0A3=quota(5)).gaps

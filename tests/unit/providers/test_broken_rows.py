@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 from meshctl.lab.aws.fsx import Fsx
+from meshctl.lab.aws.quotas import Quotas
 from meshwire.marks import OWNER_TAG
 from tests.unit.providers.test_one_way import FILE_SYSTEM, LUSTRE, Bench
 
@@ -20,8 +22,8 @@ class MakingFsx(Fsx):
         return {"FileSystem": described}
 
 
-def test_a_file_system_that_failed_is_not_taken_over_by_the_one_that_replaces_it() -> None:
-    fsx = MakingFsx()
+def test_a_file_system_that_failed_is_not_taken_over_by_the_one_that_replaces_it(tmp_path: Path) -> None:
+    fsx = MakingFsx(Quotas(tmp_path))
     bench = Bench(fsx, FILE_SYSTEM, "fs-1", LUSTRE)
 
     def create() -> str:

@@ -110,9 +110,10 @@ class Bench:
 
 
 @pytest.fixture
-def lustre() -> Bench:
-    fsx = Fsx()
+def lustre(tmp_path: Path) -> Bench:
+    fsx = Fsx(Quotas(tmp_path))
     fsx.file_systems["fs-1"] = {**copy.deepcopy(LUSTRE), "FileSystemId": "fs-1", "Lifecycle": "AVAILABLE", "Tags": []}
+    fsx.file_systems["fs-1"]["ResourceARN"] = "arn:us-east-1:fs-1"
     return Bench(fsx, FILE_SYSTEM, "fs-1", LUSTRE)
 
 

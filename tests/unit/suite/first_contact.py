@@ -14,6 +14,7 @@ _REFUSALS: Final = "tests/integration/test_lab_eks_refusals.py"
 _EKS: Final = "tests/integration/test_lab_eks.py"
 _ACCOUNT: Final = "tests/unit/preflight/test_aws_account.py"
 _PREFLIGHT: Final = "tests/unit/preflight/test_aws_preflight.py"
+_COUNTS: Final = "tests/unit/preflight/test_counts.py"
 _RESERVATIONS: Final = "tests/unit/preflight/test_aws_reservations.py"
 _OFFERINGS: Final = "tests/unit/resolve/test_offerings.py"
 _RULES: Final = "tests/unit/resolve/test_resolve_rules.py"
@@ -61,6 +62,14 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
         f"{_PREFLIGHT}::test_a6_a_quota_that_is_too_small_names_the_command_that_raises_it",
         f"{_PREFLIGHT}::test_a6_addresses_and_vpcs_are_counted",
         "tests/unit/stacks/test_nat_gateways.py::test_a6_one_gateway_in_the_first_zone_serves_all",
+        f"{_REFUSALS}::test_more_node_groups_and_nodes_than_a_cluster_may_have",
+        f"{_REFUSALS}::test_more_nat_gateways_in_a_zone_than_the_quota",
+        f"{_REFUSALS}::test_more_lustre_than_the_quota",
+        f"{_COUNTS}::test_a6_an_account_with_all_the_clusters_that_it_may_have",
+        f"{_COUNTS}::test_a6_gateways_are_counted_in_each_zone",
+        f"{_COUNTS}::test_a6_lustre_is_counted_by_its_size",
+        f"{_COUNTS}::test_a6_a_pool_for_each_node_group_of_a_cluster",
+        f"{_COUNTS}::test_a6_a_pool_with_more_nodes_than_a_node_group_may_have",
     ),
     "A7": (
         f"{_TOKENS}::test_a_pool_without_machines_holds_up_only_what_runs_on_it",

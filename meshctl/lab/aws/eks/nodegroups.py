@@ -15,6 +15,7 @@ from meshctl.lab.aws.eks.nodegroup_state import Nodegroup
 from meshctl.lab.aws.eks.state import Base, Cluster, arn, log_later, now, soon
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import NO_CAPACITY
+from meshctl.lab.aws.quotas import NODE_GROUPS, NODES
 from meshctl.lab.aws.service_roles import has_spot_role
 from meshctl.lab.state import read_json
 
@@ -31,6 +32,15 @@ class Nodegroups(Base):
                 f"NodeGroup already exists with name {name} and cluster name {given['clusterName']}",
                 nodegroupName=name,
             )
+        if len(cluster.nodegroups) >= self.quotas.value(NODE_GROUPS):
+            raise ApiError(
+                "ResourceLimitExceededException",
+                f"The cluster {given['clusterName']} has as many node groups as it may have",
+                clusterName=given["clusterName"],
+                nodegroupName=name,
+                rule=rules.NODE_GROUP_QUOTA,
+            )
+        self._check_nodes(given.get("scalingConfig", {}), "ResourceLimitExceededException")
         require_role(given["nodeRole"])
         subnets = subnets_of(call.region, given["subnets"])
         if {subnet.vpc_id for subnet in subnets} != {cluster.described["resourcesVpcConfig"]["vpcId"]}:
@@ -56,6 +66,16 @@ class Nodegroups(Base):
         cluster.nodegroups[name] = nodegroup
         self.write()
         return {"nodegroup": described}
+
+    def _check_nodes(self, scaling: dict[str, int], code: str) -> None:
+        """Raises: ApiError with this code, since UpdateNodegroupConfig has another one than CreateNodegroup."""
+        if scaling.get("maxSize", 0) > self.quotas.value(NODES):
+            raise ApiError(
+                code,
+                f"maxSize {scaling['maxSize']} is more than the {self.quotas.value(NODES):g} nodes that a node group"
+                " may have",
+                rule=rules.NODES_QUOTA,
+            )
 
     def _launch_issues(self, launch: Launch, free_addresses: int) -> list[Issue]:
         """Why the instances of a new node group will not launch: what is on order, or what the account lacks."""
@@ -120,6 +140,7 @@ class Nodegroups(Base):
         nodegroup = self._changeable(cluster, name)
         scaling = {**nodegroup.described["scalingConfig"], **given.get("scalingConfig", {})}
         _check_scaling(scaling)
+        self._check_nodes(scaling, "InvalidParameterException")
         labels = _labels(nodegroup.described["labels"], given.get("labels", {}))
         taints = _taints(nodegroup.described["taints"], given.get("taints", {}))
         more: dict[str, Any] = {key: given[key] for key in ("updateConfig", "nodeRepairConfig") if key in given}
