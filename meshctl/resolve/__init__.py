@@ -119,7 +119,7 @@ def resolve(
         pools=tuple(made.made),
         rejected=made.rejected,
         storage_as=stored.words,
-        stays_behind=storage.stays_behind(mesh),
+        stays_behind=storage.stays_behind(mesh, {each.name for each in stored.object_stores if each.is_adopted}),
         notes=(
             *blueprint_notes.notes(mesh),
             *made.notes,
