@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -28,6 +28,7 @@ from meshrag.settings import Settings
 from meshrag.stores import Store, open_store
 
 Wanted = TypeVar("Wanted")
+MOST_BYTES: Final = 2**20  # of a request: a conversation whose last message is read
 
 
 def app(config: Settings, store: Store) -> Starlette:
@@ -67,12 +68,22 @@ def app(config: Settings, store: Store) -> Starlette:
 
 async def _read(request: Request, read: Callable[[object], Wanted]) -> Wanted:
     try:
-        body: Any = json.loads(await request.body())
+        body: Any = json.loads(await _bounded(request))
         return read(body)
     except (ValueError, RecursionError):
         raise HTTPException(400, "the request is not JSON") from None
     except BadRequestError as error:
         raise HTTPException(400, str(error)) from None
+
+
+async def _bounded(request: Request) -> bytes:
+    """Whoever reaches the API can send without end."""
+    data = bytearray()
+    async for part in request.stream():
+        data += part
+        if len(data) > MOST_BYTES:
+            raise HTTPException(413, f"the request has more than {MOST_BYTES // 2**20} MiB")
+    return bytes(data)
 
 
 def main() -> int:

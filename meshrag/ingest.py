@@ -45,15 +45,18 @@ class Ingestion:
         self.problem = "the documents are being read"
 
     def run_once(self) -> Summary:
-        """One run, which waits for programs that do not answer yet. Raises: SlotError after the time for that."""
-        deadline = time.monotonic() + self._settings.wait_s
-        pause_s = _FIRST_PAUSE_S
+        """One run, which waits for programs that do not answer yet. Raises: SlotError after the time for that, which
+        begins anew with each document beyond those that were stored before: hours of work may have been between."""
+        deadline, pause_s, furthest = time.monotonic() + self._settings.wait_s, _FIRST_PAUSE_S, 0
         while True:
             listing = ingestion.listing(self._folder)
+            stored: list[str] = []
             try:
-                summary = ingestion.run(self._folder, self._store, self._embedder, self._split, _report)
+                summary = self._try(stored)
             except SlotError as error:
                 self.problem = str(error)
+                if len(stored) > furthest:
+                    deadline, pause_s, furthest = time.monotonic() + self._settings.wait_s, _FIRST_PAUSE_S, len(stored)
                 if time.monotonic() > deadline:
                     raise
                 _print(f"waiting: {error}")
@@ -64,6 +67,15 @@ class Ingestion:
             self.problem = ""
             _print(summary.line())
             return summary
+
+    def _try(self, stored: list[str]) -> Summary:
+        """`stored` gets the key of each document whose chunks are in the store."""
+
+        def report(outcome: Outcome) -> None:
+            stored.append(outcome.key)
+            _print(outcome.line())
+
+        return ingestion.run(self._folder, self._store, self._embedder, self._split, report)
 
     def run_for_ever(self) -> None:
         """Ends the process where a program that is needed never answers, and for every other error: `/health` would
@@ -133,10 +145,6 @@ def _split(text: str) -> list[Piece]:
     from meshrag import splitting  # LangChain takes seconds: the first probes are answered before
 
     return splitting.split(text)
-
-
-def _report(outcome: Outcome) -> None:
-    _print(outcome.line())
 
 
 def _print(line: str) -> None:

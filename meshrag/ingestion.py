@@ -18,8 +18,9 @@ from typing import Final, Protocol
 from meshrag import chunks, documents, outcomes
 from meshrag.chunks import Chunk, Difference, Piece
 from meshrag.documents import Entry, Reading
+from meshrag.errors import SlotError
 from meshrag.outcomes import Outcome, Summary
-from meshrag.stores import Completion, Store
+from meshrag.stores import Completion, Store, other_length
 
 _TOGETHER: Final = 32  # chunks that are embedded by one request, of as many documents as it takes
 _UNKNOWN: Final = (-1, -1)  # size and time of what can't be looked at
@@ -60,13 +61,17 @@ def run(
 
     Raises: SlotError, OSError for a folder that is not there, or can't be listed.
     """
-    store.prepare(dimensions(embedder))
+    length = dimensions(embedder)
+    problem = other_length(store, length)
+    if problem is not None:
+        raise problem
+    store.prepare(length)
     stored = store.ids_by_key()
     reported: list[Outcome] = []
     unread: list[str] = []
     ids_by_key: dict[str, frozenset[str]] = {}
     for group in _groups(_compared(folder, stored, split)):
-        _put(group, store, embedder)
+        _put(group, store, embedder, length)
         for document in group:
             ids_by_key.update(document.ids)
             unread += [document.key] if document.is_unread else []
@@ -135,11 +140,15 @@ def _groups(compared: Iterator[_Document]) -> Iterator[list[_Document]]:
         yield group
 
 
-def _put(group: list[_Document], store: Store, embedder: Embeds) -> None:
+def _put(group: list[_Document], store: Store, embedder: Embeds, length: int) -> None:
+    """`length`: of each vector. A server that is replaced during a run may have another model."""
     missing: list[Chunk] = [chunk for document in group for chunk in document.difference.missing]
     for first in range(0, len(missing), _TOGETHER):
         batch = missing[first : first + _TOGETHER]
-        store.add(batch, embedder.vectors([chunk.text for chunk in batch]))
+        vectors = embedder.vectors([chunk.text for chunk in batch])
+        if len(vectors[0]) != length:
+            raise SlotError("embed", f"vectors of {len(vectors[0])} numbers, and of {length} before")
+        store.add(batch, vectors)
     stale = [chunk_id for document in group for chunk_id in document.difference.stale]
     if stale:
         store.remove(stale)

@@ -31,6 +31,9 @@ class MemoryStore:
     def prepare(self, dimensions: int) -> None:
         assert dimensions == 1
 
+    def dimensions(self) -> int | None:
+        return 1 if self.chunks else None
+
     def ids_by_key(self) -> dict[str, set[str]]:
         ids: dict[str, set[str]] = {}
         for chunk in self.chunks.values():
@@ -190,14 +193,14 @@ def test_it_waits_for_a_store_for_as_long_as_it_may(corpus: Path) -> None:
 
 def failing(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
     """Files of this name are there, and reading them fails, as on a file system that has lost its server."""
-    read_bytes = Path.read_bytes
+    opened = os.open
 
-    def read(path: Path) -> bytes:
-        if path.name == name:
+    def opening(path: str, flags: int) -> int:
+        if Path(path).name == name:
             raise OSError(number, os.strerror(number))
-        return read_bytes(path)
+        return opened(path, flags)
 
-    monkeypatch.setattr(Path, "read_bytes", read)
+    monkeypatch.setattr(documents, "_not_by_a_link", opening)
 
 
 def closed(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
