@@ -54,7 +54,7 @@ SLOTS: Final = (
     SlotOfRag("ui", (slots.OWN, slots.OFF), slots.OFF, "a page on the port `http`, which asks $OPENAI_API_BASE_URL"),
 )
 
-_IMAGE: Final = "ghcr.io/meshctl/rag:0.2"
+IMAGE: Final = "ghcr.io/meshctl/rag:0.2"
 _TEI_IMAGE: Final = "ghcr.io/huggingface/text-embeddings-inference:cpu-1.8"
 _MILVUS_IMAGE: Final = "milvusdb/milvus:v2.6.5"
 _PGVECTOR_IMAGE: Final = "pgvector/pgvector:0.8.1-pg17"
@@ -253,7 +253,7 @@ def _own_program(stack: _Stack, slot: Slot, module: str, more: dict[str, Templat
     """A workload of our own image, or of the user's, which is told the same."""
     port = slots.port(slot, _PORT)
     of_part = {
-        "image": _IMAGE,
+        "image": IMAGE,
         "command": ["python", "-m", module],
         "resources": {"cpu": 1, "memory": "2GiB"},
         "health": {"path": "/health", "live": "/live", "port": "http", "startup": _STARTUP},

@@ -37,6 +37,7 @@ from meshctl.resolve.work import (
     running,
     scaling,
     unconfirmed,
+    unpublished_image,
     workload_notes,
     workloads,
 )
@@ -247,4 +248,5 @@ def _notes(mesh: Mesh, deployment: Deployment | None, most_usd: float | None) ->
         notes.append(f"limits.hourly does not contain: {', '.join(left_out)}")
     notes += group_notes.notes(deployment)
     notes += [*pod_users.notes(deployment), *model_roll_outs.notes(deployment), *mirror_notes.notes(deployment)]
+    notes += unpublished_image.notes(deployment)
     return (*notes, *docker_hub.notes(deployment))
