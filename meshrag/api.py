@@ -1,8 +1,8 @@
 """`python -m meshrag.api`: questions answered from the documents, in the style of OpenAI's API. EDGE.
 
-`POST /v1/chat/completions` answers with citations, `POST /v1/search` finds passages alone, `GET /v1/models` names the
-model. `/health` says 503 with the reason until the index is complete. Where another program does not answer, the answer
-is 502, or 504 after its time, and names the slot.
+`POST /v1/chat/completions` answers with citations, `POST /v1/search` finds passages alone, also where there is no
+language model, `GET /v1/models` names the model. `/health` says 503 with the reason until the index is complete. Where
+another program does not answer, the answer is 502, or 504 after its time, and names the slot.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ def app(config: Settings, store: Store) -> Starlette:
     answering = Answering(config, store)
 
     async def chat(request: Request) -> Response:
+        if config.llm is None:
+            raise HTTPException(404, "there is no language model here (RAG_LLM_URL); POST /v1/search finds passages")
         question = await _read(request, questions.question)
         if question.is_stream:
             parts, shown = await run_in_threadpool(answering.stream, question.text, question.options)
@@ -48,8 +50,9 @@ def app(config: Settings, store: Store) -> Starlette:
         return JSONResponse({"results": [passages.result(each) for each in results]})
 
     def models(_request: Request) -> Response:
-        model = {"id": config.llm.model if config.llm else "", "object": "model", "owned_by": "meshrag"}
-        return JSONResponse({"object": "list", "data": [model]})
+        names = [config.llm.model] if config.llm else []
+        data = [{"id": name, "object": "model", "owned_by": "meshrag"} for name in names]
+        return JSONResponse({"object": "list", "data": data})
 
     def problem() -> str:
         try:
@@ -89,8 +92,6 @@ async def _bounded(request: Request) -> bytes:
 def main() -> int:
     try:
         config = settings.read(os.environ)
-        if config.llm is None:
-            raise SettingsError("RAG_LLM_URL is not set: the URL of the language model, like http://host:8000/v1")
     except SettingsError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

@@ -331,6 +331,14 @@ def test_nothing_is_answered_before_the_index_is_complete(servers: Any) -> None:
     assert ask(config, "/health", store=store) == (503, '{"status":"unavailable","reason":"store: Milvus: gone"}')
 
 
+def test_without_a_language_model_passages_are_found(servers: Any) -> None:
+    config = configuration(servers, RAG_LLM_URL="")
+    assert ask(config, "/v1/search", {"query": "where"})[0] == 200
+    code, text = ask(config, "/v1/chat/completions", QUESTION)
+    assert (code, "POST /v1/search finds passages" in text) == (404, True)
+    assert json.loads(ask(config, "/v1/models")[1])["data"] == []
+
+
 def test_there_is_a_model_to_choose(servers: Any) -> None:
     assert json.loads(ask(configuration(servers), "/v1/models")[1])["data"][0]["id"] == "llama"
     assert ask(configuration(servers), "/v1/nothing")[0] == 404
