@@ -75,7 +75,8 @@ class Ingestion:
             stored.append(outcome.key)
             _print(outcome.line())
 
-        return ingestion.run(self._folder, self._store, self._embedder, self._split, report)
+        requests = self._settings.embed_requests
+        return ingestion.run(self._folder, self._store, self._embedder, self._split, report, requests)
 
     def run_for_ever(self) -> None:
         """Ends the process where a program that is needed never answers, and for every other error: `/health` would

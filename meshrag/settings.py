@@ -32,8 +32,8 @@ class ModelServer:
 class Settings:
     """`rerank` None: passages stay in the order in which the store finds them. `environment`: whose index it is, of
     several that one store may have; "" where the store has one environment alone. `passages`: how many an answer is
-    made of. `wait_s`: for how long ingestion waits for a program that does not answer yet. `rescan_s`: how often it
-    looks whether documents or the store have changed."""
+    made of. `embed_requests`: how many ingestion has under way at once. `wait_s`: for how long ingestion waits for a
+    program that does not answer yet. `rescan_s`: how often it looks whether documents or the store have changed."""
 
     embed: ModelServer
     llm: ModelServer | None
@@ -44,6 +44,7 @@ class Settings:
     corpus: str
     port: int
     passages: int
+    embed_requests: int
     wait_s: float
     rescan_s: float
 
@@ -60,6 +61,7 @@ def read(variables: Mapping[str, str]) -> Settings:
         corpus=variables.get("RAG_CORPUS", ""),
         port=int(_number(variables, "RAG_PORT", 8080)),
         passages=int(_number(variables, "RAG_PASSAGES", 4)),
+        embed_requests=max(1, int(_number(variables, "RAG_EMBED_REQUESTS", 4))),
         wait_s=_number(variables, "RAG_WAIT_S", 1800),
         rescan_s=_number(variables, "RAG_RESCAN_S", 60),
     )

@@ -7,6 +7,7 @@ that it is told its work by, also where somebody has written it out. Both are co
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.value import Value
 
 PASSAGE_CHARACTERS: Final = 700  # by which a passage of meshrag goes beyond the one before it: 800 with 100 of overlap
+REQUESTS: Final = 4  # that meshrag has under way at once, unless it is told otherwise
 _PROGRAM: Final = "meshrag.ingest"
 
 
@@ -45,30 +47,47 @@ def _of_maker(target: Deployment, maker: Workload, facts: Mapping[str, StoreFact
             continue
         size = facts.get(mount.storage)
         passages = size.objects + size.total_bytes // PASSAGE_CHARACTERS if size is not None else None
-        unknown = _why_unknown(target, maker, size)
-        minutes = None if unknown or passages is None else round(passages / EMBEDDING_RATE.passages_per_s / 60, 1)
+        rate = _rate(target, maker)
         yield RemadeIndex(
             workload=maker.name,
             documents=mount.storage,
             objects=size.objects if size is not None else None,
             total_bytes=size.total_bytes if size is not None else None,
             passages=passages,
-            minutes=minutes,
-            source=unknown or EMBEDDING_RATE.source,
+            minutes=_minutes(passages, rate),
+            source=rate.source if size is not None else "what is in storage that is not copied is not counted",
         )
 
 
-def _why_unknown(target: Deployment, maker: Workload, size: StoreFacts | None) -> str:
-    """ "" where there is a measured rate for what embeds the passages: the number holds for one model on a CPU."""
-    if size is None:
-        return "what is in storage that is not copied is not counted"
+@dataclass(frozen=True)
+class _Rate:
+    """`passages_per_s` None: unknown, and `source` says why."""
+
+    passages_per_s: float | None
+    source: str
+
+
+def _minutes(passages: int | None, rate: _Rate) -> float | None:
+    if passages is None or rate.passages_per_s is None:
+        return None
+    return round(passages / rate.passages_per_s / 60, 1)
+
+
+def _rate(target: Deployment, maker: Workload) -> _Rate:
+    """How fast passages become vectors. It is known for one model on a CPU; several servers share the requests that
+    the maker has under way at once."""
     model, host = maker.env.get("RAG_EMBED_MODEL", ""), urlsplit(maker.env.get("RAG_EMBED_URL", "")).hostname
     embedder = next((each for each in target.workloads if each.name == host), None)
     if model != EMBEDDING_RATE.model:
-        return f"no rate of {model or 'its model'} is known"
+        return _Rate(None, f"no rate of {model or 'its model'} is known")
     if embedder is None:
-        return f"no rate of {host} is known"
-    return f"no rate of {model} on an accelerator is known" if embedder.accelerators else ""
+        return _Rate(None, f"no rate of {host} is known")
+    if embedder.accelerators:
+        return _Rate(None, f"no rate of {model} on an accelerator is known")
+    requests = maker.env.get("RAG_EMBED_REQUESTS", "")
+    servers = max(1, min(embedder.replicas, int(requests) if requests.isdecimal() else REQUESTS))
+    of_each = f"; {servers} servers" if servers > 1 else ""
+    return _Rate(servers * EMBEDDING_RATE.passages_per_s, f"{EMBEDDING_RATE.source}{of_each}")
 
 
 def minutes_of(indexes: tuple[RemadeIndex, ...]) -> float:

@@ -80,6 +80,7 @@ def ingestion_by(server: Any, corpus: Path, store: MemoryStore, **variables: str
             "RAG_STORE": "milvus://store:19530",
             "RAG_CORPUS": str(corpus),
             "RAG_WAIT_S": "0.001",
+            "RAG_EMBED_REQUESTS": "1",
             **variables,
         }
     )
@@ -162,6 +163,7 @@ def test_a_run_that_comes_further_may_wait_anew(
 
     config = settings.read(
         {"RAG_EMBED_URL": "http://e/v1", "RAG_STORE": "milvus://s:1", "RAG_CORPUS": str(corpus), "RAG_WAIT_S": "60"}
+        | {"RAG_EMBED_REQUESTS": "1"}
     )
     store = MemoryStore()
     assert Ingestion(config, store, Failing(), split).run_once().documents == 100

@@ -17,7 +17,7 @@ from meshctl.migrate.planning.inputs import Options, StoreFacts
 from meshctl.migrate.planning.plan import MigrationPlan, plan_migration
 from meshctl.model.deployment import Deployment
 from meshctl.resolve import resolve
-from meshrag import chunks
+from meshrag import chunks, settings
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "rag"
 catalog = functools.cache(load_catalog)
@@ -90,6 +90,19 @@ def test_a_time_that_nobody_has_measured_is_unknown(tmp_path: Path, replaced: st
     assert "the index" not in plan.costs[0].what
 
 
+def test_several_servers_share_the_work(tmp_path: Path) -> None:
+    """As many as requests are under way at once."""
+    for replicas, requests, minutes, servers in ((2, "4", 15.0, 2), (9, "4", 7.5, 4), (9, "6", 5.0, 6)):
+        more = f"embed: {{replicas: {replicas}}}\n    ingest: {{env: {{RAG_EMBED_REQUESTS: '{requests}'}}}} #"
+        (index,) = moved(tmp_path, "store: milvus ", more).indexes
+        assert (index.minutes, index.source.endswith(f"a second; {servers} servers")) == (minutes, True)
+
+
+def test_no_documents_take_no_time(tmp_path: Path) -> None:
+    empty = StoreFacts(store="documents", objects=0, total_bytes=0)
+    assert section(moved(tmp_path, facts=(empty,)))[-1].startswith("    seconds (measured 2026-11-28: ")
+
+
 def test_documents_of_a_file_system_are_not_counted(tmp_path: Path) -> None:
     files = "documents: {kind: filesystem, size: 1200GiB, ephemeral: true}"
     plan = moved(tmp_path, "documents: {kind: object, size: 1GiB}", files, ())
@@ -124,7 +137,9 @@ def test_a_mesh_without_an_index_has_no_section(tmp_path: Path) -> None:
     assert "indexes" not in plan.model_dump()
 
 
-def test_a_passage_is_as_long_as_those_of_meshrag() -> None:
+def test_the_numbers_are_those_of_meshrag() -> None:
+    told = {"RAG_EMBED_URL": "http://embed/v1", "RAG_STORE": "milvus://store:19530"}
+    assert settings.read(told).embed_requests == indexes.REQUESTS
     assert indexes.PASSAGE_CHARACTERS == chunks.CHUNK_CHARACTERS - chunks.OVERLAP_CHARACTERS
 
 
