@@ -109,6 +109,7 @@ def test_settings() -> None:
     [
         ({"RAG_EMBED_URL": ""}, "RAG_EMBED_URL is not set"),
         ({"RAG_LLM_URL": "llm:8000"}, 'RAG_LLM_URL is "llm:8000": expected a URL'),
+        ({"RAG_LLM_URL": "http://me:s3cret@llm/v1"}, "RAG_LLM_URL has a user or a password in it"),
         ({"RAG_STORE": "redis://user:secret@a"}, 'RAG_STORE begins with "redis": expected milvus'),
         ({"RAG_STORE": "user:secret@db.example.com"}, "RAG_STORE is no URL: expected milvus://HOST:19530 or postg"),
         ({"RAG_STORE": "user:secret@db://x"}, "RAG_STORE is no URL: expected milvus://HOST:19530 or postg"),
