@@ -65,7 +65,7 @@ class Ingestion:
         self.problem = "the documents are being read"
 
     def run_once(self) -> Summary:
-        """One run, which waits for programs that do not answer yet. Raises: SlotError once there is no patience left."""
+        """One run, which waits for programs that do not answer yet. Raises: SlotError once no patience is left."""
         patience = _Patience(self._settings.wait_s)
         while True:
             listing = ingestion.listing(self._folder)

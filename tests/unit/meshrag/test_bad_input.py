@@ -204,11 +204,11 @@ def test_ten_thousand_documents_that_are_interrupted_take_bounded_memory(tmp_pat
     def whole(text: str) -> list[Any]:
         return [ingest.Piece(0, text)]
 
+    with pytest.raises(SlotError):
+        ingestion.run(tmp_path, store, Vectors(), whole, lambda _: None)
+    before, store.most_added = store.added, 10**9
     tracemalloc.start()
     try:
-        with pytest.raises(SlotError):
-            ingestion.run(tmp_path, store, Vectors(), whole, lambda _: None)
-        before, store.most_added = store.added, 10**9
         summary = ingestion.run(tmp_path, store, Vectors(), whole, lambda _: None)
         _, peak = tracemalloc.get_traced_memory()
     finally:
