@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import json
 import threading
+import time
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from meshrag import documents, ingest, ingestion, settings
-from meshrag.chunks import Chunk
+from meshrag.chunks import Chunk, Piece
 from meshrag.errors import SlotError
 from meshrag.ingest import Ingestion
 from meshrag.model_servers import Embedder
@@ -145,8 +146,8 @@ def test_a_run_that_comes_further_may_wait_anew(
 ) -> None:
     """Hours of work may lie between two failures, and are no waiting."""
     now = [0.0]
-    monkeypatch.setattr(ingest.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(ingest.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
 
     class Failing:
         """Fails each third time, an hour after it began."""
@@ -202,7 +203,7 @@ def test_ten_thousand_documents_that_are_interrupted_take_bounded_memory(tmp_pat
             return [[1.0] for _ in texts]
 
     def whole(text: str) -> list[Any]:
-        return [ingest.Piece(0, text)]
+        return [Piece(0, text)]
 
     with pytest.raises(SlotError):
         ingestion.run(tmp_path, store, Vectors(), whole, lambda _: None)
@@ -264,7 +265,7 @@ def test_a_pdf_file_with_text_without_an_end(tmp_path: Path, monkeypatch: pytest
 
 def test_a_pdf_file_whose_pages_take_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, 300.0, 601.0])
-    monkeypatch.setattr(documents.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(time, "monotonic", lambda: next(times))
     pdf_of(monkeypatch, tmp_path, "one", "two", "three")
     assert documents.read(tmp_path, "a.pdf").outcome == "skipped: its pages take longer than 10 min"
 
