@@ -13,11 +13,11 @@ from typing import Any, Final, TypedDict
 from langgraph.graph import END, START, StateGraph
 
 from meshrag import passages
-from meshrag.errors import IndexNotReadyError, SlotError
+from meshrag.errors import IndexNotReadyError, SlotError, SlotTimeoutError
 from meshrag.model_servers import Embedder, LanguageModel, Reranker
 from meshrag.passages import Passage
 from meshrag.settings import Settings
-from meshrag.stores import Completion, Store
+from meshrag.stores import Completion, Store, other_length
 
 _RERANKED_FROM: Final = 5  # times as many passages as are wanted
 
@@ -91,7 +91,12 @@ class Answering:
     def _retrieve(self, state: _State) -> _State:
         (vector,) = self._embedder.vectors([state["question"]])
         wanted = state["limit"] * (_RERANKED_FROM if self._reranker is not None else 1)
-        return {"passages": passages.ordered(self._store.search(vector, wanted))}
+        try:
+            return {"passages": passages.ordered(self._store.search(vector, wanted))}
+        except SlotTimeoutError:
+            raise
+        except SlotError as error:
+            raise other_length(self._store, len(vector)) or error from error
 
     def _rerank(self, state: _State) -> _State:
         texts = [each.chunk.text for each in state["passages"]]

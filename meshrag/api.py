@@ -1,8 +1,8 @@
 """`python -m meshrag.api`: questions answered from the documents, in the style of OpenAI's API. EDGE.
 
-`POST /v1/chat/completions` answers with citations, `POST /v1/search` finds passages alone, `GET /v1/models` names the
-model. `/health` says 503 with the reason until the index is complete. Where another program does not answer, the answer
-is 502, or 504 after its time, and names the slot.
+`POST /v1/chat/completions` answers with citations, `POST /v1/search` finds passages alone, also where there is no
+language model, `GET /v1/models` names the model. `/health` says 503 with the reason until the index is complete. Where
+another program does not answer, the answer is 502, or 504 after its time, and names the slot.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -28,12 +28,15 @@ from meshrag.settings import Settings
 from meshrag.stores import Store, open_store
 
 Wanted = TypeVar("Wanted")
+MOST_BYTES: Final = 2**20  # of a request: a conversation whose last message is read
 
 
 def app(config: Settings, store: Store) -> Starlette:
     answering = Answering(config, store)
 
     async def chat(request: Request) -> Response:
+        if config.llm is None:
+            raise HTTPException(404, "there is no language model here (RAG_LLM_URL); POST /v1/search finds passages")
         question = await _read(request, questions.question)
         if question.is_stream:
             parts, shown = await run_in_threadpool(answering.stream, question.text, question.options)
@@ -47,8 +50,9 @@ def app(config: Settings, store: Store) -> Starlette:
         return JSONResponse({"results": [passages.result(each) for each in results]})
 
     def models(_request: Request) -> Response:
-        model = {"id": config.llm.model if config.llm else "", "object": "model", "owned_by": "meshrag"}
-        return JSONResponse({"object": "list", "data": [model]})
+        names = [config.llm.model] if config.llm else []
+        data = [{"id": name, "object": "model", "owned_by": "meshrag"} for name in names]
+        return JSONResponse({"object": "list", "data": data})
 
     def problem() -> str:
         try:
@@ -67,7 +71,7 @@ def app(config: Settings, store: Store) -> Starlette:
 
 async def _read(request: Request, read: Callable[[object], Wanted]) -> Wanted:
     try:
-        body: Any = json.loads(await request.body())
+        body: Any = json.loads(await _bounded(request))
         return read(body)
     except (ValueError, RecursionError):
         raise HTTPException(400, "the request is not JSON") from None
@@ -75,11 +79,19 @@ async def _read(request: Request, read: Callable[[object], Wanted]) -> Wanted:
         raise HTTPException(400, str(error)) from None
 
 
+async def _bounded(request: Request) -> bytes:
+    """Whoever reaches the API can send without end."""
+    data = bytearray()
+    async for part in request.stream():
+        data += part
+        if len(data) > MOST_BYTES:
+            raise HTTPException(413, f"the request has more than {MOST_BYTES // 2**20} MiB")
+    return bytes(data)
+
+
 def main() -> int:
     try:
         config = settings.read(os.environ)
-        if config.llm is None:
-            raise SettingsError("RAG_LLM_URL is not set: the URL of the language model, like http://host:8000/v1")
     except SettingsError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

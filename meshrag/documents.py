@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,8 @@ from typing import Final
 from meshrag import outcomes
 
 MOST_BYTES: Final = 256 * 2**20  # of one document: all of it is held in memory
+MOST_TEXT: Final = 16 * 2**20  # bytes of a text, characters of a PDF file: split at its worst, it takes 1 GiB
+MOST_MINUTES: Final = 10  # for the pages of one PDF file
 _TEXT: Final = frozenset({".txt", ".md", ".markdown", ".rst", ".text"})
 _PDF: Final = ".pdf"
 _PAGE_END: Final = "\n\n"
@@ -95,18 +98,36 @@ def read(folder: Path, key: str) -> Reading:
     if suffix not in _TEXT and suffix != _PDF:
         return Reading(outcomes.skipped("neither text, Markdown nor PDF"))
     try:
-        size = path.stat().st_size
-        if size == 0:
-            return Reading(outcomes.EMPTY)
-        if size > MOST_BYTES:
-            return Reading(outcomes.skipped(f"larger than {MOST_BYTES // 2**20} MiB"))
-        data = path.read_bytes()
+        data = _content(path, MOST_BYTES if suffix == _PDF else MOST_TEXT)
     except FileNotFoundError as error:
         return Reading(outcomes.unreadable(error))
     except OSError as error:
         return Reading(outcomes.unreadable(error), is_unread=True)
+    except _TooMuchError as error:
+        return Reading(outcomes.skipped(str(error)))
+    return _reading(data, suffix) if data else Reading(outcomes.EMPTY)
+
+
+def _content(path: Path, most: int) -> bytes:
+    """Not by a link, which may have taken the document's place since it was listed.
+
+    Raises: OSError; _TooMuchError where it has more than `most` bytes."""
+    with open(path, "rb", opener=_not_by_a_link) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise _TooMuchError(f"larger than {most // 2**20} MiB")
+        return file.read(size)
+
+
+def _not_by_a_link(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NOFOLLOW)
+
+
+def _reading(data: bytes, suffix: str) -> Reading:
     try:
         text = _storable(_pdf_text(data) if suffix == _PDF else data.decode("utf-8-sig"))
+    except _TooMuchError as error:
+        return Reading(outcomes.skipped(str(error)))
     except (_NoPdfError, UnicodeDecodeError) as error:
         return Reading(outcomes.unreadable(error))
     return Reading(outcomes.OK, text) if text.strip() else Reading(outcomes.NO_TEXT)
@@ -126,12 +147,33 @@ class _NoPdfError(Exception):
     """What pypdf says of a file, under its own name."""
 
 
+class _TooMuchError(Exception):
+    """More text than is split in memory, or pages that take too long."""
+
+
 def _pdf_text(data: bytes) -> str:
-    """The text of all pages. Raises: _NoPdfError, whose type has the name that pypdf gives the fault."""
+    """The text of all pages. What a stream of a page may unpack to is bounded by pypdf.
+
+    Raises: _NoPdfError, whose type has the name that pypdf gives the fault; _TooMuchError."""
     import pypdf  # half a second: only where there are PDF files
 
     try:
         with pypdf.PdfReader(io.BytesIO(data)) as reader:
-            return _PAGE_END.join(page.extract_text() for page in reader.pages)
+            return _PAGE_END.join(_bounded(page.extract_text() for page in reader.pages))
+    except _TooMuchError:
+        raise
     except Exception as error:  # damaged files make its parsers raise whatever Python has
         raise type(type(error).__name__, (_NoPdfError,), {})(str(error)) from error
+
+
+def _bounded(pages: Iterable[str]) -> Iterator[str]:
+    """Raises: _TooMuchError after a page, so that a single one may take its time."""
+    deadline = time.monotonic() + 60 * MOST_MINUTES
+    characters = 0
+    for text in pages:
+        characters += len(text)
+        if characters > MOST_TEXT:
+            raise _TooMuchError(f"more than {MOST_TEXT // 2**20} million characters")
+        if time.monotonic() > deadline:
+            raise _TooMuchError(f"its pages take longer than {MOST_MINUTES} min")
+        yield text

@@ -30,6 +30,26 @@ _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 15.0
 
 
+class _Patience:
+    """For how long a run is tried again: `wait_s` from its start, and from each try that came further than those
+    before. Hours of work may lie between two failures."""
+
+    def __init__(self, wait_s: float) -> None:
+        self._wait_s = wait_s
+        self._furthest = -1
+        self.is_left(0)
+
+    def is_left(self, stored: int) -> bool:
+        """`stored`: how far the last try came, in documents."""
+        if stored > self._furthest:
+            self._furthest, self._deadline, self._pause_s = stored, time.monotonic() + self._wait_s, _FIRST_PAUSE_S
+        return time.monotonic() <= self._deadline
+
+    def pause(self) -> None:
+        time.sleep(self._pause_s)
+        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+
+
 class Ingestion:
     """Runs until nothing is left to do. `problem`: why the index is not complete, "" once it is."""
 
@@ -45,25 +65,34 @@ class Ingestion:
         self.problem = "the documents are being read"
 
     def run_once(self) -> Summary:
-        """One run, which waits for programs that do not answer yet. Raises: SlotError after the time for that."""
-        deadline = time.monotonic() + self._settings.wait_s
-        pause_s = _FIRST_PAUSE_S
+        """One run, which waits for programs that do not answer yet. Raises: SlotError once no patience is left."""
+        patience = _Patience(self._settings.wait_s)
         while True:
             listing = ingestion.listing(self._folder)
+            stored: list[str] = []
             try:
-                summary = ingestion.run(self._folder, self._store, self._embedder, self._split, _report)
+                summary = self._try(stored)
             except SlotError as error:
                 self.problem = str(error)
-                if time.monotonic() > deadline:
+                if not patience.is_left(len(stored)):
                     raise
                 _print(f"waiting: {error}")
-                time.sleep(pause_s)
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                patience.pause()
                 continue
             self._listing, self._fingerprint, self._unread = listing, summary.fingerprint, summary.unread
             self.problem = ""
             _print(summary.line())
             return summary
+
+    def _try(self, stored: list[str]) -> Summary:
+        """`stored` gets the key of each document whose chunks are in the store."""
+
+        def report(outcome: Outcome) -> None:
+            stored.append(outcome.key)
+            _print(outcome.line())
+
+        requests = self._settings.embed_requests
+        return ingestion.run(self._folder, self._store, self._embedder, self._split, report, requests)
 
     def run_for_ever(self) -> None:
         """Ends the process where a program that is needed never answers, and for every other error: `/health` would
@@ -133,10 +162,6 @@ def _split(text: str) -> list[Piece]:
     from meshrag import splitting  # LangChain takes seconds: the first probes are answered before
 
     return splitting.split(text)
-
-
-def _report(outcome: Outcome) -> None:
-    _print(outcome.line())
 
 
 def _print(line: str) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -18,10 +19,11 @@ from typing import Final, Protocol
 from meshrag import chunks, documents, outcomes
 from meshrag.chunks import Chunk, Difference, Piece
 from meshrag.documents import Entry, Reading
+from meshrag.errors import SlotError
 from meshrag.outcomes import Outcome, Summary
-from meshrag.stores import Completion, Store
+from meshrag.stores import Completion, Store, other_length
 
-_TOGETHER: Final = 32  # chunks that are embedded by one request, of as many documents as it takes
+TOGETHER: Final = 32  # chunks that are embedded by one request, of as many documents as it takes
 _UNKNOWN: Final = (-1, -1)  # size and time of what can't be looked at
 
 
@@ -55,18 +57,24 @@ def run(
     embedder: Embeds,
     split: Splits,
     report: Callable[[Outcome], None],
+    requests: int = 1,
 ) -> Summary:
     """Brings the store's index to what the folder has. `report` hears of each document once its chunks are stored.
+    `requests`: how many are sent to the embedder at once.
 
     Raises: SlotError, OSError for a folder that is not there, or can't be listed.
     """
-    store.prepare(dimensions(embedder))
+    length = dimensions(embedder)
+    problem = other_length(store, length)
+    if problem is not None:
+        raise problem
+    store.prepare(length)
     stored = store.ids_by_key()
     reported: list[Outcome] = []
     unread: list[str] = []
     ids_by_key: dict[str, frozenset[str]] = {}
-    for group in _groups(_compared(folder, stored, split)):
-        _put(group, store, embedder)
+    for group in _groups(_compared(folder, stored, split), requests * TOGETHER):
+        _put(group, store, embedder, length, requests)
         for document in group:
             ids_by_key.update(document.ids)
             unread += [document.key] if document.is_unread else []
@@ -124,22 +132,33 @@ def _unread(key: str, reading: Reading, stored: dict[str, set[str]], sorted_keys
     return _Document(key, outcome, Difference((), frozenset()), ids, is_unread=True)
 
 
-def _groups(compared: Iterator[_Document]) -> Iterator[list[_Document]]:
+def _groups(compared: Iterator[_Document], size: int) -> Iterator[list[_Document]]:
+    """`size`: of missing chunks or of documents, after which a group ends."""
     group: list[_Document] = []
     for document in compared:
         group.append(document)
-        if sum(len(each.difference.missing) for each in group) >= _TOGETHER or len(group) >= _TOGETHER:
+        if sum(len(each.difference.missing) for each in group) >= size or len(group) >= size:
             yield group
             group = []
     if group:
         yield group
 
 
-def _put(group: list[_Document], store: Store, embedder: Embeds) -> None:
+def _put(group: list[_Document], store: Store, embedder: Embeds, length: int, requests: int) -> None:
     missing: list[Chunk] = [chunk for document in group for chunk in document.difference.missing]
-    for first in range(0, len(missing), _TOGETHER):
-        batch = missing[first : first + _TOGETHER]
-        store.add(batch, embedder.vectors([chunk.text for chunk in batch]))
+    for first in range(0, len(missing), requests * TOGETHER):
+        _add(missing[first : first + requests * TOGETHER], store, embedder, length, requests)
     stale = [chunk_id for document in group for chunk_id in document.difference.stale]
     if stale:
         store.remove(stale)
+
+
+def _add(missing: Sequence[Chunk], store: Store, embedder: Embeds, length: int, requests: int) -> None:
+    """`length`: of each vector. A server that is replaced during a run may have another model."""
+    batches = [missing[first : first + TOGETHER] for first in range(0, len(missing), TOGETHER)]
+    with ThreadPoolExecutor(requests) as pool:
+        texts = ([chunk.text for chunk in batch] for batch in batches)
+        for batch, vectors in zip(batches, pool.map(embedder.vectors, texts), strict=True):
+            if len(vectors[0]) != length:
+                raise SlotError("embed", f"vectors of {len(vectors[0])} numbers, and of {length} before")
+            store.add(batch, vectors)

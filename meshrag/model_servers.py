@@ -1,23 +1,31 @@
 """The model servers: language model, embeddings and re-ranker, by HTTP. EDGE.
 
 Called by `meshrag.ingestion` and `meshrag.answering`. What a server does wrong is a `SlotError` that names its slot.
+No answer is waited for without an end, or read without one, and none is shown that repeats what it was sent: messages
+reach logs, and what is sent are documents.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import httpx2
 
+from meshrag import echoes
 from meshrag.errors import SlotError, SlotTimeoutError
 from meshrag.passages import Message
 from meshrag.settings import ModelServer
 
 BATCH: Final = 32  # texts of one request: the most that text-embeddings-inference takes unless it is told otherwise
 _SHOWN_CHARACTERS: Final = 300
+_MOST_BYTES: Final = 64 * 2**20  # of an answer: 32 vectors of 4096 numbers are 3 MiB
+_MOST_STREAMED: Final = 16 * 2**20  # characters
+_STREAM_TIMES: Final = 10  # an answer in parts may take so many times as long as each of them
 _END: Final = "[DONE]"
 
 
@@ -28,7 +36,7 @@ class Embedder:
         self._asked = _Asked("embed", server)
 
     def vectors(self, texts: Sequence[str]) -> list[list[float]]:
-        """As many vectors as texts, all of one length. Raises: SlotError."""
+        """As many vectors as texts, all of one length, with finite numbers. Raises: SlotError."""
         vectors: list[list[float]] = []
         for first in range(0, len(texts), BATCH):
             vectors += self._batch(texts[first : first + BATCH])
@@ -37,14 +45,17 @@ class Embedder:
         return vectors
 
     def _batch(self, texts: Sequence[str]) -> list[list[float]]:
-        answer = self._asked.post("/embeddings", {"model": self._asked.server.model, "input": list(texts)})
+        body = {"model": self._asked.server.model, "input": list(texts)}
+        answer = self._asked.post("/embeddings", body)
         try:
             rows = sorted(answer["data"], key=lambda row: row["index"])
             vectors = [[float(number) for number in row["embedding"]] for row in rows]
         except (KeyError, TypeError, ValueError):
-            raise SlotError("embed", f"no embeddings in its answer: {_shown(answer)}") from None
+            raise SlotError("embed", f"no embeddings in its answer: {_shown(answer, body)}") from None
         if len(vectors) != len(texts) or not all(vectors):
             raise SlotError("embed", f"{len(vectors)} vectors for {len(texts)} texts")
+        if not all(math.isfinite(number) for vector in vectors for number in vector):
+            raise SlotError("embed", "vectors with numbers that are none")
         return vectors
 
 
@@ -77,9 +88,9 @@ class Reranker:
         try:
             scores = {int(row["index"]): float(row.get("relevance_score", row.get("score"))) for row in rows or ()}
         except (AttributeError, KeyError, TypeError, ValueError):
-            raise SlotError("rerank", f"no scores in its answer: {_shown(answer)}") from None
+            raise SlotError("rerank", f"no scores in its answer: {_shown(answer, body)}") from None
         if not scores or not scores.keys() <= set(range(len(texts))):
-            raise SlotError("rerank", f"scores of other texts than were sent: {_shown(answer)}")
+            raise SlotError("rerank", f"scores of other texts than were sent: {_shown(answer, body)}")
         return scores
 
 
@@ -98,7 +109,7 @@ class LanguageModel:
         except (KeyError, IndexError, TypeError):
             is_text = False
         if not is_text:
-            raise SlotError("llm", f"no text in its answer: {_shown(answer)}")
+            raise SlotError("llm", f"no text in its answer: {_shown(answer, body)}")
         return dict(answer)
 
     def stream(self, messages: Sequence[Message], options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -107,7 +118,7 @@ class LanguageModel:
         is_empty = True
         for part in self._asked.stream("/chat/completions", body):
             if not isinstance(part, dict) or not isinstance(part.get("choices"), list):
-                raise SlotError("llm", f"no part of a completion: {_shown(part)}")
+                raise SlotError("llm", f"no part of a completion: {_shown(part, body)}")
             is_empty = False
             yield part
         if is_empty:
@@ -125,43 +136,72 @@ class _Asked:
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         url = f"{self.server.url}{path}"
-        with self._failures(url):
-            response = self._client.post(url, json=body)
-        self._check(url, response)
-        return self._parsed(url, response.text)
+        with self._answer(url, body) as response:
+            text = self._whole(url, response)
+        return self._parsed(url, text, body)
 
     def stream(self, path: str, body: Mapping[str, Any]) -> Iterator[Any]:
         """The data of each event. Source: html.spec.whatwg.org, "Server-sent events"."""
         url = f"{self.server.url}{path}"
-        with self._failures(url), self._client.stream("POST", url, json=body) as response:
-            if response.status_code != httpx2.codes.OK:
-                response.read()
-            self._check(url, response)
-            for line in response.iter_lines():
+        with self._answer(url, body) as response:
+            for line in self._lines(url, response):
                 data = line.removeprefix("data:").strip()
                 if line.startswith("data:") and data != _END:
-                    yield self._parsed(url, data)
+                    yield self._parsed(url, data, body)
 
     @contextlib.contextmanager
-    def _failures(self, url: str) -> Iterator[None]:
+    def _answer(self, url: str, body: Mapping[str, Any]) -> Iterator[httpx2.Response]:
+        """An answer with the status 200, of which nothing is read yet. The client's own timeout is that between two
+        parts of an answer."""
         try:
-            yield
+            with self._client.stream("POST", url, json=body) as response:
+                if response.status_code != httpx2.codes.OK:
+                    shown = _shown(self._whole(url, response), body)
+                    raise SlotError(self._slot, f"{url} answered {response.status_code}: {shown}")
+                yield response
         except httpx2.TimeoutException:
-            raise SlotTimeoutError(self._slot, f"no answer within {self.server.timeout_s:g} s from {url}") from None
+            raise self._too_late(url, self.server.timeout_s) from None
         except httpx2.HTTPError as error:
             raise SlotError(self._slot, f"{url} does not answer: {error}") from error
 
-    def _check(self, url: str, response: httpx2.Response) -> None:
-        if response.status_code != httpx2.codes.OK:
-            raise SlotError(self._slot, f"{url} answered {response.status_code}: {_shown(response.text)}")
+    def _whole(self, url: str, response: httpx2.Response) -> str:
+        """All of an answer, in the time of one answer: a server that sends a byte now and then is slow as well."""
+        deadline = time.monotonic() + self.server.timeout_s
+        data = bytearray()
+        for part in response.iter_bytes():
+            data += part
+            if len(data) > _MOST_BYTES:
+                raise SlotError(self._slot, f"{url} answered more than {_MOST_BYTES // 2**20} MiB")
+            if time.monotonic() > deadline:
+                raise self._too_late(url, self.server.timeout_s)
+        return data.decode("utf-8", "replace")
 
-    def _parsed(self, url: str, text: str) -> Any:
+    def _lines(self, url: str, response: httpx2.Response) -> Iterator[str]:
+        longest_s = _STREAM_TIMES * self.server.timeout_s
+        deadline = time.monotonic() + longest_s
+        size, rest = 0, ""
+        for part in response.iter_text():
+            size += len(part)
+            if size > _MOST_STREAMED:
+                raise SlotError(self._slot, f"{url} answered more than {_MOST_STREAMED // 2**20} million characters")
+            if time.monotonic() > deadline:
+                raise self._too_late(url, longest_s)
+            *lines, rest = f"{rest}{part}".split("\n")
+            yield from lines
+        yield rest
+
+    def _too_late(self, url: str, limit_s: float) -> SlotError:
+        return SlotTimeoutError(self._slot, f"no answer within {limit_s:g} s from {url}")
+
+    def _parsed(self, url: str, text: str, body: Mapping[str, Any]) -> Any:
         try:
             return json.loads(text)
-        except ValueError:
-            raise SlotError(self._slot, f"{url} answered no JSON: {_shown(text)}") from None
+        except (ValueError, RecursionError):
+            raise SlotError(self._slot, f"{url} answered no JSON: {_shown(text, body)}") from None
 
 
-def _shown(answer: object) -> str:
-    text = str(answer)
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+def _shown(answer: object, body: Mapping[str, Any]) -> str:
+    """The beginning of an answer, for a message."""
+    text = answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
+    shown = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+    return echoes.HIDDEN if echoes.repeats(shown, body) else shown

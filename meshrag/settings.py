@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit
 
 from meshrag.errors import SettingsError
 
@@ -32,8 +33,8 @@ class ModelServer:
 class Settings:
     """`rerank` None: passages stay in the order in which the store finds them. `environment`: whose index it is, of
     several that one store may have; "" where the store has one environment alone. `passages`: how many an answer is
-    made of. `wait_s`: for how long ingestion waits for a program that does not answer yet. `rescan_s`: how often it
-    looks whether documents or the store have changed."""
+    made of. `embed_requests`: how many ingestion has under way at once. `wait_s`: for how long ingestion waits for a
+    program that does not answer yet. `rescan_s`: how often it looks whether documents or the store have changed."""
 
     embed: ModelServer
     llm: ModelServer | None
@@ -44,6 +45,7 @@ class Settings:
     corpus: str
     port: int
     passages: int
+    embed_requests: int
     wait_s: float
     rescan_s: float
 
@@ -59,7 +61,8 @@ def read(variables: Mapping[str, str]) -> Settings:
         environment=variables.get("RAG_ENVIRONMENT", ""),
         corpus=variables.get("RAG_CORPUS", ""),
         port=int(_number(variables, "RAG_PORT", 8080)),
-        passages=int(_number(variables, "RAG_PASSAGES", 4)),
+        passages=max(1, int(_number(variables, "RAG_PASSAGES", 4))),
+        embed_requests=max(1, int(_number(variables, "RAG_EMBED_REQUESTS", 4))),
         wait_s=_number(variables, "RAG_WAIT_S", 1800),
         rescan_s=_number(variables, "RAG_RESCAN_S", 60),
     )
@@ -71,6 +74,8 @@ def _server(variables: Mapping[str, str], name: str) -> ModelServer | None:
         return None
     if not url.startswith(("http://", "https://")):
         raise SettingsError(f'RAG_{name}_URL is "{url}": expected a URL like http://host:8000/v1')
+    if "@" in urlsplit(url).netloc:  # messages name the URL
+        raise SettingsError(f"RAG_{name}_URL has a user or a password in it: leave it out, a key is RAG_{name}_API_KEY")
     return ModelServer(
         url=url.rstrip("/"),
         model=variables.get(f"RAG_{name}_MODEL", ""),

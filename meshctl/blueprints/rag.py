@@ -38,7 +38,13 @@ _HTTP_URL: Final = "https://models.example.com/v1|http://models.example.com/v1"
 _RERANK_URL: Final = "https://models.example.com/v1/rerank|http://models.example.com/v1/rerank"
 _STORE_URL: Final = "milvus://milvus.example.com:19530|postgresql://user@db.example.com:5432/documents"
 SLOTS: Final = (
-    SlotOfRag("llm", tuple(serve.PARTS), "vllm", "/v1/chat/completions on the port `http`, or a URL", _HTTP_URL),
+    SlotOfRag(
+        "llm",
+        (*serve.PARTS, slots.OFF),
+        "vllm",
+        "/v1/chat/completions on the port `http`, or a URL, or off: passages are found, and nothing is answered",
+        _HTTP_URL,
+    ),
     SlotOfRag("embed", ("tei", slots.OWN), "tei", "/v1/embeddings on the port `http`, or a URL", _HTTP_URL),
     SlotOfRag(
         "rerank", ("tei", slots.OWN, slots.OFF), "tei", "/v1/rerank on the port `http`, or a URL, or off", _RERANK_URL
@@ -54,7 +60,7 @@ SLOTS: Final = (
     SlotOfRag("ui", (slots.OWN, slots.OFF), slots.OFF, "a page on the port `http`, which asks $OPENAI_API_BASE_URL"),
 )
 
-_IMAGE: Final = "ghcr.io/meshctl/rag:0.2"
+IMAGE: Final = "ghcr.io/meshctl/rag:0.2"
 _TEI_IMAGE: Final = "ghcr.io/huggingface/text-embeddings-inference:cpu-1.8"
 _MILVUS_IMAGE: Final = "milvusdb/milvus:v2.6.5"
 _PGVECTOR_IMAGE: Final = "pgvector/pgvector:0.8.1-pg17"
@@ -97,6 +103,7 @@ def made(source: Source) -> Pieces:
         *corpus.problems,
         *weights.problems,
         *index.problems,
+        *_of_model(source, chosen["llm"]),
         *_of_no_use(source, chosen),
     )
     if problems:
@@ -145,14 +152,26 @@ def _index(source: Source, store: Slot) -> Stored:
     return Stored(name, {name: {"kind": "block", "size": size, "ephemeral": True}}, named.problems)
 
 
+def _of_model(source: Source, llm: Slot) -> tuple[Problem, ...]:
+    """The model is asked for by its name, also at a URL."""
+    if llm.part == slots.OFF:
+        return ((("model",), _no_use("llm", "off")),) if source.has("model") else ()
+    return () if source.has("model") else (((), 'missing key "model"'),)
+
+
 def _of_no_use(source: Source, chosen: Mapping[str, Slot]) -> tuple[Problem, ...]:
     """Keys about a workload that is not made."""
     keys = {"index": chosen["store"], "weights": chosen["llm"], "accelerators": chosen["llm"]}
+    states = {slots.EXTERNAL: "a URL", slots.OFF: "off"}
     return tuple(
-        ((key,), f"nothing here uses it, as `{slot.name}` is a URL; leave it out")
+        ((key,), _no_use(slot.name, states[slot.part]))
         for key, slot in keys.items()
-        if source.has(key) and slot.part == slots.EXTERNAL
+        if source.has(key) and slot.part in states
     )
+
+
+def _no_use(slot: str, state: str) -> str:
+    return f"nothing here uses it, as `{slot}` is {state}; leave it out"
 
 
 def _llm(stack: _Stack, slot: Slot) -> dict[str, Template]:
@@ -238,10 +257,8 @@ def _ingest(stack: _Stack, slot: Slot) -> dict[str, Template]:
 
 
 def _api(stack: _Stack, slot: Slot) -> dict[str, Template]:
-    llm = stack.slots["llm"]
-    url = llm.url or f"http://{stack.name_of('llm')}:{slots.port(llm, serve.PORT)}/v1"
     env = {
-        "RAG_LLM_URL": url,
+        "RAG_LLM_URL": _llm_url(stack),
         "RAG_LLM_MODEL": stack.source.given("model"),
         **_variables(stack),
         "RAG_RERANK_URL": _rerank_url(stack),
@@ -253,7 +270,7 @@ def _own_program(stack: _Stack, slot: Slot, module: str, more: dict[str, Templat
     """A workload of our own image, or of the user's, which is told the same."""
     port = slots.port(slot, _PORT)
     of_part = {
-        "image": _IMAGE,
+        "image": IMAGE,
         "command": ["python", "-m", module],
         "resources": {"cpu": 1, "memory": "2GiB"},
         "health": {"path": "/health", "live": "/live", "port": "http", "startup": _STARTUP},
@@ -312,6 +329,13 @@ def _store_url(stack: _Stack) -> Given | str:
     if slot.part == "milvus":
         return f"milvus://{host}:{_MILVUS_PORT}"
     return f"postgresql://postgres@{host}:{_POSTGRES_PORT}/postgres"
+
+
+def _llm_url(stack: _Stack) -> Given | str | None:
+    slot = stack.slots["llm"]
+    if slot.part == slots.OFF:
+        return None
+    return slot.url or f"http://{stack.name_of('llm')}:{slots.port(slot, serve.PORT)}/v1"
 
 
 def _rerank_url(stack: _Stack) -> Given | str | None:

@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -56,8 +57,9 @@ class Load:
     """Open-loop load: `rate` requests per second whether or not earlier ones have been answered.
 
     `dns_server`: "address:port", "" for the machine's own resolver. `keep_alive` reuses connections to the address that
-    the name has now. `authority`: a file with the certificates that may have signed the server's. `start` returns at
-    once, `stop` waits for what is in flight.
+    the name has now. `authority`: a file with the certificates that may have signed the server's. `counted_as`: what an
+    answer counts as in `by_environment`, with more of it than who gave it; ValueError for what is no answer. `start`
+    returns at once, `stop` waits for what is in flight.
     """
 
     def __init__(
@@ -69,12 +71,14 @@ class Load:
         keep_alive: bool = False,
         body: dict[str, Any] | None = None,
         authority: str = "",
+        counted_as: Callable[[httpx.Response], str] | None = None,
     ) -> None:
         self.url = urlsplit(url)
         self.verify = ssl.create_default_context(cafile=authority) if authority else True
         self.rate = rate
         self.dns_server = dns_server
         self.keep_alive = keep_alive
+        self.counted_as = counted_as or environment_of
         self.body = json.dumps(BODY if body is None else body).encode()
         self.failures: list[Failure] = []
         self.stalls = Stalls()
@@ -160,7 +164,7 @@ class Load:
             if response.status_code >= 400:
                 self._failed(begun, address, f"HTTP {response.status_code}", response.text[:200])
             else:
-                self.environments[environment_of(response)] += 1
+                self.environments[self.counted_as(response)] += 1
         except (httpx.HTTPError, dns.exception.DNSException, OSError, TimeoutError, ValueError) as error:
             self._failed(begun, address, kind_of(error), repr(error)[:200], timed_out=timed_out(error))
         self.latencies.append(time.monotonic() - begun)

@@ -46,6 +46,7 @@ from meshctl.resolve.work import (
     running,
     scaling,
     unconfirmed,
+    unpublished_image,
     workload_notes,
     workloads,
 )
@@ -136,7 +137,7 @@ def resolve(
         pools=tuple(made.made),
         rejected=made.rejected,
         storage_as=stored.words,
-        stays_behind=storage.stays_behind(mesh),
+        stays_behind=storage.stays_behind(mesh, {each.name for each in stored.object_stores if each.is_adopted}),
         notes=(
             *blueprint_notes.notes(mesh),
             *made.notes,
@@ -268,4 +269,5 @@ def _notes(mesh: Mesh, deployment: Deployment | None, most_usd: float | None) ->
         notes.append(f"limits.hourly does not contain: {', '.join(left_out)}")
     notes += group_notes.notes(deployment)
     notes += [*pod_users.notes(deployment), *model_roll_outs.notes(deployment), *mirror_notes.notes(deployment)]
+    notes += unpublished_image.notes(deployment)
     return (*notes, *docker_hub.notes(deployment))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from meshrag.chunks import Chunk
+from meshrag.errors import SlotError
 from meshrag.passages import Passage
 
 
@@ -29,6 +30,9 @@ class Store(Protocol):
     def prepare(self, dimensions: int) -> None:
         """Makes the collection where there is none. Raises: SlotError where there is one of other dimensions."""
 
+    def dimensions(self) -> int | None:
+        """Of the vectors that it has; None where there is no collection."""
+
     def ids_by_key(self) -> dict[str, set[str]]:
         """The chunks that there are, by document."""
 
@@ -44,6 +48,15 @@ class Store(Protocol):
         """None: there is no collection, or no run over all documents has ended."""
 
     def complete(self, completion: Completion) -> None: ...
+
+
+def other_length(store: Store, length: int) -> SlotError | None:
+    """What is to be said of vectors of `length` numbers; None where the store has vectors of the same length, or none.
+    A collection belongs to one model, so that it is the model server which has another one than it is told."""
+    indexed = store.dimensions()
+    if indexed in {None, length}:
+        return None
+    return SlotError("embed", f"a vector of {length} numbers, and the index has vectors of {indexed}: is it the model?")
 
 
 def open_store(url: str, collection: str) -> Store:

@@ -19,11 +19,12 @@ from meshrag.errors import SlotError, SlotTimeoutError
 from meshrag.passages import Passage
 from meshrag.stores import Completion
 
-_TIMEOUT_S: Final = 30
+_TIMEOUT_S: Final = 30  # of each call: the client has none of its own, and tries 75 times without one
 _BATCH: Final = 1000  # rows of one request
 _KEY_BYTES: Final = 4096  # a key of S3 has at most 1024, a path of Linux 4096
 _TEXT_BYTES: Final = 4 * CHUNK_CHARACTERS + 4
 _FIELDS: Final = ["id", "key", "start", "hash", "body"]
+_RUN_FIELDS: Final = ["documents", "chunks", "fingerprint"]
 _RUN_VECTOR: Final = [0.0, 1.0]  # Milvus has no collection without vectors
 
 
@@ -38,21 +39,32 @@ class MilvusStore:
 
     def prepare(self, dimensions: int) -> None:
         with self._client() as client:
-            if not client.has_collection(self._chunks):
+            if not client.has_collection(self._chunks, timeout=_TIMEOUT_S):
                 self._create(client, dimensions)
-            if not client.has_collection(self._runs):
+            if not client.has_collection(self._runs, timeout=_TIMEOUT_S):
                 self._create_runs(client)
-            client.load_collection(self._chunks)
-            client.load_collection(self._runs)
-            fields = client.describe_collection(self._chunks)["fields"]
-        (present,) = [field["params"]["dim"] for field in fields if field["name"] == "embedding"]
-        if int(present) != dimensions:
+            client.load_collection(self._chunks, timeout=_TIMEOUT_S)
+            client.load_collection(self._runs, timeout=_TIMEOUT_S)
+            present = self._dimensions(client)
+        if present != dimensions:
             raise SlotError("store", f'collection "{self._chunks}" has vectors of another length than {dimensions}')
+
+    def dimensions(self) -> int | None:
+        with self._client() as client:
+            has_collection = client.has_collection(self._chunks, timeout=_TIMEOUT_S)
+            return self._dimensions(client) if has_collection else None
+
+    def _dimensions(self, client: MilvusClient) -> int:
+        fields = client.describe_collection(self._chunks, timeout=_TIMEOUT_S)["fields"]
+        (dimensions,) = [field["params"]["dim"] for field in fields if field["name"] == "embedding"]
+        return int(dimensions)
 
     def ids_by_key(self) -> dict[str, set[str]]:
         ids: dict[str, set[str]] = {}
         with self._client() as client:
-            rows = client.query_iterator(self._chunks, batch_size=_BATCH, output_fields=["id", "key"])
+            rows = client.query_iterator(
+                self._chunks, batch_size=_BATCH, output_fields=["id", "key"], timeout=_TIMEOUT_S
+            )
             try:
                 while batch := rows.next():
                     for row in batch:
@@ -74,25 +86,27 @@ class MilvusStore:
             for each, vector in zip(chunks, vectors, strict=True)
         ]
         with self._client() as client:
-            client.upsert(self._chunks, rows)
+            client.upsert(self._chunks, rows, timeout=_TIMEOUT_S)
 
     def remove(self, ids: Collection[str]) -> None:
         listed = list(ids)
         with self._client() as client:
             for first in range(0, len(listed), _BATCH):
-                client.delete(self._chunks, ids=listed[first : first + _BATCH])
+                client.delete(self._chunks, ids=listed[first : first + _BATCH], timeout=_TIMEOUT_S)
 
     def search(self, vector: Sequence[float], limit: int) -> list[Passage]:
         with self._client() as client:
-            (rows,) = client.search(self._chunks, [list(vector)], limit=limit, output_fields=_FIELDS)
+            (rows,) = client.search(
+                self._chunks, [list(vector)], limit=limit, output_fields=_FIELDS, timeout=_TIMEOUT_S
+            )
             return [Passage(_chunk(row["entity"]), float(row["distance"])) for row in rows]
 
     def completion(self) -> Completion | None:
         with self._client() as client:
-            if not client.has_collection(self._runs):
+            if not client.has_collection(self._runs, timeout=_TIMEOUT_S):
                 return None
-            client.load_collection(self._runs)
-            rows = client.query(self._runs, filter="id == 1", output_fields=["documents", "chunks", "fingerprint"])
+            client.load_collection(self._runs, timeout=_TIMEOUT_S)
+            rows = client.query(self._runs, filter="id == 1", output_fields=_RUN_FIELDS, timeout=_TIMEOUT_S)
         return Completion(rows[0]["documents"], rows[0]["chunks"], rows[0]["fingerprint"]) if rows else None
 
     def complete(self, completion: Completion) -> None:
@@ -104,7 +118,7 @@ class MilvusStore:
             "vector": _RUN_VECTOR,
         }
         with self._client() as client:
-            client.upsert(self._runs, [row])
+            client.upsert(self._runs, [row], timeout=_TIMEOUT_S)
 
     def _create(self, client: MilvusClient, dimensions: int) -> None:
         schema = client.create_schema(auto_id=False)
@@ -129,7 +143,9 @@ class MilvusStore:
         """What has been written is read by whoever asks next (`Strong`): a run compares with what the last one left."""
         index = client.prepare_index_params()
         index.add_index(vector, index_type="AUTOINDEX", metric_type="COSINE")
-        client.create_collection(name, schema=schema, index_params=index, consistency_level="Strong")
+        client.create_collection(
+            name, schema=schema, index_params=index, consistency_level="Strong", timeout=_TIMEOUT_S
+        )
 
     @contextlib.contextmanager
     def _client(self) -> Iterator[MilvusClient]:

@@ -19,6 +19,9 @@ from meshrag.stores import Completion
 
 _CONNECT_S: Final = 10
 _STATEMENT_MS: Final = 60_000
+# A server whose machine has gone answers nothing at all, and the system waits for hours. Source: postgresql.org/docs,
+# libpq, "Parameter Key Words".
+_SILENCE: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4, "tcp_user_timeout": 30_000}
 _REACHED: Final = 40  # chunks that a search looks at unless it is told otherwise; pgvector's own number
 _MOST_INDEXED: Final = 2000  # dimensions: pgvector indexes no longer `vector`
 _LOCK: Final = 6_724_391  # two programs that create the extension at the same time: one of them would fail
@@ -54,13 +57,21 @@ class PgvectorStore:
                 "CREATE TABLE IF NOT EXISTS {runs} (id smallint PRIMARY KEY, documents integer NOT NULL,"
                 " chunks integer NOT NULL, fingerprint text NOT NULL)",
             )
-            cursor.execute(
-                "SELECT atttypmod FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = 'embedding'",
-                (f'"{self._name}"',),
-            )
-            row = cursor.fetchone()
-        if row is None or row[0] != dimensions:
+            present = self._dimensions(cursor)
+        if present != dimensions:
             raise SlotError("store", f'table "{self._name}" has vectors of another length than {dimensions}')
+
+    def dimensions(self) -> int | None:
+        with self._cursor() as cursor:
+            return self._dimensions(cursor)
+
+    def _dimensions(self, cursor: psycopg.Cursor[Any]) -> int | None:
+        cursor.execute(
+            "SELECT atttypmod FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = 'embedding'",
+            (f'"{self._name}"',),
+        )
+        row = cursor.fetchone()
+        return int(row[0]) if row is not None else None
 
     def ids_by_key(self) -> dict[str, set[str]]:
         ids: dict[str, set[str]] = {}
@@ -134,7 +145,7 @@ class PgvectorStore:
         options = f"-c statement_timeout={_STATEMENT_MS}"
         try:
             with (
-                psycopg.connect(self._url, connect_timeout=_CONNECT_S, options=options) as connection,
+                psycopg.connect(self._url, connect_timeout=_CONNECT_S, options=options, **_SILENCE) as connection,
                 connection.cursor() as cursor,
             ):
                 yield cursor

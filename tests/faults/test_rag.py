@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from meshrag import chunks, settings
+from meshrag.errors import SlotError
+from meshrag.stores import open_store, other_length
 from tests.rag_stack import EXAMPLE, Api, Question, Stack, answers, citations, needs_rag, questions, stack
 from tests.waiting import wait_until
 
@@ -68,6 +71,17 @@ def test_questions_get_the_same_citations_from_both_stores(processes: Stack) -> 
         assert on_pgvector == summary
         assert api.request("GET", "/health") == (200, {"status": "ok"})
         assert [citations(api, question) for question in questions()] == of_milvus
+
+
+@pytest.mark.parametrize("store", ["milvus", "pgvector"])
+def test_a_vector_of_another_length_is_not_the_stores_fault(processes: Stack, store: str) -> None:
+    processes.ingest(store)
+    told = settings.read(processes.settings(store))
+    index = open_store(told.store, chunks.collection_name(told.collection, told.embed.model))
+    assert (index.dimensions(), other_length(index, 384)) == (384, None)
+    with pytest.raises(SlotError, match="store: "):
+        index.search([1.0, 0.0], 4)
+    assert "embed: a vector of 2 numbers, and the index has vectors of 384" in str(other_length(index, 2))
 
 
 @pytest.mark.parametrize("store", ["milvus", "pgvector"])

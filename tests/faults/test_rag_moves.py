@@ -4,10 +4,12 @@ while questions are asked. `nox -s rag` installs what it needs; elsewhere it is 
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from meshctl.dns.lookup import address_of
@@ -20,6 +22,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.exhaustive, needs_rag]
 
 PROFILES = {"aws-east": "default", "dc1": "dc1"}
 UP_S = 900
+DOCUMENTS = sum(path.is_file() for path in (EXAMPLE / "documents").rglob("*"))
 QUESTION = {"messages": [{"role": "user", "content": questions()[0].ask}], "max_tokens": 8, "temperature": 0}
 
 
@@ -69,15 +72,32 @@ def test_another_store_by_one_line(example: RunningLab) -> None:
     assert all_citations(example, "dc1") == of_milvus
 
 
+def environment_and_citations(response: httpx2.Response) -> str:
+    """Raises: ValueError for an answer without them."""
+    answer = response.json()
+    if not answer.get("citations") or not answer["choices"][0]["message"]["content"].strip():
+        raise ValueError(f"no answer with citations: {answer}")
+    return counted(answer["environment"], [(each["key"], each["chunk"]) for each in answer["citations"]])
+
+
+def counted(environment: str, cited: list[tuple[str, str]]) -> str:
+    return json.dumps([environment, cited])
+
+
 def test_a_migration_while_questions_are_asked(example: RunningLab) -> None:
+    """Each of them is answered, before, during and after the cutover, from the same passages."""
     up(example, "aws-east")
     before = all_citations(example, "aws-east")
+    (index,) = example.json("migrate", "aws-east", "cw", "--dry-run")["indexes"]
+    assert (index["workload"], index["documents"], index["objects"]) == ("docs-ingest", "documents", DOCUMENTS)
+    assert index["minutes"] is not None
     url = "http://docs.example.com:8080/v1/chat/completions"
-    load = Load(url, rate=0.5, dns_server=example.env["MESHCTL_DNS_SERVER"], body=QUESTION).start()
+    server = example.env["MESHCTL_DNS_SERVER"]
+    load = Load(url, rate=0.5, dns_server=server, body=QUESTION, counted_as=environment_and_citations).start()
     try:
         example.meshctl("migrate", "aws-east", "cw", "--yes", "--observe", "5", timeout_s=1500)
     finally:
         result = load.stop()
     assert result.failures == []
-    assert set(result.by_environment) == {"aws-east", "cw"}
+    assert set(result.by_environment) == {counted(environment, before[0]) for environment in ("aws-east", "cw")}
     assert all_citations(example, "cw") == before

@@ -8,6 +8,7 @@ from meshctl.migrate.planning import endpoint_differences
 from meshctl.migrate.planning.inputs import Options, StoreFacts
 from meshctl.model.deployment import Deployment, Gap
 from meshctl.model.files.units import format_gib
+from meshctl.model.pods import milvus
 from meshctl.words import pluralize
 
 _FILE_SYSTEMS: Final = {"neuralmesh": "NeuralMesh file system"}  # by service, where it says more
@@ -19,6 +20,7 @@ def refused(source: Deployment, target: Deployment, facts: tuple[StoreFacts, ...
         *_idle_gaps(source),
         *_volume_gaps(source, target),
         *_store_gaps(source, target),
+        *_milvus_gaps(source, target, facts),
         *_workload_gaps(source, target),
         *endpoint_differences.gaps(source, target),
         *_shared_gaps(source, target, facts),
@@ -104,6 +106,31 @@ def _store_gaps(source: Deployment, target: Deployment) -> list[Gap]:
         )
         for store in source.object_stores
         if store.name not in at_target and not store.ephemeral
+    ]
+
+
+def _milvus_gaps(source: Deployment, target: Deployment, facts: tuple[StoreFacts, ...]) -> list[Gap]:
+    """Refuses the bucket of a Milvus: copied without the etcd of the same Milvus, it is no index."""
+    shared = {fact.store for fact in facts if fact.shared}
+    writers = {
+        mount.storage: workload.name
+        for workload in source.workloads
+        for mount in workload.mounts
+        if mount.kind == "object" and not mount.read_only and milvus.is_image(workload.image)
+    }
+    env = source.environment
+    return [
+        Gap(
+            subject=f"storage/{store.name}",
+            wanted="a bucket whose copy is of use",
+            best=f"Milvus ({writers[store.name]}) keeps segments in it, and what they are in its etcd, which is not"
+            " copied: at the target they would be no index",
+            hint=f"nothing in {env} was changed. Set `ephemeral: true` on {store.name} in mesh.yaml, since an index can"
+            f" be made of its documents again: `meshctl up {env} --allow-data-loss` asks, then `meshctl migrate {env}"
+            f" {target.environment}`. What nothing makes again is brought into the target's Milvus by milvus-backup",
+        )
+        for store in source.object_stores
+        if store.name in writers and not store.ephemeral and store.name not in shared
     ]
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from meshctl.errors import InfeasibleError
-from meshctl.migrate.planning import endpoint_differences, jobs
+from meshctl.migrate.planning import endpoint_differences, indexes, jobs
 from meshctl.migrate.planning.gaps import refused
+from meshctl.migrate.planning.indexes import RemadeIndex
 from meshctl.migrate.planning.inputs import Expanded, Options, Share, StoreFacts
 from meshctl.migrate.planning.rates import COPY_RATE
 from meshctl.model.deployment import Block, Deployment, Endpoint, FileSystem, Gap, ObjectStore, Workload
@@ -62,6 +63,7 @@ class MigrationPlan(Value):
     options: Options
     share: Share | None = added_later(None)  # of an expansion, whose target has one workload and gets a share
     expanded: Expanded | None = added_later(None)  # what of the mesh runs at the target already, and serves a share
+    indexes: tuple[RemadeIndex, ...] = added_later(())  # that the target makes of documents while the source answers
 
     @property
     def idle(self) -> frozenset[str]:
@@ -138,6 +140,7 @@ def plan_migration(
     stopped = tuple(
         w.name for w in source.workloads if not w.paused and runs_alone(source, w) and w.name not in finished
     )
+    remade = indexes.remade(target, by_store, frozenset(w.name for w in source.workloads if w.paused))
     return MigrationPlan(
         source=source,
         target=target.bare.finished(finished),
@@ -145,10 +148,16 @@ def plan_migration(
         stays=_stays(source, by_store),
         stopped=stopped,
         warm=_warm(source, {*stopped, *finished}, expanded),
-        costs=_costs(source, target, moves, options),
-        notes=(*_notes(source, target), *jobs.notes(source, target, states or {}), *_expansion_notes(source, expanded)),
+        costs=_costs(source, target, moves, remade, options),
+        notes=(
+            *_notes(source, target),
+            *indexes.notes(target, remade),
+            *jobs.notes(source, target, states or {}),
+            *_expansion_notes(source, expanded),
+        ),
         options=options,
         expanded=expanded,
+        indexes=remade,
     )
 
 
@@ -202,10 +211,20 @@ def move_of(source: Deployment, old: ObjectStore, new: ObjectStore, fact: StoreF
     )
 
 
-def _costs(source: Deployment, target: Deployment, moves: tuple[StoreMove, ...], options: Options) -> tuple[Cost, ...]:
+def _costs(
+    source: Deployment,
+    target: Deployment,
+    moves: tuple[StoreMove, ...],
+    remade: tuple[RemadeIndex, ...],
+    options: Options,
+) -> tuple[Cost, ...]:
     """Both environments run from `provision` to `finish`. The time until the end of `observe` can be estimated."""
-    hours = (2 * sum(move.minutes for move in moves) + options.observe_s / 60) / 60
-    span = f"about {span_text(hours * 60)}: seed and verify at the assumed rate, {options.observe_s} s of observing"
+    minutes = 2 * sum(move.minutes for move in moves) + indexes.minutes_of(remade) + options.observe_s / 60
+    hours = minutes / 60
+    of_index = " the index," if any(index.minutes is not None for index in remade) else ""
+    span = (
+        f"about {span_text(minutes)}: seed and verify at the assumed rate,{of_index} {options.observe_s} s of observing"
+    )
     usd = None if target.hourly_usd is None else round(target.hourly_usd * hours, 2)
     unknown = sorted(p.name for p in target.pools if p.price.usd_per_hour is None)
     why = "; ".join(f"the price of pool {name} is unknown" for name in unknown)

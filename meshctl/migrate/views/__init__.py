@@ -15,7 +15,7 @@ from meshctl.migrate.steps.step_plan import forward, step_plan, stores_not_copie
 from meshctl.migrate.views.copies import copied_at, copied_text
 from meshctl.migrate.views.downtime import downtime_document, downtime_lines
 from meshctl.migrate.views.parity import parity, parity_document, parity_text
-from meshctl.migrate.views.plan_lines import cost_lines, move_lines, step_lines
+from meshctl.migrate.views.plan_lines import cost_lines, index_lines, move_lines, step_lines
 from meshctl.migrate.views.summary import done_document, summary_lines, utc
 from meshctl.model.dns_splits import WHOLE
 from meshctl.printable import one_line
@@ -31,6 +31,7 @@ def plan_document(plan: MigrationPlan) -> dict[str, Any]:
         "steps": [{"phase": s.phase, "step": s.name, "title": s.title} for s in forward(plan)],
         "data": [move.model_dump(mode="json") for move in plan.moves],
         "stays": list(plan.stays),
+        "indexes": [index.model_dump(mode="json") for index in plan.indexes],
         "workloads": {
             "stopped_at_source_first": list(plan.stopped),
             "started_warm": list(plan.warm),
@@ -50,6 +51,8 @@ def plan_text(plan: MigrationPlan) -> str:
     lines = [f"{plan.source.mesh}: {source} -> {target}", "", "data"]
     lines += [line for move in plan.moves for line in move_lines(move)] or ["  none"]
     lines += [f"  {text}: not moved" for text in plan.stays]
+    lines += ["", "indexes"] if plan.indexes else []
+    lines += [line for index in plan.indexes for line in index_lines(index, plan)]
     lines += ["", "workloads"]
     lines += [f"  {name}: is stopped at {source} before it starts at {target}" for name in plan.stopped]
     both = sorted(plan.running - set(plan.stopped))

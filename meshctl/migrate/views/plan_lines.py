@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from meshctl.migrate.planning.indexes import RemadeIndex
 from meshctl.migrate.planning.plan import MigrationPlan, StoreMove, span_text
 from meshctl.migrate.steps.step import Step
 from meshctl.model.files.units import size_text
@@ -18,6 +19,20 @@ def move_lines(move: StoreMove) -> list[str]:
         f"    {pluralize(move.objects, 'object')}, {size_text(move.total_bytes)}{at_target}",
         f"    about {span_text(move.minutes)} ({move.minutes_source})",
         f"    egress {_usd(move.egress_usd)} ({move.egress_source})",
+    ]
+
+
+def index_lines(index: RemadeIndex, plan: MigrationPlan) -> list[str]:
+    size = "of unknown size"
+    if index.objects is not None and index.total_bytes is not None:
+        passages = f"about {pluralize(index.passages or 0, 'passage')} if all of it is text"
+        size = f"{pluralize(index.objects, 'object')}, {size_text(index.total_bytes)}: {passages}"
+    time = "unknown" if index.minutes is None else f"about {span_text(index.minutes)}" if index.minutes else "seconds"
+    source, target = plan.source.environment, plan.target.environment
+    return [
+        f"  {index.workload}: makes its index again at {target}, while {source} answers",
+        f"    of {index.documents}, {size}",
+        f"    {time} ({index.source})",
     ]
 
 

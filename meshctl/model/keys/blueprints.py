@@ -93,12 +93,13 @@ class Notebook(Section):
 
 class Rag(Section):
     """Answers from documents, with citations. `corpus`: the storage that has them, or the size of an object store to be
-    made. `index`: a volume of the mesh for the vector store, or the size of one to be made, which does not last."""
+    made. `index`: a volume of the mesh for the vector store, or the size of one to be made, which does not last.
+    `model`: required unless `llm` is off, which the blueprint checks."""
 
     kind: Literal["rag"]
     pool: Text
     corpus: Text
-    model: Text
+    model: Text | None = None
     weights: Text | None = None
     accelerators: NumberOrAll | None = None
     embed_model: Text | None = None

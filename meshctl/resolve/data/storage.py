@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Block, FileSystem, Gap, ObjectStore, Price
 from meshctl.model.keys.neural_mesh import ENGINE
 from meshctl.model.observed import Facts
+from meshctl.model.pods import milvus
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Platform, StoreHost
 from meshctl.resolve.data import existing_file_systems, existing_storage
@@ -174,13 +175,20 @@ def _add(made: Storages, name: str, stored: Stored) -> None:
         made.blocks.append(stored.carrier)
 
 
-def stays_behind(mesh: mesh_model.Mesh) -> dict[str, str]:
+def stays_behind(mesh: mesh_model.Mesh, adopted: Collection[str] = ()) -> dict[str, str]:
     """The kind of each storage, by name, that a migration can't move. `ephemeral` storage is not among them: it is
-    made anew in the target."""
+    made anew in the target. `adopted`: buckets of somebody else, which the target may use as well."""
+    of_milvus = {
+        name
+        for workload in mesh.workloads.values()
+        for name, mount in workload.mounts.items()
+        if milvus.is_image(workload.image) and not mount.read_only and name not in adopted
+    }
     return {
-        name: storage.kind
+        name: storage.kind if storage.kind != "object" else "bucket of Milvus"
         for name, storage in mesh.storage.items()
-        if storage.kind in ("filesystem", "block") and not storage.ephemeral
+        if not storage.ephemeral
+        and (storage.kind in ("filesystem", "block") or (storage.kind == "object" and name in of_milvus))
     }
 
 

@@ -44,6 +44,29 @@ def test_rag_fits(environment: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("mirrors", "is_noted"),
+    [
+        ("", True),
+        ("{docker.io: hub.example.com/mirror}", True),
+        ("{ghcr.io/meshctl/rag: registry.example.com/rag}", False),
+        ("{ghcr.io: registry.example.com/ghcr}", False),
+    ],
+)
+def test_an_image_that_is_not_published_is_noted_until_its_place_is_named(
+    tmp_path: Path, mirrors: str, *, is_noted: bool
+) -> None:
+    given = (RAG / "environments.yaml").read_text()
+    file = tmp_path / "environments.yaml"
+    file.write_text(given.replace("provider: onprem", f"provider: onprem\n    images: {mirrors}") if mirrors else given)
+    mesh, environments = load(RAG / "mesh.yaml", file)
+    notes = [note for note in resolve(mesh, environments, "dc1", load_catalog()).notes if "not published" in note]
+    assert notes == is_noted * [
+        "the image ghcr.io/meshctl/rag:0.2 of docs-ingest, docs is not published: build it from images/rag, push it,"
+        " and write its place into environments.yaml: `images: {ghcr.io/meshctl/rag: REGISTRY/rag}` of dc1"
+    ]
+
+
 def test_it_becomes_what_it_was(golden: Golden) -> None:
     printed = CliRunner().invoke(app, ["--mesh", str(EXAMPLE / "mesh.yaml"), "blueprint", "show"])
     golden("blueprints/example.yaml", printed.stdout)

@@ -228,6 +228,7 @@ def test_a_mount_of_a_part_is_merged_too() -> None:
     assert served["mounts"] == {"weights": {"path": "/models", "readOnly": True}, "shared": {"path": "/shared"}}
 
 
+REPLACEABLE = ("llm", "embed", "rerank", "ingest", "api", "ui")
 RAG_WORKLOADS = {"w-llm", "w-embed", "w-rerank", "w-store", "w-ingest", "w"}
 
 
@@ -277,6 +278,44 @@ def test_a_slot_that_is_off_or_elsewhere_has_no_workload(keys: Section, missing:
     given = value["url"] if isinstance(value, dict) else value
     assert given in {*urls, "off"}
     assert not [url for url in urls if any(f"//{name}:" in url for name in missing)]
+
+
+def test_without_a_language_model_passages_are_found_alone() -> None:
+    keys = {key: value for key, value in RAG.items() if key != "model"}
+    made = expanded(w={**keys, "llm": "off"})["workloads"]
+    assert set(made) == RAG_WORKLOADS - {"w-llm"}
+    assert not [name for name in made["w"]["env"] if name.startswith("RAG_LLM")]
+
+
+IMAGE = {"image": "acme/own:1", "command": ["serve"]}
+
+
+@pytest.mark.parametrize(("slot", "name"), [(each, f"w-{each}" if each != "api" else "w") for each in REPLACEABLE])
+def test_each_slot_takes_an_image_of_ones_own_which_is_told_what_its_part_was(slot: str, name: str) -> None:
+    """Nothing of the part remains but the contract: the port, and the variables by which it is told of the others."""
+    data = expanded(w={**RAG, slot: {"part": "own", **IMAGE}})["workloads"]
+    usual = expanded(w=RAG)["workloads"]
+    assert (data[name]["image"], data[name]["command"]) == ("acme/own:1", ["serve"])
+    assert data[name]["ports"] == usual.get(name, {"ports": {"http": 8080}})["ports"]
+    assert not {"args", "health"} & data[name].keys()
+    told = {variable for variable in usual.get(name, {}).get("env", {}) if variable.startswith("RAG_")}
+    assert told <= data[name].get("env", {}).keys()
+    others = {each for each in usual if each != name}
+    assert {each: usual[each] for each in others if slot != "rerank" or each != "w"} == {
+        each: data[each] for each in others if slot != "rerank" or each != "w"
+    }
+
+
+def test_a_store_of_ones_own_image_keeps_its_contract() -> None:
+    """There is no part `own`: what a store is asked by is its protocol. Another image of it is its `image`."""
+    for store, port in (("milvus", {"milvus": 19530, "metrics": 9091}), ("pgvector", {"postgres": 5432})):
+        made = expanded(w={**RAG, "store": {"part": store, "image": "acme/store:1"}})["workloads"]["w-store"]
+        assert (made["image"], made["ports"]) == ("acme/store:1", port)
+
+
+def test_a_reranker_of_ones_own_is_asked_as_jina_has_it() -> None:
+    made = expanded(w={**RAG, "rerank": {"part": "own", **IMAGE}})["workloads"]["w"]["env"]
+    assert made["RAG_RERANK_URL"] == "http://w-rerank:8080/v1/rerank"
 
 
 def test_the_store_is_another_by_one_line() -> None:

@@ -84,10 +84,16 @@ def problems(folder: Path, keys: str, more: str = "") -> list[str]:
             'chat.store: no part "milvos" for store; choose one of milvus, pgvector, or a URL like'
             ' milvus://milvus.example.com:19530; did you mean "milvus"?',
         ),
+        (f"{{{RAG}, llm: off}}", "chat.model: nothing here uses it, as `llm` is off; leave it out"),
+        ("{kind: rag, pool: web, corpus: weights}", 'chat: missing key "model"'),
+        ("{kind: rag, pool: web, corpus: weights, llm: 'https://a.b/v1'}", 'chat: missing key "model"'),
         (
-            f"{{{RAG}, llm: off}}",
-            'chat.llm: no part "off" for llm; choose one of vllm, sglang, own, or a URL like http',
+            "{kind: rag, pool: web, corpus: weights, llm: off, accelerators: 1}",
+            "chat.accelerators: nothing here uses it, as `llm` is off; leave it out",
         ),
+        (f"{{{RAG}, embed: off}}", 'chat.embed: no part "off" for embed; choose one of tei, own, or a URL like http'),
+        (f"{{{RAG}, store: off}}", 'chat.store: no part "off" for store; choose one of milvus, pgvector, or a URL lik'),
+        (f"{{{RAG}, api: off}}", 'chat.api: no part "off" for api; choose one of meshrag, own'),
         (f"{{{RAG}, ui: on}}", 'chat.ui: no part "on" for ui; choose one of own, off'),
         (f"{{{RAG}, ui: own}}", 'chat.ui: part "own" is an image of yours; name it: `ui: {part: own, image: …}`'),
         (

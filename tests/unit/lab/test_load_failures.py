@@ -179,6 +179,16 @@ def test_a_stream_counts_once_it_has_its_end() -> None:
     assert result.by_environment == {}
 
 
+def test_an_answer_counts_as_whoever_asks_says() -> None:
+    def first_event(response: httpx.Response) -> str:
+        return response.text.partition("\n")[0]
+
+    with naming() as dns_server, serving(Streaming) as port:
+        load = Load(f"http://chat.example.com:{port}/", rate=50, dns_server=dns_server, counted_as=first_event).start()
+        wait_until(lambda: load.environments.total() >= 3)
+        assert set(load.stop().by_environment) == {'data: {"environment": "cw"}'}
+
+
 @pytest.mark.parametrize(
     ("handler", "kind"),
     [(Refusing, "HTTP 503"), (Silent, "connection closed without an answer"), (None, "connection refused")],

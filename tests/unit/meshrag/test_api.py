@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from meshrag import chunks, settings
+from meshrag import chunks, model_servers, settings
 from meshrag.chunks import Piece
 from meshrag.errors import SlotError
 from meshrag.passages import Passage
@@ -24,7 +25,7 @@ for library in ("langgraph", "starlette", "uvicorn"):
 
 QUESTION = {"messages": [{"role": "user", "content": "Where?"}]}
 COMPLETION = {"id": "1", "choices": [{"index": 0, "message": {"role": "assistant", "content": "Here."}}]}
-SLOW = object()
+SLOW, DRIPPING = object(), object()
 
 
 class Store:
@@ -45,7 +46,7 @@ class Store:
 
 
 class ModelServers(BaseHTTPRequestHandler):
-    """Answers each path with what the test says; `SLOW`: not before the test ends."""
+    """Answers each path with what the test says; `SLOW`: not before the test ends; `DRIPPING`: a space now and then."""
 
     def do_POST(self) -> None:
         server: Any = self.server
@@ -55,6 +56,9 @@ class ModelServers(BaseHTTPRequestHandler):
         if answer is SLOW:
             server.ended.wait(30)
             return
+        if answer is DRIPPING:
+            self._drip(server)
+            return
         status, content = answer
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
@@ -62,6 +66,14 @@ class ModelServers(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
         self.close_connection = self.path == server.cut
+
+    def _drip(self, server: Any) -> None:
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):  # whoever asked has gone
+            while not server.ended.wait(0.02):
+                self.wfile.write(b" ")
+        self.close_connection = True
 
     def log_message(self, *_: Any) -> None:
         """Silent."""
@@ -193,17 +205,18 @@ def test_a_stream(servers: Any) -> None:
     ("answer", "status"),
     [
         (SLOW, 504),
+        (DRIPPING, 504),
         ((500, b"out of memory"), 502),
         ((200, b"{}"), 502),
         ((200, b"data: {\n\n"), 502),
         ((200, b"data: {}\n\n"), 502),
         ((200, b"data: [DONE]\n\n"), 502),
     ],
-    ids=["slow", "error", "no stream", "no JSON", "other form", "empty"],
+    ids=["slow", "dripping", "error", "no stream", "no JSON", "other form", "empty"],
 )
 def test_a_stream_that_does_not_begin_has_a_status(servers: Any, answer: Any, status: int) -> None:
     servers.answers["/v1/chat/completions"] = answer
-    config = configuration(servers, RAG_LLM_TIMEOUT_S="0.3" if answer is SLOW else "60")
+    config = configuration(servers, RAG_LLM_TIMEOUT_S="0.1" if answer in (SLOW, DRIPPING) else "60")
     code, text = ask(config, "/v1/chat/completions", {**QUESTION, "stream": True})
     assert (code, json.loads(text)["error"]["slot"]) == (status, "llm")
 
@@ -228,19 +241,68 @@ def test_a_stream_that_is_cut_says_so_in_its_last_event(servers: Any) -> None:
         ((200, {"choices": [], "data": [], "results": []}), 502, ""),
         ((200, {"choices": [{"message": None}], "data": [{}], "results": [{"index": 7}]}), 502, ""),
         ((200, None), 502, ""),
+        (DRIPPING, 504, "no answer within 0.3 s"),
     ],
-    ids=["slow", "error", "no JSON", "empty", "other form", "null"],
+    ids=["slow", "error", "no JSON", "empty", "other form", "null", "dripping"],
 )
 def test_a_model_server_that_fails_is_named(
     servers: Any, path: str, slot: str, answer: Any, status: int, words: str
 ) -> None:
     servers.answers[path] = answer
-    limits = {f"RAG_{name}_TIMEOUT_S": "0.3" for name in ("EMBED", "RERANK", "LLM")} if answer is SLOW else {}
+    is_late = answer in (SLOW, DRIPPING)
+    limits = {f"RAG_{name}_TIMEOUT_S": "0.3" for name in ("EMBED", "RERANK", "LLM")} if is_late else {}
     code, text = ask(configuration(servers, **limits), "/v1/chat/completions", QUESTION)
     error = json.loads(text)["error"]
     assert (code, error["slot"], error["type"]) == (status, slot, "server_error")
     assert error["message"].startswith(f"{slot}: ")
     assert words in error["message"]
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_an_answer_without_an_end_is_not_read_to_it(
+    servers: Any, monkeypatch: pytest.MonkeyPatch, *, is_stream: bool
+) -> None:
+    monkeypatch.setattr(model_servers, "_MOST_STREAMED" if is_stream else "_MOST_BYTES", 20)
+    monkeypatch.setattr(model_servers.Embedder, "vectors", lambda *_: [[1.0]])
+    monkeypatch.setattr(model_servers.Reranker, "scores", lambda *_: {0: 1.0})
+    servers.answers["/v1/chat/completions"] = DRIPPING
+    code, text = ask(configuration(servers), "/v1/chat/completions", {**QUESTION, "stream": is_stream})
+    assert (code, json.loads(text)["error"]["slot"]) == (502, "llm")
+    assert "answered more than" in text
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_numbers_that_are_none_are_no_vector(servers: Any, number: str) -> None:
+    servers.answers["/v1/embeddings"] = (200, f'{{"data": [{{"index": 0, "embedding": [{number}, 1]}}]}}'.encode())
+    code, text = ask(configuration(servers), "/v1/search", {"query": "where"})
+    assert (code, json.loads(text)["error"]["slot"]) == (502, "embed")
+
+
+@pytest.mark.parametrize(("indexed", "slot"), [(384, "embed"), (2, "store"), (None, "store")])
+def test_who_is_to_blame_for_vectors_of_another_length(servers: Any, indexed: int | None, slot: str) -> None:
+    class Refusing(Store):
+        def search(self, vector: Sequence[float], limit: int) -> list[Passage]:
+            raise SlotError("store", "different vector dimensions")
+
+        def dimensions(self) -> int | None:
+            return indexed
+
+    code, text = ask(configuration(servers), "/v1/search", {"query": "where"}, Refusing())
+    assert (code, json.loads(text)["error"]["slot"]) == (502, slot)
+    assert ("a vector of 2 numbers, and the index has vectors of 384" in text) == (slot == "embed")
+
+
+def test_a_server_that_repeats_a_document_is_not_shown(servers: Any) -> None:
+    """The messages reach logs and clients. vLLM puts the input into its errors."""
+    question = "What does the very confidential paragraph on salaries say?"
+    servers.answers["/v1/embeddings"] = (422, {"detail": [{"msg": "too long", "input": question}]})
+    code, text = ask(configuration(servers), "/v1/search", {"query": question})
+    assert (code, "answered 422: (it repeats what it was sent" in text, "salaries" in text) == (502, True, False)
+
+
+def test_a_request_without_an_end_is_refused(servers: Any) -> None:
+    code, text = ask(configuration(servers), "/v1/search", b" " * (2**20 + 1))
+    assert (code, json.loads(text)["error"]["type"]) == (413, "invalid_request_error")
 
 
 def test_a_model_server_that_is_gone(servers: Any) -> None:
@@ -267,6 +329,14 @@ def test_nothing_is_answered_before_the_index_is_complete(servers: Any) -> None:
     assert ask(config, "/live", store=store)[0] == 200
     store.problem = SlotError("store", "Milvus: gone")
     assert ask(config, "/health", store=store) == (503, '{"status":"unavailable","reason":"store: Milvus: gone"}')
+
+
+def test_without_a_language_model_passages_are_found(servers: Any) -> None:
+    config = configuration(servers, RAG_LLM_URL="")
+    assert ask(config, "/v1/search", {"query": "where"})[0] == 200
+    code, text = ask(config, "/v1/chat/completions", QUESTION)
+    assert (code, "POST /v1/search finds passages" in text) == (404, True)
+    assert json.loads(ask(config, "/v1/models")[1])["data"] == []
 
 
 def test_there_is_a_model_to_choose(servers: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from meshrag import chunks, outcomes, passages, questions, settings
+from meshrag import chunks, echoes, outcomes, passages, questions, settings
 from meshrag.chunks import Chunk, Piece
 from meshrag.errors import SettingsError, SlotTimeoutError
 from meshrag.outcomes import Outcome
@@ -109,6 +109,7 @@ def test_settings() -> None:
     [
         ({"RAG_EMBED_URL": ""}, "RAG_EMBED_URL is not set"),
         ({"RAG_LLM_URL": "llm:8000"}, 'RAG_LLM_URL is "llm:8000": expected a URL'),
+        ({"RAG_LLM_URL": "http://me:s3cret@llm/v1"}, "RAG_LLM_URL has a user or a password in it"),
         ({"RAG_STORE": "redis://user:secret@a"}, 'RAG_STORE begins with "redis": expected milvus'),
         ({"RAG_STORE": "user:secret@db.example.com"}, "RAG_STORE is no URL: expected milvus://HOST:19530 or postg"),
         ({"RAG_STORE": "user:secret@db://x"}, "RAG_STORE is no URL: expected milvus://HOST:19530 or postg"),
@@ -183,3 +184,19 @@ def test_a_stream_whose_model_fails_ends_with_the_error() -> None:
     _, last = events(questions.streamed(parts(), []))
     error = json.loads(last)["error"]
     assert (error["message"], error["code"], error["slot"]) == ("llm: no answer", 504, "llm")
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_repeated"),
+    [
+        ('{"error": "the paragraph of a document, as it is"}', True),
+        ('{"error": "the paragraph\\nof a document,\\u0020as it"}', True),
+        ('{"error": "the paragraph"}', False),
+        ("out of memory", False),
+        ("org/model-of-a-very-long-name is not served", False),
+        ("", False),
+    ],
+)
+def test_what_a_server_repeats_is_seen(answer: str, *, is_repeated: bool) -> None:
+    sent = {"model": "org/model-of-a-very-long-name", "input": ["the paragraph of a document,\nas it is"]}
+    assert echoes.repeats(answer, sent) == is_repeated

@@ -6,6 +6,7 @@ After a change of uv.lock: `python -m tests.unit.meshrag.test_image > images/rag
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import sys
 import tomllib
@@ -16,7 +17,9 @@ from typing import Any
 from packaging.markers import Marker
 
 from meshctl.blueprints.expansion import expand
+from meshctl.blueprints.rag import IMAGE as IMAGE_OF_BLUEPRINT
 from meshctl.model.files.file_problems import mapping
+from meshctl.model.pods import image_names
 
 ROOT = Path(__file__).parents[3]
 IMAGE = ROOT / "images" / "rag"
@@ -101,6 +104,26 @@ def test_the_blueprint_starts_modules_that_there_are() -> None:
     commands = [workloads[name]["command"] for name in ("docs", "docs-ingest")]
     assert [command[:2] for command in commands] == [["python", "-m"], ["python", "-m"]]
     assert all(importlib.util.find_spec(command[2]) for command in commands)
+
+
+def test_the_steps_of_the_image_find_their_files() -> None:
+    lines = (IMAGE / "Dockerfile").read_text().splitlines()
+    copied = [line.split()[1] for line in lines if line.startswith("COPY ")]
+    assert copied == ["images/rag/requirements.txt", "meshrag"]
+    assert all((ROOT / source).exists() for source in copied)
+    (command,) = [json.loads(line.removeprefix("CMD ")) for line in lines if line.startswith("CMD ")]
+    assert importlib.util.find_spec(command[2])
+    assert [line for line in lines if line.startswith("USER ")] == ["USER 1000:1000"]
+
+
+def test_the_docs_say_how_it_is_built_and_whose_it_is() -> None:
+    docs = (ROOT / "docs" / "blueprints.md").read_text()
+    build = "docker build -f images/rag/Dockerfile -t registry.example.com/rag:0.2 ."
+    assert f"#   {build}\n" in (IMAGE / "Dockerfile").read_text()
+    assert f"$ {build}\n$ docker push registry.example.com/rag:0.2\n" in docs
+    mirror = {"ghcr.io/meshctl/rag": "registry.example.com/rag"}
+    assert f"images: {{{', '.join(f'{key}: {value}' for key, value in mirror.items())}}}" in docs
+    assert image_names.mirrored(IMAGE_OF_BLUEPRINT, mirror) == "registry.example.com/rag:0.2"
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ class MemoryStore:
 
     def prepare(self, dimensions: int) -> None:
         assert dimensions == 1
+
+    def dimensions(self) -> int | None:
+        return 1 if self.chunks else None
 
     def ids_by_key(self) -> dict[str, set[str]]:
         ids: dict[str, set[str]] = {}
@@ -115,14 +119,6 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path) -> None:
     assert store.completion() == Completion(100, summary.chunks, summary.fingerprint)
 
 
-def test_ten_thousand_small_documents(tmp_path: Path) -> None:
-    for number in range(10_000):
-        (tmp_path / f"{number:05}.txt").write_text(str(number))
-    store = MemoryStore()
-    summary, _ = run(tmp_path, store)
-    assert (summary.documents, summary.chunks, len(store.chunks)) == (10_000, 10_000, 10_000)
-
-
 def test_each_document_has_an_outcome(corpus: Path) -> None:
     (corpus / "empty.md").write_bytes(b"")
     (corpus / "blank.md").write_text(" \n\t\n")
@@ -151,6 +147,26 @@ def test_what_stores_can_not_have_is_left_out(tmp_path: Path) -> None:
     assert reported == {"n\ufffd.txt": "skipped: its name is not UTF-8", "nul.txt": "ok"}
     assert [chunk.text for chunk in store.chunks.values()] == ["onetwo"]
     assert store.mark is not None
+
+
+def test_several_requests_for_vectors_are_under_way_at_once(tmp_path: Path) -> None:
+    """An embedding server with replicas has work for each of them; the chunks are those of a run by one request."""
+    for number in range(300):
+        (tmp_path / f"{number:03}.txt").write_text(f"document {number}")
+    together = threading.Barrier(3, timeout=10)
+
+    class Waiting:
+        """Answers three requests once all of them are there."""
+
+        def vectors(self, texts: Sequence[str]) -> list[list[float]]:
+            if len(texts) == ingestion.TOGETHER:
+                together.wait()
+            return [[1.0] for _ in texts]
+
+    store, alone = MemoryStore(), MemoryStore()
+    summary = ingestion.run(tmp_path, store, Waiting(), split, lambda _: None, requests=3)
+    assert summary == run(tmp_path, alone)[0]
+    assert list(store.chunks) == list(alone.chunks)
 
 
 def ingestion_of(corpus: Path, store: MemoryStore, **variables: str) -> Ingestion:
@@ -190,14 +206,14 @@ def test_it_waits_for_a_store_for_as_long_as_it_may(corpus: Path) -> None:
 
 def failing(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
     """Files of this name are there, and reading them fails, as on a file system that has lost its server."""
-    read_bytes = Path.read_bytes
+    opened = os.open
 
-    def read(path: Path) -> bytes:
-        if path.name == name:
+    def opening(path: str, flags: int) -> int:
+        if Path(path).name == name:
             raise OSError(number, os.strerror(number))
-        return read_bytes(path)
+        return opened(path, flags)
 
-    monkeypatch.setattr(Path, "read_bytes", read)
+    monkeypatch.setattr(documents, "_not_by_a_link", opening)
 
 
 def closed(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:

@@ -9,10 +9,16 @@ from typing import Any
 import grpc
 import pytest
 
+from meshrag import chunks
+from meshrag.chunks import Piece
 from meshrag.errors import SlotError, SlotTimeoutError
+from meshrag.stores import Completion
 
 pymilvus = pytest.importorskip("pymilvus", reason="the extra rag is not installed; `nox -s rag` has it")
 psycopg = pytest.importorskip("psycopg", reason="the extra rag is not installed; `nox -s rag` has it")
+
+
+(chunk,) = chunks.of_document("a.md", [Piece(0, "text")])
 
 
 class Refusal(grpc.RpcError):  # type: ignore[misc]
@@ -32,7 +38,7 @@ def milvus_that_raises(monkeypatch: pytest.MonkeyPatch, error: Exception) -> Any
     from meshrag.stores.milvus import MilvusStore
 
     class Client:
-        def has_collection(self, _name: str) -> bool:
+        def has_collection(self, _name: str, timeout: float) -> bool:
             raise error
 
     monkeypatch.setattr(pymilvus, "MilvusClient", lambda **_: Client())
@@ -57,6 +63,89 @@ def test_a_wire_that_failed_without_a_code_is_named_by_its_type(monkeypatch: pyt
     store = milvus_that_raises(monkeypatch, grpc.RpcError())
     with pytest.raises(SlotError, match="store: Milvus: RpcError"):
         store.completion()
+
+
+class Recording:
+    """Takes every call that a store makes, and remembers which of them had a timeout."""
+
+    def __init__(self) -> None:
+        self.timeouts: dict[str, set[float | None]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        def called(*_: Any, **options: Any) -> Any:
+            self.timeouts.setdefault(name, set()).add(options.get("timeout"))
+            return ANSWERS.get(name)
+
+        return called
+
+
+class Rows:
+    def next(self) -> list[Any]:
+        return []
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Schema:
+    def add_field(self, *_: Any, **__: Any) -> None:
+        """Whatever it is."""
+
+
+class Index:
+    def add_index(self, *_: Any, **__: Any) -> None:
+        """Whatever it is."""
+
+
+ANSWERS: dict[str, Any] = {
+    "create_schema": Schema(),
+    "prepare_index_params": Index(),
+    "describe_collection": {"fields": [{"name": "embedding", "params": {"dim": 2}}]},
+    "query_iterator": Rows(),
+    "query": [],
+    "search": [[]],
+}
+
+
+@pytest.mark.parametrize("has_collection", [True, False])
+def test_each_call_of_milvus_has_an_end(monkeypatch: pytest.MonkeyPatch, *, has_collection: bool) -> None:
+    """pymilvus hands the timeout of its client to no call."""
+    from meshrag.stores.milvus import MilvusStore
+
+    client = Recording()
+    monkeypatch.setitem(ANSWERS, "has_collection", has_collection)
+    monkeypatch.setattr(pymilvus, "MilvusClient", lambda **_: client)
+    store = MilvusStore("milvus://store:19530", "documents")
+    store.prepare(2)
+    assert store.dimensions() == (2 if has_collection else None)
+    store.ids_by_key()
+    store.add([chunk], [[1.0, 0.0]])
+    store.remove(["a"])
+    store.search([1.0, 0.0], 4)
+    store.completion()
+    store.complete(Completion(1, 1, "f"))
+    local = {"create_schema", "prepare_index_params"}
+    assert {name: times for name, times in client.timeouts.items() if name not in local} == {
+        name: {30} for name in client.timeouts.keys() - local
+    }
+    assert client.timeouts.keys() >= {"upsert", "delete", "search", "has_collection", "query_iterator"}
+
+
+def test_a_connection_to_postgresql_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one whose server has gone without a word."""
+    from meshrag.stores.pgvector import PgvectorStore
+
+    given: dict[str, Any] = {}
+
+    def connect(_url: str, **options: Any) -> None:
+        given.update(options)
+        raise psycopg.OperationalError("refused")
+
+    monkeypatch.setattr(psycopg, "connect", connect)
+    with pytest.raises(SlotError, match="store: PostgreSQL: refused"):
+        PgvectorStore("postgresql://store/documents", "documents").dimensions()
+    assert (given["connect_timeout"], given["tcp_user_timeout"]) == (10, 30_000)
+    assert given["options"] == "-c statement_timeout=60000"
 
 
 class Cursor:

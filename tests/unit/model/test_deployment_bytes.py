@@ -54,6 +54,7 @@ ALWAYS_WRITTEN: dict[str, str] = {
     " scratch_gb taints zones",
     "Price": "date source subject usd_per_hour",
     "Rejected": "machine reason",
+    "RemadeIndex": "documents minutes objects passages source total_bytes workload",
     "Scale": "cooldown_s metric target",
     "ReservedCapacity": "ends placement_group starts",
     "Share": "weight workload",
