@@ -113,6 +113,13 @@ def _gaps(
             hint=f"mount its storage with `readOnly: true`, or move it whole: "
             f"`meshctl migrate {source.environment} {target.environment}`",
         )
+    if workload.sleeps:
+        yield Gap(
+            subject=f"workload/{name}",
+            wanted="a workload that always has a pod",
+            best="load may bring it to no replicas; the checks of a shared name would fail then, and wake it for ever",
+            hint=f"write `min: 1` in its `replicas`, and `meshctl up {source.environment}`",
+        )
     yield from _endpoint_gaps(source, target, workload)
     yield from _length_gaps(source, target)
     yield from _volume_gaps(source, workload)

@@ -85,6 +85,8 @@ def _workloads(mesh: dict[str, Any]) -> Iterator[Problem]:
         yield from missing((*at, "pool"), "pool", workload.get("pool"), mapping(mesh.get("pools")))
         yield from _mounts(mesh, workload, at)
         yield from _size(workload, at)
+        asleep = scaling.sleep_problems(name, workload, mapping(mesh.get("endpoints")))
+        yield from (((*at, *path), message) for path, message in asleep)
         yield from (((*at, *path), message) for path, message in elastic.problems(mesh, workload))
         yield from _all_of_none(mesh, workload, at)
         yield from _closed_to_user(workload, at)

@@ -103,6 +103,21 @@ def test_a_paused_workload_goes_to_zero_and_starts_with_the_least(
     assert REPLICAS not in started.kept_values(preview=False)
 
 
+def test_what_load_has_brought_to_zero_stays_there_and_what_was_paused_starts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sleeping = with_range(tmp_path, 1, 6, sleeps=True)
+    asleep = owned(monkeypatch, sleeping, 0)
+    assert asleep.decisions == ()
+    assert asleep.kept_values(preview=True)[REPLICAS] == 0
+    assert asleep.kept_values(preview=False)[REPLICAS] is None
+    assert asleep.left_paths(CHAT) == ["spec.replicas"]
+    paused_before = owned(monkeypatch, sleeping, 0, is_ours=True)
+    assert REPLICAS not in paused_before.kept_values(preview=False), "it starts with one"
+    moved_here = owned(monkeypatch, with_range(tmp_path, 1, 6, sleeps=True, least_while_moving=2), 0)
+    assert [each.conflict.wanted for each in moved_here.decisions] == [2]
+
+
 def test_a_start_after_a_migration_has_the_replicas_of_the_source(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
