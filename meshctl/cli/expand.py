@@ -33,6 +33,10 @@ def expand(
         Literal["dns", "gateway"] | None,
         typer.Option("--by", help="Who shares: dns (resolutions), or SRC's gateway (each request). Default: dns."),
     ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Ask both sides until Ctrl-C, and lead users away from one that fails."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; change nothing.")] = False,
     observe: Annotated[int, typer.Option("--observe", help="Watch DST this long, in seconds.", min=0)] = 30,
     replace_target_data: Annotated[
@@ -47,12 +51,20 @@ def expand(
 
     context: Context = ctx.obj
     percent = _percent(share) if share else None
+    if watch and (percent in (None, 100) or dry_run):
+        raise UsageError(
+            "--watch can't be used with --dry-run" if dry_run else "--watch needs the share while both sides are well",
+            hint=f"`meshctl expand {source} {target} --workload {workload} --share 40% --watch`",
+        )
     options = Options(observe_s=observe, replace_target_data=replace_target_data)
     with opened_migrations(context, source, target, command="expand", break_lock=break_lock) as migrations:
         present = migrations.expansion_of(source, target, workload)
         if present is not None:
             refuse_another_way(present.history, by)
             weight = present.history.weights[-1] if percent is None else weight_of(percent)
+            if watch:  # it gives the share, once both sides are known to be well
+                _watch(context, migrations, present, weight)
+                return
             _expand_again(context, migrations, present, Share(workload=workload, weight=weight), dry_run=dry_run)
             return
         if percent is None or percent == 100:
@@ -71,7 +83,9 @@ def expand(
             context.confirm(f"run {workload} of {plan.source.mesh} in {target}, too?")
         migration = migrations.start(plan)
         shown = migrations.status(migration)
-    show_end(context, shown)
+        show_end(context, shown)
+        if watch:
+            _watch(context, migrations, shown, wanted.weight)
 
 
 def _expand_again(
@@ -91,6 +105,15 @@ def _expand_again(
         context.confirm(f"lead {share.text} of {share.workload} to {plan.target.environment}?")
     migrations.share_again(present.migration, share.weight)
     show_end(context, migrations.status(present.migration))
+
+
+def _watch(context: Context, migrations: Migrations, present: MigrationStatus, weight: int) -> None:
+    from meshctl.migrate.watch import watch
+
+    plan, share = present.history.plan, present.history.share
+    if share is not None:
+        wanted = share.model_copy(update={"weight": weight})
+        watch(migrations, plan.source.environment, plan.target.environment, wanted, context.say)
 
 
 def contract(

@@ -244,12 +244,13 @@ def _unwatched(source: Deployment, target: Deployment, share: Share) -> str:
     to_target = f"`meshctl expand {source.environment} {target.environment} --workload {share.workload} --share 100%`"
     if share.by == "gateway":
         return (
-            f"where the gateway of {source.environment} fails, its requests fail, until somebody leads all to"
-            f" {target.environment}: {to_target}"
+            f"where the gateway of {source.environment} fails, its requests fail, until somebody, or the command with"
+            f" `--watch`, leads all to {target.environment}: {to_target}"
         )
     return (
-        "an environment that fails keeps its share, and those requests fail, until somebody leads all elsewhere:"
-        f" `meshctl contract` to {source.environment}, {to_target} to {target.environment}"
+        "an environment that fails keeps its share, and those requests fail, until somebody, or the command with"
+        f" `--watch`, leads all elsewhere: `meshctl contract` to {source.environment}, {to_target} to"
+        f" {target.environment}"
     )
 
 
