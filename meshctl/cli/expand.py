@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from meshctl.migrate.planning.inputs import Share
 
 
+_LEAST_COPY_S = 600
+
+
 def expand(
     ctx: typer.Context,
     source: Annotated[str, typer.Argument(help="The environment that has the workload.", metavar="SRC")],
@@ -37,6 +40,9 @@ def expand(
         bool,
         typer.Option("--watch", help="Ask both sides until Ctrl-C, and lead users away from one that fails."),
     ] = False,
+    copy_every: Annotated[
+        str, typer.Option("--copy-every", help="With --watch: copy newer data as often, such as 4h.", metavar="TIME")
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; change nothing.")] = False,
     observe: Annotated[int, typer.Option("--observe", help="Watch DST this long, in seconds.", min=0)] = 30,
     replace_target_data: Annotated[
@@ -56,6 +62,7 @@ def expand(
             "--watch can't be used with --dry-run" if dry_run else "--watch needs the share while both sides are well",
             hint=f"`meshctl expand {source} {target} --workload {workload} --share 40% --watch`",
         )
+    copy_every_s = _copy_every_s(copy_every, watch=watch)
     options = Options(observe_s=observe, replace_target_data=replace_target_data)
     with opened_migrations(context, source, target, command="expand", break_lock=break_lock) as migrations:
         present = migrations.expansion_of(source, target, workload)
@@ -63,7 +70,7 @@ def expand(
             refuse_another_way(present.history, by)
             weight = present.history.weights[-1] if percent is None else weight_of(percent)
             if watch:  # it gives the share, once both sides are known to be well
-                _watch(context, migrations, present, weight)
+                _watch(context, migrations, present, weight, copy_every_s)
                 return
             _expand_again(context, migrations, present, Share(workload=workload, weight=weight), dry_run=dry_run)
             return
@@ -85,7 +92,7 @@ def expand(
         shown = migrations.status(migration)
         show_end(context, shown)
         if watch:
-            _watch(context, migrations, shown, wanted.weight)
+            _watch(context, migrations, shown, wanted.weight, copy_every_s)
 
 
 def _expand_again(
@@ -107,13 +114,14 @@ def _expand_again(
     show_end(context, migrations.status(present.migration))
 
 
-def _watch(context: Context, migrations: Migrations, present: MigrationStatus, weight: int) -> None:
+def _watch(context: Context, migrations: Migrations, present: MigrationStatus, weight: int, copy_every_s: int) -> None:
     from meshctl.migrate.watch import watch
 
     plan, share = present.history.plan, present.history.share
     if share is not None:
         wanted = share.model_copy(update={"weight": weight})
-        watch(migrations, plan.source.environment, plan.target.environment, wanted, context.say)
+        both = (plan.source.environment, plan.target.environment)
+        watch(migrations, *both, wanted, context.say, copy_every_s=copy_every_s)
 
 
 def contract(
@@ -144,6 +152,27 @@ def contract(
         migrations.rollback(present.migration, destroy_target=destroy, target_lost=target_lost)
         shown = migrations.status(present.migration)
     show_end(context, shown)
+
+
+def _copy_every_s(text: str, *, watch: bool) -> int:
+    """0 without the option. Raises: UsageError."""
+    from meshctl.model.files import units
+
+    if not text:
+        return 0
+    try:
+        seconds = units.seconds(text)
+    except ValueError as error:
+        raise UsageError(f"--copy-every {text}: {error}", hint="write it like --copy-every 4h") from error
+    if not watch or seconds < _LEAST_COPY_S:
+        raise UsageError(
+            f"--copy-every {text} is too often" if watch else "--copy-every goes with --watch",
+            why="every command reads the journal, and each copy adds to it" if watch else "",
+            hint=f"write at least --copy-every {units.seconds_text(_LEAST_COPY_S)}"
+            if watch
+            else "without it, a timer of yours gives `meshctl expand SRC DST --workload NAME`",
+        )
+    return seconds
 
 
 def _percent(text: str) -> float:

@@ -59,16 +59,29 @@ def weight_for(share: Share, *, source: bool | None, target: bool | None, presen
     return 0 if share.by == "dns" else share.weight
 
 
-def watch(migrations: Migrations, source: str, target: str, share: Share, say: Say) -> None:
+@dataclass
+class Copies:
+    """When newer data is copied. `every_s`: 0 for never, beyond what a larger share copies."""
+
+    every_s: int
+    last_s: float
+
+    def is_due(self, now_s: float) -> bool:
+        return bool(self.every_s) and now_s - self.last_s >= self.every_s
+
+
+def watch(migrations: Migrations, source: str, target: str, share: Share, say: Say, *, copy_every_s: int = 0) -> None:
     """Until the expansion is over. Raises: InterruptedByUserError."""
     sides = {source: SideHealth(), target: SideHealth()}
+    copies = Copies(copy_every_s, migrations.gateway.now())
     while True:
         try:
             status = migrations.expansion()
             if status is None:
                 say(f"{share.workload} is expanded no more")
                 return
-            _look(migrations, migrations.expansion_of(source, target, share.workload) or status, share, sides, say)
+            present = migrations.expansion_of(source, target, share.workload) or status
+            _look(migrations, present, share, sides, copies, say)
         except InterruptedByUserError:
             raise
         except MeshError as error:  # another command works on it, or a state can't be read now
@@ -77,7 +90,12 @@ def watch(migrations: Migrations, source: str, target: str, share: Share, say: S
 
 
 def _look(
-    migrations: Migrations, status: MigrationStatus, share: Share, sides: dict[str, SideHealth], say: Say
+    migrations: Migrations,
+    status: MigrationStatus,
+    share: Share,
+    sides: dict[str, SideHealth],
+    copies: Copies,
+    say: Say,
 ) -> None:
     plan = status.history.plan
     splits = migrations.gateway.splits()
@@ -94,9 +112,16 @@ def _look(
         present=present,
     )
     chosen = share.model_copy(update={"weight": weight})
-    if weight == present and _is_written(splits, plan.target, chosen.dns_weight):
+    now_s = migrations.gateway.now()
+    is_as_chosen = weight == present and _is_written(splits, plan.target, chosen.dns_weight)
+    is_calm = all(side.is_well for side in sides.values())
+    if is_as_chosen and not (is_calm and copies.is_due(now_s)):
         return
-    say(f"{chosen.text} of {share.workload} is led to {plan.target.environment}")
+    if is_as_chosen:
+        copies.last_s = now_s  # also where it fails: the next one comes as late
+        say(f"newer data of {plan.source.environment} is copied to {plan.target.environment}")
+    else:
+        say(f"{chosen.text} of {share.workload} is led to {plan.target.environment}")
     migrations.share_again(status.migration, weight)
 
 

@@ -173,3 +173,39 @@ def test_a_watch_needs_the_share_of_good_times(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(UsageError, match="--watch") as caught:
         run(commands.expand, migrations_of(World().begin()), monkeypatch, "east", "west", "chat", watch=True, **options)
     assert "--share 40% --watch" in caught.value.hint
+
+
+def test_newer_data_is_copied_as_often_as_asked_while_both_are_well() -> None:
+    gateway = World().begin()
+    migrations = migrations_of(gateway, gateway.store)
+    migrations.start(migrations.plan_expansion("east", "west", CHAT, OPTIONS))
+    copied: list[int] = []
+
+    def look() -> None:
+        copied.append(len(gateway.buckets["west-weights"]))
+
+    def write() -> None:
+        gateway.buckets["east-weights"][f"w/new-{gateway.watched_s}"] = b"x"
+
+    before = len(gateway.buckets["west-weights"])
+    script: dict[int, Callable[[], object]] = {50: write, 595: look, 650: look, 660: write, 1150: look, 1300: look}
+    gateway.script, gateway.watched_s = {**script, 1310: migrations.stop.request}, 0
+    with pytest.raises(InterruptedByUserError):
+        watch(migrations, "east", "west", CHAT, lambda _: None, copy_every_s=600)
+    assert copied == [before, before + 1, before + 1, before + 2]
+    assert weights(gateway)["west"] == 102
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"copy_every": "4h"}, "--copy-every goes with --watch"),
+        ({"copy_every": "5m", "watch": True}, "--copy-every 5m is too often"),
+        ({"copy_every": "often", "watch": True}, "--copy-every often: "),
+    ],
+)
+def test_how_often_is_a_time_that_the_journal_bears(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(UsageError, match=problem):
+        run(commands.expand, migrations_of(World().begin()), monkeypatch, "east", "west", "chat", "40%", **options)
