@@ -197,9 +197,11 @@ def _measured(workload: dict[str, Any], metric: object) -> Iterator[tuple[Path, 
         yield ("scale", "metric"), f"{message}, where they answer Prometheus"
 
 
-def sleep_problems(name: str, workload: dict[str, Any], endpoints: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+def sleep_problems(
+    name: str, workload: dict[str, Any], endpoints: Mapping[str, Any], stores: Mapping[str, Any]
+) -> Iterator[tuple[Path, str]]:
     """What keeps a workload with `min: 0` from having no pods: then somebody must hold its next request until it has
-    one, which is the gateway of an endpoint. `endpoints`: as the file has them, of any shape.
+    one, which is the gateway of an endpoint. `endpoints`, `stores`: as the file has them, of any shape.
 
     Yields (path below the workload, message).
     """
@@ -216,7 +218,21 @@ def sleep_problems(name: str, workload: dict[str, Any], endpoints: Mapping[str, 
         yield at, "0 does not go with groups of pods; write `min: 1`"
     if _section(workload, "health").get("protocol") == "https":
         yield at, "0 takes pods that speak HTTP, not HTTPS, to the gateway; write `min: 1`"
+    written = next(_written(workload, stores), "")
+    if written:
+        reason = "a request must not start it again at the moment in which a migration stops it"
+        advice = "mount it with `readOnly: true`, or write `min: 1`"
+        yield at, f"0 takes a workload that only reads, and this one writes {written}: {reason}; {advice}"
     yield from ((at, message) for message in _unheld(name, endpoints))
+
+
+def _written(workload: dict[str, Any], stores: Mapping[str, Any]) -> Iterator[str]:
+    """The storage that it may change and that a migration moves."""
+    for storage, mount in _section(workload, "mounts").items():
+        store = stores.get(storage)
+        is_scratch = isinstance(store, dict) and (store.get("ephemeral") is True or store.get("kind") == "local")
+        if not is_scratch and not (isinstance(mount, dict) and mount.get("readOnly") is True):
+            yield str(storage)
 
 
 def _unheld(name: str, endpoints: Mapping[str, Any]) -> Iterator[str]:

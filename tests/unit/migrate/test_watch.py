@@ -209,3 +209,19 @@ def test_how_often_is_a_time_that_the_journal_bears(
 ) -> None:
     with pytest.raises(UsageError, match=problem):
         run(commands.expand, migrations_of(World().begin()), monkeypatch, "east", "west", "chat", "40%", **options)
+
+
+def test_a_source_that_is_gone_is_left_although_nothing_can_be_copied_from_it() -> None:
+    gateway = World().begin()
+    gateway.check = lambda: None  # type: ignore[method-assign]  # a share leads to the source until it is known to be sick
+
+    def falls() -> None:
+        gateway.sick.add("east")
+        gateway.silent.update(("east", "east-weights"))
+
+    def stands() -> None:
+        gateway.sick.clear()
+        gateway.silent.clear()
+
+    seen = shares_over_time(gateway, {40: falls, 140: stands})
+    assert (seen[75], seen[135], seen[185]) == (255, 255, 102)

@@ -144,6 +144,7 @@ ASLEEP = "    replicas: {min: 0, max: 4}\n"
 QUEUE = f"{METRICS}    scale: {{metric: queue-depth, target: 5}}\n"
 ROUTED = "endpoints:\n  chat: {host: chat.example.com, routes: {/: chat/http}}\n"
 SEALED = "endpoints:\n  chat: {host: chat.example.com, workload: chat, port: http, tls: true}\n"
+STORES = "storage: {notes: {kind: filesystem, size: 1TiB}, cache: {kind: block, size: 1GiB, ephemeral: true}}\n"
 PLAIN = "endpoints:\n  chat: {host: chat.example.com, workload: chat, port: http}\n"
 
 
@@ -165,6 +166,10 @@ def test_behind_a_gateway_load_may_leave_no_replica(tmp_path: Path, endpoint: st
         (
             f"{QUEUE}    health: {{port: http, path: /up, protocol: https}}\n{ROUTED}",
             "0 takes pods that speak HTTP, not HTTPS, to the gateway",
+        ),
+        (
+            f"    mounts: {{notes: {{path: /notes}}, cache: {{path: /cache}}}}\n{QUEUE}{ROUTED}{STORES}",
+            "0 takes a workload that only reads, and this one writes notes",
         ),
     ],
 )
