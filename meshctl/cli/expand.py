@@ -51,7 +51,7 @@ def expand(
     break_lock: BreakLock = False,
 ) -> None:
     """Run a workload in DST, too, and lead a share of its requests there. Again: another share, newer data."""
-    from meshctl.migrate.planning.inputs import Options, Share, weight_of
+    from meshctl.migrate.planning.inputs import Options, Share, share_text, weight_of
     from meshctl.migrate.refusals import refuse_another_way
     from meshctl.migrate.views import expansion as views
 
@@ -70,6 +70,9 @@ def expand(
             refuse_another_way(present.history, by)
             weight = present.history.weights[-1] if percent is None else weight_of(percent)
             if watch:  # it gives the share, once both sides are known to be well
+                if context.must_confirm:
+                    wish = share_text(weight)
+                    context.confirm(f"lead {wish} of {workload} to {target}, and all away from a side that fails?")
                 _watch(context, migrations, present, weight, copy_every_s)
                 return
             _expand_again(context, migrations, present, Share(workload=workload, weight=weight), dry_run=dry_run)
