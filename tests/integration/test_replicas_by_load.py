@@ -125,7 +125,8 @@ def test_what_nobody_uses_has_no_pod_and_the_next_request_waits_for_one(mesh: Ru
     (mesh.folder / "mesh.yaml").write_text(SLEEPING)
     mesh.meshctl("up", "dc1", "--yes")
     wait_until(lambda: pods_of(mesh) == 0)
-    assert mesh.json("up", "dc1", "--yes")["changes"] == [], "`up` lets it sleep"
+    changes = mesh.json("up", "dc1", "--yes")["changes"]
+    assert [each["resources"] for each in changes] == [], "`up` lets it sleep"
     status = mesh.json("status", "dc1")["environments"]["dc1"]
     (chat_status,) = [each for each in status["workloads"] if each["name"] == "chat"]
     assert (status["state"], chat_status["ready"], chat_status["wanted"]) == ("up", 0, 0)

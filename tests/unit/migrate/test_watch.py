@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,7 +83,7 @@ def watched(gateway: World, script: dict[int, Callable[[], object]]) -> list[str
     return texts
 
 
-def shares_over_time(gateway: World, script: dict[int, Callable[[], object]]) -> dict[int, int]:
+def shares_over_time(gateway: World, script: Mapping[int, Callable[[], object]]) -> dict[int, int]:
     """West's weight at the seconds of the script at which nothing else happens."""
     seen: dict[int, int] = {}
     looks = {at: lambda at=at: seen.__setitem__(at, weights(gateway)["west"]) for at in range(5, max(script) + 60, 10)}

@@ -41,7 +41,8 @@ class World:
     """One workload, whose pods all answer with `text`; `now_s` goes on by hand."""
 
     def __init__(self, waker: Any, monkeypatch: pytest.MonkeyPatch, replicas: int = 1, least: int = 0) -> None:
-        self.module, self.now_s, self.text = waker, 0.0, IDLE
+        self.text: str | None = IDLE
+        self.now_s = 0.0
         self.api = FakeApi(replicas, ("a",) * replicas)
         self.gate = waker.Gate()
         settings = waker.scaler.read_settings({**SETTINGS, "SCALE_MIN": str(least)})
