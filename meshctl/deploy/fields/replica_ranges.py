@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from meshctl.deploy.fields.field_owners import is_owned_by_others
+from meshctl.deploy.fields.field_owners import is_owned_by_others, is_owned_by_us
 from meshctl.deploy.fields.field_rules import REPLICAS
 from meshctl.model.stack_state import Resource, StackState
 from meshctl.render import PlatformObject
@@ -40,17 +40,18 @@ def is_in_range(item: PlatformObject, live: Mapping[str, Any]) -> bool:
 
 
 def is_set_by_others(item: PlatformObject, live: Mapping[str, Any]) -> bool:
-    """Whether another program owns the number, which the mesh allows."""
-    return is_in_range(item, live) and is_owned_by_others(live, REPLICAS)
+    """Whether another program has set the number, which the mesh allows."""
+    return is_in_range(item, live) and (live_replicas(item, live) == 0 or is_owned_by_others(live, REPLICAS))
 
 
 def live_replicas(item: PlatformObject, live: Mapping[str, Any]) -> int | None:
     """The replicas that the live object has and that a run may keep; None where there is no such number. None are kept
-    only where they were brought to zero by what moves them, and not by a pause."""
+    only where they were brought to zero by what moves them, and not by a pause: nobody owns a zero that was set by the
+    subresource `scale`, whose zero is left out (autoscaling/v1, ScaleSpec: `replicas,omitempty`)."""
     count = (live.get("spec") or {}).get("replicas")
     if item.replica_range is None or not isinstance(count, int):
         return None
-    is_asleep = item.replica_range[0] == 0 and is_owned_by_others(live, REPLICAS)
+    is_asleep = item.replica_range[0] == 0 and not is_owned_by_us(live, REPLICAS)
     return count if count or is_asleep else None
 
 
