@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from meshctl.migrate.planning.inputs import Share
 
 
+_LEAST_COPY_S = 600
+
+
 def expand(
     ctx: typer.Context,
     source: Annotated[str, typer.Argument(help="The environment that has the workload.", metavar="SRC")],
@@ -33,6 +36,13 @@ def expand(
         Literal["dns", "gateway"] | None,
         typer.Option("--by", help="Who shares: dns (resolutions), or SRC's gateway (each request). Default: dns."),
     ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Ask both sides until Ctrl-C, and lead users away from one that fails."),
+    ] = False,
+    copy_every: Annotated[
+        str, typer.Option("--copy-every", help="With --watch: copy newer data as often, such as 4h.", metavar="TIME")
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; change nothing.")] = False,
     observe: Annotated[int, typer.Option("--observe", help="Watch DST this long, in seconds.", min=0)] = 30,
     replace_target_data: Annotated[
@@ -41,18 +51,30 @@ def expand(
     break_lock: BreakLock = False,
 ) -> None:
     """Run a workload in DST, too, and lead a share of its requests there. Again: another share, newer data."""
-    from meshctl.migrate.planning.inputs import Options, Share, weight_of
+    from meshctl.migrate.planning.inputs import Options, Share, share_text, weight_of
     from meshctl.migrate.refusals import refuse_another_way
     from meshctl.migrate.views import expansion as views
 
     context: Context = ctx.obj
     percent = _percent(share) if share else None
+    if watch and (percent in (None, 100) or dry_run):
+        raise UsageError(
+            "--watch can't be used with --dry-run" if dry_run else "--watch needs the share while both sides are well",
+            hint=f"`meshctl expand {source} {target} --workload {workload} --share 40% --watch`",
+        )
+    copy_every_s = _copy_every_s(copy_every, watch=watch)
     options = Options(observe_s=observe, replace_target_data=replace_target_data)
     with opened_migrations(context, source, target, command="expand", break_lock=break_lock) as migrations:
         present = migrations.expansion_of(source, target, workload)
         if present is not None:
             refuse_another_way(present.history, by)
             weight = present.history.weights[-1] if percent is None else weight_of(percent)
+            if watch:  # it gives the share, once both sides are known to be well
+                if context.must_confirm:
+                    wish = share_text(weight)
+                    context.confirm(f"lead {wish} of {workload} to {target}, and all away from a side that fails?")
+                _watch(context, migrations, present, weight, copy_every_s)
+                return
             _expand_again(context, migrations, present, Share(workload=workload, weight=weight), dry_run=dry_run)
             return
         if percent is None or percent == 100:
@@ -71,7 +93,9 @@ def expand(
             context.confirm(f"run {workload} of {plan.source.mesh} in {target}, too?")
         migration = migrations.start(plan)
         shown = migrations.status(migration)
-    show_end(context, shown)
+        show_end(context, shown)
+        if watch:
+            _watch(context, migrations, shown, wanted.weight, copy_every_s)
 
 
 def _expand_again(
@@ -91,6 +115,16 @@ def _expand_again(
         context.confirm(f"lead {share.text} of {share.workload} to {plan.target.environment}?")
     migrations.share_again(present.migration, share.weight)
     show_end(context, migrations.status(present.migration))
+
+
+def _watch(context: Context, migrations: Migrations, present: MigrationStatus, weight: int, copy_every_s: int) -> None:
+    from meshctl.migrate.watch import watch
+
+    plan, share = present.history.plan, present.history.share
+    if share is not None:
+        wanted = share.model_copy(update={"weight": weight})
+        both = (plan.source.environment, plan.target.environment)
+        watch(migrations, *both, wanted, context.say, copy_every_s=copy_every_s)
 
 
 def contract(
@@ -121,6 +155,27 @@ def contract(
         migrations.rollback(present.migration, destroy_target=destroy, target_lost=target_lost)
         shown = migrations.status(present.migration)
     show_end(context, shown)
+
+
+def _copy_every_s(text: str, *, watch: bool) -> int:
+    """0 without the option. Raises: UsageError."""
+    from meshctl.model.files import units
+
+    if not text:
+        return 0
+    try:
+        seconds = units.seconds(text)
+    except ValueError as error:
+        raise UsageError(f"--copy-every {text}: {error}", hint="write it like --copy-every 4h") from error
+    if not watch or seconds < _LEAST_COPY_S:
+        raise UsageError(
+            f"--copy-every {text} is too often" if watch else "--copy-every goes with --watch",
+            why="every command reads the journal, and each copy adds to it" if watch else "",
+            hint=f"write at least --copy-every {units.seconds_text(_LEAST_COPY_S)}"
+            if watch
+            else "without it, a timer of yours gives `meshctl expand SRC DST --workload NAME`",
+        )
+    return seconds
 
 
 def _percent(text: str) -> float:

@@ -7,6 +7,7 @@ returns plans, outputs and addresses, and prints nothing. What each command does
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from meshctl.changes import Plan
@@ -18,7 +19,7 @@ from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.guards import cluster_identity
 from meshctl.deploy.jobs import job_reruns
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
-from meshctl.deploy.runs import environment_plan, environment_up
+from meshctl.deploy.runs import environment_plan, environment_up, workload_runs
 from meshctl.deploy.runs.bucket_runs import BucketRuns
 from meshctl.deploy.runs.environment_up import UpResult
 from meshctl.deploy.runs.stack_runs import StackRuns
@@ -59,6 +60,10 @@ class Session(StackRuns):
             allow_data_loss=allow_data_loss,
             keep_marks=keep_marks,
         )
+
+    def up_workloads(self, deployment: Deployment, workloads: Collection[str]) -> None:
+        """As `workload_runs.up`."""
+        workload_runs.up(self, deployment, workloads)
 
     def lost_by_up(self, deployment: Deployment) -> tuple[Loss, ...]:
         """The data that bringing up `deployment` would lose. Looks at data alone, and changes nothing."""

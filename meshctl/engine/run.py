@@ -125,6 +125,23 @@ class StackRun:
 
         return self._run("up", act)
 
+    def up_of(self, urns: Collection[str], *, state: StackState) -> Recorder:
+        """Apply what is declared of these resources; everything else is unchanged. Raises: as `up`."""
+        self._recover_interrupted("up", state)
+
+        def act(record: Recorder) -> None:
+            with self._interrupted_when_stuck(record):
+                self.stack.up(
+                    on_event=record,
+                    parallel=self.parallel,
+                    continue_on_error=True,
+                    suppress_outputs=True,
+                    suppress_progress=True,
+                    target=list(urns),
+                )
+
+        return self._run("up", act)
+
     def rerun_job(self, rerun: JobRerun, *, state: StackState) -> Recorder:
         """Replace a Job and update the Secrets that it reads; everything else is unchanged.
 

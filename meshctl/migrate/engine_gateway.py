@@ -94,6 +94,10 @@ class EngineGateway:
         self._refreshed.add(environment)  # only now: if the `up` failed, its refresh may be what failed
         return UpResult(result.addresses, result.starts, result.ended_blocks)
 
+    def up_workloads(self, deployment: Deployment, workloads: Collection[str], say: Say) -> None:
+        with _progress_to(self._session, say):
+            self._session.up_workloads(deployment, workloads)
+
     def destroy(
         self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, command: str, say: Say
     ) -> None:

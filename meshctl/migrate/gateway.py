@@ -94,6 +94,10 @@ class Gateway(Protocol):
         """Make the environment equal to `deployment`. Workloads marked `paused` get zero pods; DNS records of endpoints
         stay as they are. Raises: OwnedFieldsError, ResourcesFailedError, InterruptedByUserError, LockedError."""
 
+    def up_workloads(self, deployment: Deployment, workloads: Collection[str], say: Say) -> None:
+        """Make the objects of these workloads equal to `deployment`, which is what is up but for them; everything else
+        stays as it is. Raises: as `up`, and OwnedFieldsError only for fields of these workloads."""
+
     def destroy(
         self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, command: str, say: Say
     ) -> None:

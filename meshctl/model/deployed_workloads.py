@@ -98,6 +98,7 @@ class Workload(Value):
     pool: str
     replicas: int
     most_replicas: int = added_later(0)  # 0 = `replicas` is a number, not a range
+    sleeps: bool = added_later(False)  # load may also bring it to none; `replicas` is then what it starts with
     least_nodes: int = added_later(0)  # with how few nodes a gang goes on; 0 = with none fewer than `replicas`
     scale: Scale | None = added_later(None)  # None with a range = a program that meshctl does not make moves the number
     nodes_per_replica: int = added_later(1)  # more than 1: each replica is a group of so many pods, whose rank 0 serves
@@ -171,7 +172,7 @@ class Workload(Value):
     @property
     def has_range(self) -> bool:
         """Whether the number of its replicas is moved by others, between `replicas` and `most_replicas`."""
-        return self.most_replicas > self.replicas
+        return self.most_replicas > self.replicas or self.sleeps
 
     @property
     def at_most(self) -> int:
@@ -182,6 +183,11 @@ class Workload(Value):
     def at_least(self) -> int:
         """The least replicas that it has now."""
         return min(max(self.replicas, self.least_while_moving), self.at_most)
+
+    @property
+    def lower_bound(self) -> int:
+        """The least that load may leave it: none where it sleeps, unless a migration counts on its pods."""
+        return 0 if self.sleeps and not self.least_while_moving else self.at_least
 
     @property
     def pods(self) -> int:

@@ -59,7 +59,7 @@ class WorkloadStatus:
     def is_short(self) -> bool:
         """Whether pods are missing, beyond those that load has just asked for."""
         if self.most and self.wanted:
-            return (self.groups_ready if self.groups else self.ready) < self.least
+            return (self.groups_ready if self.groups else self.ready) < max(self.least, 1)
         return self.ready + self.done < self.wanted and self.job != "waiting"
 
 
@@ -268,9 +268,14 @@ def workload_status(
         job=f"finished in {workload.finished_in}" if workload.finished_in else ended,
         groups=workload.at_least if is_grouped else 0,
         groups_ready=group_status.ready_groups(workload, own_pods) if is_grouped else 0,
-        least=deployment.workload(name).replicas if workload.has_range else 0,
-        most=workload.most_replicas if workload.has_range else 0,
+        least=_least(deployment.workload(name)),
+        most=deployment.workload(name).most_replicas,
     )
+
+
+def _least(workload: Workload) -> int:
+    """The fewest replicas that load may bring; 0 also without a range."""
+    return workload.replicas if workload.has_range and not workload.sleeps else 0
 
 
 def _as_scaled(workload: Workload, pods: Iterable[observed.PodState]) -> Workload:
@@ -278,6 +283,8 @@ def _as_scaled(workload: Workload, pods: Iterable[observed.PodState]) -> Workloa
     if not workload.has_range:
         return workload
     pod_count = sum(pod.workload == workload.name and not pod.stopping for pod in pods)
+    if workload.sleeps and not pod_count:
+        return workload.model_copy(update={"replicas": 0, "most_replicas": 0, "sleeps": False})
     return workload.model_copy(update={"least_while_moving": pod_count // workload.nodes_per_replica})
 
 

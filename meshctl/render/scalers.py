@@ -19,7 +19,9 @@ from meshctl.render.templates import FOLDER, render
 
 SCALER: Final = "scaler"
 BINDING: Final = "scaler-binding"  # without it the scaler can change nothing
+WAKER_SERVICE: Final = "scaler-service"  # by which a gateway finds what holds its requests
 _SCRIPT: Final = "scaler.py"
+_WAKER: Final = "waker.py"  # in its place where the workload may have no replicas
 _KINDS: Final = ("ServiceAccount", "Role", "RoleBinding", "ConfigMap", "Deployment")
 _DETAILS: Final = ("scaler-account", "scaler-role", BINDING, "scaler-files", SCALER)
 _PLURALS: Final = {"Deployment": "deployments", "StatefulSet": "statefulsets", "LeaderWorkerSet": "leaderworkersets"}
@@ -36,6 +38,7 @@ def objects(
     names = [f"workload/{workload.name}:{detail}" for detail in _DETAILS]
     *rights, scaler = [PlatformObject(name, manifest) for name, manifest in zip(names, manifests, strict=True)]
     return [
+        *(_waker_service(workload, values, needs) if workload.sleeps else ()),
         *(PlatformObject(each.name, each.manifest, depends_on=(needs,)) for each in rights),
         PlatformObject(
             scaler.name,
@@ -46,12 +49,21 @@ def objects(
     ]
 
 
+def _waker_service(workload: Workload, values: dict[str, Any], needs: str) -> list[PlatformObject]:
+    ports = [{"name": "wake", "port": scaling.WAKE_PORT}]
+    own = {key: values[key] for key in ("name", "namespace", "labels", "selector")}
+    service = {**own, "ports": ports, "form": "cluster", "annotations": {}, "late_annotations": {}, "cidrs": ()}
+    (manifest,) = render("platform/service.yaml.j2", ("Service",), service)
+    return [PlatformObject(f"workload/{workload.name}:{WAKER_SERVICE}", manifest, depends_on=(needs,))]
+
+
 def _values(
     deployment: Deployment, workload: Workload, scale: Scale, metrics: Metrics, running: PlatformObject
 ) -> dict[str, Any]:
     name = object_names.scaler(workload.name)
     own = {"app.kubernetes.io/name": name}
-    script = (FOLDER / "scaler" / _SCRIPT).read_text(encoding="utf-8")
+    scripts = (_SCRIPT, _WAKER) if workload.sleeps else (_SCRIPT,)
+    files = {name: (FOLDER / "scaler" / name).read_text(encoding="utf-8") for name in scripts}
     group = str(running.manifest["apiVersion"]).partition("/")[0]
     resource = _PLURALS[running.kind]
     target = str(running.manifest["metadata"]["name"])
@@ -69,8 +81,10 @@ def _values(
         "group": group,
         "resource": f"{resource}/scale",
         "target": target,
-        "files": {_SCRIPT: script},
-        "revision": hashlib.sha256(script.encode()).hexdigest()[:12],
+        "files": files,
+        "script": scripts[-1],
+        "wake_port": scaling.WAKE_PORT if workload.sleeps else 0,
+        "revision": hashlib.sha256("".join(files.values()).encode()).hexdigest()[:12],
         "env": [{"name": key, "value": value} for key, value in _env(deployment, workload, scale, metrics, path)],
     }
 
@@ -83,7 +97,7 @@ def _env(
         ("SCALE_SERIES", ",".join(scaling.series(scale.metric))),
         ("SCALE_TARGET", f"{scale.target:g}"),
         ("SCALE_COOLDOWN_S", str(scale.cooldown_s)),
-        ("SCALE_MIN", str(workload.at_least)),
+        ("SCALE_MIN", str(workload.lower_bound)),
         ("SCALE_MAX", str(workload.at_most)),
         ("SCALE_NAMESPACE", deployment.namespace),
         ("SCALE_SELECTOR", ",".join(f"{key}={value}" for key, value in sorted(selector.items()))),
@@ -91,4 +105,12 @@ def _env(
         ("METRICS_PORT", str(workload.ports[metrics.port])),
         ("METRICS_PATH", metrics.path),
         ("METRICS_SCHEME", "https" if pods.speaks_https(workload, metrics.port) else "http"),
+        *(_wake_env(scale) if workload.sleeps else ()),
+    ]
+
+
+def _wake_env(scale: Scale) -> list[tuple[str, str]]:
+    return [
+        ("WAKE_IDLE_SERIES", ",".join(scaling.idle_series(scale.metric))),
+        ("WAKE_LIMIT_S", str(scaling.LONGEST_WAKE_S)),
     ]

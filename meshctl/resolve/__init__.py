@@ -97,6 +97,8 @@ def resolve(
     network = platform.cluster.made.network(environment) if platform.cluster.made else None
     usable = {pool.name: allocatable.of_pool(pool, environment.provider, catalog, facts) for pool in made.made}
     usable |= neural_mesh.without_shares(usable, weka.value)
+    waiting = lending.waiting_for_kueue(mesh, carried, made.made, usable, kueue)
+    carried = lending.in_queues_to_come(carried, waiting)
     gaps = [
         *platform.words.gaps(environment),
         *_dns_gaps(mesh, environments),
@@ -105,7 +107,7 @@ def resolve(
         *stored.gaps,
         *weka.gaps,
         *existing_file_systems.zone_gaps(stored.file_systems, carried, made.made),
-        *workloads.gaps(lending.fixed(carried), made.made, usable, running.unchanged(carried, up)),
+        *workloads.gaps(lending.fixed(carried, waiting), made.made, usable, running.unchanged(carried, up)),
         *lending.gaps(mesh, carried, made.made, usable, kueue),
         *queues.gaps(carried, facts),
         *scaling.gaps(carried, facts, served, nodes_are_made=nodes_are_made),
@@ -158,10 +160,11 @@ def resolve(
             ),
             *endpoint_notes.notes_of_mesh(platform.name, endpoints),
             *workloads.notes(carried),
-            *(() if gaps else workloads.uncounted(lending.fixed(carried), made.made, usable)),
+            *(() if gaps else workloads.uncounted(lending.fixed(carried, waiting), made.made, usable)),
             *(() if gaps else gang_holds.notes(carried, made.made, facts)),
-            *queues.notes(carried, served, is_made=cluster_is_made),
+            *queues.notes((each for each in carried if each.name not in waiting), served, is_made=cluster_is_made),
             *lending.notes(mesh, carried, made.made, kueue),
+            *lending.waiting_notes(waiting),
             *scaling.notes(
                 carried,
                 made.made,

@@ -71,8 +71,12 @@ def test_each_request_is_shared_and_none_is_lost_on_the_way_there_and_back(sprea
     wait_until(lambda: share_of_cw(load, 50) > 0.3)
     spread.meshctl(*EXPAND, "--share", "80%")
     assert share_of_cw(load, 500) == pytest.approx(0.8, abs=0.02)
-    spread.meshctl("contract", "--yes")
+    edit = ("--type=merge", "-p", '{"spec": {"revisionHistoryLimit": 7}}', "--field-manager=somebody")
+    spread.kubectl("dc1", "--namespace", "spread", "patch", "deployment", "chat", *edit)
+    assert spread.meshctl("up", "dc1", "--yes", check=False).returncode != 0, "it would overwrite what somebody has set"
+    spread.meshctl("contract", "--yes")  # nobody is kept in an expansion by that
     assert share_of_cw(load, 50) == 0.0
+    spread.meshctl("up", "dc1", "--yes", "--take-over", "workload/chat")
     result = load.stop()
     assert result.failed == 0, result.errors
     assert spread.json("plan", "dc1")["changes"] == []

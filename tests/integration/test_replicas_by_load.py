@@ -38,6 +38,9 @@ endpoints:
 """
 FIXED = MESH.replace("REPLICAS", "2")
 SCALED = MESH.replace("REPLICAS", "{min: 2, max: 4}\n    scale: {metric: concurrency, target: 2, cooldown: 12s}")
+SLEEPING = MESH.replace(
+    "REPLICAS", "{min: 0, max: 2}\n    scale: {metric: queue-depth, target: 2, cooldown: 12s}"
+).replace("workload: chat, port: http,", "routes: {/: chat/http},")
 URL = "http://scaled.example.com:8000/v1/completions"
 pytestmark = pytest.mark.lab
 
@@ -80,9 +83,9 @@ def pods_of(here: RunningLab) -> int:
     return len(json.loads(here.kubectl("dc1", "get", "pods", *chosen, "-o", "json"))["items"])
 
 
-def load(here: RunningLab, *, rate: float, answer_s: float) -> Load:
+def load(here: RunningLab, *, rate: float, answer_s: float, url: str = URL) -> Load:
     body = {**BODY, "lab_seconds": answer_s}
-    return Load(URL, rate=rate, dns_server=here.env["MESHCTL_DNS_SERVER"], body=body).start()
+    return Load(url, rate=rate, dns_server=here.env["MESHCTL_DNS_SERVER"], body=body).start()
 
 
 def test_replicas_follow_load_up_and_down_without_a_lost_request(mesh: RunningLab) -> None:
@@ -115,3 +118,24 @@ def test_replicas_follow_load_up_and_down_without_a_lost_request(mesh: RunningLa
         result = calm.stop()
     assert result.failed == 0, result.errors
     assert mesh.json("plan", "dc1")["changes"] == []
+
+
+@pytest.mark.exhaustive
+def test_what_nobody_uses_has_no_pod_and_the_next_request_waits_for_one(mesh: RunningLab) -> None:
+    (mesh.folder / "mesh.yaml").write_text(SLEEPING)
+    mesh.meshctl("up", "dc1", "--yes")
+    wait_until(lambda: pods_of(mesh) == 0)
+    changes = mesh.json("up", "dc1", "--yes")["changes"]
+    assert [each["resources"] for each in changes] == [], "`up` lets it sleep"
+    status = mesh.json("status", "dc1")["environments"]["dc1"]
+    (chat_status,) = [each for each in status["workloads"] if each["name"] == "chat"]
+    assert (status["state"], chat_status["ready"], chat_status["wanted"]) == ("up", 0, 0)
+    # each request is longer than the time between two looks at its metrics, or shorter: none may be cut by an end
+    visits = load(mesh, rate=2, answer_s=0.5, url=URL.replace(":8000", ""))
+    try:
+        wait_until(lambda: visits.environments.total() > 20)
+        assert ready(mesh)[0] > 0
+    finally:
+        result = visits.stop()
+    assert result.failed == 0, result.errors
+    wait_until(lambda: pods_of(mesh) == 0)

@@ -201,10 +201,10 @@ def test_a_job_that_waits_says_for_what_and_is_not_missing() -> None:
     assert text == f"cw: up\n  workload  pretrain  0/4 ready  ({waits_for})\n"
 
 
-def scaled_chat(*pods: PodState) -> WorkloadStatus:
+def scaled_chat(*pods: PodState, **changes: Any) -> WorkloadStatus:
     """Two to six replicas that follow load."""
-    plain = deployment()
-    workloads = tuple(w.model_copy(update={"most_replicas": 6}) if w.name == "chat" else w for w in plain.workloads)
+    plain, ranged = deployment(), {"most_replicas": 6, **changes}
+    workloads = tuple(w.model_copy(update=ranged) if w.name == "chat" else w for w in plain.workloads)
     return workload_status(plain.model_copy(update={"workloads": workloads}), "chat", list(pods))
 
 
@@ -217,6 +217,14 @@ def test_replicas_that_follow_load_are_as_many_as_there_are_now() -> None:
     assert (found.wanted, found.least, found.most, found.is_short) == (4, 2, 6, False)
     text = status_text(EnvironmentStatus("cw", "up", workloads=(scaled_chat(*map(chat_pod, range(4))),)))
     assert text == "cw: up\n  workload  chat  4/4 ready (2 to 6)\n"
+
+
+def test_what_sleeps_misses_no_pod_and_what_wakes_does() -> None:
+    asleep = scaled_chat(replicas=1, sleeps=True)
+    assert (asleep.wanted, asleep.least, asleep.most, asleep.is_short) == (0, 0, 6, False)
+    text = status_text(EnvironmentStatus("cw", "up", workloads=(asleep,)))
+    assert text == "cw: up\n  workload  chat  0/0 ready (0 to 6)\n"
+    assert scaled_chat(chat_pod(0, ready=False), replicas=1, sleeps=True).is_short
 
 
 def test_one_more_that_is_not_ready_yet_is_shown_and_no_trouble_and_too_few_are() -> None:

@@ -83,6 +83,12 @@ def is_owned_by_others(live: Mapping[str, Any], path: Path) -> bool:
     return any(path in _leaves(entry.get("fieldsV1") or {}) for entry in entries)
 
 
+def is_owned_by_us(live: Mapping[str, Any], path: Path) -> bool:
+    """Whether an `up` has set the field, and nobody has changed it since."""
+    entries = (entry for entry in _entries(live) if _manager(entry).is_ours)
+    return any(path in _leaves(entry.get("fieldsV1") or {}) for entry in entries)
+
+
 def without_fields(live: Mapping[str, Any], paths: Sequence[Path]) -> list[Json]:
     """The `managedFields` of a live object in which no other manager owns `paths`. Entries without fields go."""
     entries = []

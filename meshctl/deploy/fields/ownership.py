@@ -109,7 +109,7 @@ class Ownership:
         values: dict[str, Any] = {}
         for item in (each for each in self.expected if each.name in self.live):
             live = self.live[item.name][1]
-            if replica_ranges.live_replicas(item, live):
+            if replica_ranges.live_replicas(item, live) is not None:
                 left_out = not preview and replica_ranges.is_set_by_others(item, live)
                 name = render.kept_value_name(item.name, replica_ranges.REPLICAS_PATH)
                 values[name] = None if left_out else item.manifest["spec"]["replicas"]

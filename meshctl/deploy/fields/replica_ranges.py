@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from meshctl.deploy.fields.field_owners import is_owned_by_others
+from meshctl.deploy.fields.field_owners import is_owned_by_others, is_owned_by_us
 from meshctl.deploy.fields.field_rules import REPLICAS
 from meshctl.model.stack_state import Resource, StackState
 from meshctl.render import PlatformObject
@@ -24,7 +24,7 @@ def as_scaled(item: PlatformObject, live: Mapping[str, Any]) -> PlatformObject:
     """The declared object with the replicas that it keeps; as it is where it has no range, and where it starts after a
     pause."""
     count = live_replicas(item, live)
-    if item.replica_range is None or not count:
+    if item.replica_range is None or count is None:
         return item
     least, most = item.replica_range
     spec = {**item.manifest["spec"], "replicas": min(max(count, least), most)}
@@ -34,18 +34,25 @@ def as_scaled(item: PlatformObject, live: Mapping[str, Any]) -> PlatformObject:
 def is_in_range(item: PlatformObject, live: Mapping[str, Any]) -> bool:
     """Whether the live number is one that the mesh leaves alone."""
     count = live_replicas(item, live)
-    return item.replica_range is not None and item.replica_range[0] <= count <= item.replica_range[1]
+    if item.replica_range is None or count is None:
+        return False
+    return item.replica_range[0] <= count <= item.replica_range[1]
 
 
 def is_set_by_others(item: PlatformObject, live: Mapping[str, Any]) -> bool:
-    """Whether another program owns the number, which the mesh allows."""
-    return is_in_range(item, live) and is_owned_by_others(live, REPLICAS)
+    """Whether another program has set the number, which the mesh allows."""
+    return is_in_range(item, live) and (live_replicas(item, live) == 0 or is_owned_by_others(live, REPLICAS))
 
 
-def live_replicas(item: PlatformObject, live: Mapping[str, Any]) -> int:
-    """The replicas that the live object is to have; 0 where it has no such number."""
+def live_replicas(item: PlatformObject, live: Mapping[str, Any]) -> int | None:
+    """The replicas that the live object has and that a run may keep; None where there is no such number. None are kept
+    only where they were brought to zero by what moves them, and not by a pause: nobody owns a zero that was set by the
+    subresource `scale`, whose zero is left out (autoscaling/v1, ScaleSpec: `replicas,omitempty`)."""
     count = (live.get("spec") or {}).get("replicas")
-    return count if isinstance(count, int) and item.replica_range is not None else 0
+    if item.replica_range is None or not isinstance(count, int):
+        return None
+    is_asleep = item.replica_range[0] == 0 and not is_owned_by_us(live, REPLICAS)
+    return count if count or is_asleep else None
 
 
 def retired(declared: Collection[PlatformObject], state: StackState) -> tuple[Resource, ...]:

@@ -5,7 +5,8 @@ Started by `meshctl.lab.pods` in place of `nginxinc/nginx-unprivileged`. It know
 answers, as nginx does. Unlike nginx it takes one request for each connection, speaks no HTTP/2, and looks names up anew
 for each request. SIGTERM: it takes no more connections, finishes what is in flight and exits with 0.
 
-Of `meshctl.render.controllers.gateway_shares` it plays what real nginx was seen to do with that file: turns by weight,
+Of requests that are held until a workload has a pod (ADR 0069) it plays `backup` and `X-Accel-Redirect`. Of
+`meshctl.render.controllers.gateway_shares` it plays what real nginx was seen to do with that file: turns by weight,
 a server at the pod's own loopback that passes on by TLS, and 421. Since all pods of the lab share one loopback, it asks
 that server within its own process.
 """
@@ -29,6 +30,7 @@ from urllib.parse import urlsplit
 CHUNK: Final = 64 * 1024
 FINISH_S: Final = 60.0
 RENEW_EVERY_S: Final = 1.0
+MOST_REDIRECTS: Final = 10  # to a named location, of one request
 AUTHORITY: Final = "LAB_AUTHORITY"  # the file with what stands for the authorities that an image trusts
 _TOKEN: Final = re.compile(r"""\s+|#[^\n]*|("(?:\\.|[^"])*"|'(?:\\.|[^'])*'|[{};]|[^\s{};]+)""")
 Headers = list[tuple[str, str]]
@@ -167,15 +169,17 @@ class Server:
     weight: int
     max_fails: int
     fail_timeout_s: float
+    is_backup: bool = False  # asked where no other takes a connection
     turn: int = 0
     failures: int = 0
     left_until: float = 0.0
 
     @classmethod
     def of(cls, words: tuple[str, ...]) -> Server:
-        given = dict(word.split("=") for word in words[1:])
+        given = dict(word.split("=") for word in words[1:] if "=" in word)
         timeout_s = float(given.get("fail_timeout", "10s").removesuffix("s"))
-        return cls(words[0], int(given.get("weight", 1)), int(given.get("max_fails", 1)), timeout_s)
+        counts = (int(given.get("weight", 1)), int(given.get("max_fails", 1)))
+        return cls(words[0], *counts, timeout_s, "backup" in words)
 
 
 @dataclass
@@ -183,8 +187,13 @@ class Upstream:
     servers: list[Server]
 
     def in_turn(self, now: float) -> Iterator[Server]:
-        """The one whose turn it is by nginx's smooth weighted round robin, then the others."""
-        candidates = [each for each in self.servers if each.left_until <= now]
+        """The one whose turn it is by nginx's smooth weighted round robin, then the others, and at last the backups."""
+        for is_backup in (False, True):
+            candidates = [each for each in self.servers if each.left_until <= now and each.is_backup is is_backup]
+            yield from self._by_turns(candidates)
+
+    @staticmethod
+    def _by_turns(candidates: list[Server]) -> Iterator[Server]:
         while candidates:
             for each in candidates:
                 each.turn += each.weight
@@ -202,13 +211,15 @@ class Upstream:
 
 @dataclass
 class Request:
-    """`body`: all of it, where it was read already; else it is passed on as it comes."""
+    """`body`: all of it, where it was read already; else it is passed on as it comes. `redirects`: to how many named
+    locations it went."""
 
     first: str
     headers: Headers
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     body: bytes | None = None
+    redirects: int = 0
 
     def header(self, name: str) -> str:
         return next((value for each, value in self.headers if each.lower() == name), "")
@@ -245,7 +256,9 @@ class Gateway:
             (answer,) = location.all("return")
             await self._return(answer, first, headers, writer)
         else:
-            request = Request(first, self._forwarded(self.rules, headers, writer), reader, writer)
+            request = Request(
+                first, self._forwarded(_headers_of(location, self.rules), headers, writer), reader, writer
+            )
             await self._pass(request, location)
 
     async def _return(self, answer: Directive, first: str, headers: Headers, writer: asyncio.StreamWriter) -> None:
@@ -260,7 +273,7 @@ class Gateway:
         writer.write(_text(f"HTTP/1.1 {status} Redirect", head))
         await writer.drain()
 
-    def _forwarded(self, rules: Rules, headers: Headers, writer: asyncio.StreamWriter) -> Headers:
+    def _forwarded(self, set_headers: dict[str, str], headers: Headers, writer: asyncio.StreamWriter) -> Headers:
         """The request's headers with those that the file sets. The upstream closes after its answer."""
         given = {name.lower(): value for name, value in headers}
         peer = writer.get_extra_info("peername")[0]
@@ -271,13 +284,15 @@ class Gateway:
             "$scheme": "https" if self.rules.certificate else "http",
             "$proxy_add_x_forwarded_for": ", ".join(filter(None, (given.get("x-forwarded-for"), peer))),
         }
-        set_headers = rules.set_headers.items()
-        ours = {name: values.get(text, text) for name, text in set_headers if text in values or "$" not in text}
+        with_values = ((name, text) for name, text in set_headers.items() if text in values or "$" not in text)
+        ours = {name: values.get(text, text) for name, text in with_values}
         replaced = {"connection", *(name.lower() for name in ours)}
         return [*((n, v) for n, v in headers if n.lower() not in replaced), *ours.items(), ("Connection", "close")]
 
     async def _pass(self, request: Request, location: Directive) -> None:
         """To the one of its upstream whose turn it is; where that takes no connection, to the next one."""
+        if location.value("proxy_request_buffering") == "on" and request.body is None:
+            await request.read_body()
         to = urlsplit(location.value("proxy_pass"))
         upstream = self.rules.upstreams.get(to.hostname or "")
         for server in upstream.in_turn(_now()) if upstream is not None else (Server(to.netloc, 1, 0, 0),):
@@ -289,18 +304,27 @@ class Gateway:
             if upstream is not None:
                 upstream.note(server, _now(), connected=connected is not None)
             if connected is not None:
-                await self._exchange(request, connected, to.path)
+                again = await self._exchange(request, connected, to.path)
+                if again:
+                    await self._again(request, again)
                 return
         sys.stderr.write(f"{location.value('proxy_pass')}: no upstream\n")
         unsent = "421 Misdirected Request" if self.rules.errors and request.header("meshctl-share") else ""
         await _answer(request.writer, unsent or "502 Bad Gateway", "bad gateway\n")
+
+    async def _again(self, request: Request, location: str) -> None:
+        """To the named location that an answer has led to, with the same method and body."""
+        if request.redirects == MOST_REDIRECTS:
+            await _answer(request.writer, "500 Internal Server Error", "redirection cycle\n")
+            return
+        await self._pass(replace(request, redirects=request.redirects + 1), self.rules.prefixes[location])
 
     async def _elsewhere(self, request: Request, inner: Rules) -> None:
         """By the server at the pod's own loopback: what was not sent, or says 421, goes to the pods here."""
         await request.read_body()
         passing, fallback = inner.prefixes["/"], inner.prefixes[inner.errors[-1]]
         upstream = inner.upstreams[urlsplit(passing.value("proxy_pass")).netloc]
-        passed_on = replace(request, headers=self._forwarded(inner, request.headers, request.writer))
+        passed_on = replace(request, headers=self._forwarded(inner.set_headers, request.headers, request.writer))
         began, scheme = _now(), urlsplit(passing.value("proxy_pass")).scheme
         for server in upstream.in_turn(began):
             connected = await _connected(server, scheme, passing, inner.connect_s)
@@ -309,7 +333,7 @@ class Gateway:
                 break
             if connected is None:
                 continue
-            if not await self._exchange(passed_on, connected, "", not_for_clients=inner.errors[:1]):
+            if await self._exchange(passed_on, connected, "", not_for_clients=inner.errors[:1]):
                 break
             return
         await self._pass(request, fallback)
@@ -320,8 +344,9 @@ class Gateway:
         connected: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         path: str,
         not_for_clients: tuple[str, ...] = (),
-    ) -> bool:
-        """Whether the client has got the answer, which he does not get where its status is in `not_for_clients`."""
+    ) -> str:
+        """ "" once the client has got the answer. Else what he does not get: a status of `not_for_clients`, or the
+        answer that leads to a named location, by the name of that."""
         from_upstream, upstream = connected
         method, own_path, version = request.first.split(" ")
         upstream.write(_text(f"{method} {path or own_path} {version}", request.headers) + (request.body or b""))
@@ -335,7 +360,7 @@ class Gateway:
 
     async def _pass_back(
         self, from_upstream: asyncio.StreamReader, writer: asyncio.StreamWriter, not_for_clients: tuple[str, ...]
-    ) -> bool:
+    ) -> str:
         try:
             first, headers = await _head(from_upstream)
             while first.split(" ")[1].startswith("1"):  # 100 Continue
@@ -343,13 +368,20 @@ class Gateway:
                 first, headers = await _head(from_upstream)
         except (OSError, asyncio.IncompleteReadError):
             await _answer(writer, "502 Bad Gateway", "bad gateway\n")
-            return True
-        if first.split(" ")[1] in not_for_clients:
-            return False
+            return ""
+        again = next((value for name, value in headers if name.lower() == "x-accel-redirect"), "")
+        if again or first.split(" ")[1] in not_for_clients:
+            return again or first.split(" ")[1]
         passed_on = [(name, value) for name, value in headers if name.lower() != "connection"]
         writer.write(_text(first, [*passed_on, ("Connection", "close")]))
         await _pipe(from_upstream, writer)
-        return True
+        return ""
+
+
+def _headers_of(location: Directive, rules: Rules) -> dict[str, str]:
+    """Those of a location stand in place of those of its server."""
+    own = {each.words[1]: each.words[2] for each in location.all("proxy_set_header")}
+    return own or rules.set_headers
 
 
 async def _connected(

@@ -1,7 +1,8 @@
 """Load balancers of all clusters: Services get an address, connections go to ready endpoints. EDGE. Run by `__main__`.
 
 A Service of type LoadBalancer gets the address in its status (EKS: a host name that the lab's DNS answers). Every other
-Service with a cluster address gets a forwarder too, by which process pods reach it under its name.
+Service with a cluster address gets a forwarder too, by which process pods reach it under its name; while it has no
+ready pod it refuses connections, as kube-proxy does.
 """
 
 from __future__ import annotations
@@ -49,6 +50,14 @@ def is_forwarded(service: Object) -> bool:
     API server."""
     spec = service["spec"]
     return bool(spec.get("selector")) and spec.get("clusterIP") not in {None, "", "None"} and bool(spec.get("ports"))
+
+
+def refuses(service: Object, slices: list[Object]) -> bool:
+    """Whether connections to the Service are refused: it has no ready pod, and is no load balancer, which takes them
+    first."""
+    if service["spec"].get("type") == "LoadBalancer":
+        return False
+    return not any(ready_endpoints(slices, port.get("name") or "") for port in service["spec"].get("ports") or ())
 
 
 class Port(NamedTuple):
@@ -115,12 +124,19 @@ class Balancers:
                 state.slices = {}
                 for each in event.objects:
                     state.slices.setdefault(service_of(each), {})[each["metadata"]["name"]] = each
+                await self.reconcile(state)
                 continue
+            refused = self._refuses(state, service_of(event.object))
             slices_of_service = state.slices.setdefault(service_of(event.object), {})
             if event.kind == "DELETED":
                 slices_of_service.pop(event.object["metadata"]["name"], None)
             else:
                 slices_of_service[event.object["metadata"]["name"]] = event.object
+            if refused != self._refuses(state, service_of(event.object)):
+                await self.reconcile(state)
+
+    def _refuses(self, state: ClusterState, name: str) -> bool:
+        return refuses(state.services.get(name, _GONE), list(state.slices.get(name, {}).values()))
 
     async def _follow_nodes(self, state: ClusterState) -> None:
         async for event in api.watch(state.client, "/api/v1/nodes"):
@@ -148,10 +164,12 @@ class Balancers:
                 address = self.allocation.address(f"{state.cluster.name}/{name}")
                 wanted |= dict.fromkeys(_ports(state.cluster, name, service), address)
         refused = {port.service for port in wanted if self._is_refused(state, port)}
-        for port in set(state.forwarders) - set(wanted):
-            state.forwarders.pop(port).close()
+        silent = {port.service for port in wanted if self._refuses(state, port.service)}
+        for port in list(state.forwarders):
+            if port not in wanted or port.service in silent:
+                state.forwarders.pop(port).close()
         for port in set(wanted) - set(state.forwarders):
-            if port.service not in refused:
+            if port.service not in refused | silent:
                 await self._open(state, port, wanted[port])
         present = {port.service for port in wanted}
         self._forget(state, present)

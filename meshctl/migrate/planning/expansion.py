@@ -113,6 +113,13 @@ def _gaps(
             hint=f"mount its storage with `readOnly: true`, or move it whole: "
             f"`meshctl migrate {source.environment} {target.environment}`",
         )
+    if workload.sleeps:
+        yield Gap(
+            subject=f"workload/{name}",
+            wanted="a workload that always has a pod",
+            best="load may bring it to no replicas; the checks of a shared name would fail then, and wake it for ever",
+            hint=f"write `min: 1` in its `replicas`, and `meshctl up {source.environment}`",
+        )
     yield from _endpoint_gaps(source, target, workload)
     yield from _length_gaps(source, target)
     yield from _volume_gaps(source, workload)
@@ -237,12 +244,13 @@ def _unwatched(source: Deployment, target: Deployment, share: Share) -> str:
     to_target = f"`meshctl expand {source.environment} {target.environment} --workload {share.workload} --share 100%`"
     if share.by == "gateway":
         return (
-            f"where the gateway of {source.environment} fails, its requests fail, until somebody leads all to"
-            f" {target.environment}: {to_target}"
+            f"where the gateway of {source.environment} fails, its requests fail, until somebody, or the command with"
+            f" `--watch`, leads all to {target.environment}: {to_target}"
         )
     return (
-        "an environment that fails keeps its share, and those requests fail, until somebody leads all elsewhere:"
-        f" `meshctl contract` to {source.environment}, {to_target} to {target.environment}"
+        "an environment that fails keeps its share, and those requests fail, until somebody, or the command with"
+        f" `--watch`, leads all elsewhere: `meshctl contract` to {source.environment}, {to_target} to"
+        f" {target.environment}"
     )
 
 

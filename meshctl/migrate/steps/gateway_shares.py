@@ -28,19 +28,33 @@ _ENDED_MARGIN_S = 120  # beyond what the pods of a gateway may take to end
 
 def act(context: StepContext) -> dict[str, Any]:
     """Repeated after an `up` that failed, which leaves the same outputs as one that succeeded. What fails beside the
-    gateway is left to who runs `up` there: a share, and above all its end, must not be held up by it."""
+    gateway is left to who runs `up` there: a share, and above all its end, must not be held up by it. So is what has
+    the whole `up` refused where a share ends: then the gateway alone is changed."""
     wanted = _wanted(context)
     try:
         context.gateway.up(gateway_shares.with_shares(_deployed(context), wanted), context.say)
     except MeshError as error:
-        if isinstance(error, STOPPING) or not _is_set(context, wanted):
+        if isinstance(error, STOPPING):
             raise
+        if not _is_set(context, wanted):
+            if _leads_elsewhere(context):
+                raise
+            _change_gateways_alone(context, wanted, error)
         source = context.plan.source.environment
         context.say(
             f"the gateway of {source} leads as it is to, but not all of {source} is as it is declared: {error.what};"
             f" `meshctl up {source}` tries again"
         )
     return {"weights": {name: each.weight if each is not None else 0 for name, each in wanted.items()}}
+
+
+def _change_gateways_alone(context: StepContext, wanted: Mapping[str, Elsewhere | None], refusal: MeshError) -> None:
+    """Raises: as `Gateway.up_workloads`; `refusal` where the gateways lead elsewhere all the same."""
+    names = [each.workload for each in _endpoints(context)]
+    deployed = gateway_shares.with_shares(_deployed(context), wanted)
+    context.gateway.up_workloads(deployed, names, context.say)
+    if not _is_set(context, wanted):
+        raise refusal
 
 
 def _is_set(context: StepContext, wanted: Mapping[str, Elsewhere | None]) -> bool:

@@ -23,7 +23,7 @@ class Section(BaseModel):
 class ReplicaRange(Section):
     """Of what serves: load moves the number between both."""
 
-    min: Annotated[int, Field(strict=True, ge=0)]  # 0 is refused with its reason by `scaling.problems`
+    min: Annotated[int, Field(strict=True, ge=0)]  # 0: see `scaling.sleep_problems`
     max: Count
 
 
@@ -36,7 +36,7 @@ Replicas = Annotated[
                 {"type": "integer", "minimum": 1},
                 {
                     "type": "object",
-                    "properties": {"min": {"type": "integer", "minimum": 1}, "max": {"type": "integer", "minimum": 1}},
+                    "properties": {"min": {"type": "integer", "minimum": 0}, "max": {"type": "integer", "minimum": 1}},
                     "required": ["min", "max"],
                     "additionalProperties": False,
                 },

@@ -34,6 +34,12 @@ def needs_gateway(endpoint: Mapping[str, Any]) -> bool:
     return endpoint.get("routes") is not None or endpoint.get("tls") is not None
 
 
+def leads_to(endpoint: Mapping[str, Any], workload: str) -> bool:
+    """Whether requests for the endpoint, as the file has it, come to the workload."""
+    routed = {split(target)[0] for _, target in targets(endpoint.get("routes"))}
+    return endpoint.get("workload") == workload or workload in routed
+
+
 def normal(path: str) -> str:
     """The path without a slash at its end: `/a` and `/a/` are one route."""
     return path.rstrip("/") or "/"

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, WithJsonSchema
 
 from meshctl.model.files import units
+from meshctl.model.keys import gateways
 
 QUEUE_DEPTH: Final = "queue-depth"
 CONCURRENCY: Final = "concurrency"
@@ -51,6 +52,10 @@ SERIES: Final[dict[str, tuple[str, ...]]] = {
     ),
 }
 REPLICAS_ANNOTATION: Final = "meshctl.dev/replicas"  # on what runs the pods: the range, as `words` has it
+WAKE_PORT: Final = 8080  # where what holds requests for a workload without pods takes them
+# How long a request is held: shorter than load balancers keep a silent connection. Those of AWS do for 350 s (Elastic
+# Load Balancing user guide, "Network Load Balancers", idle timeout of TCP listeners).
+LONGEST_WAKE_S: Final = 300
 COOLDOWN_S: Final = 300  # as Kubernetes' own autoscaler waits before it takes pods away
 _LONGEST_COOLDOWN_S: Final = 3600  # the longest that autoscaling/v2 takes (HPAScalingRules.stabilizationWindowSeconds)
 
@@ -70,6 +75,12 @@ def is_read_from_pods(metric: str) -> bool:
     return metric != CPU
 
 
+def idle_series(metric: str) -> tuple[str, ...]:
+    """The names of all metrics by which a pod says that somebody uses it."""
+    of_servers = (name for names in SERIES.values() for name in names)
+    return tuple(dict.fromkeys((*series(metric), *of_servers)))
+
+
 def words(least: int, most: int) -> str:
     """The replicas of a workload, for people: `2`, or `2 to 6`."""
     return str(least) if most <= least else f"{least} to {most}"
@@ -87,7 +98,11 @@ def replica_range(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int):
         return value
     if value < 1:
-        advice = "; leave the workload out where it is to have no pods" if value == 0 else ""
+        advice = (
+            "; leave the workload out where it is to have no pods, or write `{min: 0, max: N}` with a `scale`"
+            if value == 0
+            else ""
+        )
         raise ValueError(f"must be at least 1, got {value}{advice}")
     return {"min": value, "max": value}
 
@@ -168,12 +183,6 @@ def problems(workload: dict[str, Any]) -> Iterator[tuple[Path, str]]:
 
 def _bounds(replicas: dict[str, Any]) -> Iterator[tuple[Path, str]]:
     least, most = (_whole(replicas.get(key)) for key in ("min", "max"))
-    if least == 0:
-        message = (
-            "must be at least 1: without a pod there is nobody whose load can be measured, and a request that comes"
-            " then would find no server and fail while the first one starts; write `min: 1`"
-        )
-        yield ("replicas", "min"), message
     if least is not None and most is not None and least > most > 0:
         yield ("replicas", "min"), f"min {least} is more than max {most}"
 
@@ -186,6 +195,61 @@ def _measured(workload: dict[str, Any], metric: object) -> Iterator[tuple[Path, 
         port = next(iter(_section(workload, "ports")), "NAME")
         message = f"the pods are asked for it: write `metrics: {{port: {port}, path: /metrics}}`"
         yield ("scale", "metric"), f"{message}, where they answer Prometheus"
+
+
+def sleep_problems(
+    name: str, workload: dict[str, Any], endpoints: Mapping[str, Any], stores: Mapping[str, Any]
+) -> Iterator[tuple[Path, str]]:
+    """What keeps a workload with `min: 0` from having no pods: then somebody must hold its next request until it has
+    one, which is the gateway of an endpoint. `endpoints`, `stores`: as the file has them, of any shape.
+
+    Yields (path below the workload, message).
+    """
+    replicas, scale = _section(workload, "replicas"), _section(workload, "scale")
+    if replicas.get("min") != 0 or workload.get("kind") in ("training", "batch"):
+        return
+    at: Path = ("replicas", "min")
+    if not scale:
+        yield at, "0 needs `scale`: without it nobody ends the last pod, or starts one for the next request"
+    elif scale.get("metric") == CPU:
+        choices = f"{QUEUE_DEPTH}, {CONCURRENCY} or {REQUESTS}"
+        yield at, f"0 does not go with cpu, which says nothing of a workload without pods; scale by {choices}"
+    if workload.get("nodes", 1) != 1:
+        yield at, "0 does not go with groups of pods; write `min: 1`"
+    if _section(workload, "health").get("protocol") == "https":
+        yield at, "0 takes pods that speak HTTP, not HTTPS, to the gateway; write `min: 1`"
+    written = next(_written(workload, stores), "")
+    if written:
+        reason = "a request must not start it again at the moment in which a migration stops it"
+        advice = "mount it with `readOnly: true`, or write `min: 1`"
+        yield at, f"0 takes a workload that only reads, and this one writes {written}: {reason}; {advice}"
+    yield from ((at, message) for message in _unheld(name, endpoints))
+
+
+def _written(workload: dict[str, Any], stores: Mapping[str, Any]) -> Iterator[str]:
+    """The storage that it may change and that a migration moves."""
+    for storage, mount in _section(workload, "mounts").items():
+        store = stores.get(storage)
+        is_scratch = isinstance(store, dict) and (store.get("ephemeral") is True or store.get("kind") == "local")
+        if not is_scratch and not (isinstance(mount, dict) and mount.get("readOnly") is True):
+            yield str(storage)
+
+
+def _unheld(name: str, endpoints: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with how requests come to a workload that may have no pods."""
+    sections = {key: each for key, each in endpoints.items() if isinstance(each, dict)}
+    leading = [key for key, each in sections.items() if gateways.leads_to(each, name)]
+    plain = [key for key in leading if not gateways.needs_gateway(sections[key])]
+    if not leading:
+        yield (
+            "0 needs an endpoint whose gateway holds a request until a pod is ready, and no endpoint leads here: write"
+            f" one with `routes: {{/: {name}/PORT}}`, or `min: 1`"
+        )
+    for key in plain:
+        yield (
+            f"0 needs a gateway, which holds a request until a pod is ready, and endpoints.{key} has none: write its"
+            f" `routes: {{/: {name}/PORT}}` in place of `workload` and `port`, or `min: 1`"
+        )
 
 
 def _section(workload: dict[str, Any], key: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from meshctl.model.deployment import Deployment, FileSystem, Workload
 from meshctl.model.keys import roll_outs
 from meshctl.model.pods import object_names, pod_files, pod_users
 from meshctl.platforms import registry
-from meshctl.render import gang_hold
+from meshctl.render import gang_hold, scalers
 from meshctl.render.cluster import certificates, compute_domains, namespaces, neural_mesh, weka_settings
 from meshctl.render.cluster.device_plugins import device_plugin_objects
 from meshctl.render.cluster.gpu_metrics import gpu_metrics_objects
@@ -243,6 +243,8 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
     needs += [gang_hold.LOGICAL_NAME] if workload.is_grouped and workload.held_together else []
     # nginx starts only if the cluster's DNS has the names of its targets, whether or not these have pods
     needs += [f"workload/{target}:service" for target in workload.forwards_to]
+    asleep = [name for name in workload.forwards_to if deployment.workload(name).sleeps]
+    needs += [f"workload/{name}:{scalers.WAKER_SERVICE}" for name in asleep]
     platform = registry.platform(deployment.provider)
     if platform.objects.has_keys and object_storage.mounted_stores(deployment, workload):
         needs.append("platform:object-storage")
@@ -254,8 +256,8 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
     running = [replace(item, depends_on=tuple(needs)) for item in _running(deployment, workload)]
     services = _services(deployment, workload, running)
     monitors = pod_monitors(deployment, workload, NAMESPACE)
-    scalers = autoscalers.objects(deployment, workload, running[0], NAMESPACE)
-    return [*objects, *running, *services, *_budget(deployment, workload), *monitors, *scalers]
+    scaling = autoscalers.objects(deployment, workload, running[0], NAMESPACE)
+    return [*objects, *running, *services, *_budget(deployment, workload), *monitors, *scaling]
 
 
 def _running(deployment: Deployment, workload: Workload) -> list[PlatformObject]:

@@ -13,12 +13,12 @@ def bounds_annotation(workload: Workload) -> dict[str, str]:
     """The annotation of what runs the pods, for whoever looks at it: between which numbers load moves its replicas."""
     if not workload.has_range:
         return {}
-    return {scaling.REPLICAS_ANNOTATION: scaling.words(workload.replicas, workload.at_most)}
+    return {scaling.REPLICAS_ANNOTATION: scaling.words(0 if workload.sleeps else workload.replicas, workload.at_most)}
 
 
 def replica_range(workload: Workload) -> tuple[int, int] | None:
     """The bounds between which the live number of replicas stays; None where the mesh decides it, or has paused it."""
-    return (workload.at_least, workload.at_most) if workload.has_range and not workload.paused else None
+    return (workload.lower_bound, workload.at_most) if workload.has_range and not workload.paused else None
 
 
 def declared_replicas(workload: Workload) -> int:

@@ -9,7 +9,7 @@ disruption budget, secrets, `status`, `restart`, `migrate`) is true of it. See A
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, Literal
 
 from meshctl.model import mesh as mesh_model
@@ -17,11 +17,13 @@ from meshctl.model import served_apis
 from meshctl.model.deployment import Certificate, Endpoint, EndpointCertificate, Gap, Health, Workload
 from meshctl.model.environment import Dns, PlatformEnvironment
 from meshctl.model.keys import gateways as gateway_words
+from meshctl.model.keys import scaling
 from meshctl.model.observed import Facts
+from meshctl.model.pods import object_names
 from meshctl.platforms import registry
 from meshctl.platforms.interface import BalancerTls
 from meshctl.resolve.work import nginx
-from meshctl.resolve.work.workloads import with_overrides
+from meshctl.resolve.work.workloads import sleeps, with_overrides
 
 _CONFIG: Final = gateway_words.CONFIG
 _REPLICAS: Final = 2
@@ -157,7 +159,8 @@ def _gateway(
     secret = endpoint.tls.secret if endpoint.tls is not None else None
     urls = {path: _url(mesh, target) for path, target in routes.items()}
     redirect = dict([_REDIRECT]) if tls else {}
-    settings = nginx.Settings(number, urls, tls, redirect_port=_REDIRECT[1] if tls else 0)
+    redirect_port, wakers = _REDIRECT[1] if tls else 0, _wakers(mesh, routes)
+    settings = nginx.Settings(number, urls, tls, redirect_port=redirect_port, wakers=wakers)
     issued = Certificate(host=endpoint.host, issuer=environment.certificate_issuer or "") if tls == "renewed" else None
     return Workload(
         name=gateway_words.name_of(name),
@@ -176,6 +179,16 @@ def _gateway(
         health=Health(path=nginx.HEALTH_PATH, port=port, protocol=_protocol(port), startup_s=_STARTUP_S),
         forwards_to=tuple(dict.fromkeys(workload for workload, _ in targets)),
     )
+
+
+def _wakers(mesh: mesh_model.Mesh, routes: Mapping[str, str]) -> dict[str, str]:
+    """By the URL of a workload that may have no replicas: what holds its requests."""
+    names = {target: gateway_words.split(target)[0] for target in routes.values()}
+    return {
+        _url(mesh, target): f"{object_names.scaler(name)}:{scaling.WAKE_PORT}"
+        for target, name in names.items()
+        if sleeps(mesh.workloads[name])
+    }
 
 
 def redirects(workload: Workload) -> bool:

@@ -18,6 +18,7 @@ from meshctl.model.served_apis import CLUSTER_QUEUE, OLDER_CLUSTER_QUEUE
 from meshctl.resolve.placement import packing
 from meshctl.resolve.placement.allocatable import Usable
 from meshctl.resolve.work.workloads import Home, pods_of
+from meshctl.resolve.work.workloads import gaps as gaps_of_room
 from meshctl.words import pluralize
 
 INSTALL = (
@@ -97,9 +98,49 @@ def _lenders(workload: Workload, pools: Mapping[str, Pool]) -> tuple[str, ...]:
     return tuple(pool.name for pool in others if not list(equal_pools.differences(pool, own)))
 
 
-def fixed(workloads: Iterable[Workload]) -> tuple[Workload, ...]:
-    """Those that need room on their own pool: all but jobs that may wait for room, there or on a lent node."""
-    return tuple(workload for workload in workloads if not workload.lenders)
+def fixed(workloads: Iterable[Workload], waiting: Collection[str] = ()) -> tuple[Workload, ...]:
+    """Those that need room on their own pool: all but jobs that may wait for room, there or on a lent node. `waiting`:
+    as `waiting_for_kueue` gives it."""
+    return tuple(workload for workload in workloads if not workload.lenders and workload.name not in waiting)
+
+
+def waiting_for_kueue(
+    mesh: mesh_model.Mesh,
+    workloads: tuple[Workload, ...],
+    pools: list[Pool],
+    usable: Mapping[str, Usable],
+    kueue: Kueue,
+) -> dict[str, tuple[str, ...]]:
+    """By burst job: the pools that will lend to it. Of those that don't find room on their own pool, in a cluster that
+    can have Kueue only once it is up: they must not keep the rest of the mesh from coming up first."""
+    if not kueue.note:
+        return {}
+    later = with_lenders(mesh, pools, Kueue(is_there=True))
+    borrowing = {each.name: each for each in with_borrowers(workloads, later) if each.lenders}
+    homes = {pool.name: Home(pool, usable[pool.name]) for pool in later}
+    crowded = {gap.subject for gap in gaps_of_room(workloads, pools, usable)}
+    return {
+        name: each.lenders
+        for name, each in borrowing.items()
+        if crowded & _subjects(each.pool, workloads) and not list(_without_room(each, homes))
+    }
+
+
+def _subjects(pool: str, workloads: Iterable[Workload]) -> set[str]:
+    return {f"pool/{pool}", *(f"workload/{each.name}" for each in workloads if each.pool == pool)}
+
+
+def in_queues_to_come(workloads: Iterable[Workload], waiting: Collection[str]) -> tuple[Workload, ...]:
+    """The workloads, those that wait in the queue that `up` makes of their pool once Kueue is there."""
+    return tuple(each.model_copy(update={"queue": each.pool}) if each.name in waiting else each for each in workloads)
+
+
+def waiting_notes(waiting: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    for name, lenders in waiting.items():
+        yield (
+            f"workload/{name}: has no room on its own pool, and is made without being started: it waits until Kueue is"
+            f" in the cluster and `up` was run again, and may then borrow from {', '.join(lenders)}"
+        )
 
 
 def gaps(

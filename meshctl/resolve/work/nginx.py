@@ -6,7 +6,7 @@ Called by `gateways`. `meshctl.lab.images.gateway` reads the same text in the la
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from meshctl.model.keys import gateways
@@ -27,14 +27,24 @@ Tls = Literal["", "fixed", "renewed", "before"]
 @dataclass(frozen=True)
 class Settings:
     """`routes`: the beginning of a path -> the URL of a Service. `redirect_port`: where requests by HTTP are sent to
-    HTTPS; 0 for nowhere."""
+    HTTPS; 0 for nowhere. `wakers`: the URL of a Service that may have no pods -> what holds requests until it has some
+    (`templates/scaler/waker.py`), as `name:port`."""
 
     port: int
     routes: Mapping[str, str]
     tls: Tls = ""
     redirect_port: int = 0
+    wakers: Mapping[str, str] = field(default_factory=dict)
 
 
+_HEADERS: Final = (
+    "proxy_set_header Host $http_host;",
+    "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;",
+    "proxy_set_header X-Forwarded-Proto $scheme;",
+    "proxy_set_header Upgrade $http_upgrade;",
+    "proxy_set_header Connection $connection_upgrade;",
+)
+_NEWLINE: Final = "\n  "
 # Two processes, as `auto` would start one for each of a node's many cores. What it writes goes to /tmp, and its log to
 # the container's. Bodies pass as they come, both ways: a stream of events is no good in pieces of a buffer.
 _BEFORE: Final = f"""\
@@ -61,11 +71,7 @@ http {{
   proxy_connect_timeout 10s;
   proxy_read_timeout {READ_S}s;
   proxy_send_timeout {READ_S}s;
-  proxy_set_header Host $http_host;
-  proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-  proxy_set_header X-Forwarded-Proto $scheme;
-  proxy_set_header Upgrade $http_upgrade;
-  proxy_set_header Connection $connection_upgrade;
+  {_NEWLINE.join(_HEADERS)}
   map $http_upgrade $connection_upgrade {{
     default upgrade;
     '' '';
@@ -86,14 +92,43 @@ _RENEWED: Final = f"""\
 def config(settings: Settings) -> str:
     """The text of nginx.conf."""
     lines = [*_listening(settings), *_location(f"= {HEALTH_PATH}", 'return 200 "ready\\n";')]
+    woken = {url: number for number, url in enumerate(settings.wakers)}
     for path, url in settings.routes.items():
+        passed = _passed_or_held(woken[url]) if url in woken else (f"proxy_pass {url};",)
         for match in _matches(path):
-            lines += _location(match, f"proxy_pass {url};")
+            lines += _location(match, *passed)
+    for number in woken.values():
+        lines += _location(f"@again-{number}", *_passed_or_held(number))
     before = _BEFORE + (_RENEWED if settings.tls == "renewed" else "")
-    if settings.tls == "before":  # a load balancer that passes on TCP adds no header
-        before = before.replace("X-Forwarded-Proto $scheme;", "X-Forwarded-Proto https;")
+    before += "".join(_woken(number, url, settings.wakers[url]) for url, number in woken.items())
     redirect = redirecting(settings.redirect_port) if settings.redirect_port else ""
-    return f"{before}  server {{\n" + "".join(f"    {line}\n" for line in lines) + f"  }}\n{redirect}}}\n"
+    text = f"{before}  server {{\n" + "".join(f"    {line}\n" for line in lines) + f"  }}\n{redirect}}}\n"
+    if settings.tls == "before":  # a load balancer that passes on TCP adds no header
+        text = text.replace("X-Forwarded-Proto $scheme;", "X-Forwarded-Proto https;")
+    return text
+
+
+def _woken(number: int, url: str, waker: str) -> str:
+    """Both are always asked: a Service without pods refuses at once, and what holds requests may have been started anew
+    a moment ago."""
+    return f"""\
+  upstream woken-{number} {{
+    server {url.removeprefix("http://")} max_fails=0;
+    server {waker} max_fails=0 backup;
+  }}
+"""
+
+
+def _passed_or_held(number: int) -> tuple[str, ...]:
+    """Bodies are read whole first: only then a request that was held can be sent to the pod. What holds it names the
+    location from which it goes on (`X-Accel-Redirect`): a named one keeps method and body, and nginx goes to ten of
+    them for one request (ngx_http_core_module, "internal"). Headers of a location stand in place of the others."""
+    return (
+        "proxy_request_buffering on;",
+        *_HEADERS,
+        f"proxy_set_header Meshctl-Again @again-{number};",
+        f"proxy_pass http://woken-{number};",
+    )
 
 
 def redirecting(port: int) -> str:
@@ -126,7 +161,8 @@ def _matches(path: str) -> tuple[str, ...]:
     return ("/",) if whole == "/" else (f"= {whole}", f"{whole}/")
 
 
-def _location(match: str, directive: str) -> Iterator[str]:
+def _location(match: str, *directives: str) -> Iterator[str]:
     yield f"location {match} {{"
-    yield f"  {directive}"
+    for directive in directives:
+        yield f"  {directive}"
     yield "}"

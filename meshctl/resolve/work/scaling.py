@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from meshctl.model.deployment import Deployment, Gap, Pool, Workload
+from meshctl.model.deployment import Deployment, Gap, Pool, Scale, Workload
+from meshctl.model.files.units import seconds_text
 from meshctl.model.keys import scaling
 from meshctl.model.observed import Facts
 from meshctl.model.served_apis import LEADER_WORKER_SET, POD_METRICS
@@ -81,6 +82,8 @@ def notes(
             )
         if _uses_cpu(workload) and nodes_are_made and not cluster_is_made and POD_METRICS not in served:
             yield f"{at}: its replicas follow CPU only where the cluster serves metrics.k8s.io: {_INSTALL_METRICS}"
+        if workload.sleeps and workload.scale is not None:
+            yield _of_sleep(workload, workload.scale)
         home = homes.get(workload.pool)
         places = home.places(most_pods_of(workload, home.pool)) if home else workload.most_pods
         if home is not None and workload.most_pods > places:
@@ -125,6 +128,15 @@ def _more_nodes(workload: Workload, home: Home, fitting: int) -> str:
         f"workload/{workload.name}: {pluralize(fitting, 'replica')} of up to {workload.at_most} fit on the"
         f" {pluralize(pool.nodes, 'node')} that pool {pool.name} starts with; others wait until the autoscaler of"
         f" nodes, or you, has added some (at most {pool.nodes_max})"
+    )
+
+
+def _of_sleep(workload: Workload, scale: Scale) -> str:
+    idle, longest = seconds_text(scale.cooldown_s), seconds_text(scaling.LONGEST_WAKE_S)
+    return (
+        f"workload/{workload.name}: has no replica once it was idle for {idle}; its gateway then holds requests until"
+        f" a pod is ready, for at most {longest}. Whoever asks its Service without the gateway, as other workloads do,"
+        " finds nobody until then. Its node stays, and costs, unless an autoscaler of nodes takes it"
     )
 
 

@@ -69,13 +69,18 @@ def replicas_of(mesh: mesh_model.Mesh, workload: mesh_model.Workload) -> int:
     pods, or groups."""
     if workload.kind == "training":
         return workload.nodes or max(mesh.pools[workload.pool].nodes.min, 1)
-    return workload.replicas.min if workload.replicas else 1
+    return max(workload.replicas.min, 1) if workload.replicas else 1  # what may sleep starts with one
 
 
 def most_replicas_of(workload: mesh_model.Workload) -> int:
     """The most that load can bring; 0 for a number of replicas."""
     bounds = workload.replicas
     return bounds.max if bounds is not None and bounds.max > bounds.min else 0
+
+
+def sleeps(workload: mesh_model.Workload) -> bool:
+    """Whether load may bring it to no replicas."""
+    return workload.replicas is not None and workload.replicas.min == 0
 
 
 def nodes_per_replica(workload: mesh_model.Workload) -> int:
@@ -101,6 +106,7 @@ def _workload(mesh: mesh_model.Mesh, name: str, workload: mesh_model.Workload) -
         files={path: mesh.text(file) for path, file in workload.files.items()},
         replicas=replicas_of(mesh, workload),
         most_replicas=most_replicas_of(workload),
+        sleeps=sleeps(workload),
         scale=Scale(**workload.scale.model_dump()) if workload.scale else None,
         nodes_per_replica=nodes_per_replica(workload),
         least_nodes=workload.elastic.min if workload.elastic else 0,

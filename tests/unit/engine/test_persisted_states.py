@@ -128,6 +128,7 @@ COMMANDS: dict[str, Callable[[Session], object]] = {
     "plan": lambda session: session.plan(DEPLOYED),
     "plan --no-refresh": lambda session: session.plan(DEPLOYED, refresh=False),
     "up": lambda session: session.up(DEPLOYED),
+    "contract, its gateway alone": lambda session: session.up_workloads(DEPLOYED, ["chat"]),
     "up --object-storage-only": lambda session: session.up_object_storage(DEPLOYED),
     "up --forget-cluster": lambda session: session.forget_cluster(ENVIRONMENT, None),
     "restart": lambda session: session.rerun_job(DEPLOYED, "pretrain"),

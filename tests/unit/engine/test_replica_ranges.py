@@ -52,6 +52,7 @@ def owned(
     scalers: dict[tuple[str, str], str] | None = None,
     *,
     is_ours: bool = False,
+    is_nobodys: bool = False,
 ) -> Ownership:
     """With a live Deployment of so many replicas, which somebody else has scaled, or nobody since the last `up`."""
     (item,) = [each for each in render.platform_objects(declared) if each.name == CHAT]
@@ -63,6 +64,8 @@ def owned(
     ]  # fmt: skip
     if is_ours:
         live["metadata"]["managedFields"][0] |= {"manager": "pulumi-kubernetes-1", "operation": "Apply"}
+    if is_nobodys:
+        live["metadata"]["managedFields"] = []
     monkeypatch.setattr(live_objects, "read", lambda _client, wanted, *_: {r: live for r in wanted if r.name == "chat"})
     monkeypatch.setattr(live_objects, "autoscalers", lambda *_: scalers or {})
     monkeypatch.setattr(ClusterAccess, "client", client_of(FakeClient({})))
@@ -101,6 +104,21 @@ def test_a_paused_workload_goes_to_zero_and_starts_with_the_least(
     started = owned(monkeypatch, with_range(tmp_path), 0)
     assert [each.conflict.wanted for each in started.decisions] == [2]
     assert REPLICAS not in started.kept_values(preview=False)
+
+
+def test_what_load_has_brought_to_zero_stays_there_and_what_was_paused_starts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sleeping = with_range(tmp_path, 1, 6, sleeps=True)
+    asleep = owned(monkeypatch, sleeping, 0, is_nobodys=True)
+    assert asleep.decisions == ()
+    assert asleep.kept_values(preview=True)[REPLICAS] == 0
+    assert asleep.kept_values(preview=False)[REPLICAS] is None
+    assert asleep.left_paths(CHAT) == ["spec.replicas"]
+    paused_before = owned(monkeypatch, sleeping, 0, is_ours=True)
+    assert REPLICAS not in paused_before.kept_values(preview=False), "it starts with one"
+    moved_here = owned(monkeypatch, with_range(tmp_path, 1, 6, sleeps=True, least_while_moving=2), 0)
+    assert [each.conflict.wanted for each in moved_here.decisions] == [2]
 
 
 def test_a_start_after_a_migration_has_the_replicas_of_the_source(

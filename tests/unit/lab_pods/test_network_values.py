@@ -75,6 +75,16 @@ def test_only_ready_endpoints_of_the_named_port_are_used() -> None:
     assert found == [("10.240.0.2", 8000), ("10.240.0.4", 8000)]
 
 
+def test_a_service_without_ready_pods_refuses_connections_and_a_load_balancer_takes_them() -> None:
+    slices = [{"ports": [{"name": "http", "port": 8000}], "endpoints": [{"addresses": ["10.0.0.1"]}]}]
+    unready = [{**slices[0], "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": False}}]}]
+    service = {"spec": {"type": "ClusterIP", "ports": [{"name": "http", "port": 80}]}}
+    assert not balancers.refuses(service, slices)
+    assert balancers.refuses(service, unready)
+    assert balancers.refuses(service, [])
+    assert not balancers.refuses({"spec": {**service["spec"], "type": "LoadBalancer"}}, [])
+
+
 def test_a_load_balancer_has_one_name_for_ever() -> None:
     name = allocation.hostname("aws-east/llm/chat")
     assert name == allocation.hostname("aws-east/llm/chat")

@@ -275,6 +275,20 @@ class FakeGateway:
         self.moment()
         return UpResult(self.addresses(deployment))
 
+    def up_workloads(self, deployment: Deployment, workloads: Collection[str], say: Callable[[str], None]) -> None:
+        name = deployment.environment
+        own = {each for each in self.owned.get(name, set()) if each.split(":")[0].split("/")[1] in workloads}
+        others = self.owned.pop(name, set()) - own
+        self.owned[name] = own
+        before = self.deployments[name]
+        assert before is not None
+        changed = {each.name for each in before.workloads if each != deployment.workload(each.name)}
+        assert changed <= set(workloads), "everything else stays as it is"
+        try:
+            self.up(deployment, say)
+        finally:
+            self.owned[name] = own | others
+
     def weights_seen(self, environment: str) -> int:
         weights = self.buckets[f"{environment}-weights"]
         return hash(tuple(sorted((key, value) for key, value in weights.items())))

@@ -244,12 +244,35 @@ def test_a_gateway_whose_pods_are_not_new_ends_the_step() -> None:
     assert_contracted(gateway)
 
 
-def test_an_up_that_was_refused_before_it_began_ends_the_step() -> None:
-    """Nothing was changed then: the gateway's pods are ready, and lead to the target as before."""
+def test_contract_changes_the_gateway_alone_where_the_source_s_up_is_refused() -> None:
+    """Whatever is wrong with the rest of the source, all users can be led to its pods again."""
+    gateway = World().begin()
+    migrations = expanded(gateway)
+    gateway.owned["east"] = {"workload/pretrain:spec.replicas"}
+    texts = said(migrations)
+    migrations.rollback(destroy_target=True)
+    assert_contracted(gateway)
+    assert [text for text in texts if "pretrain" in text] == [
+        "the gateway of east leads as it is to, but not all of east is as it is declared:"
+        " workload/pretrain:spec.replicas is set by kubectl; `meshctl up east` tries again"
+    ]
+
+
+def test_a_larger_share_is_not_given_past_a_refusal() -> None:
     gateway = World().begin()
     migrations = expanded(gateway)
     gateway.owned["east"] = {"workload/pretrain:spec.replicas"}
     with pytest.raises(MeshError, match="pretrain"):
+        migrations.share_again(migrations.ids()[0], 200)
+    assert_expanded(gateway, 102)
+
+
+def test_fields_of_the_gateway_itself_end_the_step() -> None:
+    """Nothing was changed then: the gateway's pods are ready, and lead to the target as before."""
+    gateway = World().begin()
+    migrations = expanded(gateway)
+    gateway.owned["east"] = {"workload/pretrain:spec.replicas", "workload/chat-gateway:spec.template"}
+    with pytest.raises(MeshError, match=r"chat-gateway:spec\.template is set by kubectl"):
         migrations.rollback(destroy_target=True)
     assert gateway.led("chat") is not None
     assert gateway.running("west", "chat")

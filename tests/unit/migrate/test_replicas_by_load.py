@@ -54,6 +54,16 @@ class Scaling(FakeGateway):
         return [PodState(f"chat-{n}", "chat", "Running", True, "node", 0) for n in range(count)]
 
 
+class Asleep(Scaling):
+    """Nobody uses the source, so that it has no pod but for one that a migration counts on."""
+
+    def pods(self, deployment: Deployment, workload: str) -> Sequence[PodState]:
+        up = self.deployments["east"]
+        is_asleep = up is not None and not up.workload("chat").least_while_moving
+        of_source = (deployment.environment, workload) == ("east", "chat")
+        return [] if of_source and is_asleep else super().pods(deployment, workload)
+
+
 def test_the_target_starts_with_as_many_and_keeps_them_until_names_lead_there() -> None:
     gateway = Scaling()
     gateway.begin()
@@ -81,6 +91,20 @@ def test_a_rollback_brings_the_source_back_with_as_many() -> None:
     assert 5 in of_source
     assert of_source[-1] == 0
     assert gateway.deployments["east"] == migrations.history()[1].plan.source
+
+
+def test_what_is_asleep_starts_with_one_at_the_target_which_stays_until_names_lead_there() -> None:
+    gateway = Asleep(live=1)
+    for environment, declared in gateway.declared.items():
+        asleep = {"replicas": 1, "sleeps": True}
+        workloads = tuple(w.model_copy(update=asleep) if w.name == "chat" else w for w in declared.workloads)
+        gateway.declared[environment] = declared.model_copy(update={"workloads": workloads})
+    gateway.begin()
+    migrations = moved(gateway)
+    assert migrations.history()[1].done[COUNTED].data == {"replicas": {"chat": 1}}
+    assert ("west", 1) in gateway.leasts
+    assert gateway.leasts[-1] == ("west", 0), "from the cutover on, it may sleep again"
+    assert migrations.rollback().state == "rolled-back"
 
 
 def test_the_target_waits_for_as_many_pods_as_it_starts() -> None:

@@ -166,6 +166,7 @@ def test_every_call_of_the_outside_is_made_at_some_step() -> None:
         "name_rights",
         "rerun_job",
         "not_declared",
+        "up_workloads",
     }, "made while planning, of what is lost only, or after an `up` that failed"
 
 

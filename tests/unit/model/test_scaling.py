@@ -62,10 +62,6 @@ def test_a_number_is_both_bounds_and_the_cooldown_is_that_of_kubernetes(tmp_path
     ("text", "expected"),
     [
         ("    replicas: {min: 5, max: 4}\n", "11: replicas.min: min 5 is more than max 4"),
-        (
-            "    replicas: {min: 0, max: 4}\n",
-            "11: replicas.min: must be at least 1: without a pod there is nobody whose",
-        ),
         ("    replicas: 0\n", "11: replicas: must be at least 1, got 0; leave the workload out"),
         ("    replicas: {min: 1, max: 0}\n", "11: replicas.max: must be at least 1, got 0"),
         ("    replicas: many\n", '11: replicas: expected a whole number or {min, max}, got "many"'),
@@ -142,3 +138,43 @@ def test_metrics_that_are_known(tmp_path: Path, metric: str) -> None:
     scale = workload(tmp_path, text).scale
     assert scale is not None
     assert scale.metric == metric
+
+
+ASLEEP = "    replicas: {min: 0, max: 4}\n"
+QUEUE = f"{METRICS}    scale: {{metric: queue-depth, target: 5}}\n"
+ROUTED = "endpoints:\n  chat: {host: chat.example.com, routes: {/: chat/http}}\n"
+SEALED = "endpoints:\n  chat: {host: chat.example.com, workload: chat, port: http, tls: true}\n"
+STORES = "storage: {notes: {kind: filesystem, size: 1TiB}, cache: {kind: block, size: 1GiB, ephemeral: true}}\n"
+PLAIN = "endpoints:\n  chat: {host: chat.example.com, workload: chat, port: http}\n"
+
+
+@pytest.mark.parametrize("endpoint", [ROUTED, SEALED], ids=["routes", "tls"])
+def test_behind_a_gateway_load_may_leave_no_replica(tmp_path: Path, endpoint: str) -> None:
+    chat = workload(tmp_path, ASLEEP + QUEUE + endpoint)
+    assert chat.replicas is not None
+    assert (chat.replicas.min, chat.replicas.max) == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (QUEUE, "0 needs an endpoint whose gateway holds a request until a pod is ready, and no endpoint leads here"),
+        (QUEUE + PLAIN, "0 needs a gateway, which holds a request until a pod is ready, and endpoints.chat has none"),
+        (ROUTED, "0 needs `scale`: without it nobody ends the last pod, or starts one for the next request"),
+        (f"{CPU}    scale: {{metric: cpu, target: 70}}\n{ROUTED}", "0 does not go with cpu, which says nothing of"),
+        (f"{QUEUE}    nodes: 2\n{ROUTED}", "0 does not go with groups of pods"),
+        (
+            f"{QUEUE}    health: {{port: http, path: /up, protocol: https}}\n{ROUTED}",
+            "0 takes pods that speak HTTP, not HTTPS, to the gateway",
+        ),
+        (
+            f"    mounts: {{notes: {{path: /notes}}, cache: {{path: /cache}}}}\n{QUEUE}{ROUTED}{STORES}",
+            "0 takes a workload that only reads, and this one writes notes",
+        ),
+    ],
+)
+def test_where_nobody_would_wake_it_zero_is_refused_with_what_to_write(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    (problem,) = refused(tmp_path, ASLEEP + text)
+    assert problem.startswith(f"11: replicas.min: {expected}")

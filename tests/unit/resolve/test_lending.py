@@ -103,6 +103,35 @@ def test_where_the_cluster_is_made_nothing_is_lent_and_it_is_said() -> None:
     assert any(note.startswith("pool/serve: lends nothing here") for note in resolution.notes)
 
 
+@pytest.mark.parametrize("environment", [AWS, CW], ids=["aws", "coreweave"])
+def test_before_kueue_is_there_a_burst_job_without_room_waits_and_keeps_nobody_from_coming_up(
+    environment: dict[str, Any],
+) -> None:
+    """`helm install` needs the cluster, and the first `up` makes it."""
+    gang = service(1, "training", accelerators=8) | {"pool": "train"}
+    first = lent(environment, served=(), sweep=sweep(replicas=2), pretrain=gang)
+    assert first.deployment is not None, first.gaps
+    found = first.deployment.workload("sweep")
+    assert (found.queue, found.lenders) == ("train", ())
+    assert first.deployment.workload("pretrain").queue == ""
+    beside_another = lent(environment, served=(), sweep=None, pretrain=gang, second={**gang, "burst": True})
+    assert beside_another.deployment is not None, beside_another.gaps
+    assert {each.name: each.queue for each in beside_another.deployment.workloads if each.is_job} == {
+        "pretrain": "",
+        "second": "train",
+    }
+    (note,) = [each for each in first.notes if each.startswith("workload/sweep: ")]
+    assert "it waits until Kueue is in the cluster and `up` was run again, and may then borrow from serve" in note
+
+
+def test_before_kueue_is_there_a_burst_job_with_room_starts_as_ever_and_one_without_any_is_a_gap() -> None:
+    assert deployed(environment=AWS).workload("sweep").queue == ""
+    too_many = lent(AWS, sweep=sweep(replicas=3))
+    assert gap(too_many, "workload/sweep").wanted.startswith("3 pods")
+    unequal = lent(AWS, serve={**SERVE, "accelerator": {"model": "H200", "count": 8}}, sweep=sweep(replicas=2))
+    assert unequal.deployment is None, "nobody will ever lend to it"
+
+
 def test_an_existing_cluster_in_which_nodes_are_made_says_what_it_lacks() -> None:
     resolution = lent(CW)
     assert any("helm install kueue" in note for note in resolution.notes)

@@ -86,6 +86,22 @@ def test_groups_follow_load_where_a_controller_keeps_them(served: tuple[str, ...
         assert "LeaderWorkerSet" in gap(found, "workload/chat").best
 
 
+ROUTED: dict[str, Any] = {
+    "endpoints": {"chat": {"host": "chat.example.com", "routes": {"/": "chat/http"}}},
+    "dns": {"provider": "route53", "zone": "example.com"},
+}
+
+
+def test_what_may_sleep_starts_with_one_replica_and_has_room_and_a_price_for_it() -> None:
+    found = resolved({"p": {"nodes": 1, **SIXTEEN}}, AWS, workloads={"chat": scaled(0, 1)}, **ROUTED)
+    assert found.deployment is not None
+    chat = found.deployment.workload("chat")
+    assert (chat.replicas, chat.most_replicas, chat.has_range, chat.lower_bound) == (1, 1, True, 0)
+    assert chat.model_copy(update={"least_while_moving": 1}).lower_bound == 1
+    (note,) = [each for each in found.notes if "has no replica once it was idle for 5m" in each]
+    assert "Its node stays, and costs" in note
+
+
 def test_check_prices_the_least_and_the_most() -> None:
     found = with_pool({"min": 1, "max": 8}, scaled(2, 6), {**AWS, **PRICES})
     assert found.deployment is not None

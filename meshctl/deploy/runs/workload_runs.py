@@ -1,0 +1,48 @@
+"""Brings the objects of some workloads up, and leaves everything else of the environment as it is. EDGE.
+
+Called by `session` for a share of a gateway that ends: nobody may be kept in an expansion by what is wrong with other
+parts of its source. So what forbids an `up` for their sake is not asked: fields of theirs that other programs have set,
+what the platform lacks for them, and data, as nothing goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from meshctl.clients import clusters
+from meshctl.deploy.guards import cluster_identity
+from meshctl.deploy.guards.running import running_pods
+from meshctl.deploy.jobs.unchanged_jobs import read_unchanged_jobs
+from meshctl.deploy.runs import drift_check
+from meshctl.deploy.runs.stack_runs import StackRuns
+from meshctl.deploy.secrets import secret_revisions
+from meshctl.model.deployment import Deployment
+
+
+def up(stacks: StackRuns, deployment: Deployment, workloads: Collection[str]) -> None:
+    """`deployment`: what is up, with other values of these workloads.
+
+    Raises: OwnedFieldsError for fields of these workloads, ResourcesFailedError, CredentialsError, UnreachableError,
+    LockedError, InterruptedByUserError.
+    """
+    cluster = cluster_identity.declared_cluster_uid(deployment)
+    run = stacks.environment_run(
+        deployment,
+        cluster,
+        lambda: state,
+        lambda: owned.kept_values(preview=False),
+        lambda: unchanged,
+        placed=lambda: deployment,
+    )
+    state = run.state(plain_secrets=secret_revisions.has_secrets(deployment))
+    running = running_pods.with_running_pods(deployment, state)
+    cluster_identity.check_change(clusters.access(running), state, cluster)
+    subjects = {f"workload/{name}" for name in workloads}
+    owned = drift_check.read_ownership(running, state, stacks.take_over)
+    decisions = tuple(each for each in owned.decisions if each.conflict.subject in subjects)
+    owned = replace(owned, decisions=decisions, retired_scalers=())
+    owned.refuse(stacks.command)
+    owned.take_over(stacks.on_progress)
+    unchanged = read_unchanged_jobs(running, state)
+    run.up_of([each.urn for each in state.resources if each.subject in subjects], state=state)

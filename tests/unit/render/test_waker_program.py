@@ -1,0 +1,190 @@
+"""The program that brings a workload to zero replicas and back (templates/scaler/waker.py), without a cluster."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from meshctl.model.keys import scaling
+from meshctl.render.templates import FOLDER
+from tests.unit.render.test_scaler_program import SETTINGS, FakeApi, loaded_program
+
+IDLE = "vllm:num_requests_waiting 0\nvllm:num_requests_running 0\nvllm:request_success_total 40\n"
+SERIES = scaling.idle_series("queue-depth")
+
+
+@pytest.fixture(scope="module")
+def waker() -> Iterator[Any]:
+    with loaded_program() as scaler:
+        sys.modules["scaler"] = scaler
+        spec = importlib.util.spec_from_file_location("mesh_waker", FOLDER / "scaler" / "waker.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["mesh_waker"] = module
+        spec.loader.exec_module(module)
+        try:
+            yield module
+        finally:
+            del sys.modules["mesh_waker"], sys.modules["scaler"]
+
+
+class World:
+    """One workload, whose pods all answer with `text`; `now_s` goes on by hand."""
+
+    def __init__(self, waker: Any, monkeypatch: pytest.MonkeyPatch, replicas: int = 1, least: int = 0) -> None:
+        self.text: str | None = IDLE
+        self.now_s = 0.0
+        self.api = FakeApi(replicas, ("a",) * replicas)
+        self.gate = waker.Gate()
+        settings = waker.scaler.read_settings({**SETTINGS, "SCALE_MIN": str(least)})
+        self.program = waker.Waker(settings, self.api, self.gate, SERIES, lambda: self.now_s)
+        monkeypatch.setattr(waker, "metrics_text", lambda *_: self.text)
+        monkeypatch.setattr(
+            waker.scaler, "read_metrics", lambda settings, _: waker.scaler.reading_of(self.text or "", settings.series)
+        )
+
+    def look(self, seconds: float = 15) -> int:
+        """The replicas after a look at the end of that time."""
+        self.now_s += seconds
+        self.program.look()
+        self.api.addresses = ("a",) * self.api.replicas
+        return self.api.replicas
+
+
+def test_the_last_replica_goes_once_it_is_idle_for_a_cooldown(waker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(waker, monkeypatch)
+    assert [world.look() for _ in range(6)] == [1, 1, 1, 1, 0, 0], "60 s from the first look, which knows no counter"
+
+
+@pytest.mark.parametrize(
+    "busy",
+    [
+        IDLE.replace("running 0", "running 1"),  # an empty queue says nothing of the requests that run
+        IDLE.replace("waiting 0", "waiting 1"),
+        "up 1\n",  # a program that names none of the metrics
+        None,
+    ],
+    ids=["running", "waiting", "unknown", "silent"],
+)
+def test_whoever_may_be_at_work_stays(waker: Any, monkeypatch: pytest.MonkeyPatch, busy: str | None) -> None:
+    world = World(waker, monkeypatch)
+    world.text = busy
+    assert [world.look() for _ in range(10)] == [1] * 10
+
+
+def test_a_request_that_began_and_ended_between_two_looks_counts(waker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, replicas = World(waker, monkeypatch), []
+    for number in range(12):
+        world.text = IDLE.replace("total 40", f"total {40 + number // 3}")
+        replicas.append(world.look())
+    assert replicas == [1] * 12
+
+
+def test_two_replicas_go_one_after_the_other(waker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(waker, monkeypatch, 2)
+    replicas = [world.look() for _ in range(14)]
+    assert replicas.index(1) * 15 + 60 <= replicas.index(0) * 15, "a cooldown as the only one"
+    assert replicas[-1] == 0
+
+
+def test_without_a_request_nothing_wakes_it(waker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(waker, monkeypatch, 0)
+    assert [world.look() for _ in range(3)] == [0, 0, 0]
+    assert world.api.changes == []
+
+
+def test_a_request_is_held_until_a_pod_is_ready_and_goes_on_to_it(waker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(waker, monkeypatch, 0)
+    passed: list[bool] = []
+    waiting = threading.Thread(target=lambda: passed.append(world.gate.passes(60)))
+    waiting.start()
+    wait_for(world.gate.is_waited_for)
+    world.now_s = time.monotonic() - 15
+    assert world.look() == 1
+    world.api.addresses = ()  # the pod loads its model
+    assert world.look() == 1
+    assert passed == []
+    world.gate.set_ready(time.monotonic() - waker.SETTLES_S, is_ready=True)
+    waiting.join(20)
+    assert passed == [True]
+    assert not world.gate.is_waited_for()
+
+
+def test_while_a_request_waits_no_last_replica_goes(waker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(waker, monkeypatch)
+    world.gate.waiting = 1
+    assert [world.look() for _ in range(10)] == [1] * 10
+    world.gate.waiting = 0
+    assert [world.look() for _ in range(5)][-1] == 0
+
+
+def wait_for(happens: Any) -> None:
+    end_s = time.monotonic() + 20
+    while not happens():
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def door(waker: Any) -> Iterator[tuple[Any, str]]:
+    """The gate, and where its requests come in."""
+    gate = waker.Gate()
+    server = waker.Server(("127.0.0.1", 0), waker.handler(gate, 0.3))
+    serving = threading.Thread(target=server.serve_forever, daemon=True)
+    serving.start()
+    yield gate, f"http://127.0.0.1:{server.server_address[1]}/v1/completions"
+    server.shutdown()
+    server.server_close()
+    serving.join(20)
+
+
+def asked(url: str, body: bytes | None, again: str = "@again-0") -> tuple[int, dict[str, str]]:
+    headers = {"Meshctl-Again": again} if again else {}
+    try:
+        request = urllib.request.Request(url, body, headers)  # noqa: S310 (http)
+        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+            return answer.status, dict(answer.headers)
+    except urllib.error.HTTPError as error:
+        return error.code, dict(error.headers)
+
+
+def test_without_a_pod_in_time_the_client_is_told_to_come_again(door: tuple[Any, str], waker: Any) -> None:
+    gate, url = door
+    gate.set_ready(0, is_ready=True)
+    assert waker.SETTLES_S > 0.3
+    status, headers = asked(url, b"x" * 100_000)
+    assert (status, headers["Retry-After"]) == (503, "10"), "one that comes while a pod is ready waits a moment as well"
+
+
+def test_in_time_it_is_told_to_ask_again(waker: Any) -> None:
+    gate = waker.Gate()
+    gate.set_ready(0, is_ready=True)
+    with waker.Server(("127.0.0.1", 0), waker.handler(gate, 20)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/"
+        for body in (None, b"x" * 200_000):
+            status, headers = asked(url, body)
+            assert (status, headers["X-Accel-Redirect"], headers["Content-Length"]) == (200, "@again-0", "0")
+        assert asked(url, None, again="")[0] == 503, "whoever is no gateway gets no location"
+        server.shutdown()
+
+
+def test_too_many_are_told_to_come_again_at_once(door: tuple[Any, str], waker: Any) -> None:
+    gate, url = door
+    gate.waiting = waker.MOST_HELD
+    status, headers = asked(url, None)
+    assert (status, headers["Retry-After"]) == (503, "10")
+
+
+def test_while_a_migration_counts_on_its_pods_none_goes(waker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(waker, monkeypatch, least=1)
+    assert [world.look() for _ in range(10)] == [1] * 10
