@@ -29,7 +29,6 @@ _MOST_REQUESTS = 10_000
 _LONGEST_S = 600
 _OTHERS = {
     "fabric": "run nccl-tests' all_reduce_perf on the pool's nodes, and read it with --from FILE --of pool/NAME",
-    "storage": "run fio with --output-format=json on the mount, and read it with --from FILE --of storage/NAME",
     "gpu": "run `dcgmi diag -r 2 -j` on a node, and read it with --from FILE --of pool/NAME",
 }
 
@@ -37,23 +36,28 @@ _OTHERS = {
 def bench(
     ctx: typer.Context,
     environment: Annotated[str, typer.Argument(help="The environment that is measured.", metavar="ENV")],
-    what: Annotated[str, typer.Option("--what", help="What to measure: serve.")] = "",
+    what: Annotated[str, typer.Option("--what", help="What to measure: serve or storage.")] = "",
     workload: Annotated[str, typer.Option("--workload", help="The model server, if there are several.")] = "",
     rate: Annotated[float, typer.Option("--rate", help="Requests per second.")] = 2.0,
-    seconds: Annotated[int, typer.Option("--seconds", help="How long requests are sent.")] = 30,
+    seconds: Annotated[int, typer.Option("--seconds", help="How long is measured.")] = 30,
     tokens: Annotated[str, typer.Option("--tokens", help="Tokens of a request: INPUT/OUTPUT.")] = "128/128",
+    size: Annotated[str, typer.Option("--size", help="With --what storage: how much is written.")] = "1GiB",
     files: Annotated[
         list[Path] | None, typer.Option("--from", help="Read the output of a benchmark program.", metavar="FILE")
     ] = None,
     subject: Annotated[
-        str, typer.Option("--of", help="What the files are of: pool/NAME, storage/NAME or workload/NAME.")
+        str,
+        typer.Option(
+            "--of",
+            help="What the files are of, or what --what storage measures: pool/NAME, storage/NAME or workload/NAME.",
+        ),
     ] = "",
     machine: Annotated[str, typer.Option("--machine", help="The machine type that the files are of.")] = "",
     date: Annotated[str, typer.Option("--date", help="When they were measured; by default today.")] = "",
     replayed: Annotated[bool, typer.Option("--replayed", help="They are recordings of another place.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Show results beside what is expected.")] = False,
 ) -> None:
-    """Measure a model server by real requests, or read and show what other programs have measured."""
+    """Measure a model server or file systems of an environment, or read and show what other programs have measured."""
     context: Context = ctx.obj
     if sum((bool(what), bool(files), show)) != 1:
         raise UsageError("say what to do", hint="one of --what serve, --from FILE, --show")
@@ -61,6 +65,8 @@ def bench(
         _show(context, environment)
     elif files:
         _read(context, environment, files, subject, _About(machine, date, replayed))
+    elif what == "storage":
+        _storage(context, environment, subject, size, seconds)
     else:
         _check_kind(what)
         _serve(context, environment, workload, _plan(rate, seconds, tokens))
@@ -72,7 +78,58 @@ def _check_kind(what: str) -> None:
             f"{what} is measured by the field's own programs, which meshctl does not start", hint=_OTHERS[what]
         )
     if what != "serve":
-        raise UsageError(f'nothing named "{what}" can be measured', hint="--what serve, or --from FILE")
+        raise UsageError(f'nothing named "{what}" can be measured', hint="--what serve, --what storage, or --from FILE")
+
+
+def _storage(context: Context, environment: str, subject: str, size: str, seconds: int) -> None:
+    from meshctl.bench import storage
+    from meshctl.cli.guards import refuse_if_moving
+    from meshctl.cli.opened import opened
+    from meshctl.cli.signals import at_once
+    from meshctl.clients import clusters
+
+    _check_seconds(seconds)
+    wanted = storage.checked_size(_gib(size), seconds)
+    with opened(context, "bench") as project:
+        name = project.checked_name(environment)
+        outputs = project.session.outputs(name)
+        deployment = _deployed(name, outputs.deployment)
+        runs = storage.runs(deployment, subject, wanted)
+        refuse_if_moving(project, name)
+        if context.must_confirm:
+            subjects = ", ".join(run.subject for run in runs)
+            context.confirm(
+                f"write {size} in a folder of its own on {subjects} in {name}, and read and write it for {seconds} s"
+                f"{' each' * (len(runs) > 1)}, beside its workloads?"
+            )
+            refuse_if_moving(project, name)  # a migration may have begun while the question was open
+        access, date = clusters.access(deployment, outputs), _now("%Y-%m-%dT%H:%M:%SZ")
+        rows: list[Result] = []
+        with at_once():  # the Job is deleted on the way out
+            for run in runs:
+                context.say(f"measuring {run.subject} from a node of pool {run.pool}, for about {seconds} s")
+                rows.extend(storage.measure(deployment, run, access, date, context.say))
+        _keep(context, project, name, rows)
+
+
+def _deployed(environment: str, deployment: Deployment | None) -> Deployment:
+    if deployment is None:
+        raise UsageError(f"{environment}: nothing is up there", hint=f"`meshctl up {environment}` brings it up")
+    return deployment
+
+
+def _check_seconds(seconds: int) -> None:
+    if not 0 < seconds <= _LONGEST_S:
+        raise UsageError(f"{seconds} s is no bounded run", hint=f"at most {_LONGEST_S} s")
+
+
+def _gib(size: str) -> float:
+    from meshctl.model.files.units import gib
+
+    try:
+        return gib(size)
+    except ValueError as error:
+        raise UsageError(f"--size {size}: {error}", hint="write it as in --size 1GiB") from error
 
 
 def _plan(rate: float, seconds: int, tokens: str) -> Plan:
@@ -96,11 +153,10 @@ def _serve(context: Context, environment: str, workload: str, plan: Plan) -> Non
     with opened(context, "bench") as project:
         name = project.checked_name(environment)
         outputs = project.session.outputs(name)
-        if outputs.deployment is None:
-            raise UsageError(f"{name}: nothing is up there", hint=f"`meshctl up {name}` brings it up")
-        endpoint = target.endpoint_of(outputs.deployment, workload)
+        deployment = _deployed(name, outputs.deployment)
+        endpoint = target.endpoint_of(deployment, workload)
         addresses = {key: address_of(value) for key, value in outputs.addresses.items() if key == endpoint.name}
-        server = target.server(outputs.deployment, endpoint, addresses)
+        server = target.server(deployment, endpoint, addresses)
         refuse_if_moving(project, name)
         if context.must_confirm:
             context.confirm(
@@ -108,7 +164,7 @@ def _serve(context: Context, environment: str, workload: str, plan: Plan) -> Non
                 f" {endpoint.host} in {name}, beside those of its users?"
             )
             refuse_if_moving(project, name)  # a migration may have begun while the question was open
-        rows = _measured(context, outputs.deployment, endpoint.workload, server, plan)
+        rows = _measured(context, deployment, endpoint.workload, server, plan)
         _keep(context, project, name, rows)
 
 

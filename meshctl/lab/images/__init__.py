@@ -84,6 +84,7 @@ KNOWN: tuple[Image, ...] = (
     Image("nginxinc/nginx-unprivileged:*", module="meshctl.lab.images.gateway"),
     Image("public.ecr.aws/docker/library/python:*", module="meshctl.lab.images.python_script"),
     Image("rclone/rclone:*", program="rclone"),
+    Image("ghcr.io/kastenhq/kubestr:*", commands=("fio",)),
     Image("registry.k8s.io/kubectl:*", program="kubectl", is_tool=True),
     *(_OF_REDIS if redis_server.find() else ()),
     *(_OF_EMBEDDINGS if minilm.is_installed() else ()),

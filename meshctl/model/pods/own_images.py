@@ -35,6 +35,9 @@ _EFA_PLUGIN: Final = "eks/aws-efa-k8s-device-plugin:v0.5.20"
 # The release that NVIDIA/deepops pins, whose pull request 1348 (2026-05-28) looked the image up: for amd64 and arm64.
 DCGM_EXPORTER: Final = "nvcr.io/nvidia/k8s/dcgm-exporter:4.5.3-4.8.2-distroless"
 _NVIDIA: Final = "nvidia.com/gpu"
+# Kasten's own, made to measure storage in clusters: fio 3.35 on Alpine 3.18, for amd64 and arm64 (kastenhq/kubestr,
+# Dockerfile; the release was looked up on 2026-11-29, not pulled). Only `meshctl bench` has it pulled.
+FIO: Final = "ghcr.io/kastenhq/kubestr:v0.4.49"
 
 
 def efa_plugin(region: str, mirrors: Mapping[str, str] | None = None) -> str:

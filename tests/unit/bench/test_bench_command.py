@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import shutil
 from collections.abc import Iterator
@@ -12,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from meshctl.bench import cluster_jobs, storage
 from meshctl.cli import guards
 from meshctl.cli import opened as opening
-from meshctl.errors import LockedError
+from meshctl.errors import LockedError, UsageError
 from meshctl.load import load
+from meshctl.model.pods import own_images
 from tests.command_line import meshctl
 from tests.golden_files import Golden
 from tests.unit.advise.situations import EXAMPLE, MODELS, RECORDED, deployment
@@ -163,7 +167,9 @@ def test_environments_are_compared(folder: Path) -> None:
         ((), 64, "say what to do"),
         (("--what", "serve", "--show"), 64, "say what to do"),
         (("--what", "fabric"), 64, "run nccl-tests' all_reduce_perf"),
-        (("--what", "storage"), 64, "run fio with --output-format=json"),
+        (("--what", "storage", "--size", "1TiB"), 64, "64 GiB at most"),
+        (("--what", "storage", "--size", "much"), 64, "write it as in --size 1GiB"),
+        (("--what", "storage", "--seconds", "0"), 64, "no bounded run"),
         (("--what", "gpu"), 64, "dcgmi diag"),
         (("--what", "coffee"), 64, 'nothing named "coffee"'),
         (("--what", "serve", "--rate", "0"), 64, "no bounded run"),
@@ -204,7 +210,10 @@ def up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         host, _, port = server.url.removeprefix("http://").partition(":")
         endpoints = tuple(each.model_copy(update={"listens": int(port)}) for each in deployed.endpoints)
         state = SimpleNamespace(
-            deployment=deployed.model_copy(update={"endpoints": endpoints}), addresses={"chat": host}
+            deployment=deployed.model_copy(update={"endpoints": endpoints}),
+            addresses={"chat": host},
+            written_kubeconfig="",
+            cluster_uid="",
         )
         mesh, environments = load(folder / "mesh.yaml", folder / "environments.yaml")
 
@@ -245,6 +254,78 @@ def test_a_workload_without_an_endpoint_is_not_measured(folder: Path, up: list[s
     result = meshctl("bench", "aws-east", "--what", "serve", "--workload", "chats", "--yes", folder=folder)
     assert result.returncode == 64
     assert 'did you mean "chat"' in result.stderr
+
+
+@pytest.fixture
+def fio(up: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The Jobs that were started, by name. Each leaves what fio has printed once for a limited folder."""
+    started: list[str] = []
+
+    def run(_access: Any, manifest: Any, _say: Any) -> cluster_jobs.Ended:
+        started.append(manifest["metadata"]["name"])
+        text = (RECORDED / "fio-limited-write.json").read_bytes()
+        return cluster_jobs.Ended(base64.b64encode(gzip.compress(text)).decode(), "n1")
+
+    monkeypatch.setattr(cluster_jobs, "run", run)
+    return started
+
+
+def test_storage_is_measured_by_a_job_and_the_results_are_kept(folder: Path, fio: list[str]) -> None:
+    result = meshctl("bench", "aws-east", "--what", "storage", "--yes", "--output", "json", folder=folder)
+    assert result.returncode == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert fio == ["bench-storage-shared"]
+    throughput = next(row for row in document["results"] if row["result"]["metric"] == "write throughput")
+    assert throughput["subject"] == "storage/shared"
+    assert throughput["result"]["taken"]["machine"] == "p5.48xlarge"
+    assert throughput["result"]["taken"]["source"] == "meshctl bench: fio on a node of pool train"
+    assert throughput["result"]["versions"]["image"] == own_images.FIO
+    assert (folder / ".meshctl" / "state" / document["file"]).is_file()
+
+
+def test_storage_is_not_written_to_unasked(folder: Path, fio: list[str]) -> None:
+    result = meshctl("bench", "aws-east", "--what", "storage", folder=folder)
+    assert result.returncode == 64
+    assert "this must be confirmed" in result.stderr
+    assert fio == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--of", "storage/checkpoints"), "fio measures file systems, and this is an object store"),
+        (("--of", "storage/share"), 'did you mean "storage/shared"'),
+        (("--of", "workload/chat"), "measured can be: storage/shared, pool/train"),
+    ],
+    ids=str,
+)
+def test_what_fio_can_not_measure_is_named(
+    folder: Path, fio: list[str], arguments: tuple[str, ...], message: str
+) -> None:
+    result = meshctl("bench", "aws-east", "--what", "storage", "--yes", *arguments, folder=folder)
+    assert result.returncode == 64
+    assert message in result.stderr
+    assert fio == []
+
+
+def test_a_measurement_never_fills_a_storage() -> None:
+    deployed = deployment()
+    small = tuple(each.model_copy(update={"size_gib": 5}) for each in deployed.file_systems)
+    with pytest.raises(UsageError, match="more than a tenth of storage shared") as raised:
+        storage.runs(deployed.model_copy(update={"file_systems": small}), "", storage.checked_size(1, 30))
+    assert raised.value.hint == "--size 512MiB"
+
+
+def test_a_file_system_that_nobody_writes_to_is_left_alone() -> None:
+    deployed = deployment()
+    readers = tuple(
+        each.model_copy(update={"mounts": tuple(m.model_copy(update={"read_only": True}) for m in each.mounts)})
+        for each in deployed.workloads
+    )
+    reading = deployed.model_copy(update={"workloads": readers})
+    with pytest.raises(UsageError, match="can't be measured") as raised:
+        storage.runs(reading, "storage/shared", storage.checked_size(1, 30))
+    assert raised.value.why == "no workload writes to it, and a measurement has to"
 
 
 @pytest.mark.parametrize(("environment", "is_refused"), [("aws-east", True), ("cw", True), ("dc1", False)])
