@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ from meshctl.errors import FileError, UsageError
 if TYPE_CHECKING:
     from meshctl.advise.comparison import Expectations
     from meshctl.bench.load import Plan, Server
+    from meshctl.clients.cluster_access import ClusterAccess
     from meshctl.measure.results import Result, Taken
     from meshctl.model.deployment import Deployment
     from meshctl.project import Project
@@ -28,7 +30,6 @@ _LARGEST_FILE = 64 * 2**20
 _MOST_REQUESTS = 10_000
 _LONGEST_S = 600
 _OTHERS = {
-    "fabric": "run nccl-tests' all_reduce_perf on the pool's nodes, and read it with --from FILE --of pool/NAME",
     "gpu": "run `dcgmi diag -r 2 -j` on a node, and read it with --from FILE --of pool/NAME",
 }
 
@@ -36,7 +37,7 @@ _OTHERS = {
 def bench(
     ctx: typer.Context,
     environment: Annotated[str, typer.Argument(help="The environment that is measured.", metavar="ENV")],
-    what: Annotated[str, typer.Option("--what", help="What to measure: serve or storage.")] = "",
+    what: Annotated[str, typer.Option("--what", help="What to measure: serve, storage or fabric.")] = "",
     workload: Annotated[str, typer.Option("--workload", help="The model server, if there are several.")] = "",
     rate: Annotated[float, typer.Option("--rate", help="Requests per second.")] = 2.0,
     seconds: Annotated[int, typer.Option("--seconds", help="How long is measured.")] = 30,
@@ -49,7 +50,7 @@ def bench(
         str,
         typer.Option(
             "--of",
-            help="What the files are of, or what --what storage measures: pool/NAME, storage/NAME or workload/NAME.",
+            help="What the files are of, or what a Job is to measure: pool/NAME, storage/NAME or workload/NAME.",
         ),
     ] = "",
     machine: Annotated[str, typer.Option("--machine", help="The machine type that the files are of.")] = "",
@@ -57,7 +58,7 @@ def bench(
     replayed: Annotated[bool, typer.Option("--replayed", help="They are recordings of another place.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Show results beside what is expected.")] = False,
 ) -> None:
-    """Measure a model server or file systems of an environment, or read and show what other programs have measured."""
+    """Measure a model server, file systems or a fabric, or read and show what other programs have measured."""
     context: Context = ctx.obj
     if sum((bool(what), bool(files), show)) != 1:
         raise UsageError("say what to do", hint="one of --what serve, --from FILE, --show")
@@ -67,6 +68,8 @@ def bench(
         _read(context, environment, files, subject, _About(machine, date, replayed))
     elif what == "storage":
         _storage(context, environment, subject, size, seconds)
+    elif what == "fabric":
+        _fabric(context, environment, subject)
     else:
         _check_kind(what)
         _serve(context, environment, workload, _plan(rate, seconds, tokens))
@@ -78,37 +81,71 @@ def _check_kind(what: str) -> None:
             f"{what} is measured by the field's own programs, which meshctl does not start", hint=_OTHERS[what]
         )
     if what != "serve":
-        raise UsageError(f'nothing named "{what}" can be measured', hint="--what serve, --what storage, or --from FILE")
+        raise UsageError(
+            f'nothing named "{what}" can be measured', hint="--what serve, storage or fabric, or --from FILE"
+        )
 
 
 def _storage(context: Context, environment: str, subject: str, size: str, seconds: int) -> None:
     from meshctl.bench import storage
+
+    _check_seconds(seconds)
+    wanted = storage.checked_size(_gib(size), seconds)
+
+    def planned(deployment: Deployment) -> _Measurements:
+        runs = storage.runs(deployment, subject, wanted)
+        subjects = ", ".join(run.subject for run in runs)
+        return _Measurements(
+            question=f"write {size} in a folder of its own on {subjects}, and read and write it for {seconds} s"
+            f"{' each' * (len(runs) > 1)}",
+            measure={run.subject: partial(storage.measure, deployment, run) for run in runs},
+        )
+
+    _by_jobs(context, environment, planned)
+
+
+def _fabric(context: Context, environment: str, subject: str) -> None:
+    from meshctl.bench import fabric
+
+    def planned(deployment: Deployment) -> _Measurements:
+        runs = fabric.runs(deployment, subject)
+        return _Measurements(
+            question=f"run nccl-tests on all accelerators of {', '.join(f'pool {run.pool}' for run in runs)}",
+            measure={f"the fabric of pool {run.pool}": partial(fabric.measure, deployment, run) for run in runs},
+        )
+
+    _by_jobs(context, environment, planned)
+
+
+@dataclass(frozen=True)
+class _Measurements:
+    """`measure`: by what is measured; given access to the cluster, the date, and where to say what it waits for."""
+
+    question: str
+    measure: Mapping[str, Callable[[ClusterAccess, str, Callable[[str], None]], tuple[Result, ...]]]
+
+
+def _by_jobs(context: Context, environment: str, planned: Callable[[Deployment], _Measurements]) -> None:
     from meshctl.cli.guards import refuse_if_moving
     from meshctl.cli.opened import opened
     from meshctl.cli.signals import at_once
     from meshctl.clients import clusters
 
-    _check_seconds(seconds)
-    wanted = storage.checked_size(_gib(size), seconds)
     with opened(context, "bench") as project:
         name = project.checked_name(environment)
         outputs = project.session.outputs(name)
         deployment = _deployed(name, outputs.deployment)
-        runs = storage.runs(deployment, subject, wanted)
+        measurements = planned(deployment)
         refuse_if_moving(project, name)
         if context.must_confirm:
-            subjects = ", ".join(run.subject for run in runs)
-            context.confirm(
-                f"write {size} in a folder of its own on {subjects} in {name}, and read and write it for {seconds} s"
-                f"{' each' * (len(runs) > 1)}, beside its workloads?"
-            )
+            context.confirm(f"{measurements.question} in {name}, beside its workloads?")
             refuse_if_moving(project, name)  # a migration may have begun while the question was open
         access, date = clusters.access(deployment, outputs), _now("%Y-%m-%dT%H:%M:%SZ")
         rows: list[Result] = []
         with at_once():  # the Job is deleted on the way out
-            for run in runs:
-                context.say(f"measuring {run.subject} from a node of pool {run.pool}, for about {seconds} s")
-                rows.extend(storage.measure(deployment, run, access, date, context.say))
+            for subject, measure in measurements.measure.items():
+                context.say(f"measuring {subject}")
+                rows.extend(measure(access, date, context.say))
         _keep(context, project, name, rows)
 
 

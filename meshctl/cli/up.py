@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -131,7 +132,7 @@ def up(
         previews = iter([preview])  # of the first try alone: a later one has to look again at what it would lose
         result = until_there_is_capacity(
             lambda: _bring_up(
-                mesh, deployment, next(previews, None), allow_data_loss=allow_data_loss, waits=bool(wait_s)
+                context, mesh, deployment, next(previews, None), allow_data_loss=allow_data_loss, waits=bool(wait_s)
             ),
             wait_s,
             say=context.say,
@@ -151,12 +152,30 @@ def up(
 
 
 def _bring_up(
-    mesh: Project, deployment: Deployment, preview: Plan | None, *, allow_data_loss: bool, waits: bool
+    context: Context,
+    mesh: Project,
+    deployment: Deployment,
+    preview: Plan | None,
+    *,
+    allow_data_loss: bool,
+    waits: bool,
 ) -> UpResult:
-    """Raises: NoCapacityError also where all is up but pools that start later, if the command `waits` for them."""
+    """Raises: NoCapacityError also where all is up but pools that start later, if the command `waits` for them;
+    MeasurementError where a fabric gives less than the mesh expects: then its workloads wait, and all else is up."""
+    from meshctl.bench import fabric
+    from meshctl.changes import grouping
+    from meshctl.cli import gate
     from meshctl.deploy.capacity_wait import not_started
 
+    pools = fabric.gated(deployment, mesh.session.state(deployment.environment).deployment)
+    if pools:
+        waiting = fabric.waiting(deployment, pools)
+        before = mesh.session.up(waiting, set_names=False, previewed=preview, allow_data_loss=allow_data_loss)
+        gate.measure(context, mesh, deployment, pools, before.outputs)
+        preview = None  # of what is up by now
     result = mesh.session.up(deployment, previewed=preview, allow_data_loss=allow_data_loss)
+    if pools:
+        result = replace(result, plan=grouping.joined(before.plan, result.plan))
     if waits and result.starts:
         raise not_started(deployment.environment, result.starts)
     return result

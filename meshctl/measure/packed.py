@@ -8,8 +8,11 @@ from __future__ import annotations
 import base64
 import gzip
 import zlib
+from typing import Final
 
 from meshctl.errors import ForeignOutputError
+
+_RECORDING: Final = "# replayed"
 
 
 def unpacked(message: str) -> str:
@@ -22,3 +25,8 @@ def unpacked(message: str) -> str:
             why=f"its termination message of {len(message)} characters is no packed output: {error}",
             hint="run the command again; an image of another make under the name of meshctl's may write something else",
         ) from error
+
+
+def is_recording(text: str) -> bool:
+    """Whether the program says, by a line of its own, that it has printed what another one has measured."""
+    return any(line.startswith(_RECORDING) for line in text.splitlines())

@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshctl.model.deployment import Deployment, Mount, Workload
-from meshctl.model.pods import own_images
+from meshctl.model.deployment import Deployment, Mount, Pool, Workload
+from meshctl.model.pods import object_names, own_images, pod_files
+from meshctl.render.cluster import platform
 from meshctl.render.controllers import jobs
 
 KIND_LABEL: Final = "meshctl.dev/bench"
@@ -48,6 +49,61 @@ measure() {{
 }}
 measure "$1" "$2" 1 || measure "$1" "$2" 0 || exit 1
 gzip -9 < "$folder/report" | base64 | tr -d '\\n' > "$4"
+"""
+
+
+_KEYS: Final = "/run/meshctl-bench"
+_SSH: Final = "/tmp/meshctl-bench"  # noqa: S108 (in a container of its own)
+_SSH_PORT: Final = 2222
+_FABRIC_S: Final = 1500  # a minute of measuring, and an image of ten gigabytes
+_LARGE_GPU_GIB: Final = 60  # nccl-tests keeps three buffers of the largest size
+
+# sshd as whoever the pods run as, without the rights that it has as a service: it takes one key, and lets in one user.
+_SSHD_CONFIG: Final = f"""\
+Port {_SSH_PORT}
+HostKey {_SSH}/key
+AuthorizedKeysFile {_SSH}/authorized_keys
+PidFile none
+UsePAM no
+StrictModes no
+PasswordAuthentication no
+PermitRootLogin prohibit-password
+"""
+# sshd asks it for the user of its pod, which the image may not have
+_USERS: Final = """\
+root:x:0:0:root:/root:/bin/bash
+sshd:x:74:74:sshd:/run/sshd:/usr/sbin/nologin
+mesh:x:1000:1000:mesh:/tmp:/bin/bash
+"""
+# Arguments: the largest size, GPUs of a node, the variables that ranks get, where the report goes.
+#
+# Rank 0 is the launcher, as in AWS's and CoreWeave's own manifests, whose MPI operator makes the keys. Its end is that
+# of the measurement. Of the log only what is read is packed: the table, its ranks, and over which network.
+FABRIC_SCRIPT: Final = f"""\
+PATH="$PATH:/usr/sbin:/opt/amazon/openmpi/bin"
+mkdir -p {_SSH} /run/sshd 2>/dev/null
+install -m 600 {_KEYS}/key {_SSH}/key
+ssh-keygen -y -f {_SSH}/key > {_SSH}/authorized_keys || exit 1
+"$(command -v sshd)" -f {_KEYS}/sshd_config -D -e &
+if [ "$MESH_RANK" != 0 ]; then wait; exit 1; fi
+ssh_options="-p {_SSH_PORT} -i {_SSH}/key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
+slots=
+for host in ${{HOSTS//,/ }}; do
+  until ssh $ssh_options "$host" true; do sleep 1; done
+  slots="$slots,$host:$2"
+done
+test=/opt/nccl-tests/build/all_reduce_perf
+[ -x "$test" ] || test=/opt/nccl_tests/build/all_reduce_perf
+variables=
+for name in $3; do variables="$variables -x $name"; done
+"$(command -v mpirun)" --allow-run-as-root --host "${{slots#,}}" -np $(($2 * MESH_NODES)) --bind-to none \\
+  --mca plm_rsh_args "$ssh_options" --mca pml ^ucx --mca btl tcp,self $variables \\
+  "$test" -b 512M -e "$1" -f 2 -g 1 -w 5 -n 20 > {_SSH}/log 2>&1
+result=$?
+if [ $result != 0 ]; then tail -n 30 {_SSH}/log; exit $result; fi
+grep -E '^#|^ +[0-9]|Using network|NET/Socket : Using|CCL version' {_SSH}/log \\
+  | awk '/CCL/ {{ sub(/^.*INFO /, ""); if (seen[$0]++ || ++logged > 12) next }} {{ print }}' \\
+  | gzip -9 | base64 | tr -d '\\n' > "$4"
 """
 
 
@@ -91,6 +147,69 @@ def storage_job(deployment: Deployment, run: StorageRun) -> dict[str, Any]:
         mounts=(mount,),
     )
     return _job(deployment, workload, kind="storage", deadline_s=run.deadline_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FabricRun:
+    """All nodes of a pool, with all of their accelerators."""
+
+    pool: str
+
+    @property
+    def job_name(self) -> str:
+        return f"bench-fabric-{self.pool}"
+
+
+def fabric_objects(deployment: Deployment, run: FabricRun, key: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A gang Job of nccl-tests on all nodes of a pool, and what its pods need beside it: their names, and a Secret with
+    what lets rank 0 start the others. `key`: a private key in OpenSSH's form, for this measurement alone."""
+    pool = deployment.pool(run.pool)
+    workload = _all_reduce(run, pool)
+    manifest = _job(deployment, workload, kind="fabric", deadline_s=_FABRIC_S)
+    pod = manifest["spec"]["template"]["spec"]
+    for volume in pod["volumes"]:
+        if volume["name"] == pod_files.FILES_VOLUME:  # a key is no text for a ConfigMap
+            del volume["configMap"]
+            volume["secret"] = {"secretName": object_names.workload_files(workload.name), "defaultMode": 0o444}
+    labels = manifest["metadata"]["labels"]
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": object_names.workload_files(workload.name),
+            "namespace": deployment.namespace,
+            "labels": labels,
+        },
+        "stringData": {pod_files.key_of(path): text for path, text in {**workload.files, f"{_KEYS}/key": key}.items()},
+    }
+    service = platform.gang_service(deployment, workload).manifest
+    service = {**service, "metadata": {**service["metadata"], "labels": labels}}
+    return manifest, [secret, service]
+
+
+def _all_reduce(run: FabricRun, pool: Pool) -> Workload:
+    """Where RDMA needs root, it is root with what the runtime gives it, as sshd changes its user; the namespace of such
+    a mesh allows that. Elsewhere it runs as trainers do."""
+    fabric = pool.fabric
+    needs_root = fabric is not None and fabric.kind in ("infiniband", "roce")
+    names = ["LD_LIBRARY_PATH", "PATH", "NCCL_DEBUG", *sorted(fabric.env if fabric is not None else ())]
+    largest = "8G" if pool.gpu_memory_gib >= _LARGE_GPU_GIB else "2G"
+    return Workload(
+        name=run.job_name,
+        kind="training",
+        pool=pool.name,
+        replicas=pool.nodes,
+        image=own_images.nccl_tests(fabric.kind if fabric is not None else "ethernet"),
+        command=("bash", "-c"),
+        args=(FABRIC_SCRIPT, "bench", largest, str(pool.gpus_per_node), " ".join(names), REPORT),
+        user="root" if needs_root else None,
+        # as trainers have them in `examples/real/nccl-tests`; without huge pages EFA's plugin can't fork
+        env={"NCCL_DEBUG": "INFO", "FI_EFA_FORK_SAFE": "1", "HOSTS": "$(MESH_HOSTS)"},
+        files={f"{_KEYS}/key": "", f"{_KEYS}/sshd_config": _SSHD_CONFIG, "/etc/passwd": _USERS},
+        accelerators=pool.gpus_per_node,
+        cpu=min(8, pool.cpu_cores / 2),
+        memory_gib=min(32, pool.memory_gib // 2),
+    )
 
 
 def writers(deployment: Deployment, file_system: str) -> list[Workload]:

@@ -21,7 +21,16 @@ from meshctl.model.observed import Facts
 from meshctl.model.pods import pod_users
 from meshctl.platforms import registry
 from meshctl.resolve.data import claims, existing_file_systems, existing_storage, storage
-from meshctl.resolve.placement import addresses, allocatable, offerings, pools, prices, racks, whole_nodes
+from meshctl.resolve.placement import (
+    addresses,
+    allocatable,
+    fabric_expectation,
+    offerings,
+    pools,
+    prices,
+    racks,
+    whole_nodes,
+)
 from meshctl.resolve.work import (
     blueprint_notes,
     docker_hub,
@@ -125,6 +134,7 @@ def resolve(
             *made.notes,
             *stored.notes,
             *_notes(mesh, deployment, most_usd),
+            *fabric_expectation.notes(made.made),
             *racks.notes(carried, made.made, platform.name, catalog, facts),
             *offerings.notes(made.made, environment, network, catalog),
             *offerings.running_notes(pools_up, environment, offerings.in_environment(listed, environment)),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from meshctl.model import block_ends
-from meshctl.model.deployment import Deployment, Mount, Workload
+from meshctl.model.deployment import Deployment, FabricKind, Mount, Workload
 from meshctl.model.keys import gangs, job_order, scaling
 from meshctl.model.pods import image_names
 from meshctl.platforms import registry
@@ -38,6 +38,19 @@ _NVIDIA: Final = "nvidia.com/gpu"
 # Kasten's own, made to measure storage in clusters: fio 3.35 on Alpine 3.18, for amd64 and arm64 (kastenhq/kubestr,
 # Dockerfile; the release was looked up on 2026-11-29, not pulled). Only `meshctl bench` has it pulled.
 FIO: Final = "ghcr.io/kastenhq/kubestr:v0.4.49"
+# nccl-tests with MPI and sshd: AWS's own with EFA's libfabric and plugin for NCCL, and CoreWeave's with HPC-X. The tags
+# were looked up on 2026-11-29 (awslabs/awsome-distributed-training and users of it; README.md of coreweave/nccl-tests),
+# not pulled.
+_NCCL_TESTS_EFA: Final = (
+    "public.ecr.aws/hpc-cloud/nccl-tests:cuda12.8.1-efa1.43.2-ofiv1.16.3-ncclv2.27.7-1-testsv2.16.9"
+)
+_NCCL_TESTS: Final = "ghcr.io/coreweave/nccl-tests:12.9.1-devel-ubuntu22.04-nccl2.27.6-1-7c12c62"
+
+
+def nccl_tests(kind: FabricKind) -> str:
+    """The image that measures a fabric of this kind. Only `meshctl bench`, and `up` where `expect` asks, have it
+    pulled."""
+    return _NCCL_TESTS_EFA if kind == "efa" else _NCCL_TESTS
 
 
 def efa_plugin(region: str, mirrors: Mapping[str, str] | None = None) -> str:
@@ -67,7 +80,10 @@ def of(deployment: Deployment) -> tuple[str, ...]:
         DCGM_EXPORTER: bool(measured_pools(deployment)),
         efa_plugin(deployment.region, deployment.images): has_efa and not has_plugins,
     }
-    return tuple(image for image, is_needed in needed.items() if is_needed)
+    measuring = (
+        nccl_tests(pool.fabric.kind) for pool in deployment.pools if pool.fabric is not None and pool.fabric.expect
+    )
+    return (*(image for image, is_needed in needed.items() if is_needed), *dict.fromkeys(measuring))
 
 
 def has_scaler(workload: Workload) -> bool:

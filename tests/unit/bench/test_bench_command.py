@@ -166,7 +166,6 @@ def test_environments_are_compared(folder: Path) -> None:
     [
         ((), 64, "say what to do"),
         (("--what", "serve", "--show"), 64, "say what to do"),
-        (("--what", "fabric"), 64, "run nccl-tests' all_reduce_perf"),
         (("--what", "storage", "--size", "1TiB"), 64, "64 GiB at most"),
         (("--what", "storage", "--size", "much"), 64, "write it as in --size 1GiB"),
         (("--what", "storage", "--seconds", "0"), 64, "no bounded run"),
