@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -18,7 +19,7 @@ from meshctl.model.deployment import Deployment, Workload
 from meshctl.printable import one_line
 
 _UNKNOWN: Final = "no expectation known"
-_TOLERATED: Final = 0.9
+_LARGE_BLOCK: Final = 128 * 2**10  # bytes; smaller ones measure operations
 _HIDDEN: Final = ("subject", "completed", "failed", "skipped")  # of a setting: they tell no two results apart
 
 
@@ -126,15 +127,28 @@ def _expected(
         return _expected_output(result, served)
     kind, _, name = result.setting.get("subject", "").partition("/")
     rate = storage.bought(expected.deployment).get(name) if expected is not None and kind == "storage" else None
-    return _expected_storage(result, rate) if rate is not None and result.unit == "MB/s" else (None, None, _UNKNOWN)
+    if expected is None or rate is None or result.unit != "MB/s":
+        return None, None, _UNKNOWN
+    return _expected_storage(result, rate, storage.clients(expected.deployment, name))
 
 
-def _expected_storage(result: Result, rate: Rate) -> tuple[float | None, float | None, str]:
-    """fio measures one client. That it gets as much as was bought for all says something; less says nothing."""
-    enough = _TOLERATED * rate.bytes_per_s / 1e6
-    if result.value < enough:
-        return None, None, f"it is of one client, and {amount(rate.bytes_per_s / 1e6)} MB/s are for all: {rate.basis}"
-    return enough, None, rate.basis
+def _expected_storage(result: Result, rate: Rate, clients: int) -> tuple[float | None, float | None, str]:
+    """fio measures one client. One that gets less than its share of what was bought says that all together get less,
+    too: alone it may have more."""
+    if not _moves_large_blocks(result):
+        return None, None, "it was measured with small blocks, or does not say with which: operations are not sold here"
+    if not clients:
+        return None, None, "no workload of the mesh mounts it"
+    share_mbps = rate.bytes_per_s / 1e6 / clients
+    basis = f"the share of one of {clients} nodes in {amount(rate.bytes_per_s / 1e6)} MB/s: {rate.basis}"
+    return storage.TOLERATED * share_mbps, None, basis
+
+
+def _moves_large_blocks(result: Result) -> bool:
+    match = re.fullmatch(r"(\d+)([kmg]?)i?b?", result.setting.get("bs", "").lower())
+    factors = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+    is_in_order = result.setting.get("rw", "") in ("read", "write", "rw", "readwrite")
+    return is_in_order and match is not None and int(match[1]) * factors[match[2]] >= _LARGE_BLOCK
 
 
 def _expected_output(result: Result, served: Situation) -> tuple[float | None, float | None, str]:
@@ -175,7 +189,7 @@ def _expected_all_reduce(result: Result) -> tuple[float | None, float | None, st
     if match is None:
         return None, None, "nobody has published it for this machine, number of ranks and size"
     gbps = match.bytes_per_s / 1e9
-    return _TOLERATED * gbps, (2 - _TOLERATED) * gbps, f"{gbps:.4g} GB/s: {match.source}"
+    return storage.TOLERATED * gbps, (2 - storage.TOLERATED) * gbps, f"{gbps:.4g} GB/s: {match.source}"
 
 
 def _usd(result: Result, served: Situation | None) -> float | None:
