@@ -34,7 +34,8 @@ class Expectations:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """The newest result for one subject and setting. `low`, `high`: expected, None where nothing is known, or no upper
-    end; `basis`: by whom, or why not. `usd_per_million_tokens`: of output tokens at the measured rate."""
+    end; `basis`: by whom, or why not. `usd_per_million_tokens`: of output tokens at the measured rate.
+    `usd_per_gpu_hour`: what an accelerator costs; None also where the result is of something else."""
 
     environment: str
     subject: str
@@ -43,6 +44,18 @@ class Row:
     high: float | None
     basis: str
     usd_per_million_tokens: float | None = None
+    usd_per_gpu_hour: float | None = None
+
+    @property
+    def delivered_share(self) -> float | None:
+        """Of the least that is expected; None where nothing is."""
+        return min(self.result.value / self.low, 1.0) if self.low else None
+
+    @property
+    def usd_per_delivered_gpu_hour(self) -> float | None:
+        """As if the part that is missing were accelerators that are paid for and not there."""
+        share = self.delivered_share
+        return self.usd_per_gpu_hour / share if self.usd_per_gpu_hour is not None and share else None
 
     @property
     def verdict(self) -> str:
@@ -94,6 +107,7 @@ def _row(environment: str, result: Result, expected: Expectations | None) -> Row
         high=high,
         basis=basis,
         usd_per_million_tokens=_usd(result, served),
+        usd_per_gpu_hour=_usd_per_gpu_hour(result, expected),
     )
 
 
@@ -202,8 +216,25 @@ def _usd(result: Result, served: Situation | None) -> float | None:
     return formulas.usd_per_million_tokens(usd * least / served.workload.at_least, result.value)
 
 
+def _usd_per_gpu_hour(result: Result, expected: Expectations | None) -> float | None:
+    """Of the pool whose accelerators or fabric were measured here. A recording was paid for elsewhere."""
+    if expected is None or result.taken.origin == "replayed" or result.metric not in (serving.OUTPUT, nccl.ALL_REDUCE):
+        return None
+    kind, _, name = result.setting.get("subject", "").partition("/")
+    pools = {f"pool/{pool.name}": pool for pool in expected.deployment.pools}
+    pools |= {f"workload/{each.name}": expected.deployment.pool(each.pool) for each in expected.deployment.workloads}
+    pool = pools.get(f"{kind}/{name}")
+    usd = pool.price.usd_per_hour if pool is not None else None
+    if pool is None or usd is None or not pool.nodes * pool.gpus_per_node:
+        return None
+    return usd / (pool.nodes * pool.gpus_per_node) if result.taken.machine in ("", pool.machine) else None
+
+
 def document(table: Iterable[Row]) -> list[dict[str, Any]]:
-    return [{**asdict(row), "verdict": row.verdict} for row in table]
+    return [
+        {**asdict(row), "usd_per_delivered_gpu_hour": row.usd_per_delivered_gpu_hour, "verdict": row.verdict}
+        for row in table
+    ]
 
 
 def text(table: Iterable[Row]) -> str:
@@ -227,6 +258,12 @@ def _lines(row: Row) -> Iterator[str]:
     yield one_line(f"  {row.environment:<12} {amount(result.value)} {result.unit}{spread}; {row.verdict}")
     if row.usd_per_million_tokens is not None:
         yield f"  {'':<12} {row.usd_per_million_tokens:.2f} USD per million output tokens at this rate"
+    delivered, share = row.usd_per_delivered_gpu_hour, row.delivered_share
+    if delivered is not None and share is not None:
+        yield (
+            f"  {'':<12} {delivered:.2f} USD per GPU-hour delivered: {row.usd_per_gpu_hour:.2f} USD, and {share:.0%} of"
+            " what is expected at least"
+        )
     yield one_line(f"  {'':<12} {label(result) or 'no setting said'}")
     if row.low is not None:
         until = f"{amount(row.low)} to {amount(row.high)}" if row.high is not None else f"at least {amount(row.low)}"

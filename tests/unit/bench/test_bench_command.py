@@ -125,6 +125,16 @@ def test_a_run_is_held_against_the_band_of_its_own_model_and_tokens_and_of_all_r
     assert basis in block
 
 
+def test_a_gpu_hour_costs_more_where_less_is_delivered(folder: Path) -> None:
+    """Two replicas are expected to give 25,337 tokens/s at least; eight H100 cost 55.04 USD an hour."""
+    text = RUN.format(model="nvidia/Llama-3.3-70B-Instruct-FP8", input_tokens=1000, output_tokens=1000, rate=15000)
+    (folder / "run.json").write_text(text)
+    shown = read(folder, str(folder / "run.json"), "workload/chat")
+    assert "11.62 USD per GPU-hour delivered: 6.88 USD, and 59% of what is expected at least" in shown
+    recording = read(folder, str(folder / "run.json"), "workload/chat", "--replayed")
+    assert "GPU-hour" not in recording
+
+
 def test_of_a_run_on_another_machine_or_in_another_place_nothing_is_expected(folder: Path) -> None:
     assert "why: it is a recording of another place" in read(
         folder, "vllm-bench-serve.json", "workload/chat", "--replayed"
@@ -174,6 +184,8 @@ def test_environments_are_compared(folder: Path) -> None:
         (("--what", "storage", "--size", "much"), 64, "write it as in --size 1GiB"),
         (("--what", "storage", "--seconds", "0"), 64, "no bounded run"),
         (("--what", "gpu"), 64, "dcgmi diag"),
+        (("--what", "rag"), 64, "--questions FILE"),
+        (("--what", "rag", "--questions", "mesh.yaml"), 65, "mesh.yaml holds no questions"),
         (("--what", "coffee"), 64, 'nothing named "coffee"'),
         (("--what", "serve", "--rate", "0"), 64, "no bounded run"),
         (("--what", "serve", "--seconds", "3600"), 64, "no bounded run"),
