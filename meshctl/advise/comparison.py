@@ -12,13 +12,15 @@ from meshctl.advise.figures import Figure
 from meshctl.advise.human import amount
 from meshctl.advise.situation import Situation
 from meshctl.advise.storage import Rate
-from meshctl.catalog import Catalog, measured
-from meshctl.measure import nccl, serving
+from meshctl.catalog import Catalog, measured, speeds
+from meshctl.measure import gemm, nccl, serving
 from meshctl.measure.results import Result
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.printable import one_line
 
 _UNKNOWN: Final = "no expectation known"
+_OF_SEARCH: Final = 0.8  # of a rate that is the best of many shapes
+_OF_ACCELERATORS: Final = (serving.OUTPUT, nccl.ALL_REDUCE, gemm.PRODUCT)
 _LARGE_BLOCK: Final = 128 * 2**10  # bytes; smaller ones measure operations
 _HIDDEN: Final = ("subject", "completed", "failed", "skipped")  # of a setting: they tell no two results apart
 
@@ -139,11 +141,24 @@ def _expected(
         return _expected_all_reduce(result)
     if served is not None:
         return _expected_output(result, served)
+    if result.metric == gemm.PRODUCT:
+        return _expected_product(result)
     kind, _, name = result.setting.get("subject", "").partition("/")
     rate = storage.bought(expected.deployment).get(name) if expected is not None and kind == "storage" else None
     if expected is None or rate is None or result.unit != "MB/s":
         return None, None, _UNKNOWN
     return _expected_storage(result, rate, storage.clients(expected.deployment, name))
+
+
+def _expected_product(result: Result) -> tuple[float | None, float | None, str]:
+    """Four fifths of what others have found by a search over shapes, of which `bench` tries four."""
+    setting = result.setting
+    memory_gb = setting.get("memory_gb", "")
+    accelerator = speeds.of_model(setting.get("accelerator", ""), float(memory_gb) if memory_gb else 0.0)
+    row = next((each for each in measured.products() if accelerator and each.accelerator == accelerator.model), None)
+    if row is None:
+        return None, None, "nobody has published it for this accelerator"
+    return _OF_SEARCH * row.tflops, None, f"{_OF_SEARCH:.0%} of {row.tflops:.4g} TFLOPS: {row.source}"
 
 
 def _expected_storage(result: Result, rate: Rate, clients: int) -> tuple[float | None, float | None, str]:
@@ -218,7 +233,7 @@ def _usd(result: Result, served: Situation | None) -> float | None:
 
 def _usd_per_gpu_hour(result: Result, expected: Expectations | None) -> float | None:
     """Of the pool whose accelerators or fabric were measured here. A recording was paid for elsewhere."""
-    if expected is None or result.taken.origin == "replayed" or result.metric not in (serving.OUTPUT, nccl.ALL_REDUCE):
+    if expected is None or result.taken.origin == "replayed" or result.metric not in _OF_ACCELERATORS:
         return None
     kind, _, name = result.setting.get("subject", "").partition("/")
     pools = {f"pool/{pool.name}": pool for pool in expected.deployment.pools}

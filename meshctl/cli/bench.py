@@ -19,15 +19,11 @@ from meshctl.errors import UsageError
 if TYPE_CHECKING:
     from meshctl.measure.results import Taken
 
-_OTHERS = {
-    "gpu": "run `dcgmi diag -r 2 -j` on a node, and read it with --from FILE --of pool/NAME",
-}
-
 
 def bench(
     ctx: typer.Context,
     environment: Annotated[str, typer.Argument(help="The environment that is measured.", metavar="ENV")],
-    what: Annotated[str, typer.Option("--what", help="What to measure: serve, rag, storage or fabric.")] = "",
+    what: Annotated[str, typer.Option("--what", help="What to measure: serve, rag, storage, fabric or gpu.")] = "",
     workload: Annotated[str, typer.Option("--workload", help="The model server or API, if there are several.")] = "",
     rate: Annotated[float, typer.Option("--rate", help="Requests per second.")] = 2.0,
     seconds: Annotated[int, typer.Option("--seconds", help="How long is measured.")] = 30,
@@ -65,20 +61,13 @@ def bench(
         bench_runs.rag(context, environment, workload, questions)
     elif what == "fabric":
         bench_runs.fabric(context, environment, subject)
+    elif what == "gpu":
+        bench_runs.gpu(context, environment, subject)
+    elif what != "serve":
+        hint = "--what serve, rag, storage, fabric or gpu, or --from FILE"
+        raise UsageError(f'nothing named "{what}" can be measured', hint=hint)
     else:
-        _check_kind(what)
         bench_runs.serve(context, environment, workload, bench_runs.plan_of(rate, seconds, tokens))
-
-
-def _check_kind(what: str) -> None:
-    if what in _OTHERS:
-        raise UsageError(
-            f"{what} is measured by the field's own programs, which meshctl does not start", hint=_OTHERS[what]
-        )
-    if what != "serve":
-        raise UsageError(
-            f'nothing named "{what}" can be measured', hint="--what serve, rag, storage or fabric, or --from FILE"
-        )
 
 
 class _About:

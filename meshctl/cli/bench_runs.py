@@ -100,6 +100,22 @@ def fabric(context: Context, environment: str, subject: str) -> None:
     _by_jobs(context, environment, planned)
 
 
+def gpu(context: Context, environment: str, subject: str) -> None:
+    """Multiply matrices on the accelerators of a node."""
+    from meshctl.bench import accelerators
+
+    def planned(deployment: Deployment) -> _Measurements:
+        runs = accelerators.runs(deployment, subject)
+        return _Measurements(
+            question=f"use all accelerators of one node of {', '.join(f'pool {run.pool}' for run in runs)}",
+            measure={
+                f"the accelerators of pool {run.pool}": partial(accelerators.measure, deployment, run) for run in runs
+            },
+        )
+
+    _by_jobs(context, environment, planned)
+
+
 @dataclass(frozen=True)
 class _Measurements:
     """`measure`: by what is measured; given access to the cluster, the date, and where to say what it waits for."""

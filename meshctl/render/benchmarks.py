@@ -15,6 +15,7 @@ from meshctl.model.deployment import Deployment, Mount, Pool, Workload
 from meshctl.model.pods import object_names, own_images, pod_files
 from meshctl.render.cluster import platform
 from meshctl.render.controllers import jobs
+from meshctl.render.templates import FOLDER as TEMPLATES
 
 KIND_LABEL: Final = "meshctl.dev/bench"
 REPORT: Final = "/meshctl-report"  # what a container writes there is its termination message: at most 4096 bytes
@@ -107,6 +108,13 @@ grep -E '^#|^ +[0-9]|Using network|NET/Socket : Using|CCL version' {_SSH}/log \\
 """
 
 
+# Arguments: the program, and where the report goes.
+GPU_SCRIPT: Final = """\
+output=$(python -c "$1") || exit 1
+echo "$output" | gzip -9 | base64 | tr -d '\\n' > "$2"
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageRun:
     """`subject`: a file system, `storage/NAME`, or the disk of a pool's nodes, `pool/NAME`. `pool`: where its pod runs.
@@ -158,6 +166,36 @@ class FabricRun:
     @property
     def job_name(self) -> str:
         return f"bench-fabric-{self.pool}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuRun:
+    """All accelerators of one node of a pool."""
+
+    pool: str
+
+    @property
+    def job_name(self) -> str:
+        return f"bench-gpu-{self.pool}"
+
+
+def gpu_job(deployment: Deployment, run: GpuRun) -> dict[str, Any]:
+    """The manifest of a Job with one pod, which multiplies matrices on each accelerator of its node."""
+    pool = deployment.pool(run.pool)
+    program = (TEMPLATES / "bench" / "gemm.py").read_text(encoding="utf-8")
+    workload = Workload(
+        name=run.job_name,
+        kind="batch",
+        pool=pool.name,
+        replicas=1,
+        image=own_images.TORCH,
+        command=("sh", "-c"),
+        args=(GPU_SCRIPT, "bench", program, REPORT),
+        accelerators=pool.gpus_per_node,
+        cpu=min(4, pool.cpu_cores / 2),
+        memory_gib=min(32, pool.memory_gib // 2),
+    )
+    return _job(deployment, workload, kind="gpu", deadline_s=_FABRIC_S)
 
 
 def fabric_objects(deployment: Deployment, run: FabricRun, key: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -46,6 +46,9 @@ _NCCL_TESTS_EFA: Final = (
 )
 _NCCL_TESTS: Final = "ghcr.io/coreweave/nccl-tests:12.9.1-devel-ubuntu22.04-nccl2.27.6-1-7c12c62"
 
+# the PyTorch project's own, with CUDA's libraries and without its compiler; looked up on 2026-11-29, not pulled
+TORCH: Final = "pytorch/pytorch:2.8.0-cuda12.8-cudnn9-runtime"
+
 
 def nccl_tests(kind: FabricKind) -> str:
     """The image that measures a fabric of this kind. Only `meshctl bench`, and `up` where `expect` asks, have it
