@@ -79,13 +79,15 @@ mesh:x:1000:1000:mesh:/tmp:/bin/bash
 # Arguments: the largest size, GPUs of a node, the variables that ranks get, where the report goes.
 #
 # Rank 0 is the launcher, as in AWS's and CoreWeave's own manifests, whose MPI operator makes the keys. Its end is that
-# of the measurement. Of the log only what is read is packed: the table, its ranks, and over which network.
+# of the measurement. No `$(…)`, which Kubernetes takes for a variable. Of the log only what is read is packed: the
+# table, its ranks, and over which network.
 FABRIC_SCRIPT: Final = f"""\
 PATH="$PATH:/usr/sbin:/opt/amazon/openmpi/bin"
 mkdir -p {_SSH} /run/sshd 2>/dev/null
 install -m 600 {_KEYS}/key {_SSH}/key
 ssh-keygen -y -f {_SSH}/key > {_SSH}/authorized_keys || exit 1
-"$(command -v sshd)" -f {_KEYS}/sshd_config -D -e &
+sshd=`command -v sshd`
+"$sshd" -f {_KEYS}/sshd_config -D -e &
 if [ "$MESH_RANK" != 0 ]; then wait; exit 1; fi
 ssh_options="-p {_SSH_PORT} -i {_SSH}/key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
 slots=
@@ -95,9 +97,12 @@ for host in ${{HOSTS//,/ }}; do
 done
 test=/opt/nccl-tests/build/all_reduce_perf
 [ -x "$test" ] || test=/opt/nccl_tests/build/all_reduce_perf
+ranks=$2
+let "ranks *= MESH_NODES"
+mpirun=`command -v mpirun`  # by its whole path it finds its own parts on other nodes
 variables=
 for name in $3; do variables="$variables -x $name"; done
-"$(command -v mpirun)" --allow-run-as-root --host "${{slots#,}}" -np $(($2 * MESH_NODES)) --bind-to none \\
+"$mpirun" --allow-run-as-root --host "${{slots#,}}" -np $ranks --bind-to none \\
   --mca plm_rsh_args "$ssh_options" --mca pml ^ucx --mca btl tcp,self $variables \\
   "$test" -b 512M -e "$1" -f 2 -g 1 -w 5 -n 20 > {_SSH}/log 2>&1
 result=$?
@@ -110,8 +115,8 @@ grep -E '^#|^ +[0-9]|Using network|NET/Socket : Using|CCL version' {_SSH}/log \\
 
 # Arguments: the program, and where the report goes.
 GPU_SCRIPT: Final = """\
-output=$(python -c "$1") || exit 1
-echo "$output" | gzip -9 | base64 | tr -d '\\n' > "$2"
+python -c "$1" > /tmp/output || exit 1
+gzip -9 < /tmp/output | base64 | tr -d '\\n' > "$2"
 """
 
 

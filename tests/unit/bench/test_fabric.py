@@ -6,6 +6,8 @@ import base64
 import gzip
 import os
 import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from meshctl.model.pods import own_images
 from meshctl.render import benchmarks
 from meshctl.render.benchmarks import FabricRun
 from meshctl.resolve.placement import fabric_expectation
-from tests.unit.advise.situations import RECORDED, deployment, recorded
+from tests.unit.advise.situations import RECORDED, ROOT, deployment, recorded
 
 TCP = (RECORDED / "nccl-tcp.txt").read_text(encoding="utf-8")
 RUN = FabricRun(pool="train")
@@ -209,7 +211,7 @@ def test_only_pools_with_a_network_between_accelerators_are_measured(deployed: D
     assert "there is no GPU here" in raised.value.why
 
 
-STUBS = {
+STUBS: Mapping[str, str] = {
     "ssh-keygen": "echo public",
     "sshd": "exit 0",
     "ssh": 'echo "$@" >> "$CALLS"',
@@ -217,13 +219,15 @@ STUBS = {
 }
 
 
-def run_script(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+def run_script(
+    folder: Path, programs_of_image: dict[str, str] = STUBS, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """The script of rank 0, with the programs of its image played."""
     programs, keys, own = folder / "bin", folder / "keys", folder / "own"
     for each in (programs, keys):
         each.mkdir()
     (keys / "key").write_text("private")
-    for name, text in STUBS.items():
+    for name, text in programs_of_image.items():
         (programs / name).write_text(f"#!/bin/sh\n{text}\n")
         (programs / name).chmod(0o755)
     script = benchmarks.FABRIC_SCRIPT.replace("/run/meshctl-bench", str(keys))
@@ -267,6 +271,17 @@ def test_the_script_packs_what_is_read_of_a_large_log(tmp_path: Path) -> None:
     assert "--host train-0.train:8,train-1.train:8 -np 16 " in calls
     assert "-x LD_LIBRARY_PATH -x FI_PROVIDER" in calls
     assert "all_reduce_perf -b 512M -e 8G" in calls
+
+
+def test_the_lab_says_that_it_replays(tmp_path: Path) -> None:
+    """What the lab prints in the place of nccl-tests, read as `bench` reads it."""
+    program = f'exec "{sys.executable}" -m meshctl.lab.images.commands mpirun "$@"'
+    done = run_script(tmp_path, {**STUBS, "mpirun": program}, PYTHONPATH=str(ROOT))
+    assert done.returncode == 0, done.stderr
+    text = packed.unpacked((tmp_path / "report").read_text())
+    assert packed.is_recording(text)
+    taken = Taken(machine="", date="2026-11-29", source="a test")
+    assert [each.value for each in nccl.read(text, taken)][-1] == 386.56
 
 
 def test_a_failed_run_leaves_its_last_words_and_no_report(tmp_path: Path) -> None:
