@@ -9,7 +9,7 @@ from typing import Final
 from meshctl.bench import cluster_jobs
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.errors import UsageError
-from meshctl.measure import fio, packed
+from meshctl.measure import fio, packed, rclone
 from meshctl.measure.results import Result, Taken
 from meshctl.model.deployment import Deployment
 from meshctl.model.files.file_problems import suggestion
@@ -19,6 +19,7 @@ from meshctl.render.benchmarks import StorageRun
 
 LARGEST_GIB: Final = 64
 _LEAST_MIB: Final = 8
+_MOST_OBJECTS_MIB: Final = 4096
 _MOST_OF_STORAGE: Final = 0.1
 
 
@@ -53,7 +54,8 @@ def runs(deployment: Deployment, subject: str, size: Size) -> tuple[StorageRun, 
             why=_why_not(deployment, subject),
             hint=f"measured can be: {', '.join(subjects)}",
         )
-    chosen = [subject] if subject else [each for each in subjects if each.startswith("storage/")]
+    systems = {f"storage/{system.name}" for system in deployment.file_systems}
+    chosen = [subject] if subject else [each for each in subjects if each in systems]
     if not chosen:
         raise UsageError(
             f"no workload of {deployment.environment} writes to a file system",
@@ -74,7 +76,12 @@ def _pools_by_subject(deployment: Deployment) -> dict[str, str]:
         for system in deployment.file_systems
         if (mounting := benchmarks.writers(deployment, system.name))
     }
-    return {**systems, **{f"pool/{pool.name}": pool.name for pool in deployment.pools}}
+    stores = {
+        f"storage/{store.name}": mounting[0].pool
+        for store in deployment.object_stores
+        if (mounting := benchmarks.writers(deployment, store.name))
+    }
+    return {**systems, **stores, **{f"pool/{pool.name}": pool.name for pool in deployment.pools}}
 
 
 def _why_not(deployment: Deployment, subject: str) -> str:
@@ -83,9 +90,7 @@ def _why_not(deployment: Deployment, subject: str) -> str:
         return (
             "a block is mounted by one pod, and that is the workload's; `--of pool/NAME` measures a disk of its nodes"
         )
-    if name in {store.name for store in deployment.object_stores}:
-        return "fio measures file systems, and this is an object store"
-    if name in {system.name for system in deployment.file_systems}:
+    if name in {each.name for each in (*deployment.file_systems, *deployment.object_stores)}:
         return "no workload writes to it, and a measurement has to"
     return ""
 
@@ -93,7 +98,14 @@ def _why_not(deployment: Deployment, subject: str) -> str:
 def _refuse_too_large(deployment: Deployment, run: StorageRun) -> None:
     """Raises: UsageError where it would fill what others write to."""
     name = run.subject.removeprefix("storage/")
-    size_gib = next((system.size_gib for system in deployment.file_systems if system.name == name), 0)
+    stores = (*deployment.file_systems, *deployment.object_stores)
+    size_gib = next((each.size_gib for each in stores if each.name == name), 0)
+    if is_object_store(deployment, run) and not benchmarks.OBJECT_MIB <= run.size_mib <= _MOST_OBJECTS_MIB:
+        raise UsageError(
+            f"of an object store {benchmarks.OBJECT_MIB} MiB at least and {_MOST_OBJECTS_MIB} MiB at most are measured",
+            why="they are read into the memory of the pod",
+            hint=f"--size {min(run.size_mib, _MOST_OBJECTS_MIB)}MiB",
+        )
     if size_gib and run.size_mib / 1024 > _MOST_OF_STORAGE * size_gib:
         raise UsageError(
             f"{run.size_mib / 1024:g} GiB are more than a tenth of storage {name}, which has {size_gib} GiB",
@@ -102,10 +114,16 @@ def _refuse_too_large(deployment: Deployment, run: StorageRun) -> None:
         )
 
 
+def is_object_store(deployment: Deployment, run: StorageRun) -> bool:
+    return run.subject in {f"storage/{store.name}" for store in deployment.object_stores}
+
+
 def measure(
     deployment: Deployment, run: StorageRun, access: ClusterAccess, date: str, say: Callable[[str], None]
 ) -> tuple[Result, ...]:
-    """Runs fio in the cluster. Raises: as `cluster_jobs.run`, and ForeignOutputError."""
+    """Runs fio in the cluster, of an object store rclone. Raises: as `cluster_jobs.run`, and ForeignOutputError."""
+    if is_object_store(deployment, run):
+        return _measure_objects(deployment, run, access, date, say)
     ended = cluster_jobs.run(access, benchmarks.storage_job(deployment, run), say)
     taken = Taken(
         machine=deployment.pool(run.pool).machine,
@@ -118,3 +136,22 @@ def measure(
         replace(each, setting={**setting, **each.setting}, versions={**each.versions, "image": own_images.FIO})
         for each in results
     )
+
+
+def _measure_objects(
+    deployment: Deployment, run: StorageRun, access: ClusterAccess, date: str, say: Callable[[str], None]
+) -> tuple[Result, ...]:
+    ended = cluster_jobs.run(access, benchmarks.object_job(deployment, run), say)
+    taken = Taken(
+        machine=deployment.pool(run.pool).machine,
+        date=date,
+        source=f"meshctl bench: rclone on a node of pool {run.pool}",
+    )
+    setting = {
+        "subject": run.subject,
+        "clients": "1",
+        "object_mib": str(benchmarks.OBJECT_MIB),
+        "transfers": str(benchmarks.TRANSFERS),
+    }
+    results = rclone.read(packed.unpacked(ended.message), taken, setting)
+    return tuple(replace(each, versions={"image": own_images.STAGING}) for each in results)

@@ -1,8 +1,8 @@
 """One measured number with everything that makes it comparable, and the JSON document that keeps many of them. PURE.
 
-Made by the modules that read a program's output (`nccl`, `fio`, `dcgm`, `gemm`, `serving`, `load`, `rag`); read by
-`meshctl.advise`. A number without machine, setting and date is worth nothing a month later, so a result can't be made
-without them.
+Made by the modules that read a program's output (`nccl`, `fio`, `dcgm`, `gemm`, `rclone`, `serving`, `load`, `rag`);
+read by `meshctl.advise`. A number without machine, setting and date is worth nothing a month later, so a result can't
+be made without them.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from meshctl.model.deployment import Deployment, Mount, Pool, Workload
 from meshctl.model.pods import object_names, own_images, pod_files
 from meshctl.render.cluster import platform
 from meshctl.render.controllers import jobs
+from meshctl.render.pod import object_storage
 from meshctl.render.templates import FOLDER as TEMPLATES
 
 KIND_LABEL: Final = "meshctl.dev/bench"
@@ -52,6 +53,32 @@ measure "$1" "$2" 1 || measure "$1" "$2" 0 || exit 1
 gzip -9 < "$folder/report" | base64 | tr -d '\\n' > "$4"
 """
 
+
+OBJECT_MIB: Final = 16
+TRANSFERS: Final = 16
+
+# Arguments: the store's own folder in rclone's words, MiB, a folder of the node's disk, where the report goes.
+#
+# Objects are read into memory, so that no disk is measured. Only what lies under the folder's name is deleted.
+OBJECTS_SCRIPT: Final = f"""\
+remote="$1/{FOLDER}"
+rclone delete "$remote" --rmdirs --quiet 2>/dev/null
+trap 'rclone delete "$remote" --rmdirs --quiet' EXIT
+trap 'kill $measuring; wait; exit 143' TERM INT
+mkdir -p "$3/data" || exit 1
+for number in `seq {OBJECT_MIB} {OBJECT_MIB} "$2"`; do
+  head -c {OBJECT_MIB * 2**20} /dev/urandom > "$3/data/$number" || exit 1
+done
+measure() {{
+  rclone copy "$1" "$2" --transfers={TRANSFERS} --s3-no-check-bucket --use-json-log --stats=24h \\
+    --stats-log-level=NOTICE 2> "$3" &
+  measuring=$!
+  wait $measuring || {{ tail -n 3 "$3"; exit 1; }}
+}}
+measure "$3/data" "$remote" "$3/write"
+measure "$remote" :memory:bench/data "$3/read"
+for log in "$3/write" "$3/read"; do grep '"stats":' "$log" | tail -n 1; done | gzip -9 | base64 | tr -d '\\n' > "$4"
+"""
 
 _KEYS: Final = "/run/meshctl-bench"
 _SSH: Final = "/tmp/meshctl-bench"  # noqa: S108 (in a container of its own)
@@ -173,6 +200,35 @@ class FabricRun:
         return f"bench-fabric-{self.pool}"
 
 
+def object_job(deployment: Deployment, run: StorageRun) -> dict[str, Any]:
+    """The manifest of a Job that copies objects to a store and back, as the first workload that writes there: by its
+    identity where the platform gives it one, else by the keys of the mesh."""
+    name = run.subject.partition("/")[2]
+    beside = writers(deployment, name)[0]
+    objects = _mount(beside, name)
+    workload = Workload(
+        name=run.job_name,
+        kind="batch",
+        pool=run.pool,
+        replicas=1,
+        image=own_images.STAGING,
+        cpu=1,
+        memory_gib=run.size_mib / 1024 + 1,
+        mounts=(objects, _disk(run)),
+    )
+    staging = object_storage.staging(deployment, workload, objects)
+    remote = staging["args"][1]
+    args = (OBJECTS_SCRIPT, "bench", remote, str(run.size_mib), _MOUNTED, REPORT)
+    workload = workload.model_copy(update={"command": ("sh", "-c"), "args": args})
+    manifest = _job(deployment, workload, kind="storage", deadline_s=run.deadline_s)
+    pod = manifest["spec"]["template"]["spec"]
+    pod["serviceAccountName"] = beside.name
+    (container,) = pod["containers"]
+    own = {entry["name"] for entry in container["env"]}
+    container["env"] = [*container["env"], *(entry for entry in staging["env"] if entry["name"] not in own)]
+    return manifest
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuRun:
     """All accelerators of one node of a pool."""
@@ -255,12 +311,12 @@ def _all_reduce(run: FabricRun, pool: Pool) -> Workload:
     )
 
 
-def writers(deployment: Deployment, file_system: str) -> list[Workload]:
-    """The workloads that write to a file system: a measurement writes there as the first of them does."""
+def writers(deployment: Deployment, storage: str) -> list[Workload]:
+    """The workloads that write to a file system or an object store: a measurement does it as the first of them."""
     return [
         workload
         for workload in deployment.workloads
-        if any(mount.storage == file_system and not mount.read_only for mount in workload.mounts)
+        if any(mount.storage == storage and not mount.read_only for mount in workload.mounts)
     ]
 
 

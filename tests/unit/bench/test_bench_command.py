@@ -307,9 +307,10 @@ def test_storage_is_not_written_to_unasked(folder: Path, fio: list[str]) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--of", "storage/checkpoints"), "fio measures file systems, and this is an object store"),
+        (("--of", "storage/weights"), "no workload writes to it, and a measurement has to"),
+        (("--of", "storage/checkpoints", "--size", "5GiB"), "16 MiB at least and 4096 MiB at most"),
         (("--of", "storage/share"), 'did you mean "storage/shared"'),
-        (("--of", "workload/chat"), "measured can be: storage/shared, pool/train"),
+        (("--of", "workload/chat"), "measured can be: storage/shared, storage/checkpoints, pool/train"),
     ],
     ids=str,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from meshctl.errors import ForeignOutputError
 from meshctl.lab.images import fio as fio_of_lab
-from meshctl.measure import fio, packed
+from meshctl.measure import fio, packed, rclone
 from meshctl.measure.results import Taken
 from meshctl.model.deployment import Deployment
+from meshctl.model.pods import own_images
 from meshctl.render import benchmarks
 from meshctl.render.benchmarks import StorageRun
 from tests.unit.advise.situations import ROOT, deployment
@@ -155,3 +158,60 @@ def test_a_measurement_that_is_ended_leaves_nothing(mounted: Path) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 143
     assert [each.name for each in mounted.iterdir()] == ["checkpoint"]
+
+
+OBJECTS = StorageRun(subject="storage/checkpoints", pool="train", size_mib=32, seconds=8)
+
+
+@pytest.mark.parametrize(("environment", "has_keys"), [("aws-east", False), ("cw", True)])
+def test_objects_are_copied_as_the_workload_that_writes_them(environment: str, has_keys: bool) -> None:
+    pod = benchmarks.object_job(deployment(environment), OBJECTS)["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == "pretrain"
+    assert "priorityClassName" not in pod
+    (container,) = pod["containers"]
+    assert container["image"] == own_images.STAGING
+    names = {entry["name"] for entry in container["env"]}
+    assert {"RCLONE_S3_PROVIDER", "RCLONE_S3_ENV_AUTH", "AWS_REGION"} <= names
+    assert ("AWS_SECRET_ACCESS_KEY" in names) is has_keys
+    assert container["args"][2].startswith(":s3:")
+
+
+def copied(store: Path, size_mib: int = 32) -> subprocess.CompletedProcess[str]:
+    """The container's script with the real rclone, and a folder in the place of a bucket."""
+    (rclone_program,) = (each for each in [shutil.which("rclone", path=str(Path(sys.executable).parent))] if each)
+    arguments = [str(store), str(size_mib), str(store.parent / "disk"), str(store.parent / "report")]
+    return subprocess.run(
+        ["sh", "-c", benchmarks.OBJECTS_SCRIPT, "bench", *arguments],  # noqa: S607 (as the container does)
+        env={**os.environ, "PATH": f"{Path(rclone_program).parent}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_objects_are_written_and_read_and_nothing_of_others_is_touched(mounted: Path) -> None:
+    (mounted / benchmarks.FOLDER).mkdir()
+    (mounted / benchmarks.FOLDER / "16").write_text("of a run that was killed")
+    done = copied(mounted)
+    assert done.returncode == 0, done.stdout
+    results = rclone.read(packed.unpacked((mounted.parent / "report").read_text()), TAKEN, {"subject": "storage/x"})
+    assert [each.metric for each in results] == ["write throughput", "read throughput"]
+    assert all(each.value > 0 and each.setting["bytes"] == str(32 * 2**20) for each in results)
+    assert [each for each in mounted.rglob("*") if each.is_file()] == [mounted / "checkpoint"]
+
+
+def test_a_store_that_refuses_is_an_error_with_its_words(mounted: Path) -> None:
+    (mounted / "file").write_text("no folder")
+    done = copied(mounted / "file")
+    assert done.returncode == 1
+    assert "not a directory" in done.stdout
+    assert not (mounted / "report").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"stats": {}}\n{"stats": {}}', '{"stats": {"bytes": 0, "elapsedTime": 1}}\n{}']
+)
+def test_statistics_of_nothing_are_no_result(text: str) -> None:
+    with pytest.raises(ForeignOutputError):
+        rclone.read(text, TAKEN, {})
