@@ -18,7 +18,7 @@ from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.errors import LockedError, MeasurementError, MeshError
 from meshwire.kubernetes import objects, requests
 from meshwire.kubernetes.errors import ApiError, NoAnswerError
-from meshwire.kubernetes.resources import JOBS, PODS, SECRETS, SERVICES
+from meshwire.kubernetes.resources import JOBS, PODS, SECRETS, SERVICES, Resource
 
 if TYPE_CHECKING:
     from meshwire.kubernetes.client import Client
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _POLL_S: Final = 1.0
 LONGEST_START_S: Final = 180.0  # for a node with room, and for an image that it does not have yet
 _MANAGER: Final = "meshctl-bench"
-_PATHS: Final = {"Secret": SECRETS, "Service": SERVICES}
+_PATHS: Final[Mapping[str, Resource[Any]]] = {"Secret": SECRETS, "Service": SERVICES}
 _JOB_NAME: Final = "batch.kubernetes.io/job-name"
 _CONFLICT: Final = 409
 _MISSING: Final = 404

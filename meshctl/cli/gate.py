@@ -14,8 +14,18 @@ if TYPE_CHECKING:
     from meshctl.project import Project
 
 
+def pools(project: Project, deployment: Deployment) -> tuple[Pool, ...]:
+    """Those that are measured now. What is up is read only where the mesh asks for a measurement."""
+    from meshctl.bench import fabric
+    from meshctl.resolve.placement import fabric_expectation
+
+    if not any(map(fabric_expectation.is_asked_for, deployment.pools)):
+        return ()
+    return fabric.gated(deployment, project.session.state(deployment.environment).deployment)
+
+
 def measure(
-    context: Context, project: Project, deployment: Deployment, pools: Sequence[Pool], outputs: StackOutputs
+    context: Context, project: Project, deployment: Deployment, waiting: Sequence[Pool], outputs: StackOutputs
 ) -> None:
     """Keep the results as `bench` does. Raises: MeasurementError for the first pool whose fabric gives too little."""
     from meshctl.bench import fabric, result_files
@@ -24,7 +34,7 @@ def measure(
     from meshctl.render.benchmarks import FabricRun
 
     access, environment = clusters.access(deployment, outputs), deployment.environment
-    for pool in pools:
+    for pool in waiting:
         context.say(f"measuring the fabric of pool {pool.name} before its workloads start")
         with at_once():  # the Job is deleted on the way out
             date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

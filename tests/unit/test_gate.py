@@ -85,3 +85,11 @@ def test_what_is_up_stays_up_unmeasured(monkeypatch: pytest.MonkeyPatch) -> None
     here = Here(is_up=True)
     here.bring_up()
     assert here.started == [(["chat", "pretrain", "console"], True)]
+
+
+def test_a_mesh_that_asks_for_nothing_reads_no_state() -> None:
+    here = Here()
+    here.deployed = with_pool(deployment(), expect=0.0)
+    here.project.session.state = None  # not to be called
+    here.bring_up()
+    assert here.started == [(["chat", "pretrain", "console"], True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,11 @@ from tests.unit.api_server import Answer, ApiServer, Asked, api_server
 
 JOBS, JOB = "/apis/batch/v1/namespaces/acme/jobs", "/apis/batch/v1/namespaces/acme/jobs/bench-storage-shared"
 PODS = "/api/v1/namespaces/acme/pods"
+SECRETS, SERVICES = "/api/v1/namespaces/acme/secrets", "/api/v1/namespaces/acme/services"
+COMPANIONS = [
+    {"apiVersion": "v1", "kind": kind, "metadata": {"name": "bench", "namespace": "acme"}}
+    for kind in ("Secret", "Service")
+]
 MANIFEST = {
     "apiVersion": "batch/v1",
     "kind": "Job",
@@ -35,13 +40,20 @@ class Cluster:
 
     def __init__(self, *looks: str, pods: list[dict[str, Any]], existing: str | None = None, status: int = 200) -> None:
         self.looks, self.pods, self.existing, self.status = list(looks), pods, existing, status
+        self.gone = {SECRETS}  # where no earlier Job has left anything
 
     def answer(self, asked: Asked) -> Answer:
         if asked.path == PODS:
             return Answer(self.status, {"items": self.pods})
+        if asked.method == "POST" and asked.path != JOBS:
+            is_left = asked.path not in self.gone
+            return Answer(409 if is_left else 201, asked.body)
+        if asked.method == "DELETE" and not asked.path.startswith(JOBS):
+            self.gone.add(asked.path.rpartition("/")[0])
+            return Answer(200, {})
         if asked.method == "POST":
             self.existing = self.looks.pop(0)
-            return Answer(201, asked.body)
+            return Answer(201, {**asked.body, "metadata": {**asked.body["metadata"], "uid": "u-1"}})
         if asked.method == "DELETE":
             self.existing = None
             return Answer(200, {})
@@ -60,7 +72,12 @@ def pod(message: str = "", *, phase: str = "Succeeded", code: int = 0, **more: A
     return {"metadata": {"name": "bench-0-x"}, "spec": {"nodeName": "n1"}, "status": status}
 
 
-def run(cluster: Cluster, folder: Path, said: Callable[[str], None] = lambda _: None) -> tuple[Any, ApiServer]:
+def run(
+    cluster: Cluster,
+    folder: Path,
+    said: Callable[[str], None] = lambda _: None,
+    companions: Sequence[dict[str, Any]] = (),
+) -> tuple[Any, ApiServer]:
     with api_server(cluster.answer) as server:
         user = {"name": "u", "user": {"token": "t"}}
         config = {
@@ -72,7 +89,7 @@ def run(cluster: Cluster, folder: Path, said: Callable[[str], None] = lambda _: 
         (folder / "config").write_text(json.dumps(config))
         access = ClusterAccess("cw", str(folder / "config"))
         try:
-            return cluster_jobs.run(access, MANIFEST, said, start_s=0.3), server
+            return cluster_jobs.run(access, MANIFEST, said, companions=companions, start_s=0.3), server
         except (MeasurementError, LockedError, CredentialsError) as error:
             return error, server
 
@@ -137,3 +154,23 @@ def test_a_server_that_does_not_answer_for_a_moment_is_asked_again(tmp_path: Pat
 
     ended, _ = run(Busy("", "", "Complete", pods=[pod("packed")]), tmp_path)
     assert ended.message == "packed"
+
+
+def test_what_goes_with_the_job_is_owned_by_it_and_replaces_what_an_earlier_one_left(tmp_path: Path) -> None:
+    """The Service is of a Job that is gone, and that the cluster has not collected yet."""
+    ended, server = run(Cluster("", "Complete", pods=[pod("packed")]), tmp_path, companions=COMPANIONS)
+    assert ended.message == "packed"
+    made = [each for each in server.asked if each.method == "POST" and each.path != JOBS]
+    assert [each.path for each in made] == [SECRETS, SERVICES, SERVICES]
+    for each in made:
+        (owner,) = each.body["metadata"]["ownerReferences"]
+        assert (owner["kind"], owner["name"], owner["uid"]) == ("Job", "bench-storage-shared", "u-1")
+    assert deleted(server) == [f"{SERVICES}/bench", JOB]
+
+
+def test_the_end_of_the_first_pod_is_the_end(tmp_path: Path) -> None:
+    """Rank 0 of a gang starts the others, which wait for nothing but the end of the Job."""
+    others = {**pod(phase="Running"), "metadata": {"name": "bench-1-y"}}
+    ended, server = run(Cluster("", "", pods=[others, pod("packed")]), tmp_path)
+    assert ended.message == "packed"
+    assert deleted(server) == [JOB]
