@@ -65,6 +65,11 @@ def efa_plugin(region: str, mirrors: Mapping[str, str] | None = None) -> str:
     return f"{_EFA_REGISTRIES.get(region, EFA_REGISTRY)}/{_EFA_PLUGIN}"
 
 
+def of_measurements() -> tuple[str, ...]:
+    """Those that `meshctl bench` may have pulled in any environment."""
+    return (FIO, STAGING, TORCH, _NCCL_TESTS, _NCCL_TESTS_EFA)
+
+
 def of(deployment: Deployment) -> tuple[str, ...]:
     """Those that the deployment needs."""
     is_staging = any(is_staged(mount) for workload in deployment.workloads for mount in workload.mounts)
