@@ -90,7 +90,7 @@ def _why_not(deployment: Deployment, subject: str) -> str:
         return (
             "a block is mounted by one pod, and that is the workload's; `--of pool/NAME` measures a disk of its nodes"
         )
-    if name in {each.name for each in (*deployment.file_systems, *deployment.object_stores)}:
+    if name in deployment.ephemeral:
         return "no workload writes to it, and a measurement has to"
     return ""
 
@@ -98,8 +98,9 @@ def _why_not(deployment: Deployment, subject: str) -> str:
 def _refuse_too_large(deployment: Deployment, run: StorageRun) -> None:
     """Raises: UsageError where it would fill what others write to."""
     name = run.subject.removeprefix("storage/")
-    stores = (*deployment.file_systems, *deployment.object_stores)
-    size_gib = next((each.size_gib for each in stores if each.name == name), 0)
+    sizes_gib: dict[str, float] = {system.name: system.size_gib for system in deployment.file_systems}
+    sizes_gib |= {store.name: store.size_gib for store in deployment.object_stores}
+    size_gib = sizes_gib.get(name, 0)
     if is_object_store(deployment, run) and not benchmarks.OBJECT_MIB <= run.size_mib <= _MOST_OBJECTS_MIB:
         raise UsageError(
             f"of an object store {benchmarks.OBJECT_MIB} MiB at least and {_MOST_OBJECTS_MIB} MiB at most are measured",
@@ -108,7 +109,7 @@ def _refuse_too_large(deployment: Deployment, run: StorageRun) -> None:
         )
     if size_gib and run.size_mib / 1024 > _MOST_OF_STORAGE * size_gib:
         raise UsageError(
-            f"{run.size_mib / 1024:g} GiB are more than a tenth of storage {name}, which has {size_gib} GiB",
+            f"{run.size_mib / 1024:g} GiB are more than a tenth of storage {name}, which has {size_gib:g} GiB",
             why="workloads write there as well",
             hint=f"--size {max(_LEAST_MIB, int(_MOST_OF_STORAGE * size_gib * 1024))}MiB",
         )

@@ -101,7 +101,7 @@ def _direction(measured: Measured) -> dict[str, Any]:
     count, latencies = len(measured.latencies_ns), sorted(measured.latencies_ns)
     at = (latencies[max(math.ceil(percent / 100 * count), 1) - 1] if count else 0 for percent in _PERCENTILES)
     percentiles = {f"{percent:.6f}": value for percent, value in zip(_PERCENTILES, at, strict=True)}
-    clat = {"min": latencies[0] if count else 0, "max": latencies[-1] if count else 0, "N": count}
+    clat: dict[str, Any] = {"min": latencies[0] if count else 0, "max": latencies[-1] if count else 0, "N": count}
     clat |= {"mean": statistics.fmean(latencies) if count else 0.0, **({"percentile": percentiles} if count else {})}
     return {
         "io_bytes": measured.moved_bytes,

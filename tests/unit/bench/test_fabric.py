@@ -220,7 +220,7 @@ STUBS: Mapping[str, str] = {
 
 
 def run_script(
-    folder: Path, programs_of_image: dict[str, str] = STUBS, **variables: str
+    folder: Path, programs_of_image: Mapping[str, str] = STUBS, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """The script of rank 0, with the programs of its image played."""
     programs, keys, own = folder / "bin", folder / "keys", folder / "own"

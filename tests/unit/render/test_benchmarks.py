@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,8 +27,8 @@ RUN = StorageRun(subject="storage/shared", pool="train", size_mib=64, seconds=8)
 TAKEN = Taken(machine="p5.48xlarge", date="2026-11-29", source="a test")
 
 
-def pod_of(deployed: Deployment, run: StorageRun = RUN) -> dict[str, object]:
-    spec: dict[str, object] = benchmarks.storage_job(deployed, run)["spec"]["template"]["spec"]
+def pod_of(deployed: Deployment, run: StorageRun = RUN) -> dict[str, Any]:
+    spec: dict[str, Any] = benchmarks.storage_job(deployed, run)["spec"]["template"]["spec"]
     return spec
 
 
@@ -56,7 +57,7 @@ def test_it_runs_as_the_user_whose_files_it_stands_beside() -> None:
     rooted = writer.model_copy(update={"user": 4711})
     others = tuple(rooted if each.name == writer.name else each for each in deployed.workloads)
     pod = pod_of(deployed.model_copy(update={"workloads": others}))
-    assert pod["securityContext"]["runAsUser"] == 4711  # type: ignore[index]
+    assert pod["securityContext"]["runAsUser"] == 4711
 
 
 def test_files_of_somebody_elses_claim_are_given_to_no_group() -> None:
@@ -65,19 +66,19 @@ def test_files_of_somebody_elses_claim_are_given_to_no_group() -> None:
     mounts = tuple(each.model_copy(update={"is_adopted": each.storage == "shared"}) for each in writer.mounts)
     adopting = writer.model_copy(update={"mounts": mounts})
     others = tuple(adopting if each.name == writer.name else each for each in deployed.workloads)
-    assert "fsGroup" in pod_of(deployed)["securityContext"]  # type: ignore[operator]
-    assert "fsGroup" not in pod_of(deployed.model_copy(update={"workloads": others}))["securityContext"]  # type: ignore[operator]
+    assert "fsGroup" in pod_of(deployed)["securityContext"]
+    assert "fsGroup" not in pod_of(deployed.model_copy(update={"workloads": others}))["securityContext"]
 
 
 def test_its_image_comes_from_the_mirror() -> None:
     mirrored = deployment().model_copy(update={"images": {"ghcr.io": "registry.acme.example"}})
-    (container,) = pod_of(mirrored)["containers"]  # type: ignore[misc]
+    (container,) = pod_of(mirrored)["containers"]
     assert container["image"].startswith("registry.acme.example/kastenhq/kubestr:v")
 
 
 def test_the_disk_of_a_node_is_measured_in_a_folder_of_the_pods_own() -> None:
     pod = pod_of(deployment(), StorageRun(subject="pool/train", pool="train", size_mib=1024, seconds=8))
-    (volume,) = pod["volumes"]  # type: ignore[misc]
+    (volume,) = pod["volumes"]
     assert volume["emptyDir"] == {"sizeLimit": "2Gi"}
 
 
