@@ -12,6 +12,7 @@
       ForeignOutputError           foreign-output 65  a benchmark's output that is damaged, cut off, or foreign
       EngineError                  engine         1   the Pulumi engine failed as a whole
         ResourcesFailedError       resources      3   some resources failed; the others are up, state is kept
+      MeasurementError             measurement    3   a Job that measures failed, or has measured too little
       NotReadyError                not-ready      3   created, but not getting ready (claim, image, crash loop)
       OwnedFieldsError           owned-fields    1   other programs have set fields that the mesh sets otherwise
         JobsFailedError            job-failed     3   a job of the mesh has failed and will not be tried again
@@ -196,6 +197,13 @@ class OwnedFieldsError(MeshError):
     def __init__(self, what: str, *, fields: list[OwnedField], why: str = "", hint: str = "") -> None:
         super().__init__(what, why=why, hint=hint)
         self.fields = fields
+
+
+class MeasurementError(MeshError):
+    """A measurement in a cluster that did not start or failed, or that found less than the mesh asks for."""
+
+    code = "measurement"
+    exit_code = 3
 
 
 class NotReadyError(MeshError):

@@ -6,7 +6,7 @@ to `migrate`. Importing it takes most of a second.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -43,7 +43,7 @@ from meshctl.platforms import registry
 from meshctl.render.cluster.weka_operator import INSTALL
 from meshctl.resolve import checked_name, resolve
 from meshctl.resolve.data import weka_operator
-from meshctl.resolve.placement import offerings
+from meshctl.resolve.placement import fabric_expectation, offerings
 from meshctl.resolve.work import workloads
 
 _NO_ANSWER = (BusyError, CredentialsError, UnreachableError)
@@ -116,6 +116,7 @@ class Project:
         served = self._served_apis(environment, declared) if not nodes_are_given else ()
         resolution = resolve(self.mesh, self.environments, environment, self.catalog, facts, served=served)
         resolution = with_shifts(self.as_it_is_up(resolution, facts, served), shifts)
+        self._add_remarks(environment, fabric_expectation.unmeasured(resolution.pools))
         self._add_notes_on_loans(environment, resolution.deployment, facts)
         return self._with_gateway_shares(self._with_weka_operator(resolution))
 
@@ -144,6 +145,9 @@ class Project:
             return ()
         return weka_rights.lacking(access, deployment.namespace, installs_operator=mesh.installs_operator)
 
+    def _add_remarks(self, environment: str, notes: Iterable[str]) -> None:
+        self.session.remarks[environment] = (*self.session.remarks.get(environment, ()), *notes)
+
     def _with_gateway_shares(self, resolution: Resolution) -> Resolution:
         """The resolution in which gateways lead to other environments what those that are up do."""
         deployment = resolution.deployment
@@ -170,7 +174,7 @@ class Project:
                 notes = loans.other_queues(access, deployment, facts.nodes if facts is not None else ())
             except _NO_ANSWER as error:
                 notes = (f"whether queues of others count the nodes that are lent is not known: {error.what}",)
-            self.session.remarks[environment] = (*self.session.remarks.get(environment, ()), *notes)
+            self._add_remarks(environment, notes)
 
     def as_it_is_up(self, resolution: Resolution, facts: Facts | None = None, served: Sequence[str] = ()) -> Resolution:
         """The resolution in which what is up stays, though the catalog would not take it now, or a NeuralMesh would be
@@ -307,7 +311,7 @@ class Project:
         by_name = {endpoint.name: running.find(endpoint) for endpoint in undecided}
         decided = access_default.decided(deployment, by_name)
         notes = access_default.notes(decided, by_name)
-        self.session.remarks[deployment.environment] = (*self.session.remarks.get(deployment.environment, ()), *notes)
+        self._add_remarks(deployment.environment, notes)
         return decided
 
     def _with_local_facts(self, deployment: Deployment) -> Deployment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -11,14 +12,16 @@ from meshctl.advise.figures import Figure
 from meshctl.advise.human import amount
 from meshctl.advise.situation import Situation
 from meshctl.advise.storage import Rate
-from meshctl.catalog import Catalog, measured
-from meshctl.measure import nccl, serving
+from meshctl.catalog import Catalog, measured, speeds
+from meshctl.measure import gemm, nccl, serving
 from meshctl.measure.results import Result
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.printable import one_line
 
 _UNKNOWN: Final = "no expectation known"
-_TOLERATED: Final = 0.9
+_OF_SEARCH: Final = 0.8  # of a rate that is the best of many shapes
+_OF_ACCELERATORS: Final = (serving.OUTPUT, nccl.ALL_REDUCE, gemm.PRODUCT)
+_LARGE_BLOCK: Final = 128 * 2**10  # bytes; smaller ones measure operations
 _HIDDEN: Final = ("subject", "completed", "failed", "skipped")  # of a setting: they tell no two results apart
 
 
@@ -33,7 +36,8 @@ class Expectations:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """The newest result for one subject and setting. `low`, `high`: expected, None where nothing is known, or no upper
-    end; `basis`: by whom, or why not. `usd_per_million_tokens`: of output tokens at the measured rate."""
+    end; `basis`: by whom, or why not. `usd_per_million_tokens`: of output tokens at the measured rate.
+    `usd_per_gpu_hour`: what an accelerator costs; None also where the result is of something else."""
 
     environment: str
     subject: str
@@ -42,6 +46,18 @@ class Row:
     high: float | None
     basis: str
     usd_per_million_tokens: float | None = None
+    usd_per_gpu_hour: float | None = None
+
+    @property
+    def delivered_share(self) -> float | None:
+        """Of the least that is expected; None where nothing is."""
+        return min(self.result.value / self.low, 1.0) if self.low else None
+
+    @property
+    def usd_per_delivered_gpu_hour(self) -> float | None:
+        """As if the part that is missing were accelerators that are paid for and not there."""
+        share = self.delivered_share
+        return self.usd_per_gpu_hour / share if self.usd_per_gpu_hour is not None and share else None
 
     @property
     def verdict(self) -> str:
@@ -93,6 +109,7 @@ def _row(environment: str, result: Result, expected: Expectations | None) -> Row
         high=high,
         basis=basis,
         usd_per_million_tokens=_usd(result, served),
+        usd_per_gpu_hour=_usd_per_gpu_hour(result, expected),
     )
 
 
@@ -124,17 +141,43 @@ def _expected(
         return _expected_all_reduce(result)
     if served is not None:
         return _expected_output(result, served)
+    if result.metric == gemm.PRODUCT:
+        return _expected_product(result)
     kind, _, name = result.setting.get("subject", "").partition("/")
     rate = storage.bought(expected.deployment).get(name) if expected is not None and kind == "storage" else None
-    return _expected_storage(result, rate) if rate is not None and result.unit == "MB/s" else (None, None, _UNKNOWN)
+    if expected is None or rate is None or result.unit != "MB/s":
+        return None, None, _UNKNOWN
+    return _expected_storage(result, rate, storage.clients(expected.deployment, name))
 
 
-def _expected_storage(result: Result, rate: Rate) -> tuple[float | None, float | None, str]:
-    """fio measures one client. That it gets as much as was bought for all says something; less says nothing."""
-    enough = _TOLERATED * rate.bytes_per_s / 1e6
-    if result.value < enough:
-        return None, None, f"it is of one client, and {amount(rate.bytes_per_s / 1e6)} MB/s are for all: {rate.basis}"
-    return enough, None, rate.basis
+def _expected_product(result: Result) -> tuple[float | None, float | None, str]:
+    """Four fifths of what others have found by a search over shapes, of which `bench` tries four."""
+    setting = result.setting
+    memory_gb = setting.get("memory_gb", "")
+    accelerator = speeds.of_model(setting.get("accelerator", ""), float(memory_gb) if memory_gb else 0.0)
+    row = next((each for each in measured.products() if accelerator and each.accelerator == accelerator.model), None)
+    if row is None:
+        return None, None, "nobody has published it for this accelerator"
+    return _OF_SEARCH * row.tflops, None, f"{_OF_SEARCH:.0%} of {row.tflops:.4g} TFLOPS: {row.source}"
+
+
+def _expected_storage(result: Result, rate: Rate, clients: int) -> tuple[float | None, float | None, str]:
+    """fio measures one client. One that gets less than its share of what was bought says that all together get less,
+    too: alone it may have more."""
+    if not _moves_large_blocks(result):
+        return None, None, "it was measured with small blocks, or does not say with which: operations are not sold here"
+    if not clients:
+        return None, None, "no workload of the mesh mounts it"
+    share_mbps = rate.bytes_per_s / 1e6 / clients
+    basis = f"the share of one of {clients} nodes in {amount(rate.bytes_per_s / 1e6)} MB/s: {rate.basis}"
+    return storage.TOLERATED * share_mbps, None, basis
+
+
+def _moves_large_blocks(result: Result) -> bool:
+    match = re.fullmatch(r"(\d+)([kmg]?)i?b?", result.setting.get("bs", "").lower())
+    factors = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+    is_in_order = result.setting.get("rw", "") in ("read", "write", "rw", "readwrite")
+    return is_in_order and match is not None and int(match[1]) * factors[match[2]] >= _LARGE_BLOCK
 
 
 def _expected_output(result: Result, served: Situation) -> tuple[float | None, float | None, str]:
@@ -175,7 +218,7 @@ def _expected_all_reduce(result: Result) -> tuple[float | None, float | None, st
     if match is None:
         return None, None, "nobody has published it for this machine, number of ranks and size"
     gbps = match.bytes_per_s / 1e9
-    return _TOLERATED * gbps, (2 - _TOLERATED) * gbps, f"{gbps:.4g} GB/s: {match.source}"
+    return storage.TOLERATED * gbps, (2 - storage.TOLERATED) * gbps, f"{gbps:.4g} GB/s: {match.source}"
 
 
 def _usd(result: Result, served: Situation | None) -> float | None:
@@ -188,8 +231,25 @@ def _usd(result: Result, served: Situation | None) -> float | None:
     return formulas.usd_per_million_tokens(usd * least / served.workload.at_least, result.value)
 
 
+def _usd_per_gpu_hour(result: Result, expected: Expectations | None) -> float | None:
+    """Of the pool whose accelerators or fabric were measured here. A recording was paid for elsewhere."""
+    if expected is None or result.taken.origin == "replayed" or result.metric not in _OF_ACCELERATORS:
+        return None
+    kind, _, name = result.setting.get("subject", "").partition("/")
+    pools = {f"pool/{pool.name}": pool for pool in expected.deployment.pools}
+    pools |= {f"workload/{each.name}": expected.deployment.pool(each.pool) for each in expected.deployment.workloads}
+    pool = pools.get(f"{kind}/{name}")
+    usd = pool.price.usd_per_hour if pool is not None else None
+    if pool is None or usd is None or not pool.nodes * pool.gpus_per_node:
+        return None
+    return usd / (pool.nodes * pool.gpus_per_node) if result.taken.machine in ("", pool.machine) else None
+
+
 def document(table: Iterable[Row]) -> list[dict[str, Any]]:
-    return [{**asdict(row), "verdict": row.verdict} for row in table]
+    return [
+        {**asdict(row), "usd_per_delivered_gpu_hour": row.usd_per_delivered_gpu_hour, "verdict": row.verdict}
+        for row in table
+    ]
 
 
 def text(table: Iterable[Row]) -> str:
@@ -213,6 +273,12 @@ def _lines(row: Row) -> Iterator[str]:
     yield one_line(f"  {row.environment:<12} {amount(result.value)} {result.unit}{spread}; {row.verdict}")
     if row.usd_per_million_tokens is not None:
         yield f"  {'':<12} {row.usd_per_million_tokens:.2f} USD per million output tokens at this rate"
+    delivered, share = row.usd_per_delivered_gpu_hour, row.delivered_share
+    if delivered is not None and share is not None:
+        yield (
+            f"  {'':<12} {delivered:.2f} USD per GPU-hour delivered: {row.usd_per_gpu_hour:.2f} USD, and {share:.0%} of"
+            " what is expected at least"
+        )
     yield one_line(f"  {'':<12} {label(result) or 'no setting said'}")
     if row.low is not None:
         until = f"{amount(row.low)} to {amount(row.high)}" if row.high is not None else f"at least {amount(row.low)}"

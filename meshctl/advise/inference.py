@@ -184,7 +184,7 @@ def _storage(situation: Situation, facts: ModelFacts | str) -> Figure:
     if isinstance(facts, str):
         return Figure(kind="storage", metric=_WEIGHTS, unit="s", basis=facts)
     if rate is None:
-        basis = storage.unknown(mount) if mount else "its weights are not on storage of the mesh"
+        basis = storage.unknown(situation, mount) if mount else "its weights are not on storage of the mesh"
         return Figure(kind="storage", metric=_WEIGHTS, unit="s", basis=basis)
     size_bytes = facts.model.params * facts.weight_bytes
     nodes, per_node = situation.nodes, situation.node_bytes_per_s

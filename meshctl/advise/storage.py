@@ -17,6 +17,7 @@ from meshctl.model.deployment import Deployment, FileSystem
 from meshctl.words import pluralize
 
 _MB: Final = 1e6
+TOLERATED: Final = 0.9  # a rate below this part of what is expected is too little
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,39 @@ def bought(deployment: Deployment) -> dict[str, Rate]:
     return {each.name: rate for each in deployment.file_systems if (rate := _bought(each)) is not None}
 
 
-def unknown(name: str) -> str:
-    return (
-        f"no expectation known for storage {name}; `meshctl bench --from` reads what fio has measured on its mount"
-        f" (--of storage/{name})"
+def clients(deployment: Deployment, name: str) -> int:
+    """The nodes whose pods mount it."""
+    pools = {each.pool for each in deployment.workloads if any(mount.storage == name for mount in each.mounts)}
+    return sum(pool.nodes for pool in deployment.pools if pool.name in pools)
+
+
+def unknown(situation: Situation, name: str) -> str:
+    deployment = situation.deployment
+    command = (
+        f"`meshctl bench {deployment.environment} --what storage --of storage/{name}` measures it"
+        if any(each.name == name for each in deployment.file_systems)
+        else f"`meshctl bench --from` reads what fio has measured on its mount (--of storage/{name})"
+    )
+    return f"no expectation known for storage {name}; {command}"
+
+
+def repaired(situation: Situation, name: str, direction: Literal["read", "write"], took_s: float) -> Change | None:
+    """What was bought, where its clients were measured to get less of it together: there is nothing to buy. `took_s`:
+    what a transfer takes as it was measured."""
+    system = next((each for each in situation.deployment.file_systems if each.name == name), None)
+    most = _bought(system) if system is not None else None
+    measured = best_of_newest(situation.measured(f"{direction} throughput", f"storage/{name}"))
+    if most is None or measured is None:
+        return None
+    share = measured.value * _MB * situation.nodes / most.bytes_per_s
+    if share >= TOLERATED:
+        return None
+    return Change(
+        what=f"what was bought of storage {name}, of which {pluralize(situation.nodes, 'node')} get {share:.0%}",
+        effect=f"the same in {took_s * share:,.0f} instead of {took_s:,.0f} s",
+        gain=1 / share - 1,
+        usd_per_hour=0,
+        how=f"nothing to buy: the options of its mount, the network of the nodes, and who else uses it; {most.basis}",
     )
 
 

@@ -17,6 +17,7 @@ from meshctl.advise.situation import Situation, origin
 from meshctl.catalog import measured
 from meshctl.measure import nccl
 from meshctl.measure.results import Result
+from meshctl.resolve.placement import fabric_expectation
 from meshctl.words import pluralize
 
 _COMPUTE: Final = "computing of one step"
@@ -67,7 +68,7 @@ def advice(situation: Situation, facts: ModelFacts | str) -> WorkloadAdvice:
         bottleneck=times.bottleneck,
         why=_why(times) if not isinstance(facts, str) else facts,
         changes=smallest_first(list(_changes(situation, times))),
-        useless=tuple(_useless(times)),
+        useless=tuple(_useless(situation, times)),
         usd_per_hour=situation.usd_per_hour,
         limits=tuple(
             (name, seconds)
@@ -137,16 +138,21 @@ def _fabric(situation: Situation, facts: ModelFacts | str) -> Figure:
 
 
 def _measured_here(situation: Situation) -> Result | None:
-    """With the largest size, by as many ranks as the gang has: other numbers of ranks say nothing of it."""
-    rows = (
+    """With the largest size, of the newest date."""
+    rows = _all_reduces_here(situation)
+    return max(rows, key=lambda row: (row.taken.date, int(row.setting.get("size_bytes", "0"))), default=None)
+
+
+def _all_reduces_here(situation: Situation) -> list[Result]:
+    """By as many ranks as the gang has: other numbers of ranks say nothing of it."""
+    return [
         row
         for row in situation.results
         if row.metric == nccl.ALL_REDUCE
         and situation.is_measured_here(row)
         and row.setting.get("ranks") == str(situation.gpus)
         and row.setting.get("subject", f"pool/{situation.pool.name}") == f"pool/{situation.pool.name}"
-    )
-    return max(rows, key=lambda row: (row.taken.date, int(row.setting.get("size_bytes", "0"))), default=None)
+    ]
 
 
 def _published(situation: Situation, size_bytes: float) -> measured.AllReduce | None:
@@ -182,7 +188,8 @@ def _storage(situation: Situation, facts: ModelFacts | str) -> Figure:
         return Figure(kind="storage", metric=_CHECKPOINT, unit="s", basis=facts)
     rate = storage.rate(situation, checkpoint.storage, "write")
     if rate is None:
-        return Figure(kind="storage", metric=_CHECKPOINT, unit="s", basis=storage.unknown(checkpoint.storage))
+        unknown = storage.unknown(situation, checkpoint.storage)
+        return Figure(kind="storage", metric=_CHECKPOINT, unit="s", basis=unknown)
     size_bytes = formulas.checkpoint_bytes(facts.model.params)
     per_node = situation.node_bytes_per_s or rate.bytes_per_s
     seconds = formulas.transfer_s(size_bytes, rate.bytes_per_s, situation.nodes, per_node)
@@ -211,8 +218,12 @@ def _changes(situation: Situation, times: _Times) -> Iterator[Change]:
     checkpoint = situation.workload.checkpoint
     if times.bottleneck == "storage" and checkpoint is not None and times.write_s is not None:
         effect = f"a checkpoint in {times.write_s / 2:.0f} instead of {times.write_s:.0f} s"
-        change = storage.faster(situation, checkpoint.storage, times.write_share / 2, effect)
+        change = storage.repaired(situation, checkpoint.storage, "write", times.write_s) or storage.faster(
+            situation, checkpoint.storage, times.write_share / 2, effect
+        )
         yield change or _storage_that_suffices(situation, checkpoint.storage, times)
+    if times.all_reduce_s and times.compute_s is not None:
+        yield from _repaired_fabric(situation, times.all_reduce_s, times.compute_s)
     if times.bottleneck == "compute" and times.compute_s is not None:
         yield _one_more_node(situation, times.compute_s)
     if times.bottleneck == "fabric" and times.all_reduce_s is not None and times.compute_s is not None:
@@ -254,6 +265,34 @@ def _one_more_node(situation: Situation, compute_s: float) -> Change:
     )
 
 
+def _repaired_fabric(situation: Situation, all_reduce_s: float, compute_s: float) -> Iterator[Change]:
+    """Where it was measured to give less than its machines can: there is nothing to buy."""
+    fabric, verdict = situation.pool.fabric, _verdict(situation)
+    if fabric is None or verdict is None or verdict.share >= storage.TOLERATED:
+        return
+    now, then = all_reduce_s + compute_s, all_reduce_s * verdict.share + compute_s
+    yield Change(
+        what=f"the fabric at the {verdict.expected.gbytes_per_s:.4g} GB/s of its machines, instead of"
+        f" {verdict.gbytes_per_s:.4g}",
+        effect=f"{now:.3g} -> {then:.3g} s for a step",
+        gain=now / then - 1,
+        usd_per_hour=0,
+        how=f"nothing to buy: the adapters and drivers of its nodes; with fabrics.{fabric.name}.expect: 0.8 `up` starts"
+        " nothing on such nodes",
+    )
+
+
+def _verdict(situation: Situation) -> fabric_expectation.Verdict | None:
+    """Of the newest measurement; None where there is none, or nothing is expected of its sizes."""
+    newest = _measured_here(situation)
+    rates = {
+        int(row.setting["size_bytes"]): row.value
+        for row in _all_reduces_here(situation)
+        if newest is not None and row.taken == newest.taken and row.setting.get("size_bytes", "").isdecimal()
+    }
+    return fabric_expectation.verdict(situation.pool, rates)
+
+
 def _rarer_exchange(all_reduce_s: float, compute_s: float) -> Change:
     now, then = all_reduce_s + compute_s, all_reduce_s / 2 + compute_s
     return Change(
@@ -266,12 +305,14 @@ def _rarer_exchange(all_reduce_s: float, compute_s: float) -> Change:
     )
 
 
-def _useless(times: _Times) -> Iterator[str]:
+def _useless(situation: Situation, times: _Times) -> Iterator[str]:
     if not times.bottleneck:
         return
     if times.bottleneck != "storage" and times.write_s is not None:
         yield f"faster storage: checkpoints take {times.write_share:.1%} of the time at the best interval"
-    if times.bottleneck != "fabric" and times.all_reduce_s:
+    verdict = _verdict(situation)
+    is_broken = verdict is not None and verdict.share < storage.TOLERATED
+    if times.bottleneck != "fabric" and times.all_reduce_s and not is_broken:
         yield "a faster fabric: it is not what a step waits for"
     if times.bottleneck == "fabric":
         yield "accelerators with more FLOPS: they would wait for the fabric"

@@ -1,5 +1,6 @@
 """Measures an environment, and keeps the results beside the state. EDGE.
 
-`load` sends requests to a model server at a given rate, `target` says where it is, `result_files` has what was measured
-before. Called by `cli.bench` and, for the results, `cli.advise`.
+`cluster_jobs` runs what measures from inside: `storage`, `fabric` and `accelerators` say what that is. `load` sends
+requests to a model server at a given rate, and `rag` questions; `target` says where they are. `result_files` has what
+was measured before. Called by `cli.bench`, for the gate by `cli.up` and, for the results, by `cli.advise`.
 """

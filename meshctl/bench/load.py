@@ -55,7 +55,7 @@ def model_of(server: Server) -> str:
     """
     try:
         with httpx2.Client(timeout=_CONNECT_S, trust_env=False, verify=False) as client:
-            response = client.get(f"{server.url}/v1/models", headers=_headers(server), extensions=_extensions(server))
+            response = client.get(f"{server.url}/v1/models", headers=headers(server), extensions=extensions(server))
         return str(response.raise_for_status().json()["data"][0]["id"])
     except (httpx2.HTTPError, ValueError, KeyError, IndexError, TypeError) as error:
         raise UnreachableError(
@@ -135,7 +135,7 @@ async def _stream(client: httpx2.AsyncClient, server: Server, request: dict[str,
     parts, usage, is_ended = 0, 0, False
     url = f"{server.url}/v1/chat/completions"
     async with client.stream(
-        "POST", url, json=request, headers=_headers(server), extensions=_extensions(server)
+        "POST", url, json=request, headers=headers(server), extensions=extensions(server)
     ) as response:
         response.raise_for_status()
         async for line in response.aiter_lines():
@@ -166,9 +166,9 @@ def _part(event: str) -> tuple[bool, int]:
         return False, 0
 
 
-def _headers(server: Server) -> dict[str, str]:
+def headers(server: Server) -> dict[str, str]:
     return {"Host": server.host}
 
 
-def _extensions(server: Server) -> dict[str, str]:
+def extensions(server: Server) -> dict[str, str]:
     return {"sni_hostname": server.host.partition(":")[0]}

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from meshctl.bench.load import Server
 from meshctl.clients import endpoint_questions
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment, Endpoint
 from meshctl.model.files.file_problems import suggestion
+
+_INDEX: Final = "RAG_STORE"  # the variable that tells the API of a blueprint `rag` where its index is
 
 
 def endpoint_of(deployment: Deployment, workload: str) -> Endpoint:
@@ -27,6 +30,20 @@ def endpoint_of(deployment: Deployment, workload: str) -> Endpoint:
             hint=f"say --workload: {', '.join(names)}" if names else "give it an endpoint, and run `meshctl up`",
         )
     return next(each for each in serving if each.workload == (workload or names[0]))
+
+
+def documents_endpoint_of(deployment: Deployment, workload: str) -> Endpoint:
+    """The endpoint of an API that answers from documents: it is told of their index; `workload` "": of the only one.
+    Raises: UsageError."""
+    answering = [each for each in deployment.endpoints if _INDEX in deployment.workload(each.workload).env]
+    names = list(dict.fromkeys(each.workload for each in answering))
+    if workload not in names and (workload or len(names) != 1):
+        raise UsageError(
+            f"{'no' if workload or not names else 'more than one'} API with an endpoint that answers from documents"
+            f"{suggestion(workload, names) if workload else ''}",
+            hint=f"say --workload: {', '.join(names)}" if names else "the api of a blueprint `rag`, with an endpoint",
+        )
+    return next(each for each in answering if each.workload == (workload or names[0]))
 
 
 def server(deployment: Deployment, endpoint: Endpoint, addresses: Mapping[str, str]) -> Server:

@@ -53,6 +53,20 @@ class StorageNodes:
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Of BF16 matrices, dense; the best of many shapes."""
+
+    accelerator: str
+    tflops: float
+    source: str
+
+
+@cache
+def products() -> tuple[Product, ...]:
+    return tuple(Product(row["accelerator"], row["tflops"], _source(row)) for row in _document()["gemm"])
+
+
 def all_reduce(machine: str, nodes: int, size_bytes: float) -> AllReduce | None:
     """Of the nearest size; None where this machine was not measured with so many nodes."""
     rows = [row for row in all_reduces() if (row.machine, row.nodes) == (machine, nodes)]

@@ -7,7 +7,7 @@ Called by `meshctl.deploy.session`; what comes next is `human.plan_text` or `Pla
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from meshctl.changes import jobs
@@ -80,6 +80,24 @@ class Plan:
             "data_losses": [loss.document() for loss in self.losses],
             "notes": list(self.notes),
         }
+
+
+def joined(first: Plan, second: Plan) -> Plan:
+    """Two runs of one `up`, the second of which has started what the first has made: as if one run had done it all."""
+    made = {change.subject for change in first.changes}
+    more = tuple(change for change in second.changes if change.subject not in made)
+    counts = dict(first.counts)
+    for resource in (resource for change in more for resource in change.resources):
+        counts[resource.action] = counts.get(resource.action, 0) + 1
+    return replace(
+        second,
+        changes=(*first.changes, *more),
+        counts=counts,
+        hourly_usd_before=first.hourly_usd_before,
+        losses=(*first.losses, *second.losses),
+        notes=tuple(dict.fromkeys((*first.notes, *second.notes))),
+        outside=(*first.outside, *second.outside),
+    )
 
 
 def _change_document(change: Change) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,11 +14,11 @@ from meshctl.cli.context import Context
 from meshctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from meshctl.changes import Plan
     from meshctl.deploy.runs.environment_up import UpResult
-    from meshctl.model.deployment import Deployment
+    from meshctl.model.deployment import Deployment, Pool
     from meshctl.project import Project
 
 _BreakLock = Annotated[bool, typer.Option("--break-lock", help="Break the lock of a run that is gone for good.")]
@@ -131,7 +132,7 @@ def up(
         previews = iter([preview])  # of the first try alone: a later one has to look again at what it would lose
         result = until_there_is_capacity(
             lambda: _bring_up(
-                mesh, deployment, next(previews, None), allow_data_loss=allow_data_loss, waits=bool(wait_s)
+                context, mesh, deployment, next(previews, None), allow_data_loss=allow_data_loss, waits=bool(wait_s)
             ),
             wait_s,
             say=context.say,
@@ -151,15 +152,48 @@ def up(
 
 
 def _bring_up(
-    mesh: Project, deployment: Deployment, preview: Plan | None, *, allow_data_loss: bool, waits: bool
+    context: Context,
+    mesh: Project,
+    deployment: Deployment,
+    preview: Plan | None,
+    *,
+    allow_data_loss: bool,
+    waits: bool,
 ) -> UpResult:
-    """Raises: NoCapacityError also where all is up but pools that start later, if the command `waits` for them."""
+    """Raises: NoCapacityError also where all is up but pools that start later, if the command `waits` for them;
+    MeasurementError where a fabric gives less than the mesh expects: then its workloads wait, and all else is up."""
+    from meshctl.cli import gate
     from meshctl.deploy.capacity_wait import not_started
 
-    result = mesh.session.up(deployment, previewed=preview, allow_data_loss=allow_data_loss)
+    pools = gate.pools(mesh, deployment)
+    if pools:
+        result = _bring_up_measured(context, mesh, deployment, pools, preview, allow_data_loss=allow_data_loss)
+    else:
+        result = mesh.session.up(deployment, previewed=preview, allow_data_loss=allow_data_loss)
     if waits and result.starts:
         raise not_started(deployment.environment, result.starts)
     return result
+
+
+def _bring_up_measured(
+    context: Context,
+    mesh: Project,
+    deployment: Deployment,
+    pools: Sequence[Pool],
+    preview: Plan | None,
+    *,
+    allow_data_loss: bool,
+) -> UpResult:
+    """All but the workloads of these pools; then, once their fabrics were measured, those as well."""
+    from meshctl.bench import fabric
+    from meshctl.changes import grouping
+    from meshctl.cli import gate
+
+    waiting = fabric.waiting(deployment, pools)
+    before = mesh.session.up(waiting, set_names=False, previewed=preview, allow_data_loss=allow_data_loss)
+    gate.measure(context, mesh, deployment, pools, before.outputs)
+    after = mesh.session.up(deployment, allow_data_loss=allow_data_loss)
+    return replace(after, plan=grouping.joined(before.plan, after.plan))
 
 
 def _refuse_with_buckets_alone(plan: Path | None, *, allow_data_loss: bool, more: bool) -> None:

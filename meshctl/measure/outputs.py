@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshctl.errors import ForeignOutputError
-from meshctl.measure import dcgm, fio, nccl, serving
+from meshctl.measure import dcgm, fio, gemm, nccl, serving
 from meshctl.measure.results import Result, Taken
 
 
@@ -25,6 +25,7 @@ class Program:
 
 PROGRAMS: Final = (
     Program(dcgm.PROGRAM, ('"DCGM GPU Diagnostic"',), dcgm.read),
+    Program(gemm.PROGRAM, (f'"{gemm.PROGRAM}"', '"accelerators"'), gemm.read),
     Program(fio.PROGRAM, ('"fio version"', '"jobs"'), fio.read),
     Program(serving.AIPERF, ('"aiperf_version"', '"request_throughput"'), serving.read_aiperf),
     Program(serving.GUIDELLM, ('"benchmarks"', '"request_totals"', '"successful"'), serving.read_guidellm),

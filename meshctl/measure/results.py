@@ -1,7 +1,8 @@
 """One measured number with everything that makes it comparable, and the JSON document that keeps many of them. PURE.
 
-Made by the modules that read a program's output (`nccl`, `fio`, `dcgm`, `serving`, `load`); read by `meshctl.advise`.
-A number without machine, setting and date is worth nothing a month later, so a result can't be made without them.
+Made by the modules that read a program's output (`nccl`, `fio`, `dcgm`, `gemm`, `rclone`, `serving`, `load`, `rag`);
+read by `meshctl.advise`. A number without machine, setting and date is worth nothing a month later, so a result can't
+be made without them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from meshctl.errors import NewerVersionError, UnreadableError
 
 SCHEMA: Final = 1
 
-What = Literal["fabric", "storage", "serve", "gpu"]
+What = Literal["fabric", "storage", "serve", "gpu", "rag"]
 Origin = Literal["measured", "replayed"]
 
 

@@ -52,6 +52,8 @@ class Fabric(Value):
     nvlink: Literal["", "rack"] = added_later("")  # "rack": gangs share NVLink between nodes
     networks: tuple[str, ...] = added_later(())  # NetworkAttachmentDefinitions that its pods are attached to
     huge_pages_mib: int | None = added_later(None)  # of a whole node; None = as many as the kind is given
+    # the share of the known bus bandwidth without which workloads do not start; 0 = nothing is measured
+    expect: float = added_later(0.0)
     # environments.yaml says how many devices or that they are EFA: then pods that are up follow it
     is_declared: bool = added_later(False)
 

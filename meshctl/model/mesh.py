@@ -155,12 +155,14 @@ class Pool(Section):
 
 
 class Fabric(Section):
-    """`bandwidth_gbps` is the minimum per node. `nvlink: rack`: pods of a gang share NVLink between nodes, too."""
+    """`bandwidth_gbps` is the minimum per node. `nvlink: rack`: pods of a gang share NVLink between nodes, too.
+    `expect`: the share of the known bus bandwidth that `up` measures before workloads start."""
 
     kind: Literal["rdma", "ethernet"]
     bandwidth_gbps: Gbps | None = Field(None, alias="bandwidth")
     placement: Literal["cluster", "spread", "any"] = "any"
     nvlink: Literal["rack"] | None = None
+    expect: Annotated[float, Field(strict=True, gt=0, le=1)] | None = None
 
 
 class Storage(Section):

@@ -30,7 +30,16 @@ from meshctl.resolve.data import (
     neural_mesh_places,
     storage,
 )
-from meshctl.resolve.placement import addresses, allocatable, offerings, pools, prices, racks, whole_nodes
+from meshctl.resolve.placement import (
+    addresses,
+    allocatable,
+    fabric_expectation,
+    offerings,
+    pools,
+    prices,
+    racks,
+    whole_nodes,
+)
 from meshctl.resolve.work import (
     blueprint_notes,
     docker_hub,
@@ -147,6 +156,7 @@ def resolve(
             *weka.notes,
             *neural_mesh_notes.left(usable, weka.value.shares if weka.value is not None else ()),
             *_notes(mesh, deployment, most_usd),
+            *fabric_expectation.notes(made.made),
             *racks.notes(carried, made.made, platform.name, catalog, facts),
             *offerings.notes(made.made, environment, network, catalog),
             *offerings.running_notes(pools_up, environment, offerings.in_environment(listed, environment)),

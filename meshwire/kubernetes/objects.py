@@ -130,6 +130,7 @@ class JobStatus(TypedDict, total=False):
 class JobSpec(TypedDict, total=False):
     suspend: bool
     parallelism: int
+    activeDeadlineSeconds: int
 
 
 class Job(Object, total=False):

@@ -50,6 +50,7 @@ _INSTALLERS = ("apt-get", "conda", "git", "hf", "huggingface-cli", "pip", "pip3"
 _PYTHON = ("python", "python3")
 _TORCH = (*LAUNCHERS, *_PYTHON, *_INSTALLERS)
 _VLLM = ("vllm", *_PYTHON, *_INSTALLERS)
+_NCCL_TESTS = ("mpirun", "ssh", "sshd", "ssh-keygen")
 _INFERENCE = "meshctl.lab.images.openai_server"
 _NIM = ("--lab-server", "nim")
 _REDIS = "meshctl.lab.images.redis_server"
@@ -88,6 +89,9 @@ KNOWN: tuple[Image, ...] = (
     Image("nginxinc/nginx-unprivileged:*", module="meshctl.lab.images.gateway"),
     Image("public.ecr.aws/docker/library/python:*", module="meshctl.lab.images.python_script"),
     Image("rclone/rclone:*", program="rclone"),
+    Image("ghcr.io/kastenhq/kubestr:*", commands=("fio",)),
+    Image("ghcr.io/coreweave/nccl-tests:*", commands=_NCCL_TESTS),
+    Image("public.ecr.aws/hpc-cloud/nccl-tests:*", commands=_NCCL_TESTS),
     Image("registry.k8s.io/kubectl:*", program="kubectl", is_tool=True),
     *(_OF_REDIS if redis_server.find() else ()),
     *(_OF_EMBEDDINGS if minilm.is_installed() else ()),

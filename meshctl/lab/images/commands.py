@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from meshctl.lab import images
-from meshctl.lab.images import gang_launch, language_model
+from meshctl.lab.images import fio, gang_launch, language_model, nccl_tests
 
 _SERVERS = {"vllm.entrypoints": "vllm", "sglang.launch_server": "sglang"}
 
@@ -24,6 +24,10 @@ def main(words: Sequence[str]) -> int:
     name, *rest = words
     if gang_launch.launcher_of(words):
         return _launch(words)
+    if name == "fio":
+        return fio.main(rest)
+    if name in nccl_tests.PROGRAMS:
+        return nccl_tests.main(name)
     if name in {"vllm", "sglang"}:
         return _serve(name, rest)
     if name.startswith("python"):

@@ -20,6 +20,8 @@ from typing import Any
 from meshctl.lab.pods import launch, lifetime, probes, status
 
 Object = dict[str, Any]
+_DEFAULT_MESSAGE = "/dev/termination-log"  # what the API server sets where a container names no path
+_LONGEST_MESSAGE = 4096  # bytes: kubelet, MaxContainerTerminationMessageLength
 HEALTHY_S = 60  # a process that has run for so long starts again without delay when it ends
 Report = Callable[[str, str, str], None]  # (event type, reason, message)
 
@@ -86,6 +88,7 @@ class Container:
     async def run_once(self) -> int:
         """One life of the process, from start to exit. Returns the exit code (128 + signal when killed)."""
         log_path = self.folder / f"{self.state.name}.log"
+        mounts = [*self.program.mounts, *self._termination_message()]
         with log_path.open("ab") as log:
             begun_at = log.tell()
             process = await self._spawn(
@@ -93,7 +96,7 @@ class Container:
                 log,
                 hostname=self.program.env["HOSTNAME"],
                 root=str(self.folder / "root"),
-                mounts=self.program.mounts,
+                mounts=mounts,
                 empty=self.program.empty,
                 scratch=self.program.scratch,
             )
@@ -123,10 +126,26 @@ class Container:
             "finishedAt": status.timestamp(),
             "containerID": self.state.container_id,
         }
-        if code and self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError":
+        message = self._message_path.read_text(errors="replace") if self._message_path.exists() else ""
+        if message:
+            self.state.terminated["message"] = message[:_LONGEST_MESSAGE]
+        elif code and self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError":
             self.state.terminated["message"] = _log_end(log_path, begun_at)
         self.state.running_since, self.state.ready, self.state.started = "", False, False
         return code
+
+    @property
+    def _message_path(self) -> Path:
+        return self.folder / f"{self.state.name}.message"
+
+    def _termination_message(self) -> list[tuple[str, str, bool]]:
+        """The mount of the file whose text is the container's termination message, empty at each start. Only where the
+        container names a path: at the default one, in /dev, it would hide the machine's devices."""
+        path = self.spec.get("terminationMessagePath", _DEFAULT_MESSAGE)
+        if path == _DEFAULT_MESSAGE:
+            return []
+        self._message_path.write_text("")
+        return [(str(self._message_path), path, False)]
 
     async def _spawn(self, argv: list[str], output: Any, **more: Any) -> asyncio.subprocess.Process:
         spec = {"argv": argv, "env": self.program.env, "cwd": self.program.cwd, "parent": os.getpid(), **more}

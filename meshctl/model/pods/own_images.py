@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from meshctl.model import block_ends
-from meshctl.model.deployment import Deployment, Mount, Workload
+from meshctl.model.deployment import Deployment, FabricKind, Mount, Workload
 from meshctl.model.keys import gangs, job_order, scaling
 from meshctl.model.pods import image_names
 from meshctl.platforms import registry
@@ -56,6 +56,25 @@ OF_WEKA_OPERATOR: Final = {
 # The release that NVIDIA/deepops pins, whose pull request 1348 (2026-05-28) looked the image up: for amd64 and arm64.
 DCGM_EXPORTER: Final = "nvcr.io/nvidia/k8s/dcgm-exporter:4.5.3-4.8.2-distroless"
 _NVIDIA: Final = "nvidia.com/gpu"
+# Kasten's own, made to measure storage in clusters: fio 3.35 on Alpine 3.18, for amd64 and arm64 (kastenhq/kubestr,
+# Dockerfile; the release was looked up on 2026-11-29, not pulled). Only `meshctl bench` has it pulled.
+FIO: Final = "ghcr.io/kastenhq/kubestr:v0.4.49"
+# nccl-tests with MPI and sshd: AWS's own with EFA's libfabric and plugin for NCCL, and CoreWeave's with HPC-X. The tags
+# were looked up on 2026-11-29 (awslabs/awsome-distributed-training and users of it; README.md of coreweave/nccl-tests),
+# not pulled.
+_NCCL_TESTS_EFA: Final = (
+    "public.ecr.aws/hpc-cloud/nccl-tests:cuda12.8.1-efa1.43.2-ofiv1.16.3-ncclv2.27.7-1-testsv2.16.9"
+)
+_NCCL_TESTS: Final = "ghcr.io/coreweave/nccl-tests:12.9.1-devel-ubuntu22.04-nccl2.27.6-1-7c12c62"
+
+# the PyTorch project's own, with CUDA's libraries and without its compiler; looked up on 2026-11-29, not pulled
+TORCH: Final = "pytorch/pytorch:2.8.0-cuda12.8-cudnn9-runtime"
+
+
+def nccl_tests(kind: FabricKind) -> str:
+    """The image that measures a fabric of this kind. Only `meshctl bench`, and `up` where `expect` asks, have it
+    pulled."""
+    return _NCCL_TESTS_EFA if kind == "efa" else _NCCL_TESTS
 
 
 def efa_plugin(region: str, mirrors: Mapping[str, str] | None = None) -> str:
@@ -65,6 +84,11 @@ def efa_plugin(region: str, mirrors: Mapping[str, str] | None = None) -> str:
     if image_names.beginning_of(usual, mirrors or {}):
         return usual
     return f"{_EFA_REGISTRIES.get(region, EFA_REGISTRY)}/{_EFA_PLUGIN}"
+
+
+def of_measurements() -> tuple[str, ...]:
+    """Those that `meshctl bench` may have pulled in any environment."""
+    return (FIO, STAGING, TORCH, _NCCL_TESTS, _NCCL_TESTS_EFA)
 
 
 def of(deployment: Deployment) -> tuple[str, ...]:
@@ -87,8 +111,11 @@ def of(deployment: Deployment) -> tuple[str, ...]:
         DCGM_EXPORTER: bool(measured_pools(deployment)),
         efa_plugin(deployment.region, deployment.images): has_efa and not has_plugins,
     }
+    measuring = (
+        nccl_tests(pool.fabric.kind) for pool in deployment.pools if pool.fabric is not None and pool.fabric.expect
+    )
     own = tuple(image for image, is_needed in needed.items() if is_needed)
-    return (*own, *_of_neural_mesh(deployment))
+    return (*own, *_of_neural_mesh(deployment), *dict.fromkeys(measuring))
 
 
 def weka_operator(version: str) -> str:

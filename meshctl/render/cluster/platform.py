@@ -335,11 +335,16 @@ def server(deployment: Deployment, workload: Workload) -> PlatformObject:
     )
 
 
+def gang_service(deployment: Deployment, workload: Workload) -> PlatformObject:
+    """What gives each pod of a gang its name."""
+    return _service(deployment, workload, "service", workload.name, "headless", workload.ports, ())
+
+
 def _services(deployment: Deployment, workload: Workload, running: list[PlatformObject]) -> list[PlatformObject]:
     name = workload.name
     objects = []
     if workload.kind == "training":
-        objects.append(_service(deployment, workload, "service", name, "headless", workload.ports, ()))
+        objects.append(gang_service(deployment, workload))
     elif workload.ports:
         objects.append(_service(deployment, workload, "service", name, "internal", workload.ports, ()))
     if any(item.kind == "StatefulSet" for item in running):

@@ -270,11 +270,13 @@ def _machine_fabric(
     if not name:
         return None
     wanted = mesh.fabrics[name]
-    return _with_nvlink(fabric.of_machine(name, wanted, machine, environment.fabric.env), wanted)
+    return _with_wishes(fabric.of_machine(name, wanted, machine, environment.fabric.env), wanted)
 
 
-def _with_nvlink(made: Fabric, wanted: mesh_model.Fabric) -> Fabric:
-    return made.model_copy(update={"nvlink": wanted.nvlink}) if wanted.nvlink else made
+def _with_wishes(made: Fabric, wanted: mesh_model.Fabric) -> Fabric:
+    """With what the mesh says of it, on any machine."""
+    update = {"nvlink": wanted.nvlink or "", "expect": wanted.expect or 0.0}
+    return made.model_copy(update={key: value for key, value in update.items() if value})
 
 
 def _cluster_fabric(
@@ -285,7 +287,7 @@ def _cluster_fabric(
 ) -> Fabric | None:
     declared = registry.platform(environment.provider).fabric.declared(environment)
     return (
-        _with_nvlink(given_fabric.of_nodes(name, mesh.fabrics[name], declared, nodes), mesh.fabrics[name])
+        _with_wishes(given_fabric.of_nodes(name, mesh.fabrics[name], declared, nodes), mesh.fabrics[name])
         if name
         else None
     )

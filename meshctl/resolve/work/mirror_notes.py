@@ -13,7 +13,7 @@ from meshctl.model.pods import image_names, own_images
 
 def notes(deployment: Deployment) -> Iterator[str]:
     """One for each entry of `images` that holds for no image."""
-    images = [*own_images.of(deployment)]
+    images = [*own_images.of(deployment), *own_images.of_measurements()]
     for workload in deployment.workloads:
         images += [workload.image, *(step.image for step in workload.before)]
     needed = {image_names.beginning_of(image, deployment.images) for image in images}

@@ -96,6 +96,10 @@ def test_a_fall_back_to_tcp_is_the_bottleneck_and_is_named(tmp_path: Path) -> No
     assert fabric.value == pytest.approx(64.1, abs=0.1)
     assert "4.13 GB/s measured here: nccl-tcp.txt, 2026-11-29" in fabric.basis
     assert pretrain.notes[0] == "NCCL fell back to TCP sockets over eth0: the fabric's adapters were not used"
+    mended = pretrain.changes[0]
+    assert mended.what == "the fabric at the 437 GB/s of its machines, instead of 4.08"
+    assert mended.usd_per_hour == 0
+    assert "fabrics.backend.expect: 0.8" in mended.how
 
 
 def test_a_measured_bandwidth_is_held_against_what_was_published_for_its_own_size(tmp_path: Path) -> None:
@@ -137,6 +141,17 @@ def test_a_slow_disk_is_the_bottleneck() -> None:
     assert pretrain.bottleneck == "storage"
 
 
+def test_a_file_system_that_gives_less_than_was_bought_is_to_be_mended_and_not_bought_again(tmp_path: Path) -> None:
+    mesh = MESH.replace("checkpoint: {storage: checkpoints,", "checkpoint: {storage: shared,")
+    results = measured("fio-limited-write.json", value=5.0, subject="storage/shared")
+    pretrain = of(advised(deployment(mesh=mesh, folder=tmp_path), *MODELS, results=results), "pretrain")
+    assert pretrain.bottleneck == "storage"
+    (change,) = pretrain.changes
+    assert change.what == "what was bought of storage shared, of which 4 nodes get 1%"
+    assert change.usd_per_hour == 0
+    assert change.effect == "the same in 422 instead of 49,420 s"
+
+
 def test_the_fastest_job_of_the_newest_date_is_the_rate_of_a_client() -> None:
     """A file of fio may have many jobs, of which the first is often the one with small blocks."""
     small, large = (measured("fio-limited-write.json", value=rate, subject="storage/checkpoints") for rate in (5, 50))
@@ -157,6 +172,9 @@ def test_clients_get_no_more_together_than_was_bought(tmp_path: Path) -> None:
     assert "but no more than was bought: fsx-lustre: 500 MB/s per TiB of 4800 GiB" in storage.basis
 
 
+LARGE = (MODELS[0], "pretrain=llama-3.3-70b,params=400e9,tokensPerStep=4e6")
+
+
 @pytest.mark.parametrize("has_price", [True, False])
 def test_faster_storage_has_its_price_where_the_catalog_has_both(tmp_path: Path, has_price: bool) -> None:
     mesh = MESH.replace("checkpoint: {storage: checkpoints,", "checkpoint: {storage: shared,")
@@ -168,8 +186,8 @@ def test_faster_storage_has_its_price_where_the_catalog_has_both(tmp_path: Path,
     double = dataclasses.replace(row, service=row.service.replace("125", "250"), usd_per_gb_month=1.0)
     rows = (row, double) if has_price else (row,)
     catalog = dataclasses.replace(load_catalog(), storage={"aws": rows})
-    (slow, *_) = measured("fio-limited-write.json", value=5.0, subject="storage/shared")
-    made = advice.of_environment(deployed, catalog, (slow,), dict(map(facts.parse, MODELS)), (1000, 1000))
+    (slow, *_) = measured("fio-limited-write.json", value=40.0, subject="storage/shared")
+    made = advice.of_environment(deployed, catalog, (slow,), dict(map(facts.parse, LARGE)), (1000, 1000))
     change = next(each for each in of(made, "pretrain").changes if each.what.startswith("twice the throughput"))
     more_usd = (system.price.usd_per_hour or 0) * (1.0 / 0.145 - 1)
     assert change.usd_per_hour == (pytest.approx(more_usd, abs=1e-3) if has_price else None)
@@ -244,6 +262,16 @@ def test_what_is_unknown_of_a_storage_can_be_measured_by_a_command_that_exists()
     assert basis == (
         "no expectation known for storage checkpoints; `meshctl bench --from` reads what fio has measured on its mount"
         " (--of storage/checkpoints)"
+    )
+
+
+def test_of_a_file_system_it_names_the_command_that_measures_it(tmp_path: Path) -> None:
+    mesh = MESH.replace("checkpoint: {storage: checkpoints,", "checkpoint: {storage: shared,")
+    mesh = mesh.replace("kind: filesystem, size: 4800GiB, throughput: 1.2GB/s", "kind: filesystem, size: 4800GiB")
+    dc1 = deployment("cw", mesh=mesh, folder=tmp_path)
+    basis = of(advised(dc1, *MODELS), "pretrain").figures[2].basis
+    assert basis == (
+        "no expectation known for storage shared; `meshctl bench cw --what storage --of storage/shared` measures it"
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import shutil
 from collections.abc import Iterator
@@ -12,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from meshctl.bench import cluster_jobs, storage
 from meshctl.cli import guards
 from meshctl.cli import opened as opening
-from meshctl.errors import LockedError
+from meshctl.errors import LockedError, UsageError
 from meshctl.load import load
+from meshctl.model.pods import own_images
 from tests.command_line import meshctl
 from tests.golden_files import Golden
 from tests.unit.advise.situations import EXAMPLE, MODELS, RECORDED, deployment
@@ -63,16 +67,20 @@ def test_outputs_are_read_kept_and_shown(folder: Path, golden: Golden) -> None:
     assert verdicts["2147483648"] == "no expectation known"
 
 
-def test_one_client_that_gets_less_than_what_was_bought_for_all_is_not_below(folder: Path) -> None:
-    """The mesh buys 1.2 GB/s; the recorded folder takes 21 MB/s."""
+def test_a_client_that_gets_less_than_its_share_of_what_was_bought_is_below(folder: Path) -> None:
+    """The mesh buys 1.2 GB/s, and FSx sells 2.3 GB/s for the size; four nodes mount it. The folder takes 21 MB/s."""
     text = read(folder, "fio-limited-write.json", "storage/shared")
-    assert "  aws-east     21.1 MB/s; no expectation known\n" in text
-    assert "it is of one client, and 2,344 MB/s are for all: fsx-lustre: 500 MB/s per TiB of 4800 GiB" in text
-    fast = (RECORDED / "fio-limited-write.json").read_text().replace('"bw_bytes" : 21143', '"bw_bytes" : 2214300')
-    (folder / "fast.json").write_text(fast)
+    assert "  aws-east     21.1 MB/s; below\n" in text
+    share = "the share of one of 4 nodes in 2,344 MB/s: fsx-lustre: 500 MB/s per TiB of 4800 GiB"
+    assert f"expected at least 527: {share}" in text
+    recording = (RECORDED / "fio-limited-write.json").read_text()
+    (folder / "fast.json").write_text(recording.replace('"bw_bytes" : 21143', '"bw_bytes" : 614300'))
     text = read(folder, str(folder / "fast.json"), "storage/shared")
-    assert "MB/s; as expected\n" in text
-    assert "expected at least 2,109: fsx-lustre: 500 MB/s per TiB of 4800 GiB" in text
+    assert "614 MB/s; as expected\n" in text
+    (folder / "small.json").write_text(recording.replace('"bs" : "1M"', '"bs" : "4k"'))
+    text = read(folder, str(folder / "small.json"), "storage/shared")
+    assert "  aws-east     21.1 MB/s; no expectation known\n" in text
+    assert "why: it was measured with small blocks" in text
 
 
 def test_each_job_of_a_file_is_shown(folder: Path) -> None:
@@ -115,6 +123,16 @@ def test_a_run_is_held_against_the_band_of_its_own_model_and_tokens_and_of_all_r
     block = shown.split("workload/chat: output tokens\n")[1].split("\n\n")[0]
     assert f"tokens/s; {verdict}\n" in block
     assert basis in block
+
+
+def test_a_gpu_hour_costs_more_where_less_is_delivered(folder: Path) -> None:
+    """Two replicas are expected to give 25,337 tokens/s at least; eight H100 cost 55.04 USD an hour."""
+    text = RUN.format(model="nvidia/Llama-3.3-70B-Instruct-FP8", input_tokens=1000, output_tokens=1000, rate=15000)
+    (folder / "run.json").write_text(text)
+    shown = read(folder, str(folder / "run.json"), "workload/chat")
+    assert "11.62 USD per GPU-hour delivered: 6.88 USD, and 59% of what is expected at least" in shown
+    recording = read(folder, str(folder / "run.json"), "workload/chat", "--replayed")
+    assert "GPU-hour" not in recording
 
 
 def test_of_a_run_on_another_machine_or_in_another_place_nothing_is_expected(folder: Path) -> None:
@@ -162,9 +180,11 @@ def test_environments_are_compared(folder: Path) -> None:
     [
         ((), 64, "say what to do"),
         (("--what", "serve", "--show"), 64, "say what to do"),
-        (("--what", "fabric"), 64, "run nccl-tests' all_reduce_perf"),
-        (("--what", "storage"), 64, "run fio with --output-format=json"),
-        (("--what", "gpu"), 64, "dcgmi diag"),
+        (("--what", "storage", "--size", "1TiB"), 64, "64 GiB at most"),
+        (("--what", "storage", "--size", "much"), 64, "write it as in --size 1GiB"),
+        (("--what", "storage", "--seconds", "0"), 64, "no bounded run"),
+        (("--what", "rag"), 64, "--questions FILE"),
+        (("--what", "rag", "--questions", "mesh.yaml"), 65, "mesh.yaml holds no questions"),
         (("--what", "coffee"), 64, 'nothing named "coffee"'),
         (("--what", "serve", "--rate", "0"), 64, "no bounded run"),
         (("--what", "serve", "--seconds", "3600"), 64, "no bounded run"),
@@ -204,7 +224,10 @@ def up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         host, _, port = server.url.removeprefix("http://").partition(":")
         endpoints = tuple(each.model_copy(update={"listens": int(port)}) for each in deployed.endpoints)
         state = SimpleNamespace(
-            deployment=deployed.model_copy(update={"endpoints": endpoints}), addresses={"chat": host}
+            deployment=deployed.model_copy(update={"endpoints": endpoints}),
+            addresses={"chat": host},
+            written_kubeconfig="",
+            cluster_uid="",
         )
         mesh, environments = load(folder / "mesh.yaml", folder / "environments.yaml")
 
@@ -245,6 +268,79 @@ def test_a_workload_without_an_endpoint_is_not_measured(folder: Path, up: list[s
     result = meshctl("bench", "aws-east", "--what", "serve", "--workload", "chats", "--yes", folder=folder)
     assert result.returncode == 64
     assert 'did you mean "chat"' in result.stderr
+
+
+@pytest.fixture
+def fio(up: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The Jobs that were started, by name. Each leaves what fio has printed once for a limited folder."""
+    started: list[str] = []
+
+    def run(_access: Any, manifest: Any, _say: Any) -> cluster_jobs.Ended:
+        started.append(manifest["metadata"]["name"])
+        text = (RECORDED / "fio-limited-write.json").read_bytes()
+        return cluster_jobs.Ended(base64.b64encode(gzip.compress(text)).decode(), "n1")
+
+    monkeypatch.setattr(cluster_jobs, "run", run)
+    return started
+
+
+def test_storage_is_measured_by_a_job_and_the_results_are_kept(folder: Path, fio: list[str]) -> None:
+    result = meshctl("bench", "aws-east", "--what", "storage", "--yes", "--output", "json", folder=folder)
+    assert result.returncode == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert fio == ["bench-storage-shared"]
+    throughput = next(row for row in document["results"] if row["result"]["metric"] == "write throughput")
+    assert throughput["subject"] == "storage/shared"
+    assert throughput["result"]["taken"]["machine"] == "p5.48xlarge"
+    assert throughput["result"]["taken"]["source"] == "meshctl bench: fio on a node of pool train"
+    assert throughput["result"]["versions"]["image"] == own_images.FIO
+    assert (folder / ".meshctl" / "state" / document["file"]).is_file()
+
+
+def test_storage_is_not_written_to_unasked(folder: Path, fio: list[str]) -> None:
+    result = meshctl("bench", "aws-east", "--what", "storage", folder=folder)
+    assert result.returncode == 64
+    assert "this must be confirmed" in result.stderr
+    assert fio == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--of", "storage/weights"), "no workload writes to it, and a measurement has to"),
+        (("--of", "storage/checkpoints", "--size", "5GiB"), "16 MiB at least and 4096 MiB at most"),
+        (("--of", "storage/share"), 'did you mean "storage/shared"'),
+        (("--of", "workload/chat"), "measured can be: storage/shared, storage/checkpoints, pool/train"),
+    ],
+    ids=str,
+)
+def test_what_fio_can_not_measure_is_named(
+    folder: Path, fio: list[str], arguments: tuple[str, ...], message: str
+) -> None:
+    result = meshctl("bench", "aws-east", "--what", "storage", "--yes", *arguments, folder=folder)
+    assert result.returncode == 64
+    assert message in result.stderr
+    assert fio == []
+
+
+def test_a_measurement_never_fills_a_storage() -> None:
+    deployed = deployment()
+    small = tuple(each.model_copy(update={"size_gib": 5}) for each in deployed.file_systems)
+    with pytest.raises(UsageError, match="more than a tenth of storage shared") as raised:
+        storage.runs(deployed.model_copy(update={"file_systems": small}), "", storage.checked_size(1, 30))
+    assert raised.value.hint == "--size 512MiB"
+
+
+def test_a_file_system_that_nobody_writes_to_is_left_alone() -> None:
+    deployed = deployment()
+    readers = tuple(
+        each.model_copy(update={"mounts": tuple(m.model_copy(update={"read_only": True}) for m in each.mounts)})
+        for each in deployed.workloads
+    )
+    reading = deployed.model_copy(update={"workloads": readers})
+    with pytest.raises(UsageError, match="can't be measured") as raised:
+        storage.runs(reading, "storage/shared", storage.checked_size(1, 30))
+    assert raised.value.why == "no workload writes to it, and a measurement has to"
 
 
 @pytest.mark.parametrize(("environment", "is_refused"), [("aws-east", True), ("cw", True), ("dc1", False)])

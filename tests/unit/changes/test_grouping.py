@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from meshctl.changes import Plan, PropertyChange, Step, done_text, group, plan_text
 from meshctl.changes.fields import value_at
+from meshctl.changes.grouping import joined
 from meshctl.changes.losses import Loss
 from meshctl.changes.steps import subject_of
 
@@ -165,3 +166,24 @@ def test_a_secret_with_a_new_value_is_named_and_nothing_else_said_of_it() -> Non
         ),
     )
     assert found.changes[0].summary == "secret HF_TOKEN changes, rolls out the pods that read them"
+
+
+def test_two_runs_of_one_up_are_one_plan() -> None:
+    """The second one has started the job that the first one has made, and has written a name."""
+    made = plan(
+        step("meshaws:eks:Nodegroup", "pool/train:nodegroup", "create"),
+        step("kubernetes:batch/v1:Job", "workload/pretrain:job", "create"),
+    )
+    started = plan(
+        step("meshaws:eks:Nodegroup", "pool/train:nodegroup", "same"),
+        step("kubernetes:batch/v1:Job", "workload/pretrain:job", "update"),
+        step("kubernetes:core/v1:Service", "endpoint/chat:record", "create"),
+    )
+    whole = joined(made, replace(started, hourly_usd_before=42.5))
+    assert [(change.subject, change.action) for change in whole.changes] == [
+        ("pool/train", "create"),
+        ("workload/pretrain", "create"),
+        ("endpoint/chat", "create"),
+    ]
+    assert whole.counts == {"create": 3, "update": 0, "replace": 0, "delete": 0, "same": 0}
+    assert (whole.hourly_usd_before, whole.hourly_usd_after) == (0.0, 42.5)

@@ -15,6 +15,7 @@ from unittest import mock
 import trustme
 
 from meshctl import secret_variables
+from meshctl.bench import fabric
 from meshctl.catalog import load_catalog
 from meshctl.deploy.secrets import secret_values
 from meshctl.deploy.session import Session
@@ -90,6 +91,12 @@ def issuers(read: Read) -> object:
     return [gateways.workloads(mesh, environment) for environment in read.environments.environments.values()]
 
 
+def measured_first(read: Read) -> object:
+    """The pools that `up` measures before their workloads start, and what it wants of them."""
+    fabrics = {pool.name: pool.fabric for pool in fabric.gated(_on_aws(read), None)}
+    return {name: each.expect if each is not None else None for name, each in fabrics.items()}
+
+
 def machines_of_another_region(read: Read) -> object:
     """The choice in a region that had not the machine when the catalog's table was made: the sample is in another."""
     environment = read.environments.environments["aws"].model_copy(update={"region": "eu-central-1"})
@@ -135,6 +142,7 @@ ELSEWHERE: Mapping[str, Callable[[Read], object]] = {
     "environments.*.<aws>.region": aws_provider,
     **{f"environments.*.<{platform}>.{key}": neural_meshes for platform in _PLATFORMS for key in _OF_NEURAL_MESH},
     "storage.*.tier": neural_meshes,
+    "fabrics.*.expect": measured_first,
     "environments.*.<kubernetes>.fabric.kind": check_report,
     "environments.*.<onprem>.fabric.kind": check_report,
     "environments.*.<coreweave>.certificates.clusterIssuer": issuers,

@@ -25,6 +25,7 @@ OTHER_VALUES: dict[str, Any] = {
     "pools.*.scratch": "900TB",
     "pools.*.fabric": "plain",
     "fabrics.*.bandwidth": "90Tbps",
+    "fabrics.*.expect": 0.5,
     "storage.*.size": "20TiB",
     "storage.*.throughput": "4GB/s",
     "storage.*.pool": "train",

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from meshctl.model.files import references
 from meshctl.model.files.key_values import AbsolutePath, DnsLabel, Host, Image, User, WorkingDir
+from meshctl.model.mesh import Fabric
 from meshctl.platforms.aws.environment import AccountId
 
 
@@ -46,6 +47,12 @@ def test_no_images(image: str) -> None:
 
 def test_upper_case_says_so() -> None:
     assert "lower case" in refusal(Image, "ghcr.io/Acme/train:1")
+
+
+@pytest.mark.parametrize("expect", [0, -0.5, 1.2, "0.8", "80%", True])
+def test_no_shares_of_a_bandwidth(expect: object) -> None:
+    assert refusal(Fabric, {"kind": "rdma", "expect": expect})
+    assert refusal(Fabric, {"kind": "rdma", "expect": 0.8}) == ""
 
 
 @pytest.mark.parametrize("path", ["models", "/", "/a/../b", "/a:b", "/a\n"])

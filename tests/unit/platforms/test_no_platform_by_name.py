@@ -58,6 +58,14 @@ ALLOWED = {
     ("meshctl/model/pods/own_images.py", "961992271922.dkr.ecr.cn-northwest-1.amazonaws.com.cn"): "a registry",
     ("meshctl/model/pods/own_images.py", "602401143452.dkr.ecr.us-west-2.amazonaws.com"): "a registry",
     ("meshctl/model/pods/own_images.py", "public.ecr.aws/docker/library/python:3.13.9-alpine3.22"): "a public registry",
+    (
+        "meshctl/model/pods/own_images.py",
+        "public.ecr.aws/hpc-cloud/nccl-tests:cuda12.8.1-efa1.43.2-ofiv1.16.3-ncclv2.27.7-1-testsv2.16.9",
+    ): "a public registry",
+    (
+        "meshctl/model/pods/own_images.py",
+        "ghcr.io/coreweave/nccl-tests:12.9.1-devel-ubuntu22.04-nccl2.27.6-1-7c12c62",
+    ): "a public registry",
     ("meshctl/model/pods/own_images.py", "eks/aws-efa-k8s-device-plugin:v0.5.20"): "an image of a kind of fabric",
     ("meshctl/objects/object_access.py", ".amazonaws.com"): S3,
     ("meshctl/render/cluster/neural_mesh.py", "kubernetes"): "how WEKA proves itself to a Vault",

@@ -101,3 +101,9 @@ def test_the_images_of_meshctl_itself_need_mirrors_too(tmp_path: Path) -> None:
 """
     notes = [note for note in resolution(tmp_path, overrides, mesh).notes if note.startswith("images.")]
     assert notes == ["images.docker.io/library in environments.yaml: no image of this mesh is pulled from this mirror"]
+
+
+def test_a_mirror_of_what_measures_is_no_mistake(tmp_path: Path) -> None:
+    """`meshctl bench` has it pulled, and no workload does."""
+    mirrors = "images: {ghcr.io/kastenhq: mirror.example.com/kastenhq}"
+    assert not [note for note in resolution(tmp_path, mirrors).notes if note.startswith("images.")]

@@ -1,0 +1,212 @@
+"""Runs one Job in a cluster, and returns what its pod leaves as termination message. EDGE.
+
+Called by `storage` and `fabric`. The Job is created by this module and deleted by it, whatever happens; of a command
+that was killed it ends by its own deadline, and the cluster removes it. The message is a field of the pod: no right to
+read logs is needed, and no way from the API server to the node.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from meshctl.clients import clusters
+from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.errors import LockedError, MeasurementError, MeshError
+from meshwire.kubernetes import objects, requests
+from meshwire.kubernetes.errors import ApiError, NoAnswerError
+from meshwire.kubernetes.resources import JOBS, PODS, SECRETS, SERVICES, Resource
+
+if TYPE_CHECKING:
+    from meshwire.kubernetes.client import Client
+
+_POLL_S: Final = 1.0
+LONGEST_START_S: Final = 180.0  # for a node with room, and for an image that it does not have yet
+_MANAGER: Final = "meshctl-bench"
+_PATHS: Final[Mapping[str, Resource[Any]]] = {"Secret": SECRETS, "Service": SERVICES}
+_JOB_NAME: Final = "batch.kubernetes.io/job-name"
+_CONFLICT: Final = 409
+_MISSING: Final = 404
+_REFUSED: Final = (401, 403)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What the Job's first pod left, and the node on which it ran."""
+
+    message: str
+    node: str
+
+
+def run(
+    access: ClusterAccess,
+    manifest: Mapping[str, Any],
+    say: Callable[[str], None],
+    *,
+    companions: Sequence[Mapping[str, Any]] = (),
+    start_s: float = LONGEST_START_S,
+) -> Ended:
+    """Create the Job, wait for the end of its first pod, and delete it. An interrupt deletes it as well: its pods have
+    their grace period to remove files. `companions`: objects that go with it. `start_s`: how long it may take until the
+    pods run.
+
+    Raises: LockedError while another one of its name runs; MeasurementError where it can't start, fails or takes longer
+    than its deadline; CredentialsError, UnreachableError.
+    """
+    name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
+    with access.connected() as client:
+        _refuse_beside_another(client, access.name, name, namespace)
+        job = _create(client, manifest, name, namespace)
+        try:
+            for companion in companions:
+                _create_with(client, companion, job)
+            return _ended(client, access, manifest, say, start_s)
+        finally:
+            with suppress(ApiError, NoAnswerError):  # it is gone already, or ends by its deadline
+                client.send(requests.delete(JOBS.path(namespace, name), propagation="Background"))
+
+
+def _refuse_beside_another(client: Client, environment: str, name: str, namespace: str) -> None:
+    """One that has ended was left by a command that was killed: it goes."""
+    existing = _job(client, name, namespace)
+    if existing is None:
+        return
+    if not _outcome(existing):
+        deadline_s = existing.get("spec", {}).get("activeDeadlineSeconds", 0)
+        raise LockedError(
+            f"{name} is running in {environment} already",
+            why=f"another command has started it, or one that was killed: it ends {deadline_s} s after its start",
+            hint=f"wait for it; or end it with `kubectl delete job {name} -n {namespace}`",
+        )
+    client.send(requests.delete(JOBS.path(namespace, name), propagation="Background"))
+    deadline = time.monotonic() + LONGEST_START_S
+    while _job(client, name, namespace) is not None and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+
+
+def _create_with(client: Client, manifest: Mapping[str, Any], job: Mapping[str, Any]) -> None:
+    """An object that the cluster removes with the Job. One of an earlier Job may be about to go."""
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": job["metadata"]["name"], "uid": job["metadata"]["uid"]}
+    owned = {**manifest, "metadata": {**manifest["metadata"], "ownerReferences": [owner]}}
+    path = _PATHS[manifest["kind"]].path(manifest["metadata"]["namespace"])
+    try:
+        client.send(requests.create(path, owned, fieldManager=_MANAGER))
+    except ApiError as error:
+        if error.status != _CONFLICT:
+            raise
+        client.send(requests.delete(f"{path}/{manifest['metadata']['name']}"))
+        client.send(requests.create(path, owned, fieldManager=_MANAGER))
+
+
+def _create(client: Client, manifest: Mapping[str, Any], name: str, namespace: str) -> Mapping[str, Any]:
+    try:
+        return client.send(requests.create(JOBS.path(namespace), dict(manifest), fieldManager=_MANAGER))
+    except ApiError as error:
+        if error.status != _CONFLICT:
+            raise
+        raise LockedError(
+            f"another command has started {name} at the same moment", hint="run the command again"
+        ) from error
+
+
+def _job(client: Client, name: str, namespace: str) -> objects.Job | None:
+    try:
+        return client.get(JOBS, name, namespace=namespace)
+    except ApiError as error:
+        if error.status == _MISSING:
+            return None
+        raise
+
+
+def _outcome(job: objects.Job) -> str:
+    """Complete or Failed; "" while it runs. `FailureTarget` and the like come before pods have ended."""
+    conditions = job.get("status", {}).get("conditions") or []
+    ended = (each.get("type", "") for each in conditions if each.get("status") == "True")
+    return next((kind for kind in ended if kind in ("Complete", "Failed")), "")
+
+
+def _ended(
+    client: Client, access: ClusterAccess, manifest: Mapping[str, Any], say: Callable[[str], None], start_s: float
+) -> Ended:
+    name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
+    begun = time.monotonic()
+    deadline = begun + manifest["spec"]["activeDeadlineSeconds"] + start_s
+    reported = ""
+    while time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+        try:
+            job, pods = _job(client, name, namespace), _pods(client, name, namespace)
+        except (ApiError, NoAnswerError) as error:
+            if isinstance(error, ApiError) and error.status in _REFUSED:
+                raise
+            continue  # asked again until the deadline: the Job goes on by itself
+        outcome = _outcome(job) if job is not None else "Failed"
+        if outcome == "Complete" or _is_done(pods):
+            return Ended(_message(pods), _node(pods))
+        reason = _reason(pods)
+        if outcome == "Failed":
+            raise _failed(access.name, name, reason or _why(job))
+        if not any(_has_started(pod) for pod in pods):
+            if reason != reported and reason:
+                say(f"{name} waits: {reason}")
+                reported = reason
+            if time.monotonic() - begun > start_s:
+                raise _not_started(access.name, name, reason, start_s)
+    raise _failed(access.name, name, "it was not over in time")
+
+
+def _pods(client: Client, name: str, namespace: str) -> list[objects.Pod]:
+    """By name, so that rank 0 of a gang is the first."""
+    pods = client.list_objects(PODS, namespace=namespace, labels={_JOB_NAME: name})
+    return sorted(pods, key=lambda pod: pod.get("metadata", {}).get("name", ""))
+
+
+def _is_done(pods: list[objects.Pod]) -> bool:
+    """Whether the first pod has ended well. The others of a gang wait for it, and end with the Job."""
+    return bool(pods) and pods[0].get("status", {}).get("phase") == "Succeeded"
+
+
+def _has_started(pod: objects.Pod) -> bool:
+    return pod.get("status", {}).get("phase") not in (None, "Pending")
+
+
+def _message(pods: list[objects.Pod]) -> str:
+    ended = (
+        (each.get("state") or {}).get("terminated") for pod in pods[:1] for each in clusters.container_statuses(pod)
+    )
+    return next((str(each.get("message") or "") for each in ended if each), "")
+
+
+def _node(pods: list[objects.Pod]) -> str:
+    return pods[0].get("spec", {}).get("nodeName", "") if pods else ""
+
+
+def _reason(pods: list[objects.Pod]) -> str:
+    return next((state.reason for state in map(clusters.pod_state, pods) if state.reason), "")
+
+
+def _why(job: objects.Job | None) -> str:
+    if job is None:
+        return "somebody has deleted it"
+    conditions = job.get("status", {}).get("conditions") or []
+    return next((each.get("message", "") for each in conditions if each.get("type") == "Failed"), "")
+
+
+def _failed(environment: str, name: str, why: str) -> MeshError:
+    return MeasurementError(
+        f"the measurement {name} failed in {environment}; it is removed",
+        why=why or "its pod left no words",
+        hint=f"`meshctl status {environment}` shows the nodes; the command can be run again",
+    )
+
+
+def _not_started(environment: str, name: str, reason: str, start_s: float) -> MeshError:
+    return MeasurementError(
+        f"the measurement {name} did not start in {environment} within {start_s:.0f} s; it is removed",
+        why=reason or "its pod has no node",
+        hint="it needs room on the pool's nodes (of a fabric all accelerators), and its image: `images` of the"
+        " environment names mirrors",
+    )

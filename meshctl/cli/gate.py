@@ -1,0 +1,47 @@
+"""Measures the fabrics whose workloads an `up` is about to start. No logic: see `bench.fabric`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from meshctl.cli.context import Context
+
+if TYPE_CHECKING:
+    from meshctl.model.deployment import Deployment, Pool
+    from meshctl.model.stack_state import StackOutputs
+    from meshctl.project import Project
+
+
+def pools(project: Project, deployment: Deployment) -> tuple[Pool, ...]:
+    """Those that are measured now. What is up is read only where the mesh asks for a measurement."""
+    from meshctl.bench import fabric
+    from meshctl.resolve.placement import fabric_expectation
+
+    if not any(map(fabric_expectation.is_asked_for, deployment.pools)):
+        return ()
+    return fabric.gated(deployment, project.session.state(deployment.environment).deployment)
+
+
+def measure(
+    context: Context, project: Project, deployment: Deployment, waiting: Sequence[Pool], outputs: StackOutputs
+) -> None:
+    """Keep the results as `bench` does. Raises: MeasurementError for the first pool whose fabric gives too little."""
+    from meshctl.bench import fabric, result_files
+    from meshctl.cli.signals import at_once
+    from meshctl.clients import clusters
+    from meshctl.render.benchmarks import FabricRun
+
+    access, environment = clusters.access(deployment, outputs), deployment.environment
+    for pool in waiting:
+        context.say(f"measuring the fabric of pool {pool.name} before its workloads start")
+        with at_once():  # the Job is deleted on the way out
+            date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            results = fabric.measure(deployment, FabricRun(pool=pool.name), access, date, context.say)
+        store = project.state_store
+        if store is not None:
+            moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+            result_files.write(store, project.mesh.name, environment, results, moment)
+        fabric.refuse_slow(deployment, pool, results)
+        context.say(f"the fabric of pool {pool.name} is as fast as the mesh expects")

@@ -1,0 +1,137 @@
+"""Accelerators of one node: products of matrices, held against what others have published."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshctl.advise import comparison
+from meshctl.advise.comparison import Expectations
+from meshctl.bench import accelerators, cluster_jobs
+from meshctl.catalog import load_catalog
+from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.errors import ForeignOutputError, UsageError
+from meshctl.measure import gemm, outputs, packed
+from meshctl.measure.results import Taken
+from meshctl.render import benchmarks
+from meshctl.render.benchmarks import GpuRun
+from tests.unit.advise.situations import deployment
+
+TAKEN = Taken(machine="p5.48xlarge", date="2026-11-29", source="a test")
+
+
+def output(*tflops: float, name: str = "NVIDIA H100 80GB HBM3") -> str:
+    """In the program's words; the numbers are made up."""
+    rows = [{"name": name, "memory_gb": 85.0, "bf16_tflops": each, "copy_gbps": 2800.0} for each in tflops]
+    return json.dumps({"program": gemm.PROGRAM, "torch": "2.8.0+cu128", "accelerators": rows})
+
+
+def test_the_slowest_accelerator_is_the_result_and_is_named() -> None:
+    product, copy = outputs.read(output(700.0, 702.0, 350.0), TAKEN)
+    assert (product.metric, product.value, product.unit) == (gemm.PRODUCT, 350.0, "TFLOPS")
+    assert product.warnings == ("GPU 2 has 50% of the BF16 matrix product of the others on its node",)
+    assert (copy.value, copy.unit, copy.warnings) == (2800.0, "GB/s", ())
+    assert product.setting["accelerators"] == "3"
+
+
+@pytest.mark.parametrize(
+    "text", ['{"program": "meshctl gemm", "accelerators": []}', output(float("nan")), output(1.0)[:60]]
+)
+def test_a_damaged_output_is_an_error(text: str) -> None:
+    with pytest.raises(ForeignOutputError):
+        gemm.read(text, TAKEN)
+
+
+@pytest.mark.parametrize(
+    ("name", "tflops", "verdict"),
+    [
+        ("NVIDIA H100 80GB HBM3", 700.0, "as expected"),
+        ("NVIDIA H100 80GB HBM3", 500.0, "below"),
+        ("Acme A1", 500.0, "no expectation known"),
+    ],
+)
+def test_it_is_held_against_what_is_published_for_the_accelerator(name: str, tflops: float, verdict: str) -> None:
+    results = [result for result in gemm.read(output(tflops, name=name), TAKEN) if result.metric == gemm.PRODUCT]
+    expected = Expectations(deployment=deployment(), catalog=load_catalog())
+    (row,) = comparison.rows({"aws-east": results}, {"aws-east": expected})
+    assert row.verdict == verdict
+
+
+def test_a_job_takes_all_accelerators_of_one_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+
+    def run(_access: Any, manifest: Any, _say: Any, *, start_s: float) -> cluster_jobs.Ended:
+        started.append(manifest)
+        return cluster_jobs.Ended(base64.b64encode(gzip.compress(output(700.0).encode())).decode(), "n1")
+
+    monkeypatch.setattr(cluster_jobs, "run", run)
+    results = accelerators.measure(deployment(), GpuRun(pool="train"), ClusterAccess("aws-east"), "d", lambda _: None)
+    assert results[0].setting["subject"] == "pool/train"
+    assert "on node n1" in results[0].taken.source
+    (container,) = started[0]["spec"]["template"]["spec"]["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "8"
+    assert started[0]["spec"]["completions"] == 1
+
+
+def test_without_accelerators_it_says_so() -> None:
+    deployed = deployment()
+    assert [run.pool for run in accelerators.runs(deployed, "")] == ["train", "serve"]
+    with pytest.raises(UsageError, match='"pool/web" has no accelerators'):
+        accelerators.runs(deployed, "pool/web")
+    without = tuple(each.model_copy(update={"gpus_per_node": 0}) for each in deployed.pools)
+    with pytest.raises(UsageError, match="there is no GPU here"):
+        accelerators.runs(deployed.model_copy(update={"pools": without}), "")
+
+
+TORCH = """
+class cuda:
+    is_available = staticmethod(lambda: COUNT > 0)
+    device_count = staticmethod(lambda: COUNT)
+    synchronize = staticmethod(lambda: None)
+    get_device_name = staticmethod(lambda number: "NVIDIA H100 80GB HBM3")
+    class get_device_properties:
+        def __init__(self, number): self.total_memory = 85e9
+    class device:
+        def __init__(self, number): pass
+        def __enter__(self): pass
+        def __exit__(self, *_): pass
+class Tensor:
+    def copy_(self, other): pass
+__version__, bfloat16, uint8 = "2.8.0", "bf16", "u8"
+randn = empty = randint = empty_like = lambda *_, **__: Tensor()
+mm = lambda left, right, out: None
+"""
+
+
+@pytest.mark.parametrize(("torch", "last"), [(2, ""), (0, "no GPU here: CUDA finds none"), (None, "no GPU here that")])
+def test_the_program_measures_each_gpu_or_says_that_there_is_none(tmp_path: Path, torch: int | None, last: str) -> None:
+    """With a PyTorch that does nothing: what is shown is the program's way, and not its numbers."""
+    manifest = benchmarks.gpu_job(deployment(), GpuRun(pool="train"))
+    script, _, program, _ = manifest["spec"]["template"]["spec"]["containers"][0]["args"]
+    (tmp_path / "python").symlink_to(sys.executable)
+    (tmp_path / "torch.py").write_text(
+        f"COUNT = {torch}\n{TORCH}" if torch is not None else "raise ImportError('torch')"
+    )
+    done = subprocess.run(
+        ["sh", "-c", script, "bench", program.replace("SECONDS = 3.0", "SECONDS = 0.01"), str(tmp_path / "report")],  # noqa: S607
+        env={**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    if last:
+        assert done.returncode == 1
+        assert last in done.stderr
+        assert not (tmp_path / "report").exists()
+    else:
+        results = gemm.read(packed.unpacked((tmp_path / "report").read_text()), TAKEN)
+        assert results[0].setting["accelerators"] == "2"

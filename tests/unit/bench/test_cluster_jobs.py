@@ -1,0 +1,176 @@
+"""A Job that measures: created, waited for, and deleted whatever happens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshctl.bench import cluster_jobs
+from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.errors import CredentialsError, LockedError, MeasurementError
+from tests.unit.api_server import Answer, ApiServer, Asked, api_server
+
+JOBS, JOB = "/apis/batch/v1/namespaces/acme/jobs", "/apis/batch/v1/namespaces/acme/jobs/bench-storage-shared"
+PODS = "/api/v1/namespaces/acme/pods"
+SECRETS, SERVICES = "/api/v1/namespaces/acme/secrets", "/api/v1/namespaces/acme/services"
+COMPANIONS = [
+    {"apiVersion": "v1", "kind": kind, "metadata": {"name": "bench", "namespace": "acme"}}
+    for kind in ("Secret", "Service")
+]
+MANIFEST = {
+    "apiVersion": "batch/v1",
+    "kind": "Job",
+    "metadata": {"name": "bench-storage-shared", "namespace": "acme"},
+    "spec": {"activeDeadlineSeconds": 60},
+}
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_jobs, "_POLL_S", 0.01)
+    monkeypatch.setattr(cluster_jobs, "LONGEST_START_S", 0.3)
+
+
+class Cluster:
+    """The Job's conditions after each of `looks`, and its pods. `existing`: a Job of that name before."""
+
+    def __init__(self, *looks: str, pods: list[dict[str, Any]], existing: str | None = None, status: int = 200) -> None:
+        self.looks, self.pods, self.existing, self.status = list(looks), pods, existing, status
+        self.gone = {SECRETS}  # where no earlier Job has left anything
+
+    def answer(self, asked: Asked) -> Answer:
+        if asked.path == PODS:
+            return Answer(self.status, {"items": self.pods})
+        if asked.method == "POST" and asked.path != JOBS:
+            is_left = asked.path not in self.gone
+            return Answer(409 if is_left else 201, asked.body)
+        if asked.method == "DELETE" and not asked.path.startswith(JOBS):
+            self.gone.add(asked.path.rpartition("/")[0])
+            return Answer(200, {})
+        if asked.method == "POST":
+            self.existing = self.looks.pop(0)
+            return Answer(201, {**asked.body, "metadata": {**asked.body["metadata"], "uid": "u-1"}})
+        if asked.method == "DELETE":
+            self.existing = None
+            return Answer(200, {})
+        if self.existing is None:
+            return Answer(404, {"kind": "Status", "reason": "NotFound"})
+        conditions = [{"type": self.existing, "status": "True"}] if self.existing else []
+        job = {**MANIFEST, "status": {"conditions": conditions}}
+        if self.looks:
+            self.existing = self.looks.pop(0)
+        return Answer(200, job)
+
+
+def pod(message: str = "", *, phase: str = "Succeeded", code: int = 0, **more: Any) -> dict[str, Any]:
+    state = {"terminated": {"exitCode": code, "message": message}} if phase != "Pending" else {}
+    status = {"phase": phase, "containerStatuses": [{"name": "main", "state": state}], **more}
+    return {"metadata": {"name": "bench-0-x"}, "spec": {"nodeName": "n1"}, "status": status}
+
+
+def run(
+    cluster: Cluster,
+    folder: Path,
+    said: Callable[[str], None] = lambda _: None,
+    companions: Sequence[dict[str, Any]] = (),
+) -> tuple[Any, ApiServer]:
+    with api_server(cluster.answer) as server:
+        user = {"name": "u", "user": {"token": "t"}}
+        config = {
+            "clusters": [{"name": "c", "cluster": {"server": server.url}}],
+            "users": [user],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "current-context": "c",
+        }
+        (folder / "config").write_text(json.dumps(config))
+        access = ClusterAccess("cw", str(folder / "config"))
+        try:
+            return cluster_jobs.run(access, MANIFEST, said, companions=companions, start_s=0.3), server
+        except (MeasurementError, LockedError, CredentialsError) as error:
+            return error, server
+
+
+def deleted(server: ApiServer) -> list[str]:
+    return [each.path for each in server.asked if each.method == "DELETE"]
+
+
+def test_the_message_of_its_pod_is_returned_and_the_job_goes(tmp_path: Path) -> None:
+    ended, server = run(Cluster("", "", "Complete", pods=[pod("packed")]), tmp_path)
+    assert ended == cluster_jobs.Ended("packed", "n1")
+    assert deleted(server) == [JOB]
+    (pods_of, *_) = [each.query for each in server.asked if each.path == PODS]
+    assert pods_of["labelSelector"] == "batch.kubernetes.io/job-name=bench-storage-shared"
+
+
+def test_a_job_that_fails_has_its_last_words_and_goes(tmp_path: Path) -> None:
+    error, server = run(Cluster("", "Failed", pods=[pod("fio: No space left", phase="Failed", code=1)]), tmp_path)
+    assert isinstance(error, MeasurementError)
+    assert "fio: No space left" in error.why
+    assert deleted(server) == [JOB]
+
+
+def test_a_pod_without_a_node_is_given_up_with_what_it_waits_for(tmp_path: Path) -> None:
+    condition = {"type": "PodScheduled", "status": "False", "message": "0/2 nodes are available: 2 Insufficient cpu."}
+    said: list[str] = []
+    waiting = Cluster("", pods=[pod(phase="Pending", conditions=[condition])])
+    error, server = run(waiting, tmp_path, said.append)
+    assert isinstance(error, MeasurementError)
+    assert "did not start" in error.what
+    assert "cpu" in error.why
+    assert len(said) == 1
+    assert deleted(server) == [JOB]
+
+
+def test_one_that_runs_already_is_not_disturbed(tmp_path: Path) -> None:
+    error, server = run(Cluster(existing="", pods=[]), tmp_path)
+    assert isinstance(error, LockedError)
+    assert "it ends 60 s after its start" in error.why
+    assert {each.method for each in server.asked} == {"GET"}
+
+
+def test_what_a_killed_command_left_is_removed_first(tmp_path: Path) -> None:
+    ended, server = run(Cluster("", "Complete", pods=[pod("packed")], existing="Complete"), tmp_path)
+    assert ended.message == "packed"
+    assert [each.method for each in server.asked if each.method in ("POST", "DELETE")] == ["DELETE", "POST", "DELETE"]
+
+
+def test_a_user_who_may_not_see_pods_waits_for_nothing(tmp_path: Path) -> None:
+    error, server = run(Cluster("", pods=[], status=403), tmp_path)
+    assert isinstance(error, CredentialsError)
+    assert deleted(server) == [JOB]
+
+
+def test_a_server_that_does_not_answer_for_a_moment_is_asked_again(tmp_path: Path) -> None:
+    statuses = [503]
+
+    class Busy(Cluster):
+        def answer(self, asked: Asked) -> Answer:
+            is_busy = asked.path == PODS and statuses
+            return Answer(statuses.pop()) if is_busy else super().answer(asked)
+
+    ended, _ = run(Busy("", "", "Complete", pods=[pod("packed")]), tmp_path)
+    assert ended.message == "packed"
+
+
+def test_what_goes_with_the_job_is_owned_by_it_and_replaces_what_an_earlier_one_left(tmp_path: Path) -> None:
+    """The Service is of a Job that is gone, and that the cluster has not collected yet."""
+    ended, server = run(Cluster("", "Complete", pods=[pod("packed")]), tmp_path, companions=COMPANIONS)
+    assert ended.message == "packed"
+    made = [each for each in server.asked if each.method == "POST" and each.path != JOBS]
+    assert [each.path for each in made] == [SECRETS, SERVICES, SERVICES]
+    for each in made:
+        (owner,) = each.body["metadata"]["ownerReferences"]
+        assert (owner["kind"], owner["name"], owner["uid"]) == ("Job", "bench-storage-shared", "u-1")
+    assert deleted(server) == [f"{SERVICES}/bench", JOB]
+
+
+def test_the_end_of_the_first_pod_is_the_end(tmp_path: Path) -> None:
+    """Rank 0 of a gang starts the others, which wait for nothing but the end of the Job."""
+    others = {**pod(phase="Running"), "metadata": {"name": "bench-1-y"}}
+    ended, server = run(Cluster("", "", pods=[others, pod("packed")]), tmp_path)
+    assert ended.message == "packed"
+    assert deleted(server) == [JOB]

@@ -1,0 +1,125 @@
+"""Questions with known documents, asked through the endpoint of an API that answers from documents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshctl.bench import rag, target
+from meshctl.bench.load import Server
+from meshctl.errors import ForeignOutputError, UsageError
+from meshctl.measure import rag as rag_results
+from meshctl.measure.rag import Question, Reply
+from meshctl.measure.results import Taken
+from tests.unit.advise.situations import ROOT, deployment
+from tests.unit.api_server import Answer, Asked, api_server
+
+TAKEN = Taken(machine="m5.xlarge", date="2026-11-29", source="a test")
+BACKUP = Question(ask="When is the backup window?", document="runbooks/backup.md", chunk="02:00 to 04:00 UTC")
+HOTEL = Question(ask="How much may a hotel cost?", document="policies/travel.txt")
+RIGHT = Reply(
+    passages=(("runbooks/backup.md", "from 02:00\nto 04:00 UTC, daily"), ("policies/travel.txt", "…")),
+    cited=("runbooks/backup.md",),
+    answer_s=0.5,
+)
+SECOND = Reply(passages=(("runbooks/backup.md", "…"), ("policies/travel.txt", "…")), cited=(), answer_s=1.5)
+
+
+def values(*pairs: tuple[Question, Reply]) -> dict[str, float]:
+    results = rag_results.summarize(
+        [question for question, _ in pairs], [reply for _, reply in pairs], setting={}, versions={}, taken=TAKEN
+    )
+    return {each.metric: each.value for each in results}
+
+
+def test_shares_are_of_all_questions() -> None:
+    assert values((BACKUP, RIGHT), (HOTEL, SECOND)) == {
+        rag_results.HIT: 100.0,
+        rag_results.FIRST: 50.0,
+        rag_results.PASSAGE: 100.0,
+        rag_results.CITED: 50.0,
+        rag_results.LATENCY: 1000.0,
+    }
+
+
+def test_what_failed_is_a_miss_and_a_warning() -> None:
+    pairs = [(BACKUP, RIGHT), (HOTEL, Reply(failure="status 502")), (HOTEL, Reply(failure="status 502"))]
+    results = rag_results.summarize(
+        [question for question, _ in pairs], [reply for _, reply in pairs], setting={}, versions={}, taken=TAKEN
+    )
+    (hits, *_, latency) = results
+    assert hits.value == 33.33
+    assert hits.warnings == ("2 x status 502",)
+    assert latency.value == 500.0
+
+
+def test_without_an_answer_there_is_no_latency() -> None:
+    assert rag_results.LATENCY not in values((HOTEL, Reply(failure="status 503")))
+
+
+def test_the_questions_of_the_example_are_read() -> None:
+    text = (ROOT / "examples" / "rag" / "questions.yaml").read_text()
+    asked = rag_results.questions(text, "questions.yaml")
+    assert asked[0].document == "runbooks/backup.md"
+    assert asked[0].chunk == "02:00 to 04:00 UTC"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[", "it is no YAML"),
+        ("[]", "it has no list `questions`"),
+        ("questions: []", "with 1 to 1000 entries"),
+        ("questions: [{ask: what}]", "question 1 has not the texts"),
+        ("questions: [{ask: what, document: a.md}, {ask: 1, document: a.md}]", "question 2 has not the texts"),
+        ("questions: [{ask: what, document: a.md, answer: b}]", "and at most `chunk` beside"),
+    ],
+)
+def test_a_file_of_another_kind_is_named(text: str, why: str) -> None:
+    with pytest.raises(ForeignOutputError) as raised:
+        rag_results.questions(text, "questions.yaml")
+    assert why in raised.value.why
+
+
+def respond(asked: Asked) -> Answer:
+    assert asked.headers["Host"] == "docs.example.com:80"
+    if "hotel" in str(asked.body):
+        return Answer(502, {"error": {"slot": "llm"}})
+    if asked.path == "/v1/search":
+        assert asked.body == {"query": BACKUP.ask, "limit": rag.PASSAGES}
+        return Answer(200, {"results": [{"key": BACKUP.document, "text": BACKUP.chunk, "chunk": "9b", "start": 0}]})
+    citation: dict[str, Any] = {"key": BACKUP.document, "chunk": "9b", "start": 0, "score": 0.8}
+    return Answer(200, {"choices": [], "citations": [citation]} if "what" not in str(asked.body) else {"choices": []})
+
+
+def test_each_question_is_searched_and_answered() -> None:
+    with api_server(respond) as server:
+        replies = rag.run(Server(server.url, "docs.example.com:80"), [BACKUP, HOTEL])
+    assert replies[0].passages == ((BACKUP.document, BACKUP.chunk),)
+    assert replies[0].cited == (BACKUP.document,)
+    assert replies[0].answer_s > 0
+    assert replies[1].failure == "status 502"
+
+
+def test_a_server_of_another_kind_is_a_failure_of_each_question(tmp_path: Path) -> None:
+    with api_server(lambda _: Answer(200, {"choices": []})) as server:
+        (reply,) = rag.run(Server(server.url, "docs.example.com:80"), [BACKUP])
+    assert reply.failure == "an answer without passages or citations"
+    (reply,) = rag.run(Server("http://127.0.0.1:1", "docs.example.com:80"), [BACKUP])
+    assert "none at all" in reply.failure
+
+
+def test_the_api_is_the_one_that_is_told_of_an_index() -> None:
+    deployed = deployment()
+    chat = deployed.workload("chat")
+    answering = chat.model_copy(update={"env": {"RAG_STORE": "milvus://store:19530"}})
+    workloads = tuple(answering if each.name == "chat" else each for each in deployed.workloads)
+    with_index = deployed.model_copy(update={"workloads": workloads})
+    assert target.documents_endpoint_of(with_index, "").workload == "chat"
+    assert target.documents_endpoint_of(with_index, "chat").workload == "chat"
+    with pytest.raises(UsageError, match='did you mean "chat"'):
+        target.documents_endpoint_of(with_index, "chats")
+    with pytest.raises(UsageError, match="no API with an endpoint that answers from documents"):
+        target.documents_endpoint_of(deployed, "")

@@ -1,0 +1,218 @@
+"""The Jobs that `meshctl bench` starts: what they may do, and how they end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshctl.errors import ForeignOutputError
+from meshctl.lab.images import fio as fio_of_lab
+from meshctl.measure import fio, packed, rclone
+from meshctl.measure.results import Taken
+from meshctl.model.deployment import Deployment
+from meshctl.model.pods import own_images
+from meshctl.render import benchmarks
+from meshctl.render.benchmarks import StorageRun
+from tests.unit.advise.situations import ROOT, deployment
+
+RUN = StorageRun(subject="storage/shared", pool="train", size_mib=64, seconds=8)
+TAKEN = Taken(machine="p5.48xlarge", date="2026-11-29", source="a test")
+
+
+def pod_of(deployed: Deployment, run: StorageRun = RUN) -> dict[str, Any]:
+    spec: dict[str, Any] = benchmarks.storage_job(deployed, run)["spec"]["template"]["spec"]
+    return spec
+
+
+def test_a_job_ends_by_itself_and_gives_way_to_the_mesh() -> None:
+    manifest = benchmarks.storage_job(deployment(), RUN)
+    spec, pod = manifest["spec"], manifest["spec"]["template"]["spec"]
+    assert spec["activeDeadlineSeconds"] == RUN.deadline_s
+    assert spec["ttlSecondsAfterFinished"] > 0
+    assert spec["backoffLimit"] == 0
+    assert "priorityClassName" not in pod
+    assert "serviceAccountName" not in pod
+    assert pod["nodeSelector"] == {"meshctl.dev/mesh": "llm-prod", "meshctl.dev/pool": "train"}
+    assert "nvidia.com/gpu" not in str(pod["containers"][0]["resources"])
+
+
+def test_nobody_takes_it_for_a_workload_of_the_mesh() -> None:
+    manifest = benchmarks.storage_job(deployment(), RUN)
+    for labels in (manifest["metadata"]["labels"], manifest["spec"]["template"]["metadata"]["labels"]):
+        assert labels["app.kubernetes.io/managed-by"] != "meshctl"
+        assert labels[benchmarks.KIND_LABEL] == "storage"
+
+
+def test_it_runs_as_the_user_whose_files_it_stands_beside() -> None:
+    deployed = deployment()
+    writer = benchmarks.writers(deployed, "shared")[0]
+    rooted = writer.model_copy(update={"user": 4711})
+    others = tuple(rooted if each.name == writer.name else each for each in deployed.workloads)
+    pod = pod_of(deployed.model_copy(update={"workloads": others}))
+    assert pod["securityContext"]["runAsUser"] == 4711
+
+
+def test_files_of_somebody_elses_claim_are_given_to_no_group() -> None:
+    deployed = deployment()
+    writer = benchmarks.writers(deployed, "shared")[0]
+    mounts = tuple(each.model_copy(update={"is_adopted": each.storage == "shared"}) for each in writer.mounts)
+    adopting = writer.model_copy(update={"mounts": mounts})
+    others = tuple(adopting if each.name == writer.name else each for each in deployed.workloads)
+    assert "fsGroup" in pod_of(deployed)["securityContext"]
+    assert "fsGroup" not in pod_of(deployed.model_copy(update={"workloads": others}))["securityContext"]
+
+
+def test_its_image_comes_from_the_mirror() -> None:
+    mirrored = deployment().model_copy(update={"images": {"ghcr.io": "registry.acme.example"}})
+    (container,) = pod_of(mirrored)["containers"]
+    assert container["image"].startswith("registry.acme.example/kastenhq/kubestr:v")
+
+
+def test_the_disk_of_a_node_is_measured_in_a_folder_of_the_pods_own() -> None:
+    pod = pod_of(deployment(), StorageRun(subject="pool/train", pool="train", size_mib=1024, seconds=8))
+    (volume,) = pod["volumes"]
+    assert volume["emptyDir"] == {"sizeLimit": "2Gi"}
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Path:
+    """A file system with files of its users."""
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    (folder / "checkpoint").write_text("of a training")
+    return folder
+
+
+def started(mounted: Path, program: str) -> subprocess.Popen[bytes]:
+    """The container's script, with `program` as the text of its fio."""
+    programs = mounted.parent / "bin"
+    programs.mkdir()
+    (programs / "fio").write_text(program)
+    (programs / "fio").chmod(0o755)
+    arguments = ["8", "0.2", str(mounted), str(mounted.parent / "report")]
+    return subprocess.Popen(
+        ["sh", "-c", benchmarks.STORAGE_SCRIPT, "bench", *arguments],  # noqa: S607 (as the container does)
+        env={**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
+    )
+
+
+FIO = f'#!/bin/sh\nexec "{sys.executable}" -m meshctl.lab.images.commands fio "$@"\n'
+
+
+def test_the_script_measures_and_leaves_only_its_report(mounted: Path) -> None:
+    (mounted / benchmarks.FOLDER).mkdir()
+    (mounted / benchmarks.FOLDER / "data").write_text("of a run that was killed")
+    process = started(mounted, FIO)
+    assert process.wait(60) == 0
+    message = (mounted.parent / "report").read_text()
+    assert len(message) <= 4096
+    results = fio.read(packed.unpacked(message), TAKEN)
+    throughput = {(each.setting["job"], each.metric): each.value for each in results if each.unit == "MB/s"}
+    assert set(throughput) == {
+        ("write", "write throughput"),
+        ("read", "read throughput"),
+        ("random-read", "read throughput"),
+        ("random-write", "write throughput"),
+    }
+    assert all(value > 0 for value in throughput.values())
+    assert [each.name for each in mounted.iterdir()] == ["checkpoint"]
+
+
+def test_a_folder_that_is_limited_is_as_slow_as_that(mounted: Path) -> None:
+    (mounted / fio_of_lab.RATE_FILE).write_text("10")
+    process = started(mounted, FIO)
+    assert process.wait(60) == 0
+    results = fio.read(packed.unpacked((mounted.parent / "report").read_text()), TAKEN)
+    assert all(each.value <= 10.5 for each in results if each.unit == "MB/s")
+
+
+def test_a_file_system_without_direct_io_is_measured_through_the_page_cache(mounted: Path) -> None:
+    refusing = FIO.replace("exec", 'case "$*" in *--direct=1*) echo "Invalid argument" >&2; exit 1;; esac\nexec')
+    process = started(mounted, refusing)
+    assert process.wait(60) == 0
+    results = fio.read(packed.unpacked((mounted.parent / "report").read_text()), TAKEN)
+    assert {each.setting["direct"] for each in results} == {"0"}
+
+
+def test_a_measurement_that_fails_leaves_nothing(mounted: Path) -> None:
+    process = started(mounted, "#!/bin/sh\necho 'No space left on device' >&2\nexit 1\n")
+    assert process.wait(60) == 1
+    assert not (mounted.parent / "report").exists()
+    assert [each.name for each in mounted.iterdir()] == ["checkpoint"]
+
+
+def test_a_measurement_that_is_ended_leaves_nothing(mounted: Path) -> None:
+    process = started(mounted, "#!/bin/sh\nexec sleep 60\n")
+    deadline = time.monotonic() + 20
+    while not (mounted / benchmarks.FOLDER).exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 143
+    assert [each.name for each in mounted.iterdir()] == ["checkpoint"]
+
+
+OBJECTS = StorageRun(subject="storage/checkpoints", pool="train", size_mib=32, seconds=8)
+
+
+@pytest.mark.parametrize(("environment", "has_keys"), [("aws-east", False), ("cw", True)])
+def test_objects_are_copied_as_the_workload_that_writes_them(environment: str, has_keys: bool) -> None:
+    pod = benchmarks.object_job(deployment(environment), OBJECTS)["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == "pretrain"
+    assert "priorityClassName" not in pod
+    (container,) = pod["containers"]
+    assert container["image"] == own_images.STAGING
+    names = {entry["name"] for entry in container["env"]}
+    assert {"RCLONE_S3_PROVIDER", "RCLONE_S3_ENV_AUTH", "AWS_REGION"} <= names
+    assert ("AWS_SECRET_ACCESS_KEY" in names) is has_keys
+    assert container["args"][2].startswith(":s3:")
+
+
+def copied(store: Path, size_mib: int = 32) -> subprocess.CompletedProcess[str]:
+    """The container's script with the real rclone, and a folder in the place of a bucket."""
+    (rclone_program,) = (each for each in [shutil.which("rclone", path=str(Path(sys.executable).parent))] if each)
+    arguments = [str(store), str(size_mib), str(store.parent / "disk"), str(store.parent / "report")]
+    return subprocess.run(
+        ["sh", "-c", benchmarks.OBJECTS_SCRIPT, "bench", *arguments],  # noqa: S607 (as the container does)
+        env={**os.environ, "PATH": f"{Path(rclone_program).parent}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_objects_are_written_and_read_and_nothing_of_others_is_touched(mounted: Path) -> None:
+    (mounted / benchmarks.FOLDER).mkdir()
+    (mounted / benchmarks.FOLDER / "16").write_text("of a run that was killed")
+    done = copied(mounted)
+    assert done.returncode == 0, done.stdout
+    results = rclone.read(packed.unpacked((mounted.parent / "report").read_text()), TAKEN, {"subject": "storage/x"})
+    assert [each.metric for each in results] == ["write throughput", "read throughput"]
+    assert all(each.value > 0 and each.setting["bytes"] == str(32 * 2**20) for each in results)
+    assert [each for each in mounted.rglob("*") if each.is_file()] == [mounted / "checkpoint"]
+
+
+def test_a_store_that_refuses_is_an_error_with_its_words(mounted: Path) -> None:
+    (mounted / "file").write_text("no folder")
+    done = copied(mounted / "file")
+    assert done.returncode == 1
+    assert "not a directory" in done.stdout
+    assert not (mounted / "report").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"stats": {}}\n{"stats": {}}', '{"stats": {"bytes": 0, "elapsedTime": 1}}\n{}']
+)
+def test_statistics_of_nothing_are_no_result(text: str) -> None:
+    with pytest.raises(ForeignOutputError):
+        rclone.read(text, TAKEN, {})
