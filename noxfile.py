@@ -56,6 +56,7 @@ def check(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", *CODE)
     session.run("lint-imports")
     session.run("deptry", *PRODUCT)
+    session.run("pytest", "-q", "tests/unit/test_words.py")  # the words of docs/glossary.md
 
 
 @nox.session
@@ -83,7 +84,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, the layers of docs/architecture.md, and the declared dependencies."""
+    """Style, the layers of docs/architecture.md, the declared dependencies, and the words of docs/glossary.md."""
     install(session)
     check(session)
 

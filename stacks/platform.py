@@ -212,7 +212,7 @@ def _put(inputs: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 
 
 def _filled(value: Any, late: Mapping[str, pulumi.Input[Any]]) -> Any:
-    """The manifest with every late value put in."""
+    """The manifest with every deferred value put in."""
     if isinstance(value, LateValue):
         return late[value.name]
     if isinstance(value, dict):

@@ -269,7 +269,7 @@ class ObjectStores(Part):
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BalancerTls(Part):
     """Annotations by which a load balancer ends TLS with a certificate that the platform makes. `certificate`: the
-    name of the one whose value is the certificate, which `declare` gives as a late value
+    name of the one whose value is the certificate, which `declare` gives as a deferred value
     (`render.certificate_name`). `ports`: the name of the one whose value is the ports of the Service that speak TLS.
     `settings`: further ones. `longest_host`: for how long a host a certificate can be made."""
 

@@ -366,14 +366,14 @@ def _command(context: StepContext) -> str:
 
 
 def verify_destroy(context: StepContext) -> dict[str, Any]:
-    presence = context.gateway.presence(context.deployment.environment)
+    left = context.gateway.deploy_state(context.deployment.environment)
     may_stay = (DeployState.NOTHING, DeployState.STORAGE) if _keeps_data(context) else (DeployState.NOTHING,)
-    if presence not in may_stay:
+    if left not in may_stay:
         raise MigrationError(
             f"{context.deployment.environment} still exists after it was destroyed",
             hint=f"`meshctl status {context.deployment.environment}` shows what is left",
         )
-    return {"data_kept": presence is DeployState.STORAGE}
+    return {"data_kept": left is DeployState.STORAGE}
 
 
 def _keeps_data(context: StepContext) -> bool:

@@ -112,7 +112,8 @@ def fixed_labels(deployment: Deployment, workload: Workload) -> dict[str, str]:
 
 
 def revisions(deployment: Deployment, workload: Workload) -> list[tuple[str, str]]:
-    """Annotations of pods: the late values that change when a Secret they read does, so that they are rolled out anew.
+    """Annotations of pods: the deferred values that change when a Secret that the pods read does, so that they are
+    rolled out anew.
 
     A job's pods have none: a new one would start the work anew. They read new values at their next start.
     """
@@ -154,7 +155,7 @@ def network_annotations(workload: Workload, pool: Pool) -> dict[str, str]:
 
 
 def revision_of(secret: str) -> str:
-    """The late value that counts the revisions of the Secret."""
+    """The deferred value that counts the revisions of the Secret."""
     return f"revision.{secret}"
 
 

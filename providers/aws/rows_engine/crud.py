@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from meshwire.marks import OTHER_ID, OWNER_TAG, UNANSWERED, UNFINISHED
-from providers.aws.rows_engine import adopt, found, one_way
+from providers.aws.rows_engine import adopt, one_way, shared
 from providers.aws.rows_engine.bounded import with_live_numbers
 from providers.aws.rows_engine.calls import CALL_ERRORS, THROTTLED, UNREACHABLE, Caller, Clients, call_error, matches
 from providers.aws.rows_engine.compare import merged, same
@@ -83,7 +83,7 @@ class Crud:
         """
         context = self.live.context("", inputs)
         existing_id = adopt.ours(self.live, context) if self.row.adopt.first else None
-        if existing_id is not None and found.is_common(self.row, inputs):
+        if existing_id is not None and shared.is_common(self.row, inputs):
             return self._use_found(existing_id, inputs)
         if existing_id is None:
             existing_id, context = self._create(context)
@@ -141,7 +141,7 @@ class Crud:
         """Use an object as whoever made it has it."""
         self._say(f"found {id}, which may be somebody else's; it is used as it is, and stays")
         context = self.live.context(id, inputs)
-        return Created(id, found.marked(self.row, inputs, self._outputs(context, self._ready(context))))
+        return Created(id, shared.marked(self.row, inputs, self._outputs(context, self._ready(context))))
 
     def _take_over(self, id: str, inputs: Properties) -> Created:
         """Go on with an object that exists: change what differs from the inputs, then wait until it is ready.
@@ -276,9 +276,9 @@ class Crud:
         live = self.live
         now = live.inputs_now(context, description) if inputs else live.inputs_of_import(context, description)
         now = one_way.declared(self.row, now, inputs)
-        # who had begun to create what is there, nobody knows any more
-        mark = found.marked(self.row, inputs, {}) if begun else found.mark_of(outputs)
-        now = found.as_declared(self.row, now, inputs) if mark else now
+        # whether the create that was cut off made this object or found it can't be told any more
+        mark = shared.marked(self.row, inputs, {}) if begun else shared.mark_of(outputs)
+        now = shared.as_declared(self.row, now, inputs) if mark else now
         outputs_now = self._outputs(context | {"inputs": now}, description) | mark
         if not inputs and self.row.tags is not None:  # an import compares them with the program's
             outputs_now["Tags"] = {
@@ -342,7 +342,7 @@ class Crud:
             for setting in needed:
                 self._apply(setting, context)
             description = self._effective(context) if needed or unfinished else self._ready(context)
-            return self._outputs(context, description) | found.mark_of(old_outputs)
+            return self._outputs(context, description) | shared.mark_of(old_outputs)
         except ProviderError as error:
             if not unfinished:
                 raise
@@ -367,7 +367,7 @@ class Crud:
         Raises: ProviderError, also for a placeholder.
         """
         _refuse_placeholder(id, self.row)
-        if found.mark_of(outputs):
+        if shared.mark_of(outputs):
             return
         context = self.live.context(id, inputs) | {"outputs": outputs}
         try:

@@ -15,7 +15,7 @@ from meshctl import tools
 from meshctl.errors import LabError
 from meshctl.lab import environment
 from meshctl.lab import up as lab_up
-from meshctl.lab.state import ACCOUNT, MARK, Lab, lives, read_json, wait_ended, write_whole
+from meshctl.lab.state import ACCOUNT, MARK, Lab, lives, read_json, wait_ended, write_atomically
 from tests.waiting import wait_until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -79,8 +79,8 @@ def test_one_command_at_a_time(tmp_path: Path) -> None:
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     file = tmp_path / "new" / "file.json"
     assert read_json(file) == {}
-    write_whole(file, '{"a": 1}', 0o600)
-    write_whole(file, '{"a": 2}', 0o600)
+    write_atomically(file, '{"a": 1}', 0o600)
+    write_atomically(file, '{"a": 2}', 0o600)
     assert read_json(file) == {"a": 2}
     assert file.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in file.parent.iterdir()] == ["file.json"]
@@ -128,7 +128,7 @@ def test_the_account_may_be_chosen_before_the_lab_is_there(tmp_path: Path, monke
 
     def start(lab: Lab, *_: object) -> None:
         begun.append(read_json(lab.root / ACCOUNT))
-        write_whole(lab.file, "{}")
+        write_atomically(lab.file, "{}")
 
     monkeypatch.setattr(tools, "find", lambda _name: Path("/bin/true"))
     monkeypatch.setattr(lab_up, "_start", start)

@@ -45,7 +45,7 @@ def test_a_rollback_that_destroys_the_target_killed_at_any_moment_goes_on(at: in
     elif not migrations.history()[1].outcome:
         migrations.resume()
     assert migrations.history()[1].state == "rolled-back"
-    assert gateway.presence("west") is DeployState.STORAGE
+    assert gateway.deploy_state("west") is DeployState.STORAGE
     assert_at(gateway, "east", "west")
 
 
@@ -67,7 +67,7 @@ def test_a_source_that_is_half_destroyed_is_not_taken_for_gone(*, delete_data: b
         migrations.finish(delete_data=delete_data)
     gateway.destroy = destroy  # type: ignore[method-assign]
     assert migrations.resume().state == "finished"
-    assert gateway.presence("east") is (DeployState.NOTHING if delete_data else DeployState.STORAGE)
+    assert gateway.deploy_state("east") is (DeployState.NOTHING if delete_data else DeployState.STORAGE)
 
 
 def test_a_retire_that_leaves_something_is_no_end() -> None:

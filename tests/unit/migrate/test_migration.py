@@ -212,7 +212,7 @@ def test_a_finish_killed_at_any_moment_goes_on(at: int) -> None:
     elif not migrations.history()[1].outcome:
         migrations.resume()
     assert migrations.history()[1].state == "finished"
-    assert gateway.presence("east") is DeployState.STORAGE
+    assert gateway.deploy_state("east") is DeployState.STORAGE
     assert all(gateway.running("west", name) for name in EVERYTHING)
 
 

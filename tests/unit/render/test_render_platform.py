@@ -146,7 +146,7 @@ def test_an_endpoint_that_only_the_profile_knows_comes_with_the_credentials() ->
     assert staging["RCLONE_S3_ENDPOINT"]["valueFrom"] == reference
 
 
-def test_late_values() -> None:
+def test_deferred_values() -> None:
     assert render.late_names(render.platform_objects(sample("aws"))) == (
         "revision.chat-secrets",
         "secret.hf-token",
