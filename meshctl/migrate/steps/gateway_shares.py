@@ -15,7 +15,7 @@ from meshctl.clients.health_checks import Question
 from meshctl.errors import CredentialsError, MeshError, MigrationError, NotReadyError, UnreachableError
 from meshctl.migrate.planning.gateway_shares import elsewhere
 from meshctl.migrate.steps.context import STOPPING, StepContext, alive
-from meshctl.migrate.steps.environment import until_ended
+from meshctl.migrate.steps.stopping import until_ended
 from meshctl.model.deployment import Deployment, Elsewhere, Endpoint
 from meshctl.model.keys import gateway_shares
 from meshctl.model.observed import PodState

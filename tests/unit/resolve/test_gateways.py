@@ -11,7 +11,7 @@ from meshctl import render
 from meshctl.catalog import load_catalog
 from meshctl.deploy.guards.running import gateway_redirects
 from meshctl.errors import DiagnosticsError
-from meshctl.lab.images import gateway as lab_gateway
+from meshctl.lab.images import nginx_rules
 from meshctl.load import load
 from meshctl.migrate.steps import canary
 from meshctl.model.deployment import Deployment, Endpoint, EndpointCertificate, Resolution
@@ -87,9 +87,9 @@ def manifests(made: Deployment) -> dict[str, Any]:
     return {item.name: item for item in render.platform_objects(made)}
 
 
-def rules(made: Deployment) -> lab_gateway.Rules:
+def rules(made: Deployment) -> nginx_rules.Rules:
     (text,) = made.workload("api-gateway").files.values()
-    return lab_gateway.rules(lab_gateway.parse(text))
+    return nginx_rules.rules(text)
 
 
 def backend(made: Deployment, path: str) -> str:
