@@ -40,7 +40,7 @@ def test_a_process_has_ended_when_its_last_thread_has() -> None:
         process.kill()
     wait_ended([seen], 30)
     assert not lives(seen)
-    process.wait()
+    process.wait(timeout=30)
 
 
 def test_only_processes_that_were_started_for_the_lab_are_its_own(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_only_processes_that_were_started_for_the_lab_are_its_own(tmp_path: Path
     finally:
         for process in (own, *others):
             process.kill()
-            process.wait()
+            process.wait(timeout=30)
 
 
 def test_the_mark_is_not_passed_to_the_user(tmp_path: Path) -> None:
@@ -114,6 +114,7 @@ def test_a_shell_can_read_the_exports(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
+        timeout=60,
     )
     kubeconfigs, dns, profile = done.stdout.split("\n")[:3]
     assert kubeconfigs.split(os.pathsep) == [str(lab.kubeconfig), str(tmp_path / ".meshctl" / "kubeconfig")]

@@ -69,7 +69,7 @@ def start(lab: Lab) -> Iterator[Start]:
     yield run
     for process in begun:
         process.kill()
-        process.wait()
+        process.wait(timeout=30)
     for left in lab.processes():
         left.kill()
 
