@@ -9,10 +9,9 @@ import signal
 
 import pytest
 
-from tests.faults.moved_mesh import MIGRATE, Moved, moved
+from tests.faults.moved_mesh import MIGRATE, Moved
 
 pytestmark = [pytest.mark.lab, pytest.mark.exhaustive]
-__all__ = ["moved"]
 # one record in each phase: the step's intent is written, its effect may or may not be there
 POINTS = (
     "preflight.source-intent",

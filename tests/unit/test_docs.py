@@ -21,7 +21,7 @@ from meshctl.model.mesh import Mesh
 from meshctl.platforms import registry
 from meshctl.tools.table import TOOLS
 from tests.unit.migrate.fake_gateway import FakeGateway
-from tests.unit.migrate.test_migration import OPTIONS, migrations_of
+from tests.unit.migrate.moves import OPTIONS, migrations_of
 
 ROOT = Path(__file__).parents[2]
 TOP = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")

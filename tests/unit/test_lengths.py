@@ -41,14 +41,14 @@ LONG_FILES: Mapping[str, int] = {
     "tests/integration/test_migrate_data.py": 431,
     "tests/unit/meshwire/test_kubernetes_client.py": 560,
     "tests/unit/migrate/fake_gateway.py": 533,
-    "tests/unit/migrate/test_expansion.py": 463,
+    "tests/unit/migrate/test_expansion.py": 422,
     "tests/unit/migrate/test_expansion_by_gateway.py": 486,
-    "tests/unit/migrate/test_migration.py": 501,
+    "tests/unit/migrate/test_migration.py": 439,
     "tests/unit/platforms/test_contract.py": 402,
     "tests/unit/providers/test_kubernetes.py": 498,
     "tests/unit/render/test_gang_program.py": 401,
     "tests/unit/render/test_render_platform.py": 416,
-    "tests/unit/resolve/test_resolve_rules.py": 559,
+    "tests/unit/resolve/test_resolve_rules.py": 522,
     "tests/unit/shift/test_shift.py": 602,
 }
 

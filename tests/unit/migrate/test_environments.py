@@ -15,14 +15,14 @@ from meshctl.migrate.planning.plan import plan_migration
 from meshctl.model.deployment import Deployment
 from meshctl.model.observed import DeployState, PodState
 from tests.unit.migrate.fake_gateway import FakeGateway, deployment
-from tests.unit.migrate.test_migration import (
+from tests.unit.migrate.moves import (
     MOVE,
     OPTIONS,
-    _count_moments,
-    _killed,
-    _move,
     assert_at,
+    count_moments,
+    killed,
     migrations_of,
+    move,
     moved,
 )
 
@@ -30,16 +30,16 @@ REPLACE = Options(observe_s=6, replace_target_data=True)
 
 
 def _move_and_destroy(gateway: FakeGateway, migrations: Migrations) -> None:
-    _move(gateway, migrations)
+    move(gateway, migrations)
     migrations.rollback(destroy_target=True)
 
 
-DESTROY = _count_moments(lambda gateway: _move_and_destroy(gateway, migrations_of(gateway)))
+DESTROY = count_moments(lambda gateway: _move_and_destroy(gateway, migrations_of(gateway)))
 
 
 @pytest.mark.parametrize("at", range(MOVE + 1, DESTROY + 1))
 def test_a_rollback_that_destroys_the_target_killed_at_any_moment_goes_on(at: int) -> None:
-    gateway, migrations = _killed(at, _move_and_destroy)
+    gateway, migrations = killed(at, _move_and_destroy)
     if migrations.history()[1].direction == "forward":
         migrations.rollback(destroy_target=True)
     elif not migrations.history()[1].outcome:

@@ -26,8 +26,8 @@ from meshctl.model.observed import PodState
 from meshctl.render.controllers.gateway_shares import REACHED_PATH
 from meshctl.resolve.work import nginx
 from tests.golden_files import Golden
+from tests.unit.migrate.expansions import OPTIONS, migrations_of, run, weights
 from tests.unit.migrate.fake_gateway import FakeGateway, Killed, deployment
-from tests.unit.migrate.test_expansion import OPTIONS, migrations_of, run, weights
 
 BY_GATEWAY = Share(workload="chat", weight=102, by="gateway")
 

@@ -11,7 +11,7 @@ from meshctl.clients import accelerators
 from meshctl.model.deployment import Gap, Pool, Resolution
 from meshctl.model.observed import Facts, ObservedNode
 from meshctl.render.pod import pod_resources, pods
-from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, gap, gpu_node, node, resolved
+from tests.unit.resolve.meshes import AWS, CW, DC, gap, gpu_node, node, resolved
 
 MIG = "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb"
 AMD = {"amd.com/gpu.product-name": "AMD_Instinct_MI300X_OAM", "amd.com/gpu.vram": "192G"}

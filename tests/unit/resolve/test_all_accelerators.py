@@ -14,7 +14,7 @@ from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts
 from meshctl.render.pod import pod_resources, pods
-from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, gap, gpu_node, resolved
+from tests.unit.resolve.meshes import AWS, CW, DC, gap, gpu_node, resolved
 
 EITHER = [{"model": "MI300X", "count": 8}, {"model": "A100", "count": 4}, {"model": "L4", "count": 8}]
 

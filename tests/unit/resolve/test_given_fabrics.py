@@ -16,7 +16,7 @@ from meshctl.model.pods import pod_networks, pod_users
 from meshctl.model.stack_state import STACK_TYPE, StackState
 from meshctl.render.pod import pod_resources, pods
 from tests.unit import states
-from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, H100, gap, gpu_node, resolved
+from tests.unit.resolve.meshes import AWS, CW, DC, H100, gap, gpu_node, resolved
 
 RDMA = {"f": {"kind": "rdma"}}
 EFA = "vpc.amazonaws.com/efa"

@@ -12,7 +12,7 @@ from meshctl.model.files.mig_profiles import shares_of
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts, ObservedNode, Requests
 from meshctl.render.pod import pod_resources, pods
-from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, gap, node, resolved
+from tests.unit.resolve.meshes import AWS, CW, DC, gap, node, resolved
 
 PRODUCT = "nvidia.com/gpu.product"
 A100 = "NVIDIA-A100-SXM4-40GB"
