@@ -56,6 +56,15 @@ def broken_links(page: Path) -> list[str]:
     return broken
 
 
+def test_lines_of_the_readme_s_transcript_are_whole_or_say_that_they_were_cut() -> None:
+    """Its first line says that `…` marks what was left out. Cut lines have 120 characters at most."""
+    transcript = text_of(ROOT / "README.md").partition("<!-- demo transcript -->")[2].partition("<!-- end of")[0]
+    lines = transcript.splitlines()
+    assert len(lines) > 100
+    assert [line for line in lines if len(line) > 120] == []
+    assert [line for line in lines if len(line) >= 118 and not line.endswith(("…", "."))] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
 def test_links_lead_somewhere(page: Path) -> None:
     assert broken_links(page) == []

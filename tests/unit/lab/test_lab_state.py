@@ -16,6 +16,7 @@ from meshctl.errors import LabError
 from meshctl.lab import environment
 from meshctl.lab import up as lab_up
 from meshctl.lab.state import ACCOUNT, MARK, Lab, lives, read_json, wait_ended, write_atomically
+from tests.command_line import meshctl
 from tests.waiting import wait_until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -119,6 +120,17 @@ def test_a_shell_can_read_the_exports(tmp_path: Path) -> None:
     kubeconfigs, dns, profile = done.stdout.split("\n")[:3]
     assert kubeconfigs.split(os.pathsep) == [str(lab.kubeconfig), str(tmp_path / ".meshctl" / "kubeconfig")]
     assert (dns, profile) == ("127.0.0.1:4002", "")
+
+
+def test_the_command_prints_the_exports_of_a_lab_that_is_there(tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "lab")
+    variables = {"MESHCTL_LAB_ROOT": str(lab.root)}
+    missing = meshctl("lab", "env", folder=tmp_path, variables=variables)
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert "meshctl lab up" in missing.stderr
+    lab.write({"ports": PORTS, "clusters": {}})
+    done = meshctl("lab", "env", folder=tmp_path, variables=variables)
+    assert (done.returncode, done.stdout) == (0, environment.exports(lab, tmp_path))
 
 
 def test_the_account_may_be_chosen_before_the_lab_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
