@@ -12,7 +12,10 @@ nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "types", "unit", "golden"]
 
-CODE = ("meshctl", "meshwire", "meshrag", "providers", "stacks", "templates", "examples", "tests", "noxfile.py")
+CODE = (
+    *("meshctl", "meshwire", "meshrag", "providers", "stacks", "templates", "examples", "tests"),
+    *("noxfile.py", ".ci/commit_message.py"),
+)
 PRODUCT = ("meshctl", "meshwire", "meshrag", "providers", "stacks", "examples")
 
 
