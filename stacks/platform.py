@@ -190,7 +190,7 @@ def _timeouts(ready_s: int, delete_s: int) -> pulumi.CustomTimeouts | None:
 
 def _inputs(item: PlatformObject, late: Mapping[str, pulumi.Input[Any]]) -> dict[str, Any]:
     inputs: dict[str, Any] = _filled(item.manifest, late)
-    for name, path in render.kept_value_paths(item, late):
+    for name, path in render.live_value_paths(item, late):
         _put(inputs, path, late[name])
     if not item.wait and not item.patch:
         metadata = inputs["metadata"]

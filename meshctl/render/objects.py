@@ -54,15 +54,15 @@ class PlatformObject:
         return str(self.manifest["kind"])
 
 
-def kept_value_name(name: str, path: str) -> str:
+def live_value_name(name: str, path: str) -> str:
     """The deferred value in place of a field whose live value is to stay. `name`: the object's logical name; `path`:
     plain fields only (`spec.replicas`)."""
     return f"held {name} {path}"
 
 
-def kept_value_paths(item: PlatformObject, late: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
+def live_value_paths(item: PlatformObject, late: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
     """The deferred values that keep live values of an object's fields: their names and the fields' paths."""
-    begin = kept_value_name(item.name, "")
+    begin = live_value_name(item.name, "")
     return [(name, tuple(name.removeprefix(begin).split("."))) for name in late if name.startswith(begin)]
 
 

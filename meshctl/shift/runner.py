@@ -56,8 +56,10 @@ class Runner:
         context.emit("done")
 
     def _observe_and_act(self, name: str, step: Step, context: StepContext) -> dict[str, Any]:
-        """Only a step that has begun before can be found to be done. Raises: ShiftError where it is not done after
-        it."""
+        """Skips a step only if an earlier run started it and its effect is there.
+
+        Raises: ShiftError where the effect is missing after the step was done.
+        """
         if step.missing is not None and name in self.history.intents and not step.missing(context):
             return {"observed": True}
         self.add(name, "intent", step.before(context))

@@ -225,7 +225,7 @@ def test_what_else_fails_in_the_source_holds_no_share_up() -> None:
     migrations.share_again(migrations.ids()[0], 51)
     assert_expanded(gateway, 51)
     assert [text for text in texts if "pretrain" in text] == [
-        "the gateway of east leads as it is to, but not all of east is as it is declared: up east: workload/pretrain is"
+        "the gateway of east has the new share, but another part of the `up` failed: up east: workload/pretrain is"
         " not ready; `meshctl up east` tries again"
     ]
     assert migrations.rollback(destroy_target=True).state == "rolled-back"
