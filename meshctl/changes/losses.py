@@ -152,7 +152,7 @@ def needs_cluster(state: StackState, old: Deployment | None, outcome: Outcome) -
 
 
 def _takes_claims() -> tuple[str, ...]:
-    """With one of these all claims go."""
+    """The types of resources whose deletion takes all claims along."""
     return (NAMESPACE, *registry.cluster_types())
 
 

@@ -1,5 +1,8 @@
 """Runs the steps of a shift one by one: observe, intent, act, verify, done. EDGE. Called by `shifts`, with the lock
-held. Nothing is taken for done that the journal does not say to be: a step that was interrupted is done again."""
+held.
+
+A step counts as done only if the journal says so: one that was interrupted runs again.
+"""
 
 from __future__ import annotations
 

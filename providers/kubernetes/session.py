@@ -73,7 +73,7 @@ class Opening:
 
 
 def load_libraries() -> None:
-    """Brings in what the first call will need while the engine is still busy with the program."""
+    """Imports what the first call will need while the engine is still busy with the program."""
     from providers.kubernetes import apply, connection
     from providers.kubernetes.waits import waiting
 
