@@ -32,7 +32,6 @@ LONG_FILES: Mapping[str, int] = {
     "meshctl/render/cluster/platform.py": 415,
     "meshctl/resolve/placement/machines.py": 403,
     "providers/aws/rows/eks.py": 428,
-    "providers/aws/rows_engine/crud.py": 420,
     "templates/gang_hold/gangs.py": 415,
     "tests/contract/test_aws_provider.py": 720,
     "tests/contract/test_kubernetes_provider.py": 416,
