@@ -93,7 +93,7 @@ def _initialize(programs: Path, folder: Path, read: Options) -> None:
     password.write_text(f"{read.password or 'unused'}\n")
     make = ["-D", str(folder), "-U", read.user, "--encoding=UTF8", "--locale=C", f"--pwfile={password}"]
     try:
-        initialize = [programs / "initdb", *make, f"--auth-host={read.method}", "--auth-local=trust"]
+        initialize = [str(programs / "initdb"), *make, f"--auth-host={read.method}", "--auth-local=trust"]
         subprocess.run(initialize, check=True, timeout=INITIALIZE_S)
     finally:
         password.unlink()

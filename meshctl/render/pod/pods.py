@@ -46,7 +46,7 @@ def pod_values(
         "pod_labels": pod_labels(deployment, workload),
         "fixed_labels": fixed_labels(deployment, workload),
         "revisions": revisions(deployment, workload),
-        "annotations": annotations(workload, pool),
+        "annotations": pod_annotations(workload, pool),
         "selector": selector(deployment, workload),
         "image": overrides.image_here(deployment, workload.image),
         "image_pull_secrets": registries.references(workload),
@@ -124,7 +124,7 @@ def revisions(deployment: Deployment, workload: Workload) -> list[tuple[str, str
     return annotations
 
 
-def annotations(workload: Workload, pool: Pool) -> dict[str, str]:
+def pod_annotations(workload: Workload, pool: Pool) -> dict[str, str]:
     """Annotations of pods without the revisions of Secrets."""
     return {
         **network_annotations(workload, pool),
