@@ -12,7 +12,10 @@ nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "types", "unit", "golden"]
 
-CODE = ("meshctl", "meshwire", "meshrag", "providers", "stacks", "templates", "examples", "tests", "noxfile.py")
+CODE = (
+    *("meshctl", "meshwire", "meshrag", "providers", "stacks", "templates", "examples", "tests"),
+    *("noxfile.py", ".ci/commit_message.py"),
+)
 PRODUCT = ("meshctl", "meshwire", "meshrag", "providers", "stacks", "examples")
 
 
@@ -56,6 +59,7 @@ def check(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", *CODE)
     session.run("lint-imports")
     session.run("deptry", *PRODUCT)
+    session.run("pytest", "-q", "tests/unit/test_words.py")  # the words of docs/glossary.md
 
 
 @nox.session
@@ -84,7 +88,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, the layers of docs/architecture.md, and the declared dependencies."""
+    """Style, the layers of docs/architecture.md, the declared dependencies, and the words of docs/glossary.md."""
     install(session)
     check(session)
 

@@ -52,9 +52,7 @@ def read(folder: Path, name: str, most_bytes: int) -> str:
 
 
 def too_much(most_bytes: int) -> str:
-    return (
-        f"the files of a mesh have at most {most_bytes} bytes together; larger ones belong into the image or a storage"
-    )
+    return f"the files of a mesh have at most {most_bytes} bytes together; put larger ones in the image or in storage"
 
 
 def _inside(folder: Path, name: str) -> Path:
@@ -82,9 +80,7 @@ def _text(content: bytes, name: str) -> str:
     try:
         text = content.decode()
     except UnicodeDecodeError:
-        raise UnusableFileError(
-            f'"{name}" is not UTF-8 text; binary files belong into the image or a storage'
-        ) from None
+        raise UnusableFileError(f'"{name}" is not UTF-8 text; put binary files in the image or in storage') from None
     if "\0" in text:
-        raise UnusableFileError(f'"{name}" holds NUL characters; binary files belong into the image or a storage')
+        raise UnusableFileError(f'"{name}" holds NUL characters; put binary files in the image or in storage')
     return text

@@ -16,7 +16,7 @@ from stacks.resources import AwsProvider, AwsResource, aws_tags
 def declare_alone(deployment: Deployment, outputs: Mapping[str, Any]) -> None:
     """The program of `up --object-storage-only`: the buckets, with the stack's outputs left as they are.
 
-    To be run with everything else of the stack spared: it is not declared here, and must stay.
+    To be run with everything else of the stack excluded: it is not declared here, and must stay.
     """
     declare_buckets(deployment)
     for name, value in outputs.items():

@@ -202,7 +202,7 @@ def _timeouts(ready_s: int, delete_s: int) -> pulumi.CustomTimeouts | None:
 
 def _inputs(item: PlatformObject, late: Mapping[str, pulumi.Input[Any]]) -> dict[str, Any]:
     inputs: dict[str, Any] = _filled(item.manifest, late)
-    for name, path in render.kept_value_paths(item, late):
+    for name, path in render.live_value_paths(item, late):
         _put(inputs, path, late[name])
     if not item.wait and not item.patch:
         metadata = inputs["metadata"]
@@ -224,7 +224,7 @@ def _put(inputs: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 
 
 def _filled(value: Any, late: Mapping[str, pulumi.Input[Any]]) -> Any:
-    """The manifest with every late value put in."""
+    """The manifest with every deferred value put in."""
     if isinstance(value, LateValue):
         return late[value.name]
     if isinstance(value, dict):

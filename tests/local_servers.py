@@ -44,7 +44,7 @@ def http_server(certificate: trustme.LeafCert | None = None, **statuses: int) ->
     finally:
         server.shutdown()
         server.server_close()
-        thread.join()
+        thread.join(timeout=30)
 
 
 @contextmanager
@@ -87,7 +87,7 @@ def tcp_server(serve: Callable[[socket.socket], object]) -> Iterator[int]:
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
-        thread.join()
+        thread.join(timeout=30)
 
 
 def speaks_first(connection: socket.socket) -> None:

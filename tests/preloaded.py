@@ -60,7 +60,7 @@ class CommandLine:
             self._process.wait(START_S)  # it may still be loading
         finally:
             self._process.kill()
-            self._process.wait()
+            self._process.wait(timeout=30)
 
     def run(
         self, arguments: Sequence[str], *, folder: Path, env: Mapping[str, str], timeout_s: float

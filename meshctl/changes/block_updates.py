@@ -1,4 +1,4 @@
-"""What a plan says of pools in capacity blocks whose nodes it replaces: all of them go first. PURE.
+"""What a plan says of pools in capacity blocks whose nodes it replaces: all old nodes are deleted first. PURE.
 
 Called by `meshctl.deploy.runs.plans`. A block has no room for new nodes beside those that are up.
 """

@@ -32,7 +32,7 @@ class FieldChange:
     forces_replace: bool = False
 
     def text(self) -> str:
-        """For a person. Values that are masked, long or the same as far as they are known say nothing."""
+        """For a person. Values that are masked, long, or equal as far as they are known are left out."""
         if self.path in ROLL_OUTS:
             return "rolls out the pods that read them"
         if self.path == EPHEMERAL and self.new:
@@ -52,7 +52,7 @@ class FieldChange:
 
 
 def _shown(value: Any) -> str | None:
-    """None for what says nothing to a person."""
+    """None for a value that tells a person nothing."""
     if value is None:
         return "none"
     if isinstance(value, list) and all(isinstance(item, str | int | float) for item in value):

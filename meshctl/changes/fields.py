@@ -198,7 +198,7 @@ def _of_container(step: Step, change: PropertyChange) -> list[FieldChange] | Non
 
 
 def _in_own_words(step: Step, change: PropertyChange) -> list[FieldChange] | None:
-    """Of a property that is said in words of its own; None for others."""
+    """The changes of a property that has a wording of its own; None for any other property."""
     size = group_words.size(change.path, *(value_at(inputs, "spec") for inputs in (step.old, step.new)))
     size = size or scale_words.replicas(change.path, step.old, step.new)
     if size is not None:
@@ -293,7 +293,8 @@ def _documents(step: Step, change: PropertyChange, term: str) -> Iterator[FieldC
 
 
 def _pairs(old: Any, new: Any) -> list[tuple[Any, Any]]:
-    """What differs of two leaves: of two lists what is gone and what is new, as their order means nothing."""
+    """What differs between two values: of two lists the items that are gone and those that are new, as their order
+    means nothing."""
     if isinstance(old, list) or isinstance(new, list):
         before, after = ([] if side is None else side if isinstance(side, list) else [side] for side in (old, new))
         gone, come = [item for item in before if item not in after], [item for item in after if item not in before]

@@ -184,7 +184,7 @@ def _outside(drift: Iterable[Step]) -> tuple[Change, ...]:
 
 def _outside_change(subject: str, steps: list[Step]) -> Change:
     gone = [step for step in steps if step.op == "delete"]
-    shown = _once([field for step in steps if step.op == "update" for field in fields(step)])
+    shown = _without_duplicates([field for step in steps if step.op == "update" for field in fields(step)])
     names = [_name_of_gone(step) for step in gone]
     words = [f"gone: {', '.join(names)}"] if names else []
     words += [field.text() for field in shown[:3]]
@@ -211,7 +211,7 @@ def _order(subject: str) -> tuple[int, str]:
 def _change(subject: str, steps: list[Step], declared: tuple[FieldChange, ...]) -> Change:
     changed = [field for step in steps if _is_told(step) for field in fields(step)]
     paths = {field.path for field in declared}
-    shown = _once([*declared, *(field for field in changed if field.path not in paths)])
+    shown = _without_duplicates([*declared, *(field for field in changed if field.path not in paths)])
     actions = {step.action for step in steps if step.action} or {"update"}
     action: Action = max(actions, key=lambda name: _WEIGHT[name])
     if action in ("create", "delete") and len(actions) > 1:
@@ -225,8 +225,8 @@ def _is_told(step: Step) -> bool:
     return step.action in ("update", "replace") and not jobs.is_release(step)
 
 
-def _once(changes: list[FieldChange]) -> list[FieldChange]:
-    """Several objects of a subject may change alike; what they do for it comes last."""
+def _without_duplicates(changes: list[FieldChange]) -> list[FieldChange]:
+    """Drops equal changes of several objects, and keeps the one that forces a replacement. Roll-outs come last."""
     by_path: dict[str, FieldChange] = {}
     for field in changes:
         key = repr((field.path, field.old, field.new))

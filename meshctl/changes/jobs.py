@@ -1,4 +1,4 @@
-"""What a plan says of jobs beside their fields: that a change has the work done again. PURE.
+"""What a plan says of jobs beside their fields: that a change runs the job's work again. PURE.
 
 Called by `grouping`.
 """
@@ -19,8 +19,7 @@ _QUEUE: Final = f'metadata.labels["{job_order.QUEUE_LABEL}"]'
 
 
 def consequences(steps: Iterable[Step]) -> list[str]:
-    """`runs again` where a job is made anew, as every change of what it runs wants; not where it is suspended for
-    good."""
+    """`runs again` where a Job is replaced, as every change of what it runs requires; not where it stays suspended."""
     again = any(step.action == "replace" and is_work(step) and not _stays_suspended(step.new) for step in steps)
     return [RUNS_AGAIN] if again else []
 

@@ -61,7 +61,7 @@ def _quotas(old: Any, new: Any) -> list[Change]:
 
 
 def _amounts(inputs: Any) -> dict[str, str]:
-    """Of the first resource, which is the one that is lent; that the others are covered says nothing to anybody."""
+    """Of the first resource, which is the one that is lent; the others are covered only because Kueue asks for it."""
     amounts: dict[str, str] = {}
     for group in (_at(inputs, "spec", "resourceGroups") or ())[:1]:
         for number, flavor in enumerate(group.get("flavors") or ()):

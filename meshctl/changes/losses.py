@@ -1,7 +1,7 @@
 """Which data a run would lose: decided from the state, from what the run does, and from what was looked at. PURE.
 
 Called by `meshctl.deploy.guards.protection`, which looks into buckets and clusters first; shown by `human` and by the
-CLI when it asks. Every command that can lose data goes through `losses`: `up`, `destroy`, and migrations that retire a
+CLI when it asks. Every command that can lose data goes through `losses`: `up`, `destroy`, and migrations that destroy a
 side.
 """
 
@@ -153,7 +153,7 @@ def needs_cluster(state: StackState, old: Deployment | None, outcome: Outcome) -
 
 
 def _takes_claims() -> tuple[str, ...]:
-    """With one of these all claims go."""
+    """The types of resources whose deletion takes all claims along."""
     return (NAMESPACE, *registry.cluster_types())
 
 

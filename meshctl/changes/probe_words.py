@@ -50,7 +50,7 @@ def _live(container: Mapping[str, Any]) -> str | None:
 
 
 def _startup(container: Mapping[str, Any], *, shows_default: bool) -> str | None:
-    """The default is only told where there was or will be another time, not with a `health` that comes or goes."""
+    """The default is shown only beside another time, before or after; not where a `health` comes or goes."""
     probe = _mapping(container.get("startupProbe"))
     seconds = int(probe.get("failureThreshold") or 0) * int(probe.get("periodSeconds") or 0)
     return seconds_text(seconds) if seconds and (shows_default or seconds != STARTUP_S) else None

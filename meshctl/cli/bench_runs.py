@@ -156,7 +156,7 @@ def _deployed(environment: str, deployment: Deployment | None) -> Deployment:
 
 def _check_seconds(seconds: int) -> None:
     if not 0 < seconds <= _LONGEST_S:
-        raise UsageError(f"{seconds} s is no bounded run", hint=f"at most {_LONGEST_S} s")
+        raise UsageError(f"{seconds} s is no length of a run", hint=f"at most {_LONGEST_S} s")
 
 
 def _gib(size: str) -> float:
@@ -174,8 +174,9 @@ def plan_of(rate: float, seconds: int, tokens: str) -> Plan:
 
     sizes = lengths_of(tokens)
     if not 0 < rate <= 1000 or not 0 < seconds <= _LONGEST_S or rate * seconds > _MOST_REQUESTS:
+        problem = "is too large" if min(rate, seconds) > 0 else "is no load"
         raise UsageError(
-            f"{rate:g} requests per second for {seconds} s is no bounded run",
+            f"{rate:g} requests per second for {seconds} s {problem}",
             hint=f"at most {_LONGEST_S} s and {_MOST_REQUESTS} requests; --rate up to 1000",
         )
     return Plan(rate=rate, duration_s=seconds, input_tokens=sizes[0], output_tokens=sizes[1])

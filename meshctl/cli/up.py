@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from meshctl.changes import Plan
+    from meshctl.changes.losses import Loss
     from meshctl.deploy.runs.environment_up import UpResult
     from meshctl.model.deployment import Deployment, Pool
     from meshctl.project import Project
@@ -56,53 +57,62 @@ _ForgetCluster = Annotated[
 ]
 
 
+_Plan = Annotated[Path | None, typer.Option("--plan", help="Apply this saved plan, and nothing else.")]
+
+_ObjectStorageOnly = Annotated[
+    bool,
+    typer.Option("--object-storage-only", help="Bring up only the buckets, to fill them before the workloads start."),
+]
+
+_Timeout = Annotated[
+    str,
+    typer.Option("--timeout", help="How long each workload may take to become ready: 90s, 20m.", metavar="TIME"),
+]
+
+_WaitForCapacity = Annotated[
+    str,
+    typer.Option(
+        "--wait-for-capacity",
+        help="Where the platform has no machines for a pool, or its reservation has not begun, keep trying for this"
+        " long: 90m, 6h.",
+        metavar="TIME",
+    ),
+]
+
+_AllowDataLoss = Annotated[
+    bool,
+    typer.Option("--allow-data-loss", help="Delete or replace storage that holds data, if a change requires it."),
+]
+
+_NoRefresh = Annotated[
+    bool,
+    typer.Option(
+        "--no-refresh", help="Don't check AWS and the cluster for drift first: changes by others are not repaired."
+    ),
+]
+
+
 def up(
     ctx: typer.Context,
     environment: Annotated[str, typer.Argument(help="The environment to bring up.", metavar="ENV")],
-    plan: Annotated[Path | None, typer.Option("--plan", help="Apply this saved plan, and nothing else.")] = None,
-    object_storage_only: Annotated[
-        bool,
-        typer.Option(
-            "--object-storage-only", help="Bring up only the buckets, to fill them before the workloads start."
-        ),
-    ] = False,
-    timeout: Annotated[
-        str,
-        typer.Option("--timeout", help="How long each workload may take to become ready: 90s, 20m.", metavar="TIME"),
-    ] = "",
-    wait_for_capacity: Annotated[
-        str,
-        typer.Option(
-            "--wait-for-capacity",
-            help="Where the platform has no machines for a pool, or its reservation has not begun, keep trying for this"
-            " long: 90m, 6h.",
-            metavar="TIME",
-        ),
-    ] = "",
-    allow_data_loss: Annotated[
-        bool,
-        typer.Option("--allow-data-loss", help="Delete or replace storage that holds data, if a change requires it."),
-    ] = False,
+    plan: _Plan = None,
+    object_storage_only: _ObjectStorageOnly = False,
+    timeout: _Timeout = "",
+    wait_for_capacity: _WaitForCapacity = "",
+    allow_data_loss: _AllowDataLoss = False,
     take_over: TakeOver = None,
     confirm: _Confirm = "",
     forget_cluster: _ForgetCluster = False,
-    no_refresh: Annotated[
-        bool,
-        typer.Option(
-            "--no-refresh", help="Don't check AWS and the cluster for drift first: changes by others are not repaired."
-        ),
-    ] = False,
+    no_refresh: _NoRefresh = False,
     refresh_images: RefreshImages = False,
     break_lock: _BreakLock = False,
 ) -> None:
     """Bring an environment up, or up to date. Data is deleted only if you allow it and confirm the name."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
-    from meshctl.cli.guards import refuse_if_busy, refuse_up
+    from meshctl.cli.guards import refuse_if_busy
     from meshctl.cli.opened import opened
     from meshctl.cli.shift import return_due_of
-    from meshctl.deploy.capacity_wait import until_there_is_capacity
     from meshctl.deploy.fields import ownership
-    from meshctl.deploy.guards.protection import refused_by_up
 
     context: Context = ctx.obj
     wait_s = seconds_of(wait_for_capacity, "--wait-for-capacity")
@@ -122,22 +132,47 @@ def up(
         if object_storage_only:
             _up_object_storage(context, mesh, deployment)
             return
-        refuse_up(mesh, deployment)
-        mesh.session.check = partial(refuse_up, mesh, deployment)
-        preview = None
-        if plan is not None or context.must_confirm or allow_data_loss:
-            preview = mesh.session.plan(deployment)
-            _agree(context, preview, plan, refused=None if allow_data_loss else refused_by_up, confirm=confirm)
-        refuse_up(mesh, deployment)  # a migration may have begun while the question was open
-        previews = iter([preview])  # of the first try alone: a later one has to look again at what it would lose
-        result = until_there_is_capacity(
-            lambda: _bring_up(
-                context, mesh, deployment, next(previews, None), allow_data_loss=allow_data_loss, waits=bool(wait_s)
-            ),
-            wait_s,
-            say=context.say,
-            is_interrupted=lambda: mesh.session.program.interrupted,
+        result = _up_to_date(
+            context, mesh, deployment, plan, allow_data_loss=allow_data_loss, confirm=confirm, wait_s=wait_s
         )
+    _show_result(context, deployment, result)
+
+
+def _up_to_date(
+    context: Context,
+    mesh: Project,
+    deployment: Deployment,
+    plan: Path | None,
+    *,
+    allow_data_loss: bool,
+    confirm: str,
+    wait_s: int,
+) -> UpResult:
+    """Ask where something has to be asked, then bring it up; for `wait_s` seconds again where there is no capacity."""
+    from meshctl.cli.guards import refuse_up
+    from meshctl.deploy.capacity_wait import until_there_is_capacity
+    from meshctl.deploy.guards.protection import refused_by_up
+
+    refuse_up(mesh, deployment)
+    mesh.session.check = partial(refuse_up, mesh, deployment)
+    preview = None
+    if plan is not None or context.must_confirm or allow_data_loss:
+        preview = mesh.session.plan(deployment)
+        _agree(context, preview, plan, refused=None if allow_data_loss else refused_by_up, confirm=confirm)
+    refuse_up(mesh, deployment)  # a migration may have begun while the question was open
+    previews = iter([preview])  # of the first try alone: a later one has to look again at what it would lose
+    return until_there_is_capacity(
+        lambda: _bring_up(
+            context, mesh, deployment, next(previews, None), allow_data_loss=allow_data_loss, waits=bool(wait_s)
+        ),
+        wait_s,
+        say=context.say,
+        is_interrupted=lambda: mesh.session.program.interrupted,
+    )
+
+
+def _show_result(context: Context, deployment: Deployment, result: UpResult) -> None:
+    """Raises: JobsFailedError, or the error of a capacity block that has ended, although all the rest is up."""
     error = result.failed_jobs or result.ended_blocks
     if error is not None and context.output == "json":
         raise error  # JSON output is a single document: the error
@@ -291,7 +326,6 @@ def destroy(
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
     from meshctl.cli.guards import end_shifts, refuse_if_busy, refuse_if_shifted
     from meshctl.cli.opened import opened
-    from meshctl.deploy.guards.protection import refused_by_destroy
     from meshctl.deploy.unmanaged_stacks import unmanaged_stacks_text
     from meshctl.engine.events import deletions
 
@@ -302,14 +336,7 @@ def destroy(
             _forget_cluster(context, mesh, environment, confirm, "destroy")
         refuse_if_shifted(mesh, environment, "destroy")
         lost = mesh.session.lost_by_destroy(environment)
-        refused = None if allow_data_loss else refused_by_destroy
-        data_loss.ask(context, environment, lost, refused=refused, confirm=confirm)
-        if confirm and not lost:  # the confirmed name counts as a yes
-            context.confirm_name(environment, confirm, f"everything of {environment} is deleted")
-        elif context.must_confirm and not lost:
-            steps = mesh.session.destroy_plan(environment)
-            if steps:
-                context.confirm(f"delete {len(steps)} resources of {environment}?")
+        _agree_to_destroy(context, mesh, environment, lost, allow_data_loss=allow_data_loss, confirm=confirm)
         refuse_if_busy(mesh, environment, "destroy")  # a migration may have begun while the question was open
         # nobody was asked if there was no data to lose: data written since then is refused
         deleted = len(deletions(mesh.session.destroy(environment, allow_data_loss=bool(lost))))
@@ -321,3 +348,19 @@ def destroy(
         context.print(f"{environment}: {deleted} resources deleted, nothing left\n")
     else:
         context.print(f"{environment}: nothing is up\n{unmanaged_stacks_text(unmanaged, mesh.mesh.name)}")
+
+
+def _agree_to_destroy(
+    context: Context, mesh: Project, environment: str, lost: Sequence[Loss], *, allow_data_loss: bool, confirm: str
+) -> None:
+    """Raises: ProtectedDataError, UsageError, InterruptedByUserError."""
+    from meshctl.deploy.guards.protection import refused_by_destroy
+
+    refused = None if allow_data_loss else refused_by_destroy
+    data_loss.ask(context, environment, lost, refused=refused, confirm=confirm)
+    if confirm and not lost:  # the confirmed name counts as a yes
+        context.confirm_name(environment, confirm, f"everything of {environment} is deleted")
+    elif context.must_confirm and not lost:
+        steps = mesh.session.destroy_plan(environment)
+        if steps:
+            context.confirm(f"delete {len(steps)} resources of {environment}?")

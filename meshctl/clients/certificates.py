@@ -1,4 +1,4 @@
-"""Whether an answer failed to come for a certificate: no use to ask again, unlike all else that goes unanswered. PURE.
+"""Recognizes TLS certificate errors, which are not retried; other connection errors are. PURE.
 
 Called where the errors of clients become ours (`cluster_access`, `aws_errors`, `failures`, … and `meshctl.migrate`).
 """

@@ -1,7 +1,7 @@
 """The ids of the DNS zones in which the hosts of certificates are proven. EDGE (asks Route 53 for those of new ones).
 
-Called by `session` inside a run, for the late values `id of the zone …` of `meshctl.render`. A zone is asked for once:
-after that the state has its id, and a run that changes nothing needs no access to the zone's account.
+Called by `session` inside a run, for the deferred values `id of the zone …` of `meshctl.render`. A zone is asked for
+once: after that the state has its id, and a run that changes nothing needs no access to the zone's account.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from meshctl.model.stack_state import StackState
 from meshctl.render import zone_id_name
 
 
-def late_values(deployment: Deployment, state: StackState, *, is_preview: bool) -> dict[str, str]:
+def deferred_values(deployment: Deployment, state: StackState, *, is_preview: bool) -> dict[str, str]:
     """By the names that the programs use. A preview that can't ask goes on with the zone's name.
 
     Raises: MeshError, CredentialsError, UnreachableError, BusyError as `hosted_zone_id`.

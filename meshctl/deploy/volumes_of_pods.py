@@ -53,7 +53,7 @@ def delete_left(state: StackState, names: Iterable[str]) -> None:
     except MeshError as error:
         if not left:
             raise
-        raise _named(error, deployed.namespace, left) from error
+        raise _with_left_claims(error, deployed.namespace, left) from error
 
 
 def _names(client: Client, deployed: Deployment) -> list[str]:
@@ -62,8 +62,8 @@ def _names(client: Client, deployed: Deployment) -> list[str]:
     return sorted(claim["metadata"]["name"] for claim in claims)
 
 
-def _named(error: MeshError, namespace: str, left: list[str]) -> MeshError:
-    """The state is gone by then, so that no other run deletes them."""
+def _with_left_claims(error: MeshError, namespace: str, left: list[str]) -> MeshError:
+    """Adds the claims that remain to the error: no later run can delete them, because the state is gone."""
     listed = f"these claims are left in the namespace {namespace}: {', '.join(left)}"
     delete = f"delete them: `kubectl delete pvc -n {namespace} {' '.join(left)}`"
     hint = f"{error.hint}; then {delete}" if error.hint else delete

@@ -185,7 +185,7 @@ def failure_of(urn: str, message: str, platform: str = "") -> ResourceFailure:
 
 
 def _code_within(message: str, platform: str) -> str:
-    """The code that an API passes on from another one in its text; "" where there is none that we have a hint for."""
+    """The error code of another API that the message quotes; "" unless the platform has a hint for it."""
     return next((code for code in _own_hints(platform) if re.search(rf"(?<![\w.]){re.escape(code)}\b", message)), "")
 
 

@@ -1,7 +1,8 @@
-"""Reads and writes the journal and the lock of a migration in the folder or bucket of the Pulumi state. EDGE.
+"""Reads and writes small files in the folder or bucket of the Pulumi state. EDGE.
 
-Called by `migration` and `project`. The journal is next to the state so that whoever resumes after a crash finds both,
-on this machine or another. On local disk every record is fsynced, file and folder, because an intent must survive a
+They are the journals and locks of migrations and shifts, and the results of benchmarks. Called by `migrate`, `shift`,
+`bench` and `project`. A journal is next to the state so that whoever resumes after a crash finds both, on this machine
+or another. On local disk every record is fsynced, file and folder, because an intent must survive a
 power cut; obstore's local store does not do that.
 """
 
@@ -15,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import botocore.exceptions
 import obstore
 from obstore import exceptions
 from obstore.store import LocalStore, S3Store, from_url
 
 from meshctl import own_folder
-from meshctl.clients import certificates
+from meshctl.clients import aws_errors, certificates
+from meshctl.clients.aws_errors import AwsRequest
 from meshctl.engine import state_folder
 from meshctl.errors import CredentialsError, UnreachableError, UsageError
 from meshctl.model.persisted import unreadable
@@ -79,7 +80,7 @@ class StateStore:
 
 
 def keeps_journals(backend: str) -> bool:
-    """Whether a journal can be kept in the backend: in a folder or bucket yes, in Pulumi Cloud not."""
+    """Whether the backend can hold files, as journals are: a folder or a bucket can, Pulumi Cloud can't."""
     return state_folder.is_folder(backend) or urllib.parse.urlsplit(backend).scheme in _BUCKETS
 
 
@@ -95,14 +96,15 @@ def open_state_store(backend: str, folder: Path) -> StateStore:
     parts = urllib.parse.urlsplit(backend)
     if not keeps_journals(backend):
         raise UsageError(
-            f"a migration can't keep its journal in the state backend {backend or 'Pulumi Cloud'}",
-            why="journal and lock are stored next to the state, which must be in a folder or a bucket for that",
+            f"the state backend {backend or 'Pulumi Cloud'} can't hold files",
+            why="journals, locks and results are stored next to the state, so it must be in a folder or a bucket",
             hint="set `state: {backend: s3://bucket}` (or gs://, azblob://, file://) in environments.yaml",
         )
     url = f"{_SCHEMES.get(parts.scheme, parts.scheme)}://{parts.netloc}{parts.path}"
-    with _translate_opening_errors():
+    query = dict(urllib.parse.parse_qsl(parts.query))
+    with _translate_opening_errors(query.get("profile", "")):
         if parts.scheme == "s3":
-            return StateStore(_s3(url, dict(urllib.parse.parse_qsl(parts.query))))
+            return StateStore(_s3(url, query))
         return StateStore(from_url(url))
 
 
@@ -112,6 +114,8 @@ def _s3(url: str, query: dict[str, str]) -> Store:
     from obstore.auth.boto3 import Boto3CredentialProvider
 
     session = boto3.Session(profile_name=query.get("profile") or None, region_name=query.get("region") or None)
+    if session.get_credentials() is None:
+        raise aws_errors.no_credentials(_aws_request(query.get("profile", "")))
     insecure = query.get("disableSSL") == "true"
     region = session.region_name or "us-east-1"
     endpoint = query.get("endpoint") or session.client("s3", region_name=region).meta.endpoint_url
@@ -138,15 +142,19 @@ def _fsync(path: Path, root: Path) -> None:
             os.close(descriptor)
 
 
+def _aws_request(profile: str) -> AwsRequest:
+    return AwsRequest("the state backend", profile, "check `state.backend` and the AWS profile")
+
+
 @contextmanager
-def _translate_opening_errors() -> Iterator[None]:
-    """Opening sends no request, so errors are about the URL, or the configuration that the SDKs find here."""
+def _translate_opening_errors(profile: str) -> Iterator[None]:
+    """Opening asks the backend nothing, so errors are about the URL, or the configuration that the SDKs find here.
+
+    `profile`: the AWS profile that the URL names, "" for the default one.
+    """
     try:
-        yield
-    except botocore.exceptions.BotoCoreError as error:
-        raise CredentialsError(
-            "the state backend can't be opened", why=str(error), hint="check `state.backend` and the AWS profile"
-        ) from error
+        with aws_errors.translate_errors(_aws_request(profile)):
+            yield
     except (exceptions.BaseError, ValueError) as error:
         raise UsageError(
             "the state backend can't be opened",
@@ -166,9 +174,9 @@ def _translate_errors() -> Iterator[None]:
         yield
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
         raise CredentialsError(
-            "the migration's journal can't be read or written",
+            "the state backend can't be read or written",
             why=_message(error),
-            hint="check the permissions on the state backend",
+            hint="check the credentials, and their rights on what `state.backend` in environments.yaml names",
         ) from error
     except exceptions.GenericError as error:
         certificates.refuse("the state backend", error)

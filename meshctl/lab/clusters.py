@@ -27,7 +27,7 @@ from meshctl.errors import LabError
 from meshctl.lab import supervisor
 from meshctl.lab.images import foreign_registries
 from meshctl.lab.restarts import Ending, ending_from
-from meshctl.lab.state import Lab, read_list, wait_ended, write_whole
+from meshctl.lab.state import Lab, read_list, wait_ended, write_atomically
 from meshctl.lab.stores import free_ports
 
 START_TIMEOUT_S = 120
@@ -122,7 +122,7 @@ def _supervise(lab: Lab, name: str, command: Sequence[str]) -> subprocess.Popen[
             stderr=log,
             start_new_session=True,
         )
-    write_whole(folder / "supervisor.pid", str(process.pid))
+    write_atomically(folder / "supervisor.pid", str(process.pid))
     return process
 
 
@@ -277,7 +277,7 @@ def _webhook_configuration(lab: Lab, plane: Plane, port: int) -> Path:
         "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "apiserver"}}],
         "current-context": "lab",
     }
-    write_whole(path, yaml.safe_dump(document))
+    write_atomically(path, yaml.safe_dump(document))
     return path
 
 
@@ -293,7 +293,7 @@ def write_user_kubeconfig(lab: Lab) -> None:
         merged["users"].append({"name": plane.name, "user": user})
         merged["contexts"].append({"name": plane.name, "context": {"cluster": plane.name, "user": plane.name}})
     merged["current-context"] = "cw"
-    write_whole(lab.kubeconfig, yaml.safe_dump(merged, sort_keys=False), 0o600)
+    write_atomically(lab.kubeconfig, yaml.safe_dump(merged, sort_keys=False), 0o600)
 
 
 def entry(lab: Lab, plane: Plane, extras: Iterable[str] = ()) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from meshctl.lab import stores
 from meshctl.lab.network import dns_server
 from meshctl.lab.pods import identity
-from meshctl.lab.state import Lab, write_whole
+from meshctl.lab.state import Lab, write_atomically
 
 STORE_PROFILES = {"coreweave": ("cw", "US-EAST-04A"), "dc1": ("dc1", "us-east-1")}
 
@@ -38,8 +38,8 @@ def write_aws_files(lab: Lab, ports: dict[str, int]) -> None:
         f"[{name}]\naws_access_key_id = {access}\naws_secret_access_key = {secret}\n"
         for name, access, secret in credentials
     )
-    write_whole(aws_folder(lab) / "credentials", text, 0o600)
-    write_whole(aws_folder(lab) / "config", "\n".join(config))
+    write_atomically(aws_folder(lab) / "credentials", text, 0o600)
+    write_atomically(aws_folder(lab) / "config", "\n".join(config))
 
 
 def _profile(name: str, region: str, port: int) -> str:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from meshctl.lab.state import write_whole
+from meshctl.lab.state import write_atomically
 
 NAMESPACE: Final = "kueue-system"
 SECRET: Final = "kueue-webhook-server-cert"  # noqa: S105  its name
@@ -32,7 +32,7 @@ def in_folder(folder: Path) -> dict[str, bytes]:
     """The files by their names in the Secret; made where they are missing."""
     if not all((folder / name).exists() for name in _FILES):
         for name, content in _made().items():
-            write_whole(folder / name, content.decode(), 0o600)
+            write_atomically(folder / name, content.decode(), 0o600)
     return {name: (folder / name).read_bytes() for name in _FILES}
 
 

@@ -23,7 +23,7 @@ import yaml
 from meshctl import tools
 from meshctl.lab import clusters
 from meshctl.lab.pods import api, lifetime
-from meshctl.lab.state import Lab, write_whole
+from meshctl.lab.state import Lab, write_atomically
 from meshwire.kubernetes.async_client import AsyncClient
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ async def _of_the_api_server(lab: Lab, name: str, client: AsyncClient, folder: P
     del client
     pki = clusters.home(lab, name) / "pki"
     for source, target in (("admin.crt", "tls.crt"), ("admin.key", "tls.key")):
-        write_whole(folder / target, (pki / source).read_text(), 0o600)
+        write_atomically(folder / target, (pki / source).read_text(), 0o600)
     return (pki / "ca.crt").read_bytes()
 
 
@@ -126,7 +126,7 @@ def _convertible(controller: Controller, document: dict[str, Any], port: int, au
 
 def _configure(controller: Controller, folder: Path, port: int) -> Path:
     webhook = {"host": "127.0.0.1", "port": port, "certDir": str(folder)}
-    write_whole(folder / "config.yaml", yaml.safe_dump({**controller.configuration, "webhook": webhook}))
+    write_atomically(folder / "config.yaml", yaml.safe_dump({**controller.configuration, "webhook": webhook}))
     return folder / "config.yaml"
 
 

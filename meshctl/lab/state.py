@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from meshctl import own_folder
+from meshctl import atomic_write, own_folder
 from meshctl.errors import LabError
 
 # In the environment of every process of a lab, with the lab's root: children have it too, whoever started them, and
@@ -66,7 +66,7 @@ class Lab:
         return document
 
     def write(self, document: dict[str, Any]) -> None:
-        write_whole(self.file, json.dumps(document, indent=2))
+        write_atomically(self.file, json.dumps(document, indent=2))
 
     def environment(self) -> dict[str, str]:
         """The variables for a process of this lab."""
@@ -115,13 +115,10 @@ def lives(process: psutil.Process) -> bool:
         return False
 
 
-def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
-    """Replace a file so that no reader ever sees half of it."""
+def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
+    """Replace a file, whose folder is made, so that no reader ever sees half of it. Raises: OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as stream:
-        stream.write(text)
-    partial.replace(path)
+    atomic_write.write(path, text, mode)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The lab's S3 object stores (SeaweedFS): one for CoreWeave, one for the on-prem site, each with keys of its own. EDGE.
 
 `lab up` starts `python -m meshctl.lab.stores --lab ROOT`; it ends with SIGTERM and takes the stores along. `keys` gives
-the credentials that belong into the profiles of the lab's AWS files.
+the credentials for the profiles of the lab's AWS files.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from typing import Any
 import yaml
 
 from meshctl.lab.restarts import FIRST_DELAY_S, MARK, Ending, delay_s, last_words
-from meshctl.lab.state import write_whole
+from meshctl.lab.state import write_atomically
 
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 CREATED, ENDED = "created", "ended.json"
@@ -80,7 +80,7 @@ class Supervisor:
                 return 0
             code = os.waitstatus_to_exitcode(status)
             if pid == self.making:
-                write_whole(self.folder / CREATED, str(code))
+                write_atomically(self.folder / CREATED, str(code))
                 if code:
                     return abs(code)
             elif program := self._program_of(pid):
@@ -100,7 +100,7 @@ class Supervisor:
         if delay is not None:
             self.due[program] = time.monotonic() + delay
         document = [dataclasses.asdict(each) for each in self.endings[-KEPT_ENDINGS:]]
-        write_whole(self.folder / ENDED, json.dumps(document, indent=1))
+        write_atomically(self.folder / ENDED, json.dumps(document, indent=1))
 
     def _start_due(self) -> None:
         if not self.due:
@@ -129,7 +129,7 @@ class Supervisor:
             setsid=True,
             setsigmask=[],
         )
-        write_whole(self.home / "pids" / f"{component['name']}.pid", str(pid))
+        write_atomically(self.home / "pids" / f"{component['name']}.pid", str(pid))
 
     def _log(self, program: str) -> Path:
         return self.home / "logs" / f"{program}.log"

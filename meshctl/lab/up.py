@@ -30,7 +30,7 @@ from meshctl.lab import clusters, environment, group_controller, kueue_controlle
 from meshctl.lab.network.ports import free_ports
 from meshctl.lab.parts import PARTS, PartState, command_line, states
 from meshctl.lab.real_controllers import Controller
-from meshctl.lab.state import ACCOUNT, READY_FOLDER, Lab, lives, read_json, ready_files, wait_ended, write_whole
+from meshctl.lab.state import ACCOUNT, READY_FOLDER, Lab, lives, read_json, ready_files, wait_ended, write_atomically
 
 Say = Callable[[str], None]
 READY_TIMEOUT_S = 60
@@ -181,7 +181,7 @@ def _start(lab: Lab, ports: dict[str, int], say: Say, wanted: Wanted) -> None:
         files = [file for extra, file in zip(EXTRAS, of_extras, strict=True) if name in wanted[extra.key]]
         for file in (platform, *files):
             _wait(lab, "controllers", processes["controllers"], (lab.root / READY_FOLDER / file).exists)
-    write_whole(lab.root / STARTED, "")
+    write_atomically(lab.root / STARTED, "")
 
 
 def start_part(lab: Lab, name: str) -> subprocess.Popen[bytes]:

@@ -67,7 +67,7 @@ class EngineGateway:
     def deployed(self, environment: str) -> Deployment | None:
         return self._session.deployed(environment)
 
-    def presence(self, environment: str) -> DeployState:
+    def deploy_state(self, environment: str) -> DeployState:
         return deploy_state(self._session.state(environment))
 
     def check_cluster(self, deployment: Deployment) -> None:

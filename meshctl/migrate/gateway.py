@@ -73,7 +73,7 @@ class Gateway(Protocol):
         """The deployment that the last `up` declared, with its `paused` marks, whether or not that `up` succeeded. None
         if there was never an `up`, or after a `destroy`."""
 
-    def presence(self, environment: str) -> DeployState:
+    def deploy_state(self, environment: str) -> DeployState:
         """How much of the environment exists, also after an `up` or a `destroy` that did not finish."""
 
     def check_cluster(self, deployment: Deployment) -> None:

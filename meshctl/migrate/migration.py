@@ -231,14 +231,14 @@ class Migrations:
         return history
 
     def check_rollback(self, migration: str = "", *, destroy_target: bool, target_lost: bool) -> History:
-        """As `to_finish`, for `rollback`."""
+        """As `check_finish`, for `rollback`."""
         journal = self._journal(migration, "")
         history = self._open(journal)
         refuse_rollback(journal.migration, history, {"destroy_target": destroy_target, "target_lost": target_lost})
         return history
 
     def check_source_lost(self, migration: str = "") -> History:
-        """As `to_finish`, for `resume` with `source_lost`."""
+        """As `check_finish`, for `resume` with `source_lost`."""
         history = self._open(self._journal(migration, ""))
         refuse_giving_up_source(history)
         return history

@@ -76,7 +76,7 @@ def refuse_giving_up_source(history: History) -> None:
         source, target = history.plan.source.environment, history.plan.target.environment
         raise MigrationError(
             "an expansion can't go on without its source",
-            why=f"{target} has {history.share.workload} alone, and names lead back to {source} when it ends",
+            why=f"{target} runs only {history.share.workload}; ending the expansion sends all traffic back to {source}",
             hint=f"`meshctl up {source}` brings it up again" if history.state == "waiting" else "restore the source",
         )
     unseeded = [m.store for m in history.plan.moves if f"seed/{m.store}" not in history.done]

@@ -1,4 +1,4 @@
-"""How the groups of a workload are, from its pods. PURE. Called by `operate.status`."""
+"""The state of a workload's groups, from its pods. PURE. Called by `operate.status`."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from meshctl.clients import clusters, holders, kueue, loans, weka_clusters
 from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.loans import Loan
 from meshctl.deploy import deploy_state, live_platform, scheduled_pools
 from meshctl.deploy.guards import cluster_identity
 from meshctl.deploy.jobs import held_gangs, held_jobs, job_states
@@ -110,59 +111,26 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
     if mistake is not None:
         return EnvironmentStatus(environment, "unknown", error=mistake.message)
     state = session.state(environment)
-    deployed = deploy_state.deploy_state(state)
-    if deployed is DeployState.NOTHING:
-        return EnvironmentStatus(environment, "absent")
-    if deployed is DeployState.STORAGE:
-        error = f"nothing is up but the object storage: {', '.join(deploy_state.stores_with_buckets(state))}"
-        return EnvironmentStatus(environment, "storage", error=error)
-    unfinished = _unfinished(environment, state) if deployed is DeployState.PART else ""
-    outputs, deployment = state.outputs, state.deployment
-    shifts = session.shifts_in_force(environment)
-    if deployment is None or (unfinished and not _has_cluster(deployment, outputs)):
+    without_cluster = _without_cluster(environment, state)
+    if without_cluster is not None:
+        return without_cluster
+    unfinished = _unfinished(environment, state)
+    shifts, deployment = session.shifts_in_force(environment), state.deployment
+    if deployment is None or (unfinished and not _has_cluster(deployment, state.outputs)):
         return EnvironmentStatus(environment, "degraded", error=unfinished)
-    endpoints = _endpoints(session, deployment, outputs)
-    access = clusters.access(deployment, outputs)
+    endpoints = _endpoints(session, deployment, state.outputs)
     try:
-        cluster_identity.check_cluster_unchanged(access)
-        nodes = clusters.ready_nodes(access, deployment.mesh)
-        pods = holders.with_holders(access, deployment, clusters.pods(access, deployment.namespace))
-        pods = held_gangs.explained(deployment, pods)
-        ends = (
-            job_states.jobs_in_cluster(access, deployment.namespace)
-            if any(w.is_job for w in deployment.workloads)
-            else {}
-        )
-        waiting = {
-            **held_gangs.waiting_gangs(deployment, pods),
-            **_waiting_jobs(access, deployment, ends, pods),
-            **scheduled_pools.saved_jobs(deployment, ends),
-            **scheduled_pools.waiting_workloads(deployment),
-            **_without_nodes(deployment, shifts),
-        }
-        lent = loans.loans(access, deployment) if any(pool.lends_nodes for pool in deployment.pools) else None
-        storage = _neural_mesh(access, deployment)
+        answers = _ask_cluster(deployment, state.outputs, shifts)
     except MeshError as error:
         problem = f"{error.what}: {error.why}"
-        return EnvironmentStatus(environment, "unknown", endpoints=endpoints, error=problem, shifts=shifts.notes)
+        return EnvironmentStatus(environment, "unknown", (), (), endpoints, problem, shifts=shifts.notes)
     releases = live_platform.ask(deployment, state)
-    pools = pool_status.pools(deployment, nodes, releases, shifts)
-    now = deployment.with_ranks(shifts.sizes)
-    workloads = tuple(
-        dataclasses.replace(
-            workload_status(now, w.name, pods, ends.get(w.name), waiting.get(w.name, "")), elastic=_elastic(w)
-        )
-        for w in deployment.workloads
-    )
-    short = (
-        bool(unfinished)
-        or any(p.ready < p.wanted for p in pools)
-        or any(w.is_short or w.job == "failed" for w in workloads)
-        or (storage is not None and storage.is_short)
-    )
+    pools = pool_status.pools(deployment, answers.ready_nodes, releases, shifts)
+    workloads = _workloads(deployment, answers, shifts)
+    is_short = _is_short(pools, workloads) or (answers.neural_mesh is not None and answers.neural_mesh.is_short)
     return EnvironmentStatus(
         environment,
-        "degraded" if short else "up",
+        "degraded" if unfinished or is_short else "up",
         pools,
         workloads,
         endpoints,
@@ -170,14 +138,78 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         addons=pool_status.addons(releases),
         notes=(*releases.notes, *releases.unasked),
         shifts=shifts.notes,
-        loans=loan_status.loan_statuses(deployment, lent),
-        neural_mesh=storage,
+        loans=loan_status.loan_statuses(deployment, answers.loans),
+        neural_mesh=answers.neural_mesh,
     )
+
+
+def _without_cluster(environment: str, state: StackState) -> EnvironmentStatus | None:
+    """The status where nothing is up, or only what needs no cluster; else None."""
+    deployed = deploy_state.deploy_state(state)
+    if deployed is DeployState.NOTHING:
+        return EnvironmentStatus(environment, "absent")
+    if deployed is DeployState.STORAGE:
+        stores = ", ".join(deploy_state.stores_with_buckets(state))
+        return EnvironmentStatus(environment, "storage", error=f"nothing is up but the object storage: {stores}")
+    return None
+
+
+@dataclass(frozen=True)
+class _ClusterAnswers:
+    """What the cluster says of the mesh. `ready_nodes`: their number by pool. `jobs` by workload, only those that are
+    there. `waiting`: what workloads wait for, in words, by name. `loans`: None where they are not known. `neural_mesh`:
+    None where the mesh has none."""
+
+    ready_nodes: Mapping[str, int]
+    pods: list[observed.PodState]
+    jobs: Mapping[str, JobState]
+    waiting: Mapping[str, str]
+    loans: list[Loan] | None
+    neural_mesh: NeuralMeshStatus | None
+
+
+def _ask_cluster(deployment: Deployment, outputs: StackOutputs, shifts: observed.ShiftsInForce) -> _ClusterAnswers:
+    """Raises: UsageError where the kubeconfig selects another cluster; CredentialsError, UnreachableError."""
+    access = clusters.access(deployment, outputs)
+    cluster_identity.check_cluster_unchanged(access)
+    nodes = clusters.ready_nodes(access, deployment.mesh)
+    pods = holders.with_holders(access, deployment, clusters.pods(access, deployment.namespace))
+    pods = held_gangs.explained(deployment, pods)
+    has_jobs = any(workload.is_job for workload in deployment.workloads)
+    jobs = job_states.jobs_in_cluster(access, deployment.namespace) if has_jobs else {}
+    waiting = {
+        **held_gangs.waiting_gangs(deployment, pods),
+        **_waiting_jobs(access, deployment, jobs, pods),
+        **scheduled_pools.saved_jobs(deployment, jobs),
+        **scheduled_pools.waiting_workloads(deployment),
+        **_without_nodes(deployment, shifts),
+    }
+    lent = loans.loans(access, deployment) if any(pool.lends_nodes for pool in deployment.pools) else None
+    return _ClusterAnswers(nodes, pods, jobs, waiting, lent, _neural_mesh(access, deployment))
 
 
 def _neural_mesh(access: ClusterAccess, deployment: Deployment) -> NeuralMeshStatus | None:
     mesh = deployment.neural_mesh
     return neural_mesh_status(mesh, weka_clusters.state(access, mesh)) if mesh is not None else None
+
+
+def _workloads(
+    deployment: Deployment, answers: _ClusterAnswers, shifts: observed.ShiftsInForce
+) -> tuple[WorkloadStatus, ...]:
+    """Of all workloads. Elastic gangs are as large as their pools are with the shifts."""
+    now = deployment.with_ranks(shifts.sizes)
+    statuses = []
+    for workload in deployment.workloads:
+        name = workload.name
+        status = workload_status(now, name, answers.pods, answers.jobs.get(name), answers.waiting.get(name, ""))
+        statuses.append(dataclasses.replace(status, elastic=_elastic(workload)))
+    return tuple(statuses)
+
+
+def _is_short(pools: Iterable[PoolStatus], workloads: Iterable[WorkloadStatus]) -> bool:
+    """Whether nodes or pods are missing, or a job has failed."""
+    nodes_are_missing = any(pool.ready < pool.wanted for pool in pools)
+    return nodes_are_missing or any(workload.is_short or workload.job == "failed" for workload in workloads)
 
 
 def _elastic(workload: Workload) -> str:
@@ -225,6 +257,9 @@ def with_holder(status: EnvironmentStatus, holder: Holder | None) -> Environment
 
 
 def _unfinished(environment: str, state: StackState) -> str:
+    """Which resources a run that did not finish has left, in words; "" after one that did."""
+    if deploy_state.deploy_state(state) is not DeployState.PART:
+        return ""
     go_on = f"`meshctl up {environment}` goes on, `meshctl destroy {environment}` removes it"
     return f"the last `up` or `destroy` did not finish: {deploy_state.unfinished_text(state)}; {go_on}"
 

@@ -4,7 +4,8 @@ Made by `meshctl.platforms.aws`, `.coreweave`, `.cluster` and by packages of oth
 `resolve`, `render`, `stacks`, `changes`, `engine`, `migrate` and the CLI, which never ask for a platform's name.
 
 Every part must be given, even where the answer is "nothing": a part that is left out is an error when the platform is
-loaded. There are no defaults, since a default would be another platform's answer.
+loaded, since a default would be another platform's answer. Only a part that came later than the version `INTERFACE` may
+be left out: it has the default None, which means "nothing" (`MadeCluster.entries`, `Preflight.name_rights`).
 
 Functions of a part that get an `environment` get an object of the platform's own `environment` class.
 """
@@ -42,8 +43,7 @@ class PartsError(Exception):
 
 
 class Part:
-    """Refuses to be made with parts missing, unknown or of another kind, and names them. One that came later than the
-    version of the interface has a default, and may be left out."""
+    """Refuses to be made with parts missing, unknown or of another kind, and names them."""
 
     def __new__(cls, **parts: Any) -> Any:
         given = parts.get("interface", INTERFACE)
@@ -285,7 +285,7 @@ class ObjectStores(Part):
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BalancerTls(Part):
     """Annotations by which a load balancer ends TLS with a certificate that the platform makes. `certificate`: the
-    name of the one whose value is the certificate, which `declare` gives as a late value
+    name of the one whose value is the certificate, which `declare` gives as a deferred value
     (`render.certificate_name`). `ports`: the name of the one whose value is the ports of the Service that speak TLS.
     `settings`: further ones. `longest_host`: for how long a host a certificate can be made."""
 
@@ -298,7 +298,7 @@ class BalancerTls(Part):
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LoadBalancers(Part):
     """Annotations of the Services of endpoints. `public`: of one that is reached from outside; `internal`: of one that
-    only what is inside the network reaches. Both empty: whatever gives addresses in the cluster decides who does.
+    only what is inside the network reaches. Both empty: the cluster's load balancer controller decides who does.
     `through_nodes`: whether every node of the cluster would be a target of every load balancer. Those of new endpoints
     then ask only nodes with ready pods of the workload (`externalTrafficPolicy: Local`). `answers_within_s`: how long a
     new one may take until it takes connections, after its Service has got the address. `tls`: None where they end no

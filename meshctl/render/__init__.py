@@ -6,7 +6,7 @@ Called by `stacks.platform`, which declares the objects; `meshctl.migrate` may r
     load_balancer(workload, …)      the name of the object that gives the workload's endpoints their address
     node_objects(deployment)        what makes or marks its nodes, by the platform
     workload_manifests(…, workload) what the pods of one workload are made from
-    secrets(deployment)             the Secrets among them, and which late values they hold
+    secrets(deployment)             the Secrets among them, and which deferred values they hold
 
 Values that are known only while deploying stand in a manifest as `LateValue(name)`; the names are
 
@@ -36,9 +36,9 @@ from meshctl.render.objects import (
     LateValue,
     PlatformObject,
     certificate_name,
-    kept_value_name,
-    kept_value_paths,
     late_names,
+    live_value_name,
+    live_value_paths,
     up_name,
     whose_uid,
     zone_id_name,
@@ -50,9 +50,9 @@ __all__ = [
     "LateValue",
     "PlatformObject",
     "certificate_name",
-    "kept_value_name",
-    "kept_value_paths",
     "late_names",
+    "live_value_name",
+    "live_value_paths",
     "load_balancer",
     "node_objects",
     "platform_objects",

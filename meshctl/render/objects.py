@@ -55,45 +55,45 @@ class PlatformObject:
         return str(self.manifest["kind"])
 
 
-def kept_value_name(name: str, path: str) -> str:
-    """The late value that takes the place of a field whose live value is to stay. `name`: the object's logical name;
-    `path`: plain fields only (`spec.replicas`)."""
+def live_value_name(name: str, path: str) -> str:
+    """The deferred value in place of a field whose live value is to stay. `name`: the object's logical name; `path`:
+    plain fields only (`spec.replicas`)."""
     return f"held {name} {path}"
 
 
-def kept_value_paths(item: PlatformObject, late: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """The late values that keep live values of an object's fields: their names and the fields' paths."""
-    begin = kept_value_name(item.name, "")
+def live_value_paths(item: PlatformObject, late: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """The deferred values that keep live values of an object's fields: their names and the fields' paths."""
+    begin = live_value_name(item.name, "")
     return [(name, tuple(name.removeprefix(begin).split("."))) for name in late if name.startswith(begin)]
 
 
 def certificate_name(endpoint: str) -> str:
-    """The late value that is the certificate of the endpoint's load balancer, as its platform names it."""
+    """The deferred value that is the certificate of the endpoint's load balancer, as its platform names it."""
     return f"certificate of {endpoint}"
 
 
 def zone_id_name(zone: str) -> str:
-    """The late value that is the id of a DNS zone, which environments.yaml may call by its name."""
+    """The deferred value that is the id of a DNS zone, which environments.yaml may call by its name."""
     return f"id of the zone {zone}"
 
 
 def uid_name(name: str) -> str:
-    """The late value that is the UID of the object with this logical name."""
+    """The deferred value that is the UID of the object with this logical name."""
     return f"{_UID}{name}"
 
 
 def whose_uid(late_name: str) -> str:
-    """The logical name of the object whose UID the late value is; "" for any other value."""
+    """The logical name of the object whose UID the deferred value is; "" for any other value."""
     return late_name.removeprefix(_UID) if late_name.startswith(_UID) else ""
 
 
 def up_name(name: str) -> str:
-    """The late value by which a run says whether the object of this logical name is already up."""
+    """The deferred value by which a run says whether the object of this logical name is already up."""
     return f"up {name}"
 
 
 def late_names(objects: Iterable[PlatformObject]) -> tuple[str, ...]:
-    """The late values that the objects need, each once, sorted."""
+    """The deferred values that the objects need, each once, sorted."""
     return tuple(sorted({late.name for item in objects for late in _lates(item.manifest)}))
 
 

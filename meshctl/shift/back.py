@@ -1,7 +1,7 @@
 """The steps that give nodes back. EDGE: through `Gateway` alone. Listed in `steps`.
 
-They act on the nodes of which the journal says what they had before, however far the shift has come. A node that is
-gone is left out.
+They act on every node whose original labels are in the journal, however far the shift has come. A node that is gone is
+left out.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from meshctl.shift.node_changes import Original
 
 
 def record_cordons(context: StepContext) -> dict[str, Any]:
-    """The cordons that somebody has set or taken away while the shift was in force: they stay so. Where the shift has
-    not let pods come yet, its own cordons are there, and those from before count."""
+    """Records which nodes are cordoned: a cordon that somebody set or removed while the shift was in force stays that
+    way. Until the shift has released its nodes, their cordons are its own, and nothing is recorded."""
     if "release" not in context.done:
         return {}
     return {
@@ -41,8 +41,8 @@ def not_held(context: StepContext) -> str:
 
 
 def undo_empty(context: StepContext) -> dict[str, Any]:
-    """Of nodes that were not handed over yet no pod has to leave. A node that does not answer is not waited for: its
-    pods can't be moved, and its labels can be put back all the same."""
+    """Evicts the pods from nodes that were handed over; no pod has to leave the others. A node that does not answer is
+    not waited for: its pods can't be moved, and its labels can be put back all the same."""
     pool = context.plan.taking
 
     def left() -> list[Pod]:
@@ -110,5 +110,5 @@ def _grow(context: StepContext) -> list[str]:
 
 
 def _differs(gang: Gang, before: int) -> bool:
-    """Also of a gang that was stopped to be made smaller, and has not been."""
+    """True as well for a gang that was stopped to be made smaller, and was not."""
     return gang.nodes != before or (gang.is_suspended and not gang.has_ended)

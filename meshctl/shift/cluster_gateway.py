@@ -116,8 +116,8 @@ class ClusterGateway:
         return Gang(int(spec.get("parallelism") or 0), bool(spec.get("suspend")), ended)
 
     def resize(self, job: str, nodes: int) -> None:
-        """The ConfigMap first, which pods read when they start. In one patch with the size, the start can't come
-        without it: https://kubernetes.io/docs/concepts/workloads/controllers/job/#elastic-indexed-jobs"""
+        """Patches the ConfigMap first, because pods read it when they start. Size and start are one patch, so that no
+        pod starts before both: https://kubernetes.io/docs/concepts/workloads/controllers/job/#elastic-indexed-jobs"""
         self._patched(CONFIG_MAPS, object_names.gang(job), {"data": elastic.data(job, nodes)})
         start = {"suspend": False} if self._runs(job) else {}
         self._patched(JOBS, job, {"spec": {"completions": nodes, "parallelism": nodes, **start}})
@@ -175,8 +175,8 @@ class ClusterGateway:
 
 
 def is_rolling(server: Server) -> bool:
-    """Whether pods of an older template are still there, or the controller has not seen the newest one. Pods that are
-    missing or not ready are no roll-out: a shift is what they may wait for. PURE."""
+    """Whether pods of an older template are still there, or the controller has not seen the newest one. Missing or
+    unready pods are not a roll-out: they may wait for this very shift. PURE."""
     status, metadata = server.get("status", {}), server.get("metadata", {})
     if not status:
         return False

@@ -100,8 +100,8 @@ def existing(context: StepContext, name: str) -> Node:
 
 
 def patched(context: StepContext, name: str, change: Callable[[Node], Patch | None]) -> bool:
-    """Apply the change to the node as it is now; where somebody changes it in between, to what it is then. False where
-    the node is gone. Raises: BusyError when others change it all the time."""
+    """Applies the change to the node as it is now, and again if somebody changes the node in between. False where the
+    node is gone. Raises: BusyError when others change it all the time."""
     for _ in range(_TRIES):
         node = context.gateway.node(name)
         if node is None:

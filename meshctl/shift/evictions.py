@@ -1,4 +1,4 @@
-"""Has pods leave their nodes, and waits until they have ended. EDGE. Used by `forward` and `back`."""
+"""Evicts pods from their nodes, and waits until they have ended. EDGE. Used by `forward` and `back`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _LONGEST_PAUSE_S: Final = 30.0  # between two tries to evict a pod that a budget
 
 
 def until_ended(context: StepContext, left: Callable[[], list[Pod]], to_evict: Collection[Pod], limit_s: float) -> None:
-    """Evict those pods, each again later where a budget holds it, and wait until none is left. `left`: the pods that
-    are still there. Raises: ShiftError after `limit_s`."""
+    """Evicts those pods, tries again where a disruption budget refuses, and waits until none is left. `left`: the pods
+    that are still there. Raises: ShiftError after `limit_s`."""
     evictions = _Evictions(context, frozenset(map(pods.uid, to_evict)))
     watch = GraceWatch(POLL_S)
 

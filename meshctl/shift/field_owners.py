@@ -35,7 +35,7 @@ class Owner:
 
 
 def owners(node: Mapping[str, Any], labels: Iterable[str]) -> tuple[Owner, ...]:
-    """Of these labels, but for a shift's own manager."""
+    """The owners of these labels, without the manager of shifts."""
     wanted = sorted(labels)
     return tuple(
         Owner(label, entry["manager"], entry["operation"], entry.get("apiVersion", "v1"), entry.get("subresource", ""))

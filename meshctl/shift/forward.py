@@ -22,8 +22,8 @@ _RELEASE_S: Final = 30  # what holds gangs looks every ten seconds while they wa
 
 
 def record_originals(context: StepContext) -> dict[str, Any]:
-    """What the nodes have now, unless an earlier run has recorded it before it changed something. Raises: LockedError
-    while an `up` or a roll-out is at work."""
+    """Records the nodes' labels, taints and cordons, unless an earlier run did so before it changed any. Raises:
+    LockedError while an `up` or a roll-out is at work."""
     if context.originals:
         return {}
     changed_by = context.gateway.changed_by()
@@ -48,7 +48,7 @@ def hold(context: StepContext) -> dict[str, Any]:
 
 
 def _is_to_be_held(context: StepContext, node: Node) -> bool:
-    """A node that carries the other pool's labels already is empty, or has pods of that pool."""
+    """A node that already carries the other pool's labels needs no cordon: it is empty, or has pods of that pool."""
     return not pods.is_cordoned(node) and not has_labels(context, node)
 
 
@@ -63,8 +63,8 @@ def not_held(context: StepContext) -> str:
 
 
 def checkpoint(context: StepContext) -> dict[str, Any]:
-    """The gangs that lose a node get the signal to save, all pods of each, and the grace of their pods. Those that can
-    go on with fewer ranks then start again: the nodes of the shift are held already."""
+    """Stops the gangs that lose a node: every pod gets the signal to save, and its grace period. Gangs that can go on
+    with fewer ranks then start again, since the nodes of the shift take no new pods by now."""
     plan, gateway = context.plan, context.gateway
     if not plan.gangs:
         return {}
@@ -86,7 +86,7 @@ def checkpoint(context: StepContext) -> dict[str, Any]:
 
 
 def _is_to_shrink(context: StepContext, resized: Resized) -> bool:
-    """An interrupted run may have done it, and a gang may have ended."""
+    """False also where an interrupted run has shrunk the gang already, or the gang has ended."""
     gang = context.gateway.gang(resized.workload)
     return gang is not None and not gang.has_ended and gang.nodes != resized.nodes
 

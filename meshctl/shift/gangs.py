@@ -37,7 +37,7 @@ class Gangs:
         return {each.workload: each.nodes for each in self.resized}
 
     def effect(self, workload: str) -> str:
-        """As `plan.Disturbed` has it; "" of what is none of these gangs."""
+        """What happens to the workload, as in `plan.Disturbed`; "" where it is none of these gangs."""
         effects = {"restarts": self.restarting, "shrinks": tuple(self.starting), "waits": self.waiting}
         return next((effect for effect, names in effects.items() if workload in names), "")
 
@@ -66,7 +66,7 @@ def decide(deployment: Deployment, pool: Pool, names: Collection[str], rest: Seq
 
 
 def _free(deployment: Deployment, pool: Pool, rest: Iterable[NodeLoad], ending: Collection[str]) -> list[int]:
-    """The accelerators of each node that no workload of the mesh has that stays there."""
+    """The accelerators of each node that are not used by a workload of the mesh that stays there."""
     wants = {workload.name: workload.accelerators for workload in deployment.workloads if workload.name not in ending}
     return [max(0, pool.gpus_per_node - sum(wants.get(pod.workload, 0) for pod in load.pods)) for load in rest]
 

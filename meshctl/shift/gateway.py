@@ -1,4 +1,4 @@
-"""What a shift asks of the world, as a protocol: `cluster_gateway` does it, tests do it in memory. PURE.
+"""What a shift needs of the cluster, as a protocol: `cluster_gateway` implements it, and tests do so in memory. PURE.
 
 Nodes and pods are the API's own objects, since labels and taints are to be put back exactly as they were.
 """

@@ -28,9 +28,9 @@ Direction = Literal["forward", "rollback"]
 
 @dataclass(frozen=True)
 class History:
-    """`done`: the steps that are over; what a `failed` record names as `again` is no longer. `originals`: by node, once
-    the first step has begun. `intents`: the steps that have begun. `failure`: why the last run stopped; "" where it did
-    not fail."""
+    """`done`: the completed steps, without those that a later `failed` record names as `again`. `originals`: by node,
+    once the first step has begun. `intents`: the steps that have begun. `failure`: why the last run stopped; "" where
+    it did not fail."""
 
     plan: ShiftPlan
     direction: Direction

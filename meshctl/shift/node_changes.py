@@ -71,8 +71,8 @@ def put_back(node: Mapping[str, Any], before: Original, taking: Sequence[Taint])
 
 
 def give_back_fields(node: Mapping[str, Any], before: Original) -> Patch | None:
-    """The labels belong to whom they belonged before, and nothing to the shift; None where it is so. To be done last,
-    since each patch makes the shift an owner again."""
+    """Gives the labels back to their previous owners, and leaves the shift none; None where nothing is to be changed.
+    To be done last, since each patch makes the shift an owner again."""
     entries = field_owners.restored(node, before.owners)
     if entries is None:
         return None

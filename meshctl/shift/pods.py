@@ -36,7 +36,7 @@ def workload(pod: Pod) -> str:
 
 
 def grace_s(pod: Pod) -> int:
-    """Kubernetes' own default where the pod says nothing."""
+    """The pod's grace period; Kubernetes' default where the pod names none."""
     value = pod.get("spec", {}).get("terminationGracePeriodSeconds")
     return 30 if value is None else int(value)
 
@@ -59,15 +59,15 @@ def is_of_mesh(pod: Pod, mesh_namespace: str) -> bool:
 
 
 def stays_with_its_node(pod: Pod) -> bool:
-    """A pod of a DaemonSet comes again at once, and a static pod is the kubelet's own."""
+    """A pod of a DaemonSet would be recreated at once, and a static pod belongs to the kubelet."""
     metadata = pod["metadata"]
     is_of_daemon_set = any(owner.get("kind") == "DaemonSet" for owner in metadata.get("ownerReferences") or ())
     return is_of_daemon_set or _MIRROR in (metadata.get("annotations") or {})
 
 
 def to_move(pods: Iterable[Pod], mesh_namespace: str) -> list[Pod]:
-    """The mesh's own pods that hold their nodes. Pods of others stay where they are: no label of a pool binds them to
-    their node, and nobody may make anew what is ended of them."""
+    """The mesh's own pods that hold their nodes. Pods of others stay where they are: no pool label binds them to their
+    node, and nothing may recreate them once they are evicted."""
     return [
         pod
         for pod in pods

@@ -1,5 +1,8 @@
 """Runs the steps of a shift one by one: observe, intent, act, verify, done. EDGE. Called by `shifts`, with the lock
-held. Nothing is taken for done that the journal does not say to be: a step that was interrupted is done again."""
+held.
+
+A step counts as done only if the journal says so: one that was interrupted runs again.
+"""
 
 from __future__ import annotations
 
@@ -56,8 +59,10 @@ class Runner:
         context.emit("done")
 
     def _observe_and_act(self, name: str, step: Step, context: StepContext) -> dict[str, Any]:
-        """Only a step that has begun before can be found to be done. Raises: ShiftError where it is not done after
-        it."""
+        """Skips a step only if an earlier run started it and its effect is there.
+
+        Raises: ShiftError where the effect is missing after the step was done.
+        """
         if step.missing is not None and name in self.history.intents and not step.missing(context):
             return {"observed": True}
         self.add(name, "intent", step.before(context))

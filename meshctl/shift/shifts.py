@@ -96,7 +96,7 @@ class Shifts:
         return sum(not pods.node_of(pod) and not pods.has_ended(pod) for pod in own)
 
     def _try_evictions(self, plan: ShiftPlan) -> None:
-        """As a trial alone, so that nothing is begun that a disruption budget forbids. Raises: ShiftError."""
+        """Dry-runs the evictions, so that a shift that a disruption budget forbids is not begun. Raises: ShiftError."""
         refused = []
         suspended = {*plan.waiting, *(each.workload for each in plan.resized)}
         for pod in pods.to_move(self.gateway.pods_on(plan.nodes), plan.namespace):
@@ -156,8 +156,8 @@ class Shifts:
             )
 
     def resume(self) -> History:
-        """Go on with the shift that is under way, in its direction; where none is, give those nodes of the newest one
-        to the other pool again that have lost its labels. Raises: UsageError where there is nothing to do."""
+        """Go on with the shift that is under way, in its direction. Where none is, give the nodes of the newest shift
+        that have lost its labels to the other pool again. Raises: UsageError where there is nothing to do."""
         with self._locked() as lease:
             status = self.under_way()
             if status is not None:

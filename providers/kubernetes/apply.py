@@ -68,12 +68,12 @@ def create(
 
 
 def _is_missing(error: NoMatchError | ApiError) -> bool:
-    """Its namespace or definition is on its way."""
+    """Whether its namespace or definition is missing, which may be about to be created."""
     return isinstance(error, NoMatchError) or error.status == 404
 
 
 def _is_being_deleted(error: NoMatchError | ApiError) -> bool:
-    """An object of that name is on its way out."""
+    """Whether an object of that name is being deleted."""
     being_deleted = "object is being deleted"
     return isinstance(error, ApiError) and error.reason == "AlreadyExists" and error.message.startswith(being_deleted)
 

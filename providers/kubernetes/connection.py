@@ -1,6 +1,7 @@
 """The one API server of a provider resource: `meshwire`'s client, with errors of a provider. Called by `api`. EDGE.
 
-A provider is more patient than the product's looks: what it changes belongs to a run that would have to begin again.
+A provider retries for longer than other clients of meshctl: what it changes belongs to a run that would have to begin
+again.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def _limit_s(session: Session, gvk: Gvk, declared: Json, live: Json, timeout_s: 
 
 
 def _pods_of(session: Session, namespace: Json) -> list[Json]:
-    """Best effort: without the right to list them, the default limit stands."""
+    """The pods of a namespace; none without the right to list them, and the default limit applies."""
     try:
         return session.api.items(POD, objects.name_of(namespace))
     except ApiError:

@@ -1,4 +1,4 @@
-"""Values of Secrets, kept out of what is told of crashed containers: their last words reach logs and the state.
+"""Removes the values of Secrets from the last words of crashed containers, which reach logs and the state.
 
 Made and fed by `provider`: it sees every Secret of a run before the pods that read it are waited for.
 """

@@ -34,7 +34,7 @@ class Session:
 
 
 class Opening:
-    """The session of one configuration, for all threads: opened once, and an error is as lasting as a session."""
+    """The session of one configuration, for all threads: opened once; a failure to open it is cached as well."""
 
     def __init__(self, settings: Settings, cancelled: threading.Event) -> None:
         self.settings = settings
@@ -55,7 +55,7 @@ class Opening:
         return self._session
 
     def close(self) -> None:
-        """Lets go of the connections; nothing may ask after this."""
+        """Closes the connections. Nothing may use the session afterwards."""
         if isinstance(self._session, Session):
             self._session.close()
 
@@ -73,7 +73,7 @@ class Opening:
 
 
 def load_libraries() -> None:
-    """Brings in what the first call will need while the engine is still busy with the program."""
+    """Imports what the first call will need while the engine is still busy with the program."""
     from providers.kubernetes import apply, connection
     from providers.kubernetes.waits import waiting
 

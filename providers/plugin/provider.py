@@ -199,4 +199,4 @@ class Provider:
         self.cancelled.set()
 
     def close(self) -> None:
-        """The engine is gone, all calls are answered: let go of connections."""
+        """The engine is gone, all calls are answered: close the connections."""

@@ -23,7 +23,7 @@ ISSUE_S: Final = 1800  # how long `up` waits; ACM says up to half an hour, and i
 def declare_certificates(
     deployment: Deployment, late: Mapping[str, Any], aws: AwsProvider
 ) -> dict[str, pulumi.Output[Any]]:
-    """The late values of the load balancers: by `render.certificate_name`, the ARN of a certificate that is issued."""
+    """The deferred values of the load balancers: the ARN of an issued certificate by `render.certificate_name`."""
     proven = [(endpoint, endpoint.certificate) for endpoint in deployment.endpoints if endpoint.certificate is not None]
     if not proven:
         return {}

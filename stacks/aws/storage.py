@@ -36,7 +36,7 @@ def declare_file_systems(deployment: Deployment, network: Network, eks: Eks, aws
         if system.service not in ("fsx-lustre", "efs"):
             continue
         if system.existing is not None:
-            made.late |= _late_values_of_existing(system.name, system.existing)
+            made.late |= _deferred_values_of_existing(system.name, system.existing)
         if system.existing is not None and system.service == "fsx-lustre":
             continue  # it has its way from the start, in a subnet and with security groups of its owner's
         group = _group(deployment, system, network, aws)
@@ -127,7 +127,7 @@ def _mount_targets(
     ]
 
 
-def _late_values_of_existing(name: str, existing: ExistingFileSystem) -> dict[str, pulumi.Output[Any]]:
+def _deferred_values_of_existing(name: str, existing: ExistingFileSystem) -> dict[str, pulumi.Output[Any]]:
     values = {"file_system_id": existing.id, "dns_name": existing.dns_name, "mount_name": existing.mount_name}
     return {f"{name}.{key}": pulumi.Output.from_input(value) for key, value in values.items()}
 

@@ -30,12 +30,12 @@ def serving(log: Path) -> Iterator[str]:
         yield endpoint
     finally:
         process.terminate()
-        process.wait()
+        process.wait(timeout=30)
 
 
 def reset(endpoint: str) -> None:
     """Forget everything: each run meets an empty account."""
-    with urllib.request.urlopen(urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")):  # noqa: S310
+    with urllib.request.urlopen(urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST"), timeout=60):  # noqa: S310
         pass
 
 

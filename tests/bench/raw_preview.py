@@ -49,7 +49,7 @@ def main() -> int:
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         "PULUMI_AUTOMATION_API": "true",
     }
-    done = subprocess.run(command, cwd=sys.argv[2], env=environment, check=False)
+    done = subprocess.run(command, cwd=sys.argv[2], env=environment, check=False, timeout=600)
     server.stop(0)
     return done.returncode
 

@@ -20,6 +20,7 @@ import psutil
 PYTHON = (sys.executable,)
 LAUNCH = Path(__file__).with_name("launch.py")
 MESHCTL = (sys.executable, "-m", "meshctl.cli.main")
+RUN_S = 3600  # the longest that one measured command may take
 
 
 class NotMeasured(Exception):  # noqa: N818 (an outcome, not an error)
@@ -105,6 +106,7 @@ def run(
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 check=False,
+                timeout=RUN_S,
             )
         text = output.read_text(errors="replace")
         if done.returncode not in codes:

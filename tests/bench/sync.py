@@ -76,7 +76,7 @@ def two_stores(root: Path) -> Iterator[tuple[ObjectAccess, ObjectAccess]]:
     finally:
         for process in processes:
             process.terminate()
-            process.wait()
+            process.wait(timeout=30)
         stores.remove_sockets(root)
 
 

@@ -103,7 +103,8 @@ class Bench:
 
 @pytest.fixture
 def bench(endpoint: str) -> Bench:
-    with urllib.request.urlopen(urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")) as answer:  # noqa: S310
+    reset = urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")  # noqa: S310
+    with urllib.request.urlopen(reset, timeout=60) as answer:  # noqa: S310
         assert answer.status == 200
     return Bench(endpoint)
 

@@ -158,7 +158,7 @@ def test_an_autoscaler_keeps_its_replicas_until_the_workload_is_paused(environme
         "workload/chat: .spec.replicas of deployment chat is 3, set by the autoscaler chat: `up` does not set the"
         " mesh's 2, because the autoscaler chat scales it"
     ]
-    assert found.kept_values(preview=False) == {render.kept_value_name("workload/chat:deployment", "spec.replicas"): 3}
+    assert found.kept_values(preview=False) == {render.live_value_name("workload/chat:deployment", "spec.replicas"): 3}
     paused = deployment.paused(frozenset({"chat"}))
     environment.look(paused).take_over(None)
     environment.up(paused)

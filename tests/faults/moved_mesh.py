@@ -65,6 +65,21 @@ dns: {provider: route53, zone: example.com, ttl: 2s}
 """
 PROFILES = {"cw": "coreweave", "dc1": "dc1"}
 MIGRATE = ("migrate", "dc1", "cw", "--yes", "--observe", "2")
+# one record in each phase: the step's intent is written, its effect may or may not be there
+POINTS = (
+    "preflight.source-intent",
+    "provision.target-intent",
+    "seed.weights-intent",
+    "quiesce.warm-intent",
+    "quiesce.stop-intent",
+    "sync.checkpoints-intent",
+    "verify.checkpoints-intent",
+    "start.target-intent",
+    "probe.chat-intent",
+    "cutover.names-intent",
+    "cutover.ttl-intent",
+    "observe.health-intent",
+)
 
 
 class Moved:

@@ -14,12 +14,11 @@ import pytest
 
 from meshctl.dns.lookup import address_of
 from tests.faults.by_hand import Stack
-from tests.faults.small_mesh import BEGUN, ENVIRONMENTS, MESH, WHOLE, counts, faults, small
+from tests.faults.small_mesh import BEGUN, ENVIRONMENTS, MESH, WHOLE, counts, faults
 from tests.faults.started import kill_when, started
 from tests.lab_fixture import RunningLab
 
 pytestmark = pytest.mark.lab
-__all__ = ["small"]
 
 SCARCE = """
   scarce: {role: general, nodes: 1, cpu: {cores: 8, memory: 32GiB}}

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.faults.small_mesh import ENVIRONMENTS, MESH, small
+from tests.faults.small_mesh import ENVIRONMENTS, MESH
 from tests.lab_fixture import RunningLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.exhaustive]  # the wait and the refusals are in memory and against moto
-__all__ = ["small"]
 
 POOL = """
   train: {role: training, nodes: 2, capacity: reserved, accelerator: {model: H100, count: 8}}

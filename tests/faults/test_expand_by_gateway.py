@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from meshctl.lab.load import Load
-from tests.faults.test_expand import EXPAND, HOST, MESH, put
+from tests.faults.expanded_mesh import EXPAND, HOST, MESH, put
 from tests.faults.test_gateway import ISSUED
 from tests.lab_fixture import RunningLab
 from tests.waiting import wait_until

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_mesh import EXAMPLE, upload_weights
+from tests.integration.example_mesh import EXAMPLE, upload_weights
 from tests.lab_fixture import RunningLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.exhaustive]

@@ -357,7 +357,7 @@ def test_serving_never_falls_below_its_minimum_while_bursts_come_and_go(lending:
                 are_sent_away(lending, job, bursts)
     finally:
         is_over.set()
-        watcher.join()
+        watcher.join(timeout=30)
         result = requests.stop()
     assert result.failed == 0, result.errors
     assert result.requests > 0

@@ -9,25 +9,9 @@ import signal
 
 import pytest
 
-from tests.faults.moved_mesh import MIGRATE, Moved, moved
+from tests.faults.moved_mesh import MIGRATE, POINTS, Moved
 
 pytestmark = [pytest.mark.lab, pytest.mark.exhaustive]
-__all__ = ["moved"]
-# one record in each phase: the step's intent is written, its effect may or may not be there
-POINTS = (
-    "preflight.source-intent",
-    "provision.target-intent",
-    "seed.weights-intent",
-    "quiesce.warm-intent",
-    "quiesce.stop-intent",
-    "sync.checkpoints-intent",
-    "verify.checkpoints-intent",
-    "start.target-intent",
-    "probe.chat-intent",
-    "cutover.names-intent",
-    "cutover.ttl-intent",
-    "observe.health-intent",
-)
 
 
 def test_killed_in_every_phase_then_resumed(moved: Moved) -> None:

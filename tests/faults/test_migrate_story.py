@@ -12,10 +12,9 @@ import signal
 import psutil
 import pytest
 
-from tests.faults.moved_mesh import MIGRATE, Moved, moved
+from tests.faults.moved_mesh import MIGRATE, Moved
 
 pytestmark = pytest.mark.lab
-__all__ = ["moved"]
 
 
 def test_a_migration_and_its_way_back_and_its_end_go_on_after_a_kill(moved: Moved) -> None:

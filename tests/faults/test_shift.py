@@ -13,11 +13,10 @@ import pytest
 
 from meshctl.lab.load import Load
 from meshctl.model.deployment import POOL_LABEL
-from tests.faults.moved_mesh import Moved, moved
+from tests.faults.moved_mesh import Moved
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.lab
-__all__ = ["moved"]
 
 SHIFT = ("shift", "dc1", "--from", "train", "--to", "serve", "--nodes", "1")
 

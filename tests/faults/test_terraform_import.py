@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.by_hand import Stack
-from tests.integration.test_mesh import EXAMPLE, upload_weights
+from tests.integration.example_mesh import EXAMPLE, upload_weights
 from tests.lab_fixture import RunningLab
 from tests.terraform_imports import configuration, imports
 

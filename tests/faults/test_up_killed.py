@@ -14,12 +14,11 @@ from typing import Any
 
 import pytest
 
-from tests.faults.small_mesh import BEGUN, WHOLE, counts, faults, small
+from tests.faults.small_mesh import BEGUN, WHOLE, counts, faults
 from tests.faults.started import hangups_not_ignored, kill_when, started
 from tests.lab_fixture import RunningLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.exhaustive]
-__all__ = ["small"]
 
 
 def test_up_goes_on_after_kills(small: RunningLab) -> None:

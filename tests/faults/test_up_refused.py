@@ -14,12 +14,11 @@ import pytest
 
 from meshctl.engine.failures import HINTS
 from meshctl.platforms import coreweave
-from tests.faults.small_mesh import ENVIRONMENTS, MESH, declared, faults, small, take_down
+from tests.faults.small_mesh import ENVIRONMENTS, MESH, declared, faults, take_down
 from tests.faults.started import kill_when
 from tests.lab_fixture import RunningLab
 
 pytestmark = pytest.mark.lab
-__all__ = ["small"]
 # never ready: its model is not there
 CRASHING = "vllm/vllm-openai:v0.11.0"
 # loads for longer than its health check lets it

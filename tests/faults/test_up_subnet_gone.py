@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.small_mesh import BEGUN, ENVIRONMENTS, counts, faults, small
+from tests.faults.small_mesh import BEGUN, ENVIRONMENTS, counts, faults
 from tests.faults.started import started
 from tests.lab_fixture import RunningLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.exhaustive]
-__all__ = ["small"]
 
 ZONE = "us-east-1c"
 

@@ -19,7 +19,7 @@ from meshctl.lab.aws import quotas as lab_quotas
 from meshctl.lab.aws.quotas import CLUSTERS, VPCS
 from meshctl.model.questions import InPlace
 from tests.integration.lab_aws_server import KEY, Aws, code_of, make_cluster, make_network
-from tests.unit.resolve.test_resolve_rules import AWS, resolved
+from tests.unit.resolve.meshes import AWS, resolved
 from tests.unit.states import state
 from tests.waiting import wait_until
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -23,10 +21,10 @@ import pytest
 from meshctl.dns.lookup import address_of
 from meshctl.lab.load import Load
 from meshctl.model.keys import gangs
+from tests.integration.example_mesh import EXAMPLE, upload_weights
 from tests.lab_fixture import RunningLab
 from tests.waiting import wait_until
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "llm-prod"
 SECRET = "hf_planted_7b1c2e9f"
 pytestmark = pytest.mark.lab
 
@@ -65,13 +63,6 @@ def place(lab: RunningLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def mesh(place: Place) -> RunningLab:
     """The mesh, up on AWS."""
     return place.brought_back()
-
-
-def upload_weights(here: RunningLab, environment: str, profile: str) -> None:
-    client = here.boto3("s3", profile)
-    names = [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]
-    (bucket,) = [name for name in names if name.startswith(f"llm-prod-{environment}-weights")]
-    client.put_object(Bucket=bucket, Key="llama/model.safetensors", Body=os.urandom(1 << 20))
 
 
 def test_aws_tools_see_the_resources(mesh: RunningLab) -> None:

@@ -84,7 +84,7 @@ def api_server(respond: Respond, tls: ssl.SSLContext | None = None) -> Iterator[
     finally:
         server.shutdown()
         server.server_close()
-        thread.join()
+        thread.join(timeout=30)
 
 
 def _answer(handler: BaseHTTPRequestHandler, answer: Answer) -> None:

@@ -21,7 +21,7 @@ from meshctl.model.mesh import Mesh
 from meshctl.platforms import registry
 from meshctl.tools.table import TOOLS
 from tests.unit.migrate.fake_gateway import FakeGateway
-from tests.unit.migrate.test_migration import OPTIONS, migrations_of
+from tests.unit.migrate.moves import OPTIONS, migrations_of
 
 ROOT = Path(__file__).parents[2]
 TOP = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
@@ -54,6 +54,15 @@ def broken_links(page: Path) -> list[str]:
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(link)
     return broken
+
+
+def test_lines_of_the_readme_s_transcript_are_whole_or_say_that_they_were_cut() -> None:
+    """Its first line says that `…` marks what was left out. Cut lines have 120 characters at most."""
+    transcript = text_of(ROOT / "README.md").partition("<!-- demo transcript -->")[2].partition("<!-- end of")[0]
+    lines = transcript.splitlines()
+    assert len(lines) > 100
+    assert [line for line in lines if len(line) > 120] == []
+    assert [line for line in lines if len(line) >= 118 and not line.endswith(("…", "."))] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)

@@ -14,7 +14,7 @@ from meshctl.model.stack_state import StackState
 from meshctl.render import platform_objects
 from tests.unit import states
 from tests.unit.preflight.asking import deployment
-from tests.unit.resolve.test_resolve_rules import AWS, CW, H100, resolved
+from tests.unit.resolve.meshes import AWS, CW, H100, resolved
 
 TRAIN: dict[str, Any] = {**H100, "nodes": 2, "fabric": "f"}
 WORK: dict[str, Any] = {

@@ -34,10 +34,10 @@ def test_git_offers_nothing_of_it(tmp_path: Path, make: Callable[[Path], None], 
         (tmp_path / ".meshctl" / "state").mkdir(parents=True)
         (tmp_path / ".meshctl" / "passphrase").write_text("x")
     git = ["git", "-C", str(tmp_path)]
-    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "init", "--quiet"], check=True, timeout=60)
     make(tmp_path)
     assert len(list((tmp_path / ".meshctl").iterdir())) > 1
-    assert subprocess.run([*git, "status", "--porcelain"], check=True, capture_output=True).stdout == b""
+    assert subprocess.run([*git, "status", "--porcelain"], check=True, capture_output=True, timeout=60).stdout == b""
 
 
 def test_a_gitignore_of_the_users_own_stays(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from meshctl.model.stack_state import STACK_TYPE, Resource, StackState
 from tests.unit.migrate.fake_gateway import FakeGateway
 
 RECORDED = Path(__file__).parents[1] / "recorded"
+CHANGELOG = Path(__file__).parents[2] / "CHANGELOG.md"
 VERSIONS = sorted(path.name for path in RECORDED.iterdir() if path.is_dir() and path.name != "__pycache__")
 ENVIRONMENTS = ("aws-east", "cw", "dc1")
 every_version = pytest.mark.parametrize("version", VERSIONS)
@@ -45,7 +47,10 @@ def state_of(version: str, stack: str) -> StackState:
 
 
 def test_there_are_recordings_of_each_release() -> None:
-    assert {"3634e6b", "2979742"} <= set(VERSIONS)
+    """And of two states of the program from before the first one."""
+    releases = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", CHANGELOG.read_text(), re.MULTILINE)
+    assert "0.1.0" in releases
+    assert {"3634e6b", "2979742", *releases} - set(VERSIONS) == set(), "tests/recorded/record.py records a version"
 
 
 @every_version

@@ -89,7 +89,7 @@ def test_the_same_deployment_gives_the_manifests_that_were_recorded(version: str
         if name in added:
             continue
         expected = without_engine(dict(before[name].inputs))
-        assert with_late_values(without_engine(item.manifest), expected) == expected, name
+        assert with_deferred_values(without_engine(item.manifest), expected) == expected, name
 
 
 def without_secrets(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -106,12 +106,12 @@ def without_engine(manifest: dict[str, Any]) -> dict[str, Any]:
     return without_secrets({**manifest, "metadata": {**metadata, **({"annotations": own} if own else {})}})
 
 
-def with_late_values(now: Any, before: Any) -> Any:
+def with_deferred_values(now: Any, before: Any) -> Any:
     """`now` with the recorded value wherever a value is only known while deploying."""
     if isinstance(now, LateValue):
         return before
     if isinstance(now, dict) and isinstance(before, dict):
-        return {key: with_late_values(value, before.get(key)) for key, value in now.items()}
+        return {key: with_deferred_values(value, before.get(key)) for key, value in now.items()}
     if isinstance(now, list | tuple) and isinstance(before, list):
-        return [with_late_values(item, before[at] if at < len(before) else None) for at, item in enumerate(now)]
+        return [with_deferred_values(item, before[at] if at < len(before) else None) for at, item in enumerate(now)]
     return now

@@ -21,7 +21,7 @@ from meshwire.kubernetes.errors import NoAnswerError
 from meshwire.kubernetes.objects import Server
 from tests.unit.deployments import deployment
 from tests.unit.migrate.fake_gateway import FakeGateway
-from tests.unit.migrate.test_migration import moved
+from tests.unit.migrate.moves import moved
 
 
 class Session:

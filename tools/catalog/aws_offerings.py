@@ -50,7 +50,7 @@ def main() -> None:
 def _zone_numbers(names: set[str]) -> dict[str, tuple[str, str, dict[str, str]]]:
     """By region: the beginning of its zones' ids, the numbers of all zones, and those of each type. An id is like
     use1-az6; its letter in an account is the account's own."""
-    found = {}
+    by_region = {}
     folder = _DUMPS / "instance_type_offerings" / "availability-zone-id"
     for file in sorted(folder.iterdir(), key=lambda each: each.name):
         region = file.name.removesuffix(".json.gz")
@@ -62,8 +62,8 @@ def _zone_numbers(names: set[str]) -> dict[str, tuple[str, str, dict[str, str]]]
             by_type.setdefault(name, set()).add(zone.rpartition("-az")[2])
         every = set().union(*by_type.values())
         numbers = {name: _joined(each) for name, each in sorted(by_type.items()) if name in names}
-        found[region] = (offers[0][1].rpartition("-az")[0], _joined(every), numbers)
-    return found
+        by_region[region] = (offers[0][1].rpartition("-az")[0], _joined(every), numbers)
+    return by_region
 
 
 def _joined(numbers: set[str]) -> str:

@@ -91,14 +91,14 @@ class Ownership:
         refuse(self.environment, command, self.decisions)
 
     def kept_values(self, *, preview: bool) -> dict[str, Any]:
-        """The values of other programs that stay, as deferred values: see `render.kept_value_name`.
+        """The values of other programs that stay, as deferred values: see `render.live_value_name`.
 
         In a preview also the values that an `up` sets itself before the engine runs.
         """
         verdicts = (Verdict.LEAVE, Verdict.SET) if preview else (Verdict.LEAVE,)
         conflicts = [decision.conflict for decision in self.decisions if decision.verdict in verdicts]
         return {
-            **{render.kept_value_name(each.resource, _property_path(each)): each.live for each in conflicts},
+            **{render.live_value_name(each.resource, _property_path(each)): each.live for each in conflicts},
             **self._values_of_new_objects_only,
             **self._scaled_replicas(preview=preview),
         }
@@ -111,7 +111,7 @@ class Ownership:
             live = self.live[item.name][1]
             if replica_ranges.live_replicas(item, live) is not None:
                 left_out = not preview and replica_ranges.is_set_by_others(item, live)
-                name = render.kept_value_name(item.name, replica_ranges.REPLICAS_PATH)
+                name = render.live_value_name(item.name, replica_ranges.REPLICAS_PATH)
                 values[name] = None if left_out else item.manifest["spec"]["replicas"]
         return values
 
@@ -122,7 +122,7 @@ class Ownership:
         for item in (each for each in self.expected if each.name in self.live):
             for path in item.left:
                 live = changes.value_at(self.live[item.name][1], path)
-                values |= {render.kept_value_name(item.name, path): live} if live is not None else {}
+                values |= {render.live_value_name(item.name, path): live} if live is not None else {}
         return values
 
     def take_over(self, on_progress: OnProgress | None) -> None:

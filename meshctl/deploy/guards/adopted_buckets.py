@@ -16,7 +16,7 @@ from meshctl.objects.listing import NoBucketError
 
 
 def check_not_own(deployment: Deployment, state: StackState) -> None:
-    """An own bucket that became an adopted one would leave the stack, and would be deleted with it.
+    """Refuses to adopt a bucket of the environment itself: it would leave the stack, and be deleted.
 
     Raises: UsageError.
     """
@@ -46,8 +46,8 @@ def check_reachable(deployment: Deployment) -> None:
 
 
 def _refuse_made_by_meshctl(deployment: Deployment, store: ObjectStore) -> None:
-    """An environment deletes the buckets that it made, whoever else uses them. Its tag says so, where a store has
-    tags."""
+    """Refuses a bucket that meshctl made: its environment deletes it, whoever else uses it. The bucket's tag says who
+    made it, where a store has tags. Raises: UsageError."""
     urn = object_access.owner_urn(store)
     if urn:
         environment, _, rest = urn.removeprefix("urn:pulumi:").partition("::")

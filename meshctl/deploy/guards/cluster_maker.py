@@ -1,4 +1,4 @@
-"""Who is let into the cluster as its maker: whoever made it, whoever runs `up` later. PURE.
+"""The principal that has access to a cluster as its maker, whoever runs `up` later. PURE.
 
 Called by `running_pods`. The preflight puts whoever runs the command into the deployment (`Findings.maker`). A cluster
 that is up keeps its own: another entry would take the first one's access away, and how a cluster of an older release

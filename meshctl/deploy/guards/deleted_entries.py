@@ -1,4 +1,4 @@
-"""The access entry of whoever runs a command is made again first, where somebody has deleted it. EDGE (asks EKS).
+"""Recreates the access entry of whoever runs a command, if somebody has deleted it. EDGE (asks EKS).
 
 Called by `runs` at the start of an `up` and of a `destroy`. The API server answers 401 to whoever has no entry, so a
 run could neither read what it is about to change nor delete what is in the cluster, and would stop with an error that

@@ -61,7 +61,8 @@ def _zones(zone: str, answer: ApiAnswer) -> list[Mapping[str, Any]]:
 
 
 def _unproven(zone: str, hosts: list[str], answer: ApiAnswer) -> Iterator[Gap]:
-    """`hosts`: those that get a certificate of the platform, for which their record must be seen from outside."""
+    """`hosts`: those that get a certificate of the platform, which is issued only if their record can be seen in public
+    DNS."""
     zones = _zones(zone, answer)
     if len(zones) != 1 or not (zones[0].get("Config") or {}).get("PrivateZone"):
         return

@@ -18,7 +18,7 @@ _REGION: Final = "us-east-1"  # where the APIs of Route 53 and IAM are
 
 
 def ask(environments: Environments) -> Findings:
-    """`caller_gaps`: rights that are missing. `notes`: what nobody said."""
+    """`caller_gaps`: rights that are missing. `notes`: which rights could not be checked."""
     dns = environments.dns
     parts = [each.preflight.name_rights for each in registry.platforms() if each.preflight is not None]
     rights = next((each for each in parts if each is not None and dns is not None and each.dns == dns.provider), None)
@@ -32,7 +32,7 @@ def ask(environments: Environments) -> Findings:
 
 
 def _with_policy(environments: Environments) -> str:
-    """An environment of which `doctor --iam-policy` prints the rights; `ENV` where there is none."""
+    """An environment whose rights `doctor --iam-policy` prints; `ENV` where there is none."""
     for name, each in environments.environments.items():
         preflight = registry.platform(each.provider).preflight
         if preflight is not None and preflight.policy is not None:

@@ -78,20 +78,20 @@ def _refused_fields_of(client: Client, namespace: str, manifest: Mapping[str, An
     path = _RESOURCES[manifest["kind"]].path(namespace)
     query = {**requests.writing(dry_run=True), **_STRICT}
     try:
-        client.send(requests.create(path, _without_late_values(manifest), **query))
+        client.send(requests.create(path, _without_deferred_values(manifest), **query))
     except ApiError as error:
         return _UNKNOWN.findall(error.message) if error.status == _REFUSED else []
     return []
 
 
-def _without_late_values(value: Any) -> Any:
+def _without_deferred_values(value: Any) -> Any:
     """They are texts in every place, whatever they will be."""
     if isinstance(value, render.LateValue):
         return value.name
     if isinstance(value, dict):
-        return {key: _without_late_values(inner) for key, inner in value.items()}
+        return {key: _without_deferred_values(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_without_late_values(inner) for inner in value]
+        return [_without_deferred_values(inner) for inner in value]
     return value
 
 

@@ -55,5 +55,5 @@ def _name(record: Resource) -> str:
 
 
 def _host(record: Resource) -> str:
-    """Below the first part of its name, which is the platform's."""
+    """The host that the record proves: its name without the first label, which is the platform's."""
     return _name(record).partition(".")[2]

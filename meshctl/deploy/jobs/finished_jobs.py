@@ -130,7 +130,8 @@ def _with_other_lenders(deployment: Deployment, state: StackState) -> frozenset[
 
 
 def _of_both(deployment: Deployment, state: StackState) -> dict[str, tuple[work.Spec, work.Spec]]:
-    """The specs of the Jobs that are there, as they are and as they are declared, but for what changes in place."""
+    """The specs of the Jobs in the state, as recorded and as declared; what is changed in place is as recorded in
+    both."""
     before = jobs_in_state.specs(state)
     specs = work.job_specs(deployment) if before else {}
     return {

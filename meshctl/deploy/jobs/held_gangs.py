@@ -22,8 +22,8 @@ def explained(deployment: Deployment, pods: Iterable[PodState]) -> list[PodState
 
 
 def waiting_gangs(deployment: Deployment, pods: Iterable[PodState]) -> dict[str, str]:
-    """By job, what a gang waits for of which no pod has been let start. A gang that nothing could release does not
-    wait: it is broken. Nor does one that is about to be released: it starts."""
+    """What gangs wait for of which no pod may start yet, by job. A gang that nothing can release is broken and does not
+    wait; one that is about to be released starts, and does not wait either."""
     states = list(pods)
     if _trouble_of_program(deployment, states):
         return {}

@@ -37,7 +37,7 @@ def values_that_stay(
     replaced = finished_jobs.replaced_jobs(deployment, state, unchanged)
     queued = {name for name, paths in unchanged.paths.items() if _QUEUE in paths}
     started = {
-        render.kept_value_name(f"workload/{workload.name}:job", _SUSPEND)
+        render.live_value_name(f"workload/{workload.name}:job", _SUSPEND)
         for workload in deployment.workloads
         if workload.is_job
         and (workload.name in replaced or not (workload.name in queued or job_order.is_held(deployment, workload)))

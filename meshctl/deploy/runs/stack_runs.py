@@ -153,7 +153,7 @@ class StackRuns:
                 run.run_check(self.check)
             zones: dict[str, str] = {}
             if any(endpoint.certificate for endpoint in placed().endpoints):
-                run.run_check(lambda: zones.update(proof_zones.late_values(placed(), state(), is_preview=quiet)))
+                run.run_check(lambda: zones.update(proof_zones.deferred_values(placed(), state(), is_preview=quiet)))
             declare_environment(
                 placed(),
                 state(),

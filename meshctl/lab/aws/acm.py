@@ -25,7 +25,7 @@ from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.service import Service
 from meshctl.lab.controllers import authority
-from meshctl.lab.state import read_json, write_whole
+from meshctl.lab.state import read_json, write_atomically
 
 log = logging.getLogger(__name__)
 Object = dict[str, Any]
@@ -119,7 +119,7 @@ class Acm(Service):
                 certificate["DomainValidationOptions"][0]["ValidationStatus"] = "FAILED"
                 continue
             issued = authority.issue(self.root / "certificates", [certificate["DomainName"]])
-            write_whole(self._pem(certificate["CertificateArn"]), (issued.chain + issued.key).decode(), mode=0o600)
+            write_atomically(self._pem(certificate["CertificateArn"]), (issued.chain + issued.key).decode(), mode=0o600)
             now = _now()
             certificate |= {"Status": "ISSUED", "IssuedAt": now, "NotBefore": now}
             certificate["DomainValidationOptions"][0]["ValidationStatus"] = "SUCCESS"
@@ -147,7 +147,7 @@ class Acm(Service):
             arn: {"status": each["Status"], "region": _region(arn), "file": str(self._pem(arn))}
             for arn, each in self.certificates.items()
         }
-        write_whole(self.root / TABLE, json.dumps(table))
+        write_atomically(self.root / TABLE, json.dumps(table))
 
 
 def _described(arn: str, host: str) -> Object:

@@ -24,7 +24,7 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.service import Service
-from meshctl.lab.state import read_json, write_whole
+from meshctl.lab.state import read_json, write_atomically
 
 ADDRESSES: Final = "L-0263D0A3"
 VPCS: Final = "L-F678F1CE"
@@ -81,7 +81,7 @@ class Quotas:
         return float(read_json(self.file).get(code, ALL[code].default))
 
     def set(self, code: str, value: float) -> None:
-        write_whole(self.file, json.dumps({**read_json(self.file), code: value}, indent=2))
+        write_atomically(self.file, json.dumps({**read_json(self.file), code: value}, indent=2))
 
 
 class ServiceQuotas(Service):

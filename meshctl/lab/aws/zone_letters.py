@@ -22,7 +22,7 @@ from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBacken
 from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS
 
 from meshctl.lab.aws import instance_types
-from meshctl.lab.state import ACCOUNT, read_json, write_whole
+from meshctl.lab.state import ACCOUNT, read_json, write_atomically
 
 _REGION, _FIRST = "us-east-1", ("us-east-1a", "us-east-1b")
 _WITHOUT_EKS = "use1-az3"  # "VPC and subnet requirements", EKS user guide
@@ -51,7 +51,7 @@ def seed_of(root: Path) -> int | None:
     account = read_json(root / ACCOUNT)
     if "zoneSeed" not in account:
         account["zoneSeed"] = _new_seed()
-        write_whole(root / ACCOUNT, json.dumps(account))
+        write_atomically(root / ACCOUNT, json.dumps(account))
     seed: int | None = account["zoneSeed"]
     return seed
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from meshctl.lab import group_controller, kueue_controller, token_webhook
 from meshctl.lab.controllers import cert_manager, coreweave, eks, eks_addons, huge_pages, onprem, volumes, weka
 from meshctl.lab.pods import api
-from meshctl.lab.state import READY_FOLDER, Lab, ready_files, write_whole
+from meshctl.lab.state import READY_FOLDER, Lab, ready_files, write_atomically
 
 PLATFORMS = {"eks": eks.play, "coreweave": coreweave.play, "onprem": onprem.play}
 GIVEN = ("coreweave", "onprem")  # clusters that somebody has set up before
@@ -24,17 +24,17 @@ async def serve(lab: Lab) -> None:
     async def play(cluster: api.Cluster) -> None:
         ready, has_groups, has_kueue = (lab.root / READY_FOLDER / name for name in ready_files(cluster.name))
         async with api.connect(cluster) as client, asyncio.TaskGroup() as tasks:
-            tasks.create_task(PLATFORMS[cluster.provider](lab, cluster, client, lambda: write_whole(ready, "")))
+            tasks.create_task(PLATFORMS[cluster.provider](lab, cluster, client, lambda: write_atomically(ready, "")))
             tasks.create_task(volumes.play(lab, cluster, client))
             tasks.create_task(huge_pages.play(lab, cluster, client))
             tasks.create_task(weka.play(lab, cluster, client))
             if cluster.provider == "eks":
                 tasks.create_task(eks_addons.play(lab, cluster, client))
             if cluster.has_group_controller:
-                run = group_controller.run(lab, cluster, client, lambda: write_whole(has_groups, ""))
+                run = group_controller.run(lab, cluster, client, lambda: write_atomically(has_groups, ""))
                 tasks.create_task(run)
             if cluster.has_kueue:
-                tasks.create_task(kueue_controller.run(lab, cluster, client, lambda: write_whole(has_kueue, "")))
+                tasks.create_task(kueue_controller.run(lab, cluster, client, lambda: write_atomically(has_kueue, "")))
             if cluster.provider in GIVEN:
                 tasks.create_task(cert_manager.play(lab, client))
 

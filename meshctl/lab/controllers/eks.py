@@ -14,7 +14,7 @@ from meshctl.catalog import Machine, load_catalog
 from meshctl.lab.controllers.changes import following
 from meshctl.lab.controllers.nodes import GROUP_LABEL, NODES, Group, keep
 from meshctl.lab.pods import api
-from meshctl.lab.state import Lab, read_json, write_whole
+from meshctl.lab.state import Lab, read_json, write_atomically
 from meshctl.lab.token_webhook import POLICY_GROUP
 from meshwire.kubernetes.async_client import AsyncClient
 
@@ -71,7 +71,7 @@ def _report(lab: Lab, before: dict[str, int], now: dict[str, int]) -> dict[str, 
     if now != before:
         reported = read_json(lab.root / "nodes.json").get("nodegroups", {})
         of_other_clusters = {key: count for key, count in reported.items() if key not in before}
-        write_whole(lab.root / "nodes.json", json.dumps({"nodegroups": of_other_clusters | now}))
+        write_atomically(lab.root / "nodes.json", json.dumps({"nodegroups": of_other_clusters | now}))
     return now
 
 

@@ -21,7 +21,7 @@ import yaml
 
 from meshctl.lab.controllers.changes import following
 from meshctl.lab.pods import api
-from meshctl.lab.state import Lab, read_json, write_whole
+from meshctl.lab.state import Lab, read_json, write_atomically
 from meshwire.kubernetes import requests
 from meshwire.kubernetes.async_client import AsyncClient
 
@@ -141,4 +141,4 @@ def _report(lab: Lab, before: Mapping[str, Any], now: Mapping[str, Any]) -> None
     """Replace what this control plane last said (this process alone writes the file)."""
     reported = read_json(lab.root / FILE).get("addons", {})
     of_other_clusters = {key: count for key, count in reported.items() if key not in before}
-    write_whole(lab.root / FILE, json.dumps({"addons": of_other_clusters | dict(now)}))
+    write_atomically(lab.root / FILE, json.dumps({"addons": of_other_clusters | dict(now)}))

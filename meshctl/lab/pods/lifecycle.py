@@ -20,7 +20,7 @@ from meshctl.lab.controllers import authority
 from meshctl.lab.images import foreign_registries, gateway, python_script
 from meshctl.lab.pods import addresses, api, environment, hardware, identity, status, volumes
 from meshctl.lab.pods.container import Container, Program
-from meshctl.lab.state import write_whole
+from meshctl.lab.state import write_atomically
 from meshwire.kubernetes import requests
 from meshwire.kubernetes.async_client import AsyncClient
 
@@ -210,7 +210,7 @@ class PodRun:
         scripts = images.scripts(image, sys.executable)
         folder = self.place.folder / "commands" / container
         for name, text in scripts.items():
-            write_whole(folder / name, text, 0o755)
+            write_atomically(folder / name, text, 0o755)
         return [(str(folder), images.FOLDER, True)] if scripts else []
 
     def report(self, kind: str, reason: str, message: str) -> None:

@@ -122,7 +122,7 @@ def refuse_unserved(migration: str, history: History, activity: Activity, deploy
         raise LockedError(
             f"this `up` would change what serves {', '.join(unserved)} in {deployment.environment}",
             why=f"{share.workload} is expanded: DNS leads a part of its users to this load balancer, all of them after"
-            " `meshctl contract`, and its health checks ask as they did when it was expanded",
+            " `meshctl contract`, and its DNS health checks still use the settings from the expansion",
             hint=f"leave {share.workload} and its endpoints as they are in {deployment.environment}, or first: "
             + (next_text(migration, history, activity) or "wait until that run has ended"),
         )

@@ -99,8 +99,8 @@ RECORD: Final[Format[Record]] = Format(_built)  # the only reader of records
 
 @dataclass(frozen=True)
 class Undertaking:
-    """What a journal is kept of. `name`: in messages; `folder`: of its journals; `show`: the command that shows one,
-    in which `{id}` and `{mesh}` stand for those of the journal."""
+    """What a journal records: a migration or a shift. `name`: in messages; `folder`: of its journals; `show`: the
+    command that shows one, in which `{id}` and `{mesh}` stand for those of the journal."""
 
     name: str
     folder: str

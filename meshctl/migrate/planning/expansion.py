@@ -140,7 +140,8 @@ def _endpoint_gaps(source: Deployment, target: Deployment, workload: Workload) -
         if other is None or other.host != endpoint.host:
             wanted, best = f"the name {endpoint.host} in {source.environment}", other.host if other else ""
         else:
-            wanted, best = "one way to reach it in both environments", _difference(source, other, target, endpoint)
+            wanted = "the same port and access in both environments"
+            best = _difference(source, other, target, endpoint)
             if not best:
                 continue
         yield Gap(

@@ -1,6 +1,6 @@
 """Decides which jobs that have ended are not run again in the other environment. PURE.
 
-Called by `plan`, and by `steps.environment` for jobs that end during the migration.
+Called by `plan`, and by `steps.stopping` for jobs that end during the migration.
 """
 
 from __future__ import annotations

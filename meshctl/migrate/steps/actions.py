@@ -7,21 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from meshctl.migrate.steps import data, dns_records, environment, finish, gateway_shares, lost, replicas, shares
+from meshctl.migrate.steps import (
+    checks,
+    data,
+    dns_records,
+    environment,
+    finish,
+    gateway_shares,
+    health,
+    lost,
+    replicas,
+    shares,
+    stopping,
+)
 from meshctl.migrate.steps.context import Action, never_done, nothing
 
 ACTIONS: Mapping[str, Action] = {
-    "check-running": Action(never_done, environment.check_running, nothing),
-    "check-free": Action(never_done, environment.check_free, nothing),
+    "check-running": Action(never_done, checks.check_running, nothing),
+    "check-free": Action(never_done, checks.check_free, nothing),
     "count-replicas": Action(never_done, replicas.count, nothing),
     "count-share": Action(never_done, replicas.count_share, nothing),
     "keep-replicas": Action(never_done, replicas.keep, nothing),
     "up": Action(environment.observe_up, environment.act_up, environment.verify_up),
-    "stop": Action(environment.observe_up, environment.act_up, environment.verify_stop),
-    "refresh": Action(environment.observe_refresh, environment.act_refresh, nothing),
+    "stop": Action(environment.observe_up, environment.act_up, stopping.verify_stop),
+    "refresh": Action(stopping.observe_refresh, stopping.act_refresh, nothing),
     "destroy": Action(never_done, environment.act_destroy, environment.verify_destroy, environment.before_destroy),
-    "probe": Action(never_done, nothing, environment.verify_probe),
-    "observe": Action(never_done, environment.act_observe, nothing),
+    "probe": Action(never_done, nothing, health.verify_probe),
+    "observe": Action(never_done, health.act_observe, nothing),
     "seed": Action(never_done, data.act_seed, nothing),
     "copy": Action(never_done, data.act_copy, nothing),
     "copy-back": Action(never_done, data.act_copy_back, nothing),

@@ -1,7 +1,7 @@
 """What an endpoint is asked before names lead to it and while it is watched, in the words of `health`. EDGE: through
 the `Gateway` alone.
 
-Called by the steps in `environment`.
+Called by the steps in `health`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def record(deployment: Deployment, endpoint: Endpoint) -> dict[str, str]:
 
 
 def unhealthy_answer(context: StepContext, endpoint: Endpoint, question: Question) -> str:
-    """What was asked and what came back, where that is not good; "" where it is."""
+    """What was asked and what came back, if the answer is bad; "" for a good one."""
     address = context.gateway.addresses(context.deployment).get(endpoint.name, "")
     if not address:
         return f"{endpoint.name} has no address yet"

@@ -5,7 +5,7 @@ Made by `runner` for each step, and passed to each function of its action.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -28,7 +28,7 @@ from meshctl.migrate.planning.plan import MigrationPlan
 from meshctl.migrate.progress import Event, Report
 from meshctl.migrate.steps import retries
 from meshctl.migrate.steps.step import COUNTED, Step
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import Deployment, Endpoint
 from meshctl.model.observed import PodState
 from meshctl.objects.progress import Stop
 from meshctl.objects.store import ObjectAccess
@@ -99,6 +99,18 @@ class StepContext:
         """The source or target as planned, and with the jobs marked as finished that have ended since."""
         planned = self.plan.source if side == "source" else self.plan.target
         return planned.finished({**planned.marks, **self.history.finished_meanwhile(side)})
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """Those that the step asks, watches or moves."""
+        return [endpoint for endpoint in self.deployment.endpoints if endpoint.name in self.step.endpoints]
+
+    def has_jobs(self, workloads: Iterable[str]) -> bool:
+        return any(self.deployment.workload(name).is_job for name in workloads)
+
+    def alive_pods(self, workload: str) -> list[PodState]:
+        """The workload's pods that have not ended."""
+        return alive(list(self.gateway.pods(self.deployment, workload)))
 
     def access(self, side: str, store: str) -> Callable[[], ObjectAccess]:
         return partial(self.gateway.object_access, self.planned_side(side).object_store(store))

@@ -6,7 +6,6 @@ from typing import Any
 
 from meshctl.errors import MigrationError, NotReadyError
 from meshctl.migrate.steps.context import DONE, NOT_DONE, Observation, State, StepContext
-from meshctl.migrate.steps.environment import endpoints
 
 _DNS_S = 600
 
@@ -76,7 +75,7 @@ def verify_dns(context: StepContext) -> dict[str, Any]:
 
 def _outdated_answer(context: StepContext) -> str:
     addresses = context.gateway.addresses(context.deployment)
-    for endpoint in endpoints(context):
+    for endpoint in context.endpoints:
         address = addresses.get(endpoint.name, "")
         answers = [answer.rstrip(".") for answer in context.gateway.resolve_dns(endpoint.host)]
         if address.rstrip(".") not in answers:

@@ -1,8 +1,8 @@
 """The step that tells the source's gateway which share of the requests it leads to the target. EDGE: through `Gateway`
 alone.
 
-It is an `up` of the source as it is deployed then, with another share: the source belongs to who runs `up` there. The
-pods of the gateway are replaced one by one, and end what is in flight.
+It is an `up` of the source as it is deployed, with another share: only a user's own `up` may change the rest of the
+source. The pods of the gateway are replaced one by one, and finish the requests in flight.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from meshctl.clients.health_checks import Question
 from meshctl.errors import CredentialsError, MeshError, MigrationError, NotReadyError, UnreachableError
 from meshctl.migrate.planning.gateway_shares import elsewhere
 from meshctl.migrate.steps.context import STOPPING, StepContext, alive
-from meshctl.migrate.steps.environment import until_ended
+from meshctl.migrate.steps.stopping import until_ended
 from meshctl.model.deployment import Deployment, Elsewhere, Endpoint
 from meshctl.model.keys import gateway_shares
 from meshctl.model.observed import PodState
@@ -27,8 +27,8 @@ _ENDED_MARGIN_S = 120  # beyond what the pods of a gateway may take to end
 
 
 def act(context: StepContext) -> dict[str, Any]:
-    """Repeated after an `up` that failed, which leaves the same outputs as one that succeeded. What fails beside the
-    gateway is left to who runs `up` there: a share, and above all its end, must not be held up by it. So is what has
+    """Repeated after an `up` that failed, which leaves the same outputs as one that succeeded. A failure beside the
+    gateway does not fail the step: it must not hold up a share, and above all not the end of one. Neither does what has
     the whole `up` refused where a share ends: then the gateway alone is changed."""
     wanted = _wanted(context)
     try:
@@ -42,7 +42,7 @@ def act(context: StepContext) -> dict[str, Any]:
             _change_gateways_alone(context, wanted, error)
         source = context.plan.source.environment
         context.say(
-            f"the gateway of {source} leads as it is to, but not all of {source} is as it is declared: {error.what};"
+            f"the gateway of {source} has the new share, but another part of the `up` failed: {error.what};"
             f" `meshctl up {source}` tries again"
         )
     return {"weights": {name: each.weight if each is not None else 0 for name, each in wanted.items()}}

@@ -1,6 +1,6 @@
 """Notices pods that take all of their grace to end, and are killed then. PURE.
 
-Called by `environment` at each look at pods that a step waits for. A pod that is gone says nothing of how it ended; but
+Called by `stopping` at each look at pods that a step waits for. A pod that is gone says nothing of how it ended; but
 the API server says of one that is to end when its grace is over.
 """
 

@@ -97,7 +97,7 @@ def refuse_unless_lost(gateway: Gateway, data: Data, plan: MigrationPlan, side: 
 
 def _cluster(gateway: Gateway, lost: Deployment, plan: MigrationPlan) -> tuple[str, list[str]]:
     """Why the cluster counts as lost, or ""; and, if it answers, its running pods of workloads that run on one side."""
-    if gateway.presence(lost.environment) is not DeployState.WHOLE:
+    if gateway.deploy_state(lost.environment) is not DeployState.WHOLE:
         return "", []  # there is no namespace, or no cluster: the stores decide
     try:
         pods = {name: gateway.pods(lost, name) for name in sorted(plan.workloads)}

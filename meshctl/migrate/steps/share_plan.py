@@ -109,7 +109,7 @@ def _gateway_share(plan: MigrationPlan, phase: str, endpoints: tuple[str, ...]) 
 
 
 def _source_brought(plan: MigrationPlan, phase: str) -> list[Step]:
-    """The source has the replicas for those that are led back to it before they come."""
+    """Scales the source up before users are led back to it."""
     scaled = following_load(plan)
     if not scaled:
         return []
@@ -128,14 +128,15 @@ def _source_released(plan: MigrationPlan, phase: str) -> list[Step]:
 
 
 def _share_count(plan: MigrationPlan, phase: str) -> list[Step]:
-    """How many replicas the target needs for its share. Before names lead there, load would ask for the least."""
+    """Counts how many replicas the target needs for its share: before names lead there, load alone would ask for the
+    least."""
     scaled = following_load(plan)
     title = f"count the replicas of {names_of(scaled)} for the share"
     return [Step(f"{phase}/count", "count-share", title, workloads=scaled)] if scaled else []
 
 
 def _share_taken(plan: MigrationPlan, phase: str) -> list[Step]:
-    """From then on load decides at the target: no resolver has an answer from before the share."""
+    """From this step on load decides at the target again: no resolver has an answer from before the share."""
     if not following_load(plan):
         return []
     return [

@@ -163,8 +163,8 @@ def rollback(history: History) -> tuple[Step, ...]:
 
 
 def _brought_for_the_share(history: History) -> tuple[list[Step], list[Step]]:
-    """As `contract` does: the source has the replicas for those who were led to the target before they come back, as
-    far as it has nodes. Counted before the source starts what it had itself."""
+    """Scale the source up before its traffic returns, as `contract` does, as far as it has nodes. The replicas are
+    counted before the source starts its own again."""
     scaled = following_load(history.plan) & history.plan.serving
     if not scaled or not history.ends_expansion or history.target_lost:
         return [], []

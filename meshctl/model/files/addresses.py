@@ -58,7 +58,7 @@ def endpoint_url(text: str) -> str:
     if parts is None or not re.match("https?://.", text):
         raise ValueError(f"{_quoted(text)} is not a URL like https://s3.example.com")
     if "@" in parts.netloc:
-        raise ValueError("an endpoint's URL holds no user and password: the keys belong into an AWS profile")
+        raise ValueError("an endpoint's URL holds no user and password: put the keys in an AWS profile")
     if parts.path not in ("", "/") or "?" in text or "#" in text:
         raise ValueError('an endpoint\'s URL ends with its host and port: "https://s3.example.com:9000"')
     if not _is_host(parts):

@@ -35,6 +35,12 @@ class Caller:
     has_path: bool = True
 
     @property
+    def can_be_simulated(self) -> bool:
+        """Whether IAM can say what it may do: not of the root user, who has all rights, and not of the sessions of
+        federated users, whose policies IAM can't simulate."""
+        return self.kind in ("user", "role")
+
+    @property
     def name(self) -> str:
         return self.arn.rpartition("/")[2]
 

@@ -25,8 +25,8 @@ def questions(zone: str) -> tuple[ApiQuestion, ...]:
 
 
 def _rights(zone: str, who: Caller) -> tuple[ApiQuestion, ...]:
-    """Nothing of the root user, who has every right, and of sessions that IAM simulates no policies of."""
-    return tuple(_questions(zone, who)) if who.kind in ("user", "role") else ()
+    """None for the root user or for sessions that IAM can't simulate."""
+    return tuple(_questions(zone, who)) if who.can_be_simulated else ()
 
 
 def _questions(zone: str, who: Caller) -> Iterator[ApiQuestion]:

@@ -62,8 +62,8 @@ class _Group:
 
 
 def questions(change: Change, caller: Caller) -> tuple[ApiQuestion, ...]:
-    """Nothing of the root user, who has every right, and of sessions that IAM simulates no policies of."""
-    if caller.kind not in ("user", "role"):
+    """None for the root user or for sessions that IAM can't simulate."""
+    if not caller.can_be_simulated:
         return ()
     return tuple(_question(caller, group, group.actions) for group in _groups(change, caller))
 

@@ -151,7 +151,7 @@ def _priority(deployment: Deployment, kind: str) -> dict[str, Any]:
 
 
 def secrets(deployment: Deployment) -> dict[str, dict[str, str]]:
-    """Every Secret by name: its variables, each with the name of the late value that it holds."""
+    """Every Secret by name: its variables, each with the name of the deferred value that it holds."""
     entries_by_secret = {}
     if object_storage.has_secret(deployment):
         entries_by_secret[object_storage.SECRET] = {

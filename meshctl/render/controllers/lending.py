@@ -29,7 +29,7 @@ _NAMESPACE_LABEL: Final = "kubernetes.io/metadata.name"
 
 
 def logical_name(pool: str) -> str:
-    """Of the queue in the mesh's namespace, which comes after all that it needs."""
+    """The logical name of the pool's LocalQueue, which is created last."""
     return f"pool/{pool}:{_DETAILS[-1]}"
 
 

@@ -22,7 +22,7 @@ _MODE_WITHOUT_FS_GROUP: Final = 0o444  # the group is root's then; no other pod 
 
 
 def secret_entries(workload: Workload) -> dict[str, str]:
-    """The keys of the workload's Secret, variables and files, each with the name of the late value that it holds."""
+    """The keys of the workload's Secret, variables and files, each with the name of its deferred value."""
     by_variable = sorted(workload.secrets.items())
     by_key = sorted((pod_files.key_of(path), name) for path, name in workload.secret_files.items())
     return {key: f"secret.{name}" for key, name in (*by_variable, *by_key)}

@@ -10,7 +10,7 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
-from meshctl.model.deployment import HUGE_PAGES_MIB, Before, Block, Deployment, Mount, Pool, Workload
+from meshctl.model.deployment import Before, Block, Deployment, Mount, Pool, Workload
 from meshctl.model.keys import drains, elastic
 from meshctl.model.pods import object_names, own_images, pod_networks, pod_users, pod_variables
 from meshctl.model.pods import tolerations as tolerations_of_pods
@@ -20,6 +20,7 @@ from meshctl.render.pod import (
     literal,
     object_storage,
     overrides,
+    pod_resources,
     pod_security,
     probes,
     registries,
@@ -35,24 +36,19 @@ def pod_values(
 ) -> dict[str, Any]:
     """The values of `pod.yaml.j2` for one workload. `group_env`: additional variables of the pods of a group."""
     pool = deployment.pool(workload.pool)
-    user = pod_users.of(workload, pool)
     env = environment(deployment, workload, pool, group_env)
-    to_stage = [mount for mount in workload.mounts if object_storage.is_staged(mount)]
     return {
+        **_security(workload, pool),
+        **_staging(deployment, workload),
         "name": workload.name,
         "workload": workload,
         "labels": labels(deployment, workload),
         "pod_labels": pod_labels(deployment, workload),
         "fixed_labels": fixed_labels(deployment, workload),
         "revisions": revisions(deployment, workload),
-        "annotations": {
-            **network_annotations(workload, pool),
-            **scrape_annotations(workload),
-            **file_mounts.pod_annotations(workload),
-        },
+        "annotations": pod_annotations(workload, pool),
         "selector": selector(deployment, workload),
         "image": overrides.image_here(deployment, workload.image),
-        "staging_image": overrides.image_here(deployment, own_images.STAGING),
         "image_pull_secrets": registries.references(workload),
         "container_fields": container_fields.values(workload, [entry["name"] for entry in env]),
         "priority_class": priority_class(deployment, workload),
@@ -62,33 +58,34 @@ def pod_values(
         "tolerations": tolerations(deployment, pool),
         "zones": list(pool.zones),
         "env": env,
-        "staged": [object_storage.staging(deployment, workload, mount) for mount in to_stage],
         "before": before_steps(deployment, workload, env),
-        "staging_script": object_storage.STAGING_SCRIPT,
-        "resources": resources(workload, pool),
-        "volumes": [
-            *volumes(deployment, workload),
-            *memory_volumes(workload, pool),
-            *object_storage.volumes(deployment, workload),
-            *file_mounts.volumes(workload),
-        ],
-        "volume_mounts": [
-            *(_volume_mount(mount) for mount in workload.mounts if _is_mounted(mount)),
-            *(
-                {"name": volume["name"], "mountPath": _MEMORY[volume["name"]]}
-                for volume in memory_volumes(workload, pool)
-            ),
-            *object_storage.volume_mounts(deployment, workload),
-            *file_mounts.volume_mounts(workload),
-        ],
-        "pod_security": pod_security.of_pod(user, has_adopted_claim=workload.has_adopted_claim),
-        "container_security": pod_security.of_container(user),
-        "staging_security": pod_security.of_staging(user),
+        "resources": pod_resources.resources(workload, pool),
+        "volumes": _all_volumes(deployment, workload, pool),
+        "volume_mounts": _volume_mounts(deployment, workload, pool),
         "ports": [{"name": port_name(name), "port": port} for name, port in sorted(workload.ports.items())],
         "probes": list(probes.probes(workload).items()),
         "grace_s": grace_s(workload),
         "stop_command": stop_command(workload),
         "stop_sleep_s": drains.LEAVING_S if workload.ports and not workload.is_job else 0,
+    }
+
+
+def _security(workload: Workload, pool: Pool) -> dict[str, Any]:
+    user = pod_users.of(workload, pool)
+    return {
+        "pod_security": pod_security.of_pod(user, has_adopted_claim=workload.has_adopted_claim),
+        "container_security": pod_security.of_container(user),
+        "staging_security": pod_security.of_staging(user),
+    }
+
+
+def _staging(deployment: Deployment, workload: Workload) -> dict[str, Any]:
+    """Of the init containers that copy objects into the pod before it starts."""
+    mounts = [mount for mount in workload.mounts if object_storage.is_staged(mount)]
+    return {
+        "staging_image": overrides.image_here(deployment, own_images.STAGING),
+        "staging_script": object_storage.STAGING_SCRIPT,
+        "staged": [object_storage.staging(deployment, workload, mount) for mount in mounts],
     }
 
 
@@ -112,7 +109,8 @@ def fixed_labels(deployment: Deployment, workload: Workload) -> dict[str, str]:
 
 
 def revisions(deployment: Deployment, workload: Workload) -> list[tuple[str, str]]:
-    """Annotations of pods: the late values that change when a Secret they read does, so that they are rolled out anew.
+    """Annotations of pods: the deferred values that change when a Secret that the pods read does, so that they are
+    rolled out anew.
 
     A job's pods have none: a new one would start the work anew. They read new values at their next start.
     """
@@ -124,6 +122,15 @@ def revisions(deployment: Deployment, workload: Workload) -> list[tuple[str, str
     if file_mounts.secret_entries(workload):
         annotations.append(("meshctl.dev/secrets-revision", revision_of(object_names.workload_secret(workload.name))))
     return annotations
+
+
+def pod_annotations(workload: Workload, pool: Pool) -> dict[str, str]:
+    """Annotations of pods without the revisions of Secrets."""
+    return {
+        **network_annotations(workload, pool),
+        **scrape_annotations(workload),
+        **file_mounts.pod_annotations(workload),
+    }
 
 
 def scrape_annotations(workload: Workload) -> dict[str, str]:
@@ -148,13 +155,13 @@ def speaks_https(workload: Workload, port: str) -> bool:
 def network_annotations(workload: Workload, pool: Pool) -> dict[str, str]:
     """The annotation of pods, also of jobs, that names the fabric's networks: Multus attaches a pod to them when it
     starts."""
-    if pool.fabric is None or not pool.fabric.networks or not fabric_count(workload, pool):
+    if pool.fabric is None or not pool.fabric.networks or not pod_resources.fabric_count(workload, pool):
         return {}
     return {pod_networks.ANNOTATION: ", ".join(pool.fabric.networks)}
 
 
 def revision_of(secret: str) -> str:
-    """The late value that counts the revisions of the Secret."""
+    """The deferred value that counts the revisions of the Secret."""
     return f"revision.{secret}"
 
 
@@ -188,49 +195,6 @@ def tolerations_of_all(deployment: Deployment) -> list[dict[str, str]]:
     for pool in deployment.pools:
         of_all += [each for each in tolerations(deployment, pool) if each not in of_all]
     return of_all
-
-
-def fabric_count(workload: Workload, pool: Pool) -> int:
-    return pool.fabric_devices(workload.accelerators)
-
-
-def _hugepages_mib(workload: Workload, pool: Pool) -> int:
-    if pool.fabric is None or pool.fabric.kind != "efa" or not fabric_count(workload, pool):
-        return 0
-    of_node = pool.fabric.huge_pages_mib
-    of_whole_node_mib = HUGE_PAGES_MIB if of_node is None else min(HUGE_PAGES_MIB, of_node)
-    share = of_whole_node_mib * min(workload.accelerators, pool.gpus_per_node) // pool.gpus_per_node
-    return share - share % 2
-
-
-def resources(workload: Workload, pool: Pool) -> dict[str, dict[str, str]]:
-    """Requests and limits. CPU has no limit: an idle core is worth more than an even share."""
-    devices: dict[str, str] = {}
-    if workload.accelerators:
-        devices[pool.device_resource] = str(workload.accelerators)
-    if fabric_count(workload, pool) and pool.fabric is not None:
-        devices[pool.fabric.resource] = str(fabric_count(workload, pool))
-    hugepages = _hugepages_mib(workload, pool)
-    if hugepages:
-        devices["hugepages-2Mi"] = f"{hugepages}Mi"
-    memory = {"memory": _bytes(workload.memory_gib)} if workload.memory_gib else {}
-    cpu = {"cpu": _cpu(workload.cpu)} if workload.cpu else {}
-    if hugepages and not cpu and not memory:
-        cpu = {"cpu": "1"}  # the API refuses huge pages without a request for CPU or memory
-    # no limit, for a pod over its limit is evicted, and a store may hold more than the mesh says
-    disk = {"ephemeral-storage": _bytes(workload.staged_gib)} if workload.staged_gib else {}
-    by_kind = {"requests": {**cpu, **memory, **disk, **devices}, "limits": {**memory, **devices}}
-    return {key: amounts for key, amounts in by_kind.items() if amounts}
-
-
-def _cpu(cores: float) -> str:
-    milli = round(cores * 1000)
-    return str(milli // 1000) if milli % 1000 == 0 else f"{milli}m"
-
-
-def _bytes(gib: float) -> str:
-    mib = round(gib * 1024)
-    return f"{mib // 1024}Gi" if mib % 1024 == 0 else f"{mib}Mi"
 
 
 def environment(
@@ -272,7 +236,7 @@ def _before_step(deployment: Deployment, step: Before, name: str, own: list[dict
 
 
 def _fabric_env(workload: Workload, pool: Pool) -> dict[str, str]:
-    return pool.fabric.env if pool.fabric is not None and fabric_count(workload, pool) else {}
+    return pool.fabric.env if pool.fabric is not None and pod_resources.fabric_count(workload, pool) else {}
 
 
 def _mesh_env(
@@ -308,12 +272,31 @@ def from_field(path: str) -> dict[str, Any]:
     return {"valueFrom": {"fieldRef": {"fieldPath": path}}}
 
 
+def _volume_mounts(deployment: Deployment, workload: Workload, pool: Pool) -> list[dict[str, Any]]:
+    in_memory = [volume["name"] for volume in memory_volumes(workload, pool)]
+    return [
+        *(_volume_mount(mount) for mount in workload.mounts if _is_mounted(mount)),
+        *({"name": name, "mountPath": _MEMORY[name]} for name in in_memory),
+        *object_storage.volume_mounts(deployment, workload),
+        *file_mounts.volume_mounts(workload),
+    ]
+
+
 def _is_mounted(mount: Mount) -> bool:
     return mount.kind != "object" or mount.read_only
 
 
 def _volume_mount(mount: Mount) -> dict[str, Any]:
     return {"name": mount.storage, "mountPath": mount.path, **({"readOnly": True} if mount.read_only else {})}
+
+
+def _all_volumes(deployment: Deployment, workload: Workload, pool: Pool) -> list[dict[str, Any]]:
+    return [
+        *volumes(deployment, workload),
+        *memory_volumes(workload, pool),
+        *object_storage.volumes(deployment, workload),
+        *file_mounts.volumes(workload),
+    ]
 
 
 def volumes(deployment: Deployment, workload: Workload) -> list[dict[str, Any]]:
@@ -323,7 +306,9 @@ def volumes(deployment: Deployment, workload: Workload) -> list[dict[str, Any]]:
         if object_storage.is_staged(mount):
             all_volumes.append({"name": mount.storage, "emptyDir": {}})
         elif mount.kind == "local":
-            all_volumes.append({"name": mount.storage, "emptyDir": {"sizeLimit": _bytes(mount.local_gib)}})
+            all_volumes.append(
+                {"name": mount.storage, "emptyDir": {"sizeLimit": pod_resources.quantity_of_gib(mount.local_gib)}}
+            )
         elif mount.kind == "filesystem":
             claim = _claim_of_file_system(deployment, mount.storage)
             all_volumes.append({"name": mount.storage, "persistentVolumeClaim": {"claimName": claim}})
@@ -337,7 +322,7 @@ def memory_volumes(workload: Workload, pool: Pool) -> list[dict[str, Any]]:
     if not workload.accelerators:
         return []
     shared: list[dict[str, Any]] = [{"name": "0-shm", "emptyDir": {"medium": "Memory"}}]
-    if _hugepages_mib(workload, pool):
+    if pod_resources.hugepages_mib(workload, pool):
         shared.append({"name": "0-hugepages", "emptyDir": {"medium": "HugePages-2Mi"}})
     return shared
 

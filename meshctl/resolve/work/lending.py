@@ -191,7 +191,7 @@ def _uncountable(pool: Pool, members: Iterable[Workload]) -> Iterator[Gap]:
             yield Gap(
                 subject=f"workload/{workload.name}",
                 wanted=f"{what} on pool {pool.name}, which takes part in lending",
-                best="jobs, and pods that can stand in for each other: no others can be counted yet",
+                best="lending supports only jobs and interchangeable pods",
                 hint=f"give {workload.name} a pool of its own, or remove `lend` of the pool",
             )
 

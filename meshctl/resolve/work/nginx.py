@@ -1,6 +1,6 @@
 """The configuration of a gateway, for nginx. PURE.
 
-Called by `gateways`. `meshctl.lab.images.gateway` reads the same text in the lab.
+Called by `gateways`. `meshctl.lab.images.nginx_rules` reads the same text in the lab.
 """
 
 from __future__ import annotations

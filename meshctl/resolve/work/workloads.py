@@ -190,7 +190,7 @@ class Home:
         """What pods of others use of the nodes, for the end of a sentence; "" if there are none."""
         taken = [node.taken for node in self.usable.nodes]
         totals = (sum(t.gpus for t in taken), sum(t.cpu for t in taken), sum(t.memory_gib for t in taken))
-        parts = [f"{show(total)} {what}" for total, (what, show) in zip(totals, _TOLD, strict=False) if total]
+        parts = [f"{show(total)} {what}" for total, (what, show) in zip(totals, _RESOURCE_NAMES, strict=False) if total]
         return f"; pods of others have {' and '.join(parts)} there" if parts else ""
 
 
@@ -345,7 +345,8 @@ def _too_many(workload: Workload, home: Home) -> Gap | None:
     tightest = min((free for free, _ in home.nodes), key=pods.fit_on)
     fits = [has // want if want else math.inf for want, has in zip(pods.wants, tightest, strict=True)]
     scarce = fits.index(min(fits))
-    why = f", limited by {_TOLD[scarce][0]}" if scarce < len(_TOLD) and not pods.most_on_node else ""
+    is_named = scarce < len(_RESOURCE_NAMES) and not pods.most_on_node
+    why = f", limited by {_RESOURCE_NAMES[scarce][0]}" if is_named else ""
     return Gap(
         subject=f"workload/{workload.name}",
         wanted=f"{_counted(workload)} on pool {pool.name}",
@@ -364,7 +365,7 @@ def _counted(workload: Workload) -> str:
 
 
 # What pods share of a node, in the order of `pods_of`, and how each is written.
-_TOLD: Final[tuple[tuple[str, Callable[[float], str]], ...]] = (
+_RESOURCE_NAMES: Final[tuple[tuple[str, Callable[[float], str]], ...]] = (
     ("accelerators", "{:g}".format),
     ("CPU cores", _cores),
     ("memory", format_in_gib),
@@ -381,7 +382,7 @@ def _crowded(members: list[Workload], home: Home) -> Gap | None:
     pool = home.pool
     pods = tuple(pods_of(workload, pool) for workload in members)
     names = " and ".join(workload.name for workload in members)
-    for resource, (what, show) in enumerate(_TOLD):
+    for resource, (what, show) in enumerate(_RESOURCE_NAMES):
         wanted, has = sum(kind.count * kind.wants[resource] for kind in pods), home.free(resource)
         if wanted > has * (1 + _TOLERANCE):
             return _together(home, f"{show(wanted)} {what} for {names} together", show(has))
@@ -396,7 +397,7 @@ def _listed(members: list[Workload], pool: Pool) -> str:
     parts = []
     for workload in members:
         wants = zip(
-            pods_of(workload, pool).wants, _TOLD[:-1], strict=False
+            pods_of(workload, pool).wants, _RESOURCE_NAMES[:-1], strict=False
         )  # each is one pod, which goes without saying
         sizes = ", ".join(f"{show(amount)} {what}" for amount, (what, show) in wants if amount)
         each = " each" * (workload.pods > 1)

@@ -1,4 +1,5 @@
-"""What EKS and its nodes leave in a VPC and nobody deletes any more: before what they hold goes. EDGE.
+"""Deletes the network interfaces and security groups that EKS leaves behind: they block deletion of subnets and VPC.
+EDGE.
 
 Hooks of the rows in `ec2` and `ec2_compute`. The network plugin makes interfaces for its node; of a node that ends
 abruptly they stay, belong to no instance, and hold the subnet and their security groups. EKS then can't delete the

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from meshwire.marks import OWNER_TAG
-from providers.aws.rows_engine import found
+from providers.aws.rows_engine import shared
 from providers.aws.rows_engine.calls import CALL_ERRORS, call_error, matches, search
 from providers.aws.rows_engine.compare import same
 from providers.aws.rows_engine.diffs import is_broken
@@ -97,7 +97,7 @@ def _proven(live: Live, context: dict[str, Any]) -> bool:
 
 
 def _equal(live: Live, context: dict[str, Any], candidate: Properties) -> bool:
-    passed_over = {*live.row.opaque, "Tags", *found.kept_inputs(live.row, context["inputs"])}
+    passed_over = {*live.row.opaque, "Tags", *shared.kept_inputs(live.row, context["inputs"])}
     return all(
         same(live.observe(name, candidate, value), value)
         for name, value in context["inputs"].items()

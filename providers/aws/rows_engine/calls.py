@@ -42,6 +42,7 @@ THROTTLED = {
     "PriorRequestNotComplete",
 }
 UNREACHABLE = "Unreachable"
+UNCERTAIN = ("InternalError", "InternalFailure", "ServiceUnavailable*", "Unavailable", "ServerException")
 CALL_ERRORS = (exceptions.BotoCoreError, exceptions.ClientError, ResponseParserError)  # all that a call raises
 
 
@@ -93,6 +94,13 @@ def matches(error: ProviderError, codes: tuple[str, ...]) -> bool:
         if re.fullmatch(pattern, error.code) and part.lower() in error.message.lower():
             return True
     return False
+
+
+def may_have_happened(error: ProviderError) -> bool:
+    """Whether a create that failed may have taken effect, or was throttled. Not when no connection was made."""
+    if error.code == UNREACHABLE:
+        return "Could not connect" not in error.message
+    return error.code in THROTTLED or matches(error, UNCERTAIN)
 
 
 def search(expression: str, context: Context) -> Any:

@@ -16,10 +16,10 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from meshwire.marks import OTHER_ID, OWNER_TAG, UNANSWERED, UNFINISHED
-from providers.aws.rows_engine import adopt, found, one_way
+from meshwire.marks import OWNER_TAG, UNFINISHED
+from providers.aws.rows_engine import adopt, one_way, placeholders, shared
 from providers.aws.rows_engine.bounded import with_live_numbers
-from providers.aws.rows_engine.calls import CALL_ERRORS, THROTTLED, UNREACHABLE, Caller, Clients, call_error, matches
+from providers.aws.rows_engine.calls import CALL_ERRORS, Caller, Clients, call_error, matches, may_have_happened
 from providers.aws.rows_engine.compare import merged, same
 from providers.aws.rows_engine.diffs import changed_inputs, is_broken
 from providers.aws.rows_engine.live import EXISTS, NOT_IMPLEMENTED, Live, find, owner_of, tag_list
@@ -29,7 +29,6 @@ from providers.aws.rows_engine.shapes import described, with_unknown
 from providers.plugin.provider import Created, CreatedNotReady, Found, Host, ProviderError
 from providers.plugin.values import UNKNOWN, Properties
 
-UNCERTAIN = ("InternalError", "InternalFailure", "ServiceUnavailable*", "Unavailable", "ServerException")
 CREATE_TRIES = 6
 LOOKS, LOOK_PAUSE_S = 3, 2.0  # what a killed run made a moment ago may not be listed yet
 
@@ -83,7 +82,7 @@ class Crud:
         """
         context = self.live.context("", inputs)
         existing_id = adopt.ours(self.live, context) if self.row.adopt.first else None
-        if existing_id is not None and found.is_common(self.row, inputs):
+        if existing_id is not None and shared.is_common(self.row, inputs):
             return self._use_found(existing_id, inputs)
         if existing_id is None:
             existing_id, context = self._create(context)
@@ -109,7 +108,7 @@ class Crud:
                     raise adopt.conflict(self.live, context, error.code) from error
                 if matches(error, self.row.adopt.exists):
                     return self._existing(context, error), context
-                if attempt == CREATE_TRIES - 1 or not _may_have_happened(error):
+                if attempt == CREATE_TRIES - 1 or not may_have_happened(error):
                     raise
             self.caller.pause(min(0.5 * 2**attempt, 8), self.row.create.operation)
             existing_id = adopt.ours(self.live, context) if self.row.adopt.by != "upsert" else None
@@ -141,7 +140,7 @@ class Crud:
         """Use an object as whoever made it has it."""
         self._say(f"found {id}, which may be somebody else's; it is used as it is, and stays")
         context = self.live.context(id, inputs)
-        return Created(id, found.marked(self.row, inputs, self._outputs(context, self._ready(context))))
+        return Created(id, shared.marked(self.row, inputs, self._outputs(context, self._ready(context))))
 
     def _take_over(self, id: str, inputs: Properties) -> Created:
         """Go on with an object that exists: change what differs from the inputs, then wait until it is ready.
@@ -263,9 +262,9 @@ class Crud:
 
         A placeholder's id stands for a create that was interrupted: what is read is the object that it made, if any.
         """
-        begun = is_placeholder(id)
+        begun = placeholders.is_placeholder(id)
         if begun:
-            id = self._looked_for(inputs, frozenset(id.split(OTHER_ID)[1:]))
+            id = self._looked_for(inputs, placeholders.other_ids(id))
             if not id:
                 return Found("")
         context = self.live.context(id, inputs)
@@ -276,9 +275,9 @@ class Crud:
         live = self.live
         now = live.inputs_now(context, description) if inputs else live.inputs_of_import(context, description)
         now = one_way.declared(self.row, now, inputs)
-        # who had begun to create what is there, nobody knows any more
-        mark = found.marked(self.row, inputs, {}) if begun else found.mark_of(outputs)
-        now = found.as_declared(self.row, now, inputs) if mark else now
+        # whether the create that was cut off made this object or found it can't be told any more
+        mark = shared.marked(self.row, inputs, {}) if begun else shared.mark_of(outputs)
+        now = shared.as_declared(self.row, now, inputs) if mark else now
         outputs_now = self._outputs(context | {"inputs": now}, description) | mark
         if not inputs and self.row.tags is not None:  # an import compares them with the program's
             outputs_now["Tags"] = {
@@ -322,7 +321,7 @@ class Crud:
 
         Raises: ProviderError, also for a placeholder.
         """
-        _refuse_placeholder(id, self.row)
+        placeholders.refuse(id, self.row)
         now = self._moved_by_others(id, news)
         old_inputs, news = (one_way.as_far(self.row, inputs, now) for inputs in (old_inputs, news))
         changed = set(changed_inputs(self.row, old_inputs, old_outputs, news))
@@ -342,7 +341,7 @@ class Crud:
             for setting in needed:
                 self._apply(setting, context)
             description = self._effective(context) if needed or unfinished else self._ready(context)
-            return self._outputs(context, description) | found.mark_of(old_outputs)
+            return self._outputs(context, description) | shared.mark_of(old_outputs)
         except ProviderError as error:
             if not unfinished:
                 raise
@@ -366,8 +365,8 @@ class Crud:
 
         Raises: ProviderError, also for a placeholder.
         """
-        _refuse_placeholder(id, self.row)
-        if found.mark_of(outputs):
+        placeholders.refuse(id, self.row)
+        if shared.mark_of(outputs):
             return
         context = self.live.context(id, inputs) | {"outputs": outputs}
         try:
@@ -397,24 +396,5 @@ class Crud:
             raise call_error(error, what) from error
 
 
-def is_placeholder(id: str) -> bool:
-    return id.split(OTHER_ID)[0] == UNANSWERED
-
-
-def _refuse_placeholder(id: str, row: Row) -> None:
-    """Refuse to change or delete a placeholder: if "not found" counted as "deleted", the real object would stay."""
-    if is_placeholder(id):
-        noun = row.token.rsplit(":", 1)[-1]
-        message = f"an interrupted run had begun to create this {noun}, and whether it exists is not known yet"
-        raise ProviderError("Unanswered", message)
-
-
 def _given(setting: Setting, inputs: Properties) -> bool:
     return any(inputs.get(name) is not None for name in setting.inputs)
-
-
-def _may_have_happened(error: ProviderError) -> bool:
-    """Whether a create that failed may have taken effect, or was throttled. Not when no connection was made."""
-    if error.code == UNREACHABLE:
-        return "Could not connect" not in error.message
-    return error.code in THROTTLED or matches(error, UNCERTAIN)

@@ -140,7 +140,7 @@ class Adopt:
     first: looks before the first create call, not only where that says "exists" or its answer was lost.
     complete: makes what is missing of an object of several parts, before it is taken over.
     common: whether others ask for an equal object too; what is found then stays when the resource is deleted, with the
-    inputs `as_found` as they were. See `found`.
+    inputs `as_found` as they were. See `shared`.
     """
 
     by: Literal["tag", "name", "same", "upsert"]

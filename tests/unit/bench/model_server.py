@@ -51,4 +51,4 @@ def serving(model: StandIn | None) -> Iterator[Server]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join()
+        thread.join(timeout=30)

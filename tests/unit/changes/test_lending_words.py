@@ -10,7 +10,7 @@ from meshctl.changes.fields import fields
 from providers.kubernetes.diffing import changes as property_changes
 from providers.plugin.values import path_text
 from stacks.platform import token
-from tests.unit.resolve.test_lending import SERVE, chat, deployed, sweep
+from tests.unit.resolve.lending_meshes import SERVE, chat, deployed, sweep
 
 
 def terms(name: str, before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, Any, Any]]:

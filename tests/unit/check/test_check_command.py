@@ -164,7 +164,7 @@ def test_questions_need_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_commands_are_light_to_import() -> None:
     """`meshctl --help` imports every command module: models, SDKs and YAML must wait until a command runs."""
     program = "import sys, meshctl.cli.check, meshctl.cli.schema, meshctl.cli.context; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
     heavy = {"pydantic", "yaml", "boto3", "botocore", "pulumi", "grpc", "rich", "httpx"}
     assert heavy.isdisjoint(done.stdout.split())
 

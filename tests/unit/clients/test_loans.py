@@ -13,8 +13,8 @@ from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.loans import Loan
 from meshctl.operate.loan_status import loan_statuses
 from meshwire.kubernetes.errors import ApiError
-from tests.unit.resolve.test_lending import deployed
-from tests.unit.resolve.test_resolve_rules import gpu_node
+from tests.unit.resolve.lending_meshes import deployed
+from tests.unit.resolve.meshes import gpu_node
 
 API = "/apis/kueue.x-k8s.io/v1beta2"
 

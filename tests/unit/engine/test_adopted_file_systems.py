@@ -18,7 +18,7 @@ from meshctl.model.observed import Facts, ObservedFileSystem
 from meshctl.model.questions import Findings, InPlace
 from meshctl.model.stack_state import StackState
 from tests.unit.fields import effects
-from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, gap, resolved
+from tests.unit.resolve.meshes import AWS, CW, DC, gap, resolved
 from tests.unit.states import NOTHING, state
 
 ID = "fs-0123456789abcdef0"

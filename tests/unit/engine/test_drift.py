@@ -33,7 +33,7 @@ def declared(provider: Provider) -> list[PlatformObject]:
 
 
 def given(value: Any) -> Any:
-    """As an API server has it: late values are values."""
+    """As an API server has it: deferred values are values."""
     if isinstance(value, Mapping):
         return {key: given(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -15,27 +15,12 @@ from meshctl.model.observed import Facts, JobState
 from meshctl.model.served_apis import CLUSTER_QUEUE
 from meshctl.model.stack_state import StackState
 from tests.unit import states
+from tests.unit.engine.job_meshes import changed, state
 from tests.unit.render.sample import sample
-from tests.unit.resolve.test_lending import NODES, chat, sweep
-from tests.unit.resolve.test_resolve_rules import DC, H100, resolved
+from tests.unit.resolve.lending_meshes import NODES, chat, sweep
+from tests.unit.resolve.meshes import DC, H100, resolved
 
 COMPLETE = {"embed": JobState("embed", "complete"), "pretrain": JobState("pretrain", "complete")}
-
-
-def state(deployed: Deployment, *, ran: Deployment | None = None, **more: Any) -> StackState:
-    """After an `up` of `deployed`, whose jobs were made by `ran`. `more`: marks of the engine on the jobs."""
-    outputs = {"deployment": deployed.model_dump(mode="json")}
-    stack = {"type": "pulumi:pulumi:Stack", "urn": "urn:pulumi:e::m::pulumi:pulumi:Stack::m-e", "outputs": outputs}
-    jobs = [item for item in render.platform_objects(ran or deployed) if item.kind == "Job"]
-    type_ = "kubernetes:batch/v1:Job"
-    made = [{"type": type_, "urn": f"urn:pulumi:e::m::{type_}::{j.name}", "inputs": j.manifest, **more} for j in jobs]
-    return states.state(stack, *made)
-
-
-def changed(workload: str, given: Deployment | None = None, **fields: Any) -> Deployment:
-    given = given or sample("coreweave")
-    workloads = tuple(w.model_copy(update=fields) if w.name == workload else w for w in given.workloads)
-    return given.model_copy(update={"workloads": workloads})
 
 
 def stays(after: Deployment, before: StackState, ended: Mapping[str, JobState] = COMPLETE) -> UnchangedJobs:

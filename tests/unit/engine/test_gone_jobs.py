@@ -20,7 +20,7 @@ from meshctl.engine.run import StackRun
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import StackState
 from meshctl.render import PlatformObject
-from tests.unit.engine.test_finished_jobs import changed, state
+from tests.unit.engine.job_meshes import changed, state
 from tests.unit.render.sample import sample
 
 DEPLOYED = sample("coreweave")

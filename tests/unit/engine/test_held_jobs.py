@@ -25,7 +25,7 @@ from tests.unit.render.test_job_release import in_order
 TYPE = "kubernetes:batch/v1:Job"
 JOB = "workload/pretrain:job"
 RELEASED: dict[str, Any] = {"f:spec": {"f:suspend": {}}}
-SUSPEND = render.kept_value_name(JOB, "spec.suspend")
+SUSPEND = render.live_value_name(JOB, "spec.suspend")
 
 
 def state(deployed: Deployment, **outputs: Any) -> StackState:

@@ -48,19 +48,19 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 def test_a_new_zone_is_asked_for_and_one_that_is_in_use_is_not(asked: list[tuple[str, str]]) -> None:
     wanted = sealed()
     name = zone_id_name("example.com")
-    assert proof_zones.late_values(wanted, states.NOTHING, is_preview=False) == {name: "Z1"}
+    assert proof_zones.deferred_values(wanted, states.NOTHING, is_preview=False) == {name: "Z1"}
     assert asked == [("example.com", "names")]
-    assert proof_zones.late_values(wanted, up(wanted), is_preview=False) == {name: "Z9"}
+    assert proof_zones.deferred_values(wanted, up(wanted), is_preview=False) == {name: "Z9"}
     assert len(asked) == 1
 
 
 def test_another_zone_is_asked_for(asked: list[tuple[str, str]]) -> None:
-    values = proof_zones.late_values(sealed("example.org"), up(sealed()), is_preview=False)
+    values = proof_zones.deferred_values(sealed("example.org"), up(sealed()), is_preview=False)
     assert (values, asked) == ({zone_id_name("example.org"): "Z1"}, [("example.org", "names")])
 
 
 def test_without_certificates_nobody_is_asked(asked: list[tuple[str, str]]) -> None:
-    assert proof_zones.late_values(sample("aws"), states.NOTHING, is_preview=False) == {}
+    assert proof_zones.deferred_values(sample("aws"), states.NOTHING, is_preview=False) == {}
     assert asked == []
 
 
@@ -70,6 +70,6 @@ def test_a_preview_without_credentials_goes_on(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(proof_zones, "hosted_zone_id", hosted_zone_id)
     name = zone_id_name("example.com")
-    assert proof_zones.late_values(sealed(), states.NOTHING, is_preview=True) == {name: "example.com"}
+    assert proof_zones.deferred_values(sealed(), states.NOTHING, is_preview=True) == {name: "example.com"}
     with pytest.raises(CredentialsError):
-        proof_zones.late_values(sealed(), states.NOTHING, is_preview=False)
+        proof_zones.deferred_values(sealed(), states.NOTHING, is_preview=False)

@@ -17,7 +17,7 @@ from meshctl.model.observed import JobState
 from meshctl.model.stack_state import StackState
 from meshctl.render import PlatformObject
 from tests.unit.engine.test_held_jobs import state
-from tests.unit.resolve.test_lending import SERVE, deployed, sweep
+from tests.unit.resolve.lending_meshes import SERVE, deployed, sweep
 from tests.unit.resolve.test_resolve_fit import service
 
 RUNNING = {"pretrain": JobState("pretrain"), "sweep": JobState("sweep")}

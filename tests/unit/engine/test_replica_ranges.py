@@ -20,7 +20,7 @@ from tests.unit.states import state
 
 CHAT, SCALER = "workload/chat:deployment", "workload/chat:autoscaler"
 TOKEN, AUTOSCALER = "kubernetes:apps/v1:Deployment", "kubernetes:autoscaling/v2:HorizontalPodAutoscaler"
-REPLICAS = render.kept_value_name(CHAT, "spec.replicas")
+REPLICAS = render.live_value_name(CHAT, "spec.replicas")
 HPA = {
     "apiVersion": "autoscaling/v2",
     "kind": "HorizontalPodAutoscaler",

@@ -10,7 +10,7 @@ from meshctl.deploy.guards.running import running_gangs
 from meshctl.model.deployment import Deployment
 from meshctl.model.keys import gangs
 from tests.unit import states
-from tests.unit.engine.test_finished_jobs import changed, state
+from tests.unit.engine.job_meshes import changed, state
 from tests.unit.render.sample import sample
 
 

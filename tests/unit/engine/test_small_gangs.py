@@ -12,7 +12,7 @@ from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment, Mount
 from meshctl.model.stack_state import StackState
 from tests.unit import states
-from tests.unit.engine.test_finished_jobs import changed
+from tests.unit.engine.job_meshes import changed
 
 SMALL = {"pretrain": 3}
 NEEDS: dict[str, Any] = {

@@ -52,7 +52,7 @@ def test_a_running_up_is_told_with_who_and_since_when(tmp_path: Path, monkeypatc
 
 def test_a_lock_of_a_process_that_is_gone_is_no_run(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
+    gone.wait(timeout=30)
     locked(tmp_path, "e", json.dumps({**LOCK, "pid": gone.pid}))
     assert opened(tmp_path).running("e") is None
     locked(tmp_path, "g", json.dumps(LOCK))  # the number is this process's by now, which is no engine

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from meshctl import load
 from meshctl.model.deployment import Resolution
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
@@ -53,6 +54,19 @@ def test_a_field_with_one_value_has_no_other(file: str, field: walk.Field, tmp_p
 def test_the_tables_name_fields_that_there_are() -> None:
     names = {str(field) for _, field in FIELDS} | {values.without_sections(field) for _, field in FIELDS}
     assert {*values.OTHER_VALUES, *values.COMPANIONS, *ELSEWHERE} - names == set()
+
+
+class MeshWithDeadField(Mesh):
+    """As if somebody had added a key to the model, and to nothing else."""
+
+    unused: bool = False
+
+
+def test_a_field_that_is_only_in_the_model_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "Mesh", MeshWithDeadField)
+    (dead,) = (field for field in walk.fields(MeshWithDeadField) if str(field) == "unused")
+    with pytest.raises(pytest.fail.Exception, match=r"the key unused of mesh\.yaml does nothing"):
+        test_a_change_of_the_field_is_seen("mesh", dead, tmp_path)
 
 
 def _does_nothing(file: str, field: walk.Field) -> str:

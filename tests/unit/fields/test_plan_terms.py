@@ -73,7 +73,7 @@ def _steps(before: Deployment, after: Deployment) -> Iterator[Step]:
 
 
 def _plain(value: Any) -> Any:
-    """The value without late values, as a plan shows what is not known yet."""
+    """The value without deferred values, as a plan shows what is not known yet."""
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, LateValue):

@@ -19,7 +19,7 @@ from meshctl.cli.main import app
 from meshctl.errors import LabError
 from meshctl.lab import clusters, group_controller, up
 from meshctl.lab.pods import api
-from meshctl.lab.state import Lab, write_whole
+from meshctl.lab.state import Lab, write_atomically
 from meshwire.kubernetes.async_client import AsyncClient
 from meshwire.kubernetes.target import Target
 
@@ -86,7 +86,7 @@ def test_it_is_ready_once_its_webhooks_answer_and_ends_with_the_lab(program: Pat
     lab.write({"ports": {group_controller.port_name("cw"): port}, "clusters": {}})
     lab.logs.mkdir()
     for name in ("admin.crt", "admin.key", "ca.crt"):
-        write_whole(clusters.home(lab, "cw") / "pki" / name, name)
+        write_atomically(clusters.home(lab, "cw") / "pki" / name, name)
     made: list[str] = []
 
     async def answer(request: httpx.Request) -> httpx.Response:
@@ -119,7 +119,7 @@ def test_it_is_ready_once_its_webhooks_answer_and_ends_with_the_lab(program: Pat
 def test_a_lab_that_is_up_gets_none_later(tmp_path: Path) -> None:
     lab = Lab(tmp_path)
     lab.write({"ports": {}, "clusters": {"cw": {"provider": "coreweave", "kubeconfig": "k"}}})
-    write_whole(lab.root / up.STARTED, "")
+    write_atomically(lab.root / up.STARTED, "")
     with pytest.raises(LabError) as caught:
         up.up(lab, lambda _: None, ["cw"])
     assert "meshctl lab up --group-controller cw" in caught.value.hint

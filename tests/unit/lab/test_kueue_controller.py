@@ -12,7 +12,7 @@ from meshctl import tools
 from meshctl.cli.main import app
 from meshctl.errors import LabError
 from meshctl.lab import kueue_certificates, kueue_controller, real_controllers, up
-from meshctl.lab.state import Lab, write_whole
+from meshctl.lab.state import Lab, write_atomically
 
 NAMES = ("mpod.kb.io", "mjob.kb.io", "mclusterqueue.kb.io", "mrayjob.kb.io", "mjobset.kb.io")
 
@@ -50,7 +50,7 @@ def test_a_lab_that_is_up_gets_none_later(tmp_path: Path) -> None:
     lab = Lab(tmp_path)
     entry = {"provider": "onprem", "kubeconfig": "k", "group_controller": "yes"}
     lab.write({"ports": {}, "clusters": {"dc1": entry}})
-    write_whole(lab.root / up.STARTED, "")
+    write_atomically(lab.root / up.STARTED, "")
     with pytest.raises(LabError) as caught:
         up.up(lab, lambda _: None, ["dc1"], ["dc1"])
     assert caught.value.what == "the lab was started without Kueue on dc1"

@@ -15,7 +15,8 @@ from meshctl import tools
 from meshctl.errors import LabError
 from meshctl.lab import environment
 from meshctl.lab import up as lab_up
-from meshctl.lab.state import ACCOUNT, MARK, Lab, lives, read_json, wait_ended, write_whole
+from meshctl.lab.state import ACCOUNT, MARK, Lab, lives, read_json, wait_ended, write_atomically
+from tests.command_line import meshctl
 from tests.waiting import wait_until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -40,7 +41,7 @@ def test_a_process_has_ended_when_its_last_thread_has() -> None:
         process.kill()
     wait_ended([seen], 30)
     assert not lives(seen)
-    process.wait()
+    process.wait(timeout=30)
 
 
 def test_only_processes_that_were_started_for_the_lab_are_its_own(tmp_path: Path) -> None:
@@ -59,7 +60,7 @@ def test_only_processes_that_were_started_for_the_lab_are_its_own(tmp_path: Path
     finally:
         for process in (own, *others):
             process.kill()
-            process.wait()
+            process.wait(timeout=30)
 
 
 def test_the_mark_is_not_passed_to_the_user(tmp_path: Path) -> None:
@@ -79,8 +80,8 @@ def test_one_command_at_a_time(tmp_path: Path) -> None:
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     file = tmp_path / "new" / "file.json"
     assert read_json(file) == {}
-    write_whole(file, '{"a": 1}', 0o600)
-    write_whole(file, '{"a": 2}', 0o600)
+    write_atomically(file, '{"a": 1}', 0o600)
+    write_atomically(file, '{"a": 2}', 0o600)
     assert read_json(file) == {"a": 2}
     assert file.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in file.parent.iterdir()] == ["file.json"]
@@ -114,10 +115,22 @@ def test_a_shell_can_read_the_exports(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
+        timeout=60,
     )
     kubeconfigs, dns, profile = done.stdout.split("\n")[:3]
     assert kubeconfigs.split(os.pathsep) == [str(lab.kubeconfig), str(tmp_path / ".meshctl" / "kubeconfig")]
     assert (dns, profile) == ("127.0.0.1:4002", "")
+
+
+def test_the_command_prints_the_exports_of_a_lab_that_is_there(tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "lab")
+    variables = {"MESHCTL_LAB_ROOT": str(lab.root)}
+    missing = meshctl("lab", "env", folder=tmp_path, variables=variables)
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert "meshctl lab up" in missing.stderr
+    lab.write({"ports": PORTS, "clusters": {}})
+    done = meshctl("lab", "env", folder=tmp_path, variables=variables)
+    assert (done.returncode, done.stdout) == (0, environment.exports(lab, tmp_path))
 
 
 def test_the_account_may_be_chosen_before_the_lab_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +141,7 @@ def test_the_account_may_be_chosen_before_the_lab_is_there(tmp_path: Path, monke
 
     def start(lab: Lab, *_: object) -> None:
         begun.append(read_json(lab.root / ACCOUNT))
-        write_whole(lab.file, "{}")
+        write_atomically(lab.file, "{}")
 
     monkeypatch.setattr(tools, "find", lambda _name: Path("/bin/true"))
     monkeypatch.setattr(lab_up, "_start", start)

@@ -116,7 +116,7 @@ def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[int]:
             yield server.server_port
         finally:
             server.shutdown()
-            thread.join()
+            thread.join(timeout=30)
 
 
 class Names:
@@ -144,7 +144,7 @@ def naming() -> Iterator[str]:
         yield f"127.0.0.1:{port}"
     finally:
         loop.call_soon_threadsafe(task.cancel)
-        thread.join()
+        thread.join(timeout=30)
 
 
 def _run(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:

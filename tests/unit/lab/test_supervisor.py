@@ -17,7 +17,7 @@ import yaml
 from meshctl.lab.clusters import endings, log_of
 from meshctl.lab.parts import lines, states
 from meshctl.lab.restarts import MOST
-from meshctl.lab.state import Lab, write_whole
+from meshctl.lab.state import Lab, write_atomically
 from tests.waiting import wait_until
 
 # as its own `main`, but without the waits between two starts
@@ -62,14 +62,14 @@ def start(lab: Lab) -> Iterator[Start]:
         folder = lab.root / "clusters" / "cw"
         arguments = ["--home", str(home_of(lab)), "--folder", str(folder), "--", *command]
         process = subprocess.Popen([sys.executable, "-c", SUPERVISE, *arguments], env=lab.environment())
-        write_whole(folder / "supervisor.pid", str(process.pid))
+        write_atomically(folder / "supervisor.pid", str(process.pid))
         begun.append(process)
         return process
 
     yield run
     for process in begun:
         process.kill()
-        process.wait()
+        process.wait(timeout=30)
     for left in lab.processes():
         left.kill()
 

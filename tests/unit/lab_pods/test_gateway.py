@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import trustme
 
-from meshctl.lab.images import gateway
+from meshctl.lab.images import gateway, nginx_rules
+from meshctl.lab.images.nginx_rules import Directive, Server
 from meshctl.model.deployment import Elsewhere, Workload
 from meshctl.model.keys import gateways
 from meshctl.render.controllers import gateway_shares
@@ -22,10 +23,10 @@ from meshctl.resolve.work import nginx
 HOST = "api.example.com"
 
 
-def rules(port: int, *, certificate: str = "") -> gateway.Rules:
+def rules(port: int, *, certificate: str = "") -> nginx_rules.Rules:
     """A gateway in front of `port`."""
     settings = nginx.Settings(1, {"/": f"http://127.0.0.1:{port}"}, "fixed" if certificate else "")
-    return gateway.rules(gateway.parse(nginx.config(settings).replace(nginx.CERTIFICATE, certificate)))
+    return nginx_rules.rules(nginx.config(settings).replace(nginx.CERTIFICATE, certificate))
 
 
 async def serving(
@@ -112,7 +113,7 @@ def test_tls_with_the_certificate_and_the_key_of_one_file(tmp_path: Path) -> Non
 
 def test_clients_by_http_are_sent_to_https_with_their_path_and_method() -> None:
     settings = nginx.Settings(8443, {"/": "http://127.0.0.1:1"}, "before", redirect_port=8081)
-    made = gateway.rules(gateway.parse(nginx.config(settings)))
+    made = nginx_rules.rules(nginx.config(settings))
     assert made.redirect is not None
     redirect = made.redirect
     assert (made.port, redirect.port) == (8443, 8081)
@@ -138,7 +139,7 @@ def test_behind_a_load_balancer_that_ends_tls_the_backend_sees_https() -> None:
     async def story() -> None:
         backend, port = await serving(serve)
         settings = nginx.Settings(1, {"/": f"http://127.0.0.1:{port}"}, "before")
-        made = gateway.rules(gateway.parse(nginx.config(settings)))
+        made = nginx_rules.rules(nginx.config(settings))
         proxy, own_port = await serving(gateway.Gateway(made).serve)
         async with backend, proxy:
             await answer(own_port, "/")
@@ -157,7 +158,7 @@ def test_behind_a_load_balancer_that_ends_tls_the_backend_sees_https() -> None:
 )
 def test_a_file_that_nginx_would_refuse_is_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        gateway.parse(text)
+        nginx_rules.parse(text)
 
 
 def shared(
@@ -167,7 +168,7 @@ def shared(
     certified: bool = False,
     says_unsent: bool = False,
     addresses: tuple[str, ...] = ("127.0.0.1",),
-) -> gateway.Rules:
+) -> nginx_rules.Rules:
     """Of a gateway before `source_port` that leads 102 of 255 to the load balancer at `there`."""
     elsewhere = Elsewhere(
         environment="cw", weight=102, addresses=addresses, port=there, certified_host=HOST * certified
@@ -183,7 +184,7 @@ def shared(
         elsewhere=None if says_unsent else elsewhere,
         says_unsent=says_unsent,
     )
-    return gateway.rules(gateway.parse(gateway_shares.files(proxy)[gateways.CONFIG]))
+    return nginx_rules.rules(gateway_shares.files(proxy)[gateways.CONFIG])
 
 
 def pods(name: str, seen: list[str]) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
@@ -258,7 +259,7 @@ def test_all_addresses_of_a_load_balancer_have_as_long_as_one(
     clock, tried = [0.0], list[str]()
     really_connected = gateway._connected
 
-    async def connected(server: gateway.Server, scheme: str, location: gateway.Directive, timeout_s: float) -> Any:
+    async def connected(server: Server, scheme: str, location: Directive, timeout_s: float) -> Any:
         if not server.address.startswith("192.0.2."):
             return await really_connected(server, scheme, location, timeout_s)
         assert timeout_s == gateway_shares.CONNECT_S

@@ -48,7 +48,7 @@ class Client:
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
-        self.thread.join()
+        self.thread.join(timeout=30)
 
 
 @pytest.fixture

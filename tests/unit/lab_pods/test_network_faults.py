@@ -123,7 +123,7 @@ def test_a_server_that_ends_serves_the_connections_that_it_has_not_seen_yet() ->
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     serving.start()
     server.shutdown()  # from here on nobody takes connections but the kernel
-    serving.join()
+    serving.join(timeout=30)
     port = server.socket.getsockname()[1]
     waiting = [http.client.HTTPConnection("127.0.0.1", port, timeout=20) for _ in range(3)]
     for connection in waiting:
@@ -152,7 +152,7 @@ def test_a_server_does_not_wait_for_connections_that_only_stay_open() -> None:
         threading.Event().wait(0.02)
     assert server.in_flight == 0
     drain(server, 0)
-    serving.join()
+    serving.join(timeout=30)
     connection.close()
 
 

@@ -50,13 +50,13 @@ def folder(tmp_path: Path) -> Path:
             '"prompts/../../outside.yaml" is not in the folder of mesh.yaml; write a path relative to it',
         ),
         ("loop", '"loop" can\'t be read: Too many levels of symbolic links'),
-        ("model.bin", '"model.bin" is not UTF-8 text; binary files belong into the image or a storage'),
-        ("nul.txt", '"nul.txt" holds NUL characters; binary files belong into the image or a storage'),
+        ("model.bin", '"model.bin" is not UTF-8 text; put binary files in the image or in storage'),
+        ("nul.txt", '"nul.txt" holds NUL characters; put binary files in the image or in storage'),
         ("pipe", '"pipe" is no regular file'),
         (
             "huge.txt",
-            '"huge.txt" has 1048577 bytes; the files of a mesh have at most 1048576 bytes together; larger ones belong'
-            " into the image or a storage",
+            '"huge.txt" has 1048577 bytes; the files of a mesh have at most 1048576 bytes together; put larger ones in'
+            " the image or in storage",
         ),
     ],
 )

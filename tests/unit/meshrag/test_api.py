@@ -99,7 +99,7 @@ def servers() -> Iterator[Any]:
     server.ended.set()
     server.shutdown()
     server.server_close()
-    thread.join()
+    thread.join(timeout=30)
 
 
 def configuration(servers: Any, **variables: str) -> Settings:

@@ -332,7 +332,7 @@ class FakeGateway:
         self.destroyed_with_data[deployment.environment] = not keep_data
         self.moment()
 
-    def presence(self, environment: str) -> DeployState:
+    def deploy_state(self, environment: str) -> DeployState:
         if self.deployments[environment] is not None:
             return DeployState.WHOLE
         if environment in self.partly_there:

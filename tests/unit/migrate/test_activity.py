@@ -16,8 +16,8 @@ from meshctl.migrate import views
 from meshctl.migrate.journal import guard, lock
 from meshctl.migrate.migration import Migrations
 from tests.unit.migrate.fake_gateway import FakeGateway, Killed
+from tests.unit.migrate.moves import migrations_of, move, moved
 from tests.unit.migrate.test_journal_lock import ended_process, leave_lock
-from tests.unit.migrate.test_migration import _move, migrations_of, moved
 
 ELSEWHERE = replace(lock.this_process(), host=f"not-{socket.gethostname()}", pid=4711, since="2026-11-28T09:00:00Z")
 
@@ -28,7 +28,7 @@ def killed() -> Migrations:
     store, gateway = MemoryStore(), FakeGateway().begin()
     gateway.kill_at = 20
     with contextlib.suppress(Killed):
-        _move(gateway, migrations_of(gateway, store))
+        move(gateway, migrations_of(gateway, store))
     gateway.revive()
     migrations = migrations_of(gateway, store)
     unlock(migrations)

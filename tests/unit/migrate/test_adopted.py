@@ -13,7 +13,7 @@ from meshctl.objects import listing
 from meshctl.objects.listing import Item
 from meshctl.objects.store import ObjectAccess
 from tests.unit.migrate.fake_gateway import FakeGateway, deployment
-from tests.unit.migrate.test_migration import OPTIONS, migrations_of
+from tests.unit.migrate.moves import OPTIONS, migrations_of
 
 OTHERS = {"w/0": b"0" * 10, "report.pdf": b"of another team"}  # `w/0` is at the source, too
 

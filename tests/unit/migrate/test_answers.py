@@ -11,7 +11,7 @@ from meshctl.errors import AmbiguousStepError, ParityError, UsageError
 from meshctl.migrate.gateway import EndpointTarget
 from meshctl.migrate.migration import Migrations
 from tests.unit.migrate.fake_gateway import FakeGateway
-from tests.unit.migrate.test_migration import OPTIONS, migrations_of, moved
+from tests.unit.migrate.moves import OPTIONS, migrations_of, moved
 
 
 def asking(gateway: FakeGateway) -> Migrations:

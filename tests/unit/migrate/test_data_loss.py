@@ -20,7 +20,7 @@ from meshctl.migrate.gateway import EndpointTarget
 from meshctl.migrate.migration import Migrations
 from meshctl.model.deployment import Block, Price
 from tests.unit.migrate.fake_gateway import FakeGateway
-from tests.unit.migrate.test_migration import OPTIONS, migrations_of, moved
+from tests.unit.migrate.moves import OPTIONS, migrations_of, moved
 
 FREE = Price(subject="storage/disk", usd_per_hour=None, source="unknown")
 Command = Callable[..., None]

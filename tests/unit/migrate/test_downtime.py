@@ -13,7 +13,7 @@ from meshctl.migrate.views import summary
 from meshctl.migrate.views.downtime import NOT_ESTIMATED, downtime, downtime_lines
 from meshctl.objects.listing import Item
 from tests.unit.migrate.fake_gateway import FakeGateway, Killed, deployment
-from tests.unit.migrate.test_migration import MOVE, _go_on, _killed, _move, migrations_of, moved
+from tests.unit.migrate.moves import MOVE, go_on, killed, migrations_of, move, moved
 
 MIB = 1 << 20
 
@@ -72,9 +72,9 @@ def test_which_copies_can_have_the_etag_of_what_they_copy(item: Item, equal: boo
 
 @pytest.mark.parametrize("at", range(1, MOVE + 1, 5))
 def test_the_time_that_a_trainer_stood_still_is_told_across_kills(at: int) -> None:
-    gateway, migrations = _killed(at, _move)
-    if _go_on(migrations) is None:
-        _move(gateway, migrations)
+    gateway, migrations = killed(at, move)
+    if go_on(migrations) is None:
+        move(gateway, migrations)
     history = migrations.history()[1]
     (stopped,) = summary.stops(history)
     begun = min(r.at for r in history.records if (r.step, r.kind) == ("quiesce/stop", "intent"))
@@ -93,7 +93,7 @@ def test_what_still_stands_is_said_so() -> None:
         setattr(gateway, "kill_at", gateway.moments + 1) if event.step == "sync/weights" else None
     )
     with contextlib.suppress(Killed):
-        _move(gateway, migrations)
+        move(gateway, migrations)
     lines = summary.summary_lines(migrations.history()[1])
     assert any(line.startswith("stopped       pretrain since 20") and "not started yet" in line for line in lines)
     assert not any("names moved" in line for line in lines)

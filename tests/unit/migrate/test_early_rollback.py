@@ -12,7 +12,7 @@ from meshctl.migrate.migration import Migrations
 from meshctl.model.deployment import Deployment
 from tests.golden_files import Golden
 from tests.unit.migrate.fake_gateway import FakeGateway
-from tests.unit.migrate.test_migration import OPTIONS, migrations_of
+from tests.unit.migrate.moves import OPTIONS, migrations_of
 
 
 def rolled_back_after_a_failed_provision() -> Migrations:

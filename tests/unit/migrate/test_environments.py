@@ -15,14 +15,14 @@ from meshctl.migrate.planning.plan import plan_migration
 from meshctl.model.deployment import Deployment
 from meshctl.model.observed import DeployState, PodState
 from tests.unit.migrate.fake_gateway import FakeGateway, deployment
-from tests.unit.migrate.test_migration import (
+from tests.unit.migrate.moves import (
     MOVE,
     OPTIONS,
-    _count_moments,
-    _killed,
-    _move,
     assert_at,
+    count_moments,
+    killed,
     migrations_of,
+    move,
     moved,
 )
 
@@ -30,22 +30,22 @@ REPLACE = Options(observe_s=6, replace_target_data=True)
 
 
 def _move_and_destroy(gateway: FakeGateway, migrations: Migrations) -> None:
-    _move(gateway, migrations)
+    move(gateway, migrations)
     migrations.rollback(destroy_target=True)
 
 
-DESTROY = _count_moments(lambda gateway: _move_and_destroy(gateway, migrations_of(gateway)))
+DESTROY = count_moments(lambda gateway: _move_and_destroy(gateway, migrations_of(gateway)))
 
 
 @pytest.mark.parametrize("at", range(MOVE + 1, DESTROY + 1))
 def test_a_rollback_that_destroys_the_target_killed_at_any_moment_goes_on(at: int) -> None:
-    gateway, migrations = _killed(at, _move_and_destroy)
+    gateway, migrations = killed(at, _move_and_destroy)
     if migrations.history()[1].direction == "forward":
         migrations.rollback(destroy_target=True)
     elif not migrations.history()[1].outcome:
         migrations.resume()
     assert migrations.history()[1].state == "rolled-back"
-    assert gateway.presence("west") is DeployState.STORAGE
+    assert gateway.deploy_state("west") is DeployState.STORAGE
     assert_at(gateway, "east", "west")
 
 
@@ -67,7 +67,7 @@ def test_a_source_that_is_half_destroyed_is_not_taken_for_gone(*, delete_data: b
         migrations.finish(delete_data=delete_data)
     gateway.destroy = destroy  # type: ignore[method-assign]
     assert migrations.resume().state == "finished"
-    assert gateway.presence("east") is (DeployState.NOTHING if delete_data else DeployState.STORAGE)
+    assert gateway.deploy_state("east") is (DeployState.NOTHING if delete_data else DeployState.STORAGE)
 
 
 def test_a_retire_that_leaves_something_is_no_end() -> None:

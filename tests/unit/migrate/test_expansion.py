@@ -6,66 +6,35 @@ import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from obstore.store import MemoryStore
 
 from meshctl.cli import expand as commands
-from meshctl.cli.context import Context
 from meshctl.errors import InfeasibleError, LockedError, MigrationError, UsageError
 from meshctl.migrate.gateway import EndpointTarget
 from meshctl.migrate.journal import guard
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.expansion import check_of
-from meshctl.migrate.planning.inputs import Options, Share, share_text, weight_of
+from meshctl.migrate.planning.inputs import Share, share_text, weight_of
 from meshctl.migrate.views import detail_document, detail_text, run_text
 from meshctl.migrate.views.expansion import expansion_document, expansion_text
 from meshctl.model.deployment import EndpointCertificate, Gap, Health, Mount
 from meshctl.model.dns_splits import HealthCheck, Side
 from meshctl.model.questions import Findings
 from tests.golden_files import Golden
-from tests.unit.migrate.fake_gateway import FakeGateway, Killed, MortalStore
-
-OPTIONS = Options(observe_s=6)
-CHAT = Share(workload="chat", weight=102)
-
-
-def migrations_of(gateway: FakeGateway, store: MemoryStore | None = None) -> Migrations:
-    return Migrations(
-        "demo", gateway, MortalStore(store or MemoryStore(), None, gateway), data=gateway, break_lock=True
-    )
-
-
-def expanded(gateway: FakeGateway, share: Share = CHAT) -> Migrations:
-    migrations = migrations_of(gateway)
-    migrations.start(migrations.plan_expansion("east", "west", share, OPTIONS))
-    return migrations
-
-
-def weights(gateway: FakeGateway) -> dict[str, int]:
-    return {side.environment: side.weight for side in gateway.weighted["chat"].sides}
-
-
-def assert_expanded(gateway: FakeGateway, weight: int) -> None:
-    assert gateway.running("east", "chat")
-    assert gateway.running("west", "chat")
-    assert gateway.running("east", "pretrain")
-    west = gateway.deployments["west"]
-    assert west is not None
-    assert [workload.name for workload in west.workloads] == ["chat"]
-    assert weights(gateway) == {"east": 255 - weight, "west": weight}
-    assert gateway.names["chat"].environments == {"east", "west"}
-    assert gateway.buckets["west-weights"] == gateway.buckets["east-weights"]
-    assert "west-checkpoints" not in gateway.buckets  # chat does not read them
-
-
-def assert_contracted(gateway: FakeGateway) -> None:
-    assert gateway.names == {"chat": EndpointTarget("east", "east-lb")}
-    assert gateway.weighted == {}
-    assert gateway.running("east", "chat")
-    assert not gateway.running("west", "chat")
+from tests.unit.migrate.expansions import (
+    CHAT,
+    OPTIONS,
+    assert_contracted,
+    assert_expanded,
+    expanded,
+    migrations_of,
+    run,
+    weights,
+)
+from tests.unit.migrate.fake_gateway import FakeGateway, Killed
 
 
 def test_both_serve_and_the_rest_of_the_mesh_stays_where_it_is() -> None:
@@ -369,16 +338,6 @@ def test_a_target_that_is_gone_leaves_no_choice_but_the_source() -> None:
     with pytest.raises(MigrationError):
         migrations.rollback(target_lost=True)
     assert weights(gateway) == {"east": 255, "west": 0}
-
-
-@contextlib.contextmanager
-def opened(migrations: Migrations) -> Iterator[Migrations]:
-    yield migrations
-
-
-def run(command: Any, migrations: Migrations, patch: pytest.MonkeyPatch, *arguments: Any, **options: Any) -> None:
-    patch.setattr(commands, "opened_migrations", lambda *_, **__: opened(migrations))
-    command(SimpleNamespace(obj=Context(yes=True, output=options.pop("output", "human"))), *arguments, **options)
 
 
 def test_a_dry_run_of_another_share_shows_what_it_would_do(

@@ -12,8 +12,7 @@ from meshctl.migrate.views import detail_document, list_text, run_text
 from meshctl.migrate.views.expansion import expansion_text
 from meshctl.model.deployment import Mount
 from meshctl.model.dns_splits import HealthCheck
-from tests.unit.migrate.fake_gateway import FakeGateway
-from tests.unit.migrate.test_expansion import (
+from tests.unit.migrate.expansions import (
     CHAT,
     OPTIONS,
     assert_contracted,
@@ -23,6 +22,7 @@ from tests.unit.migrate.test_expansion import (
     run,
     weights,
 )
+from tests.unit.migrate.fake_gateway import FakeGateway
 
 
 def test_without_a_share_it_copies_what_is_new_and_leaves_the_share(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,8 +26,8 @@ from meshctl.model.observed import PodState
 from meshctl.render.controllers.gateway_shares import REACHED_PATH
 from meshctl.resolve.work import nginx
 from tests.golden_files import Golden
+from tests.unit.migrate.expansions import OPTIONS, migrations_of, run, weights
 from tests.unit.migrate.fake_gateway import FakeGateway, Killed, deployment
-from tests.unit.migrate.test_expansion import OPTIONS, migrations_of, run, weights
 
 BY_GATEWAY = Share(workload="chat", weight=102, by="gateway")
 
@@ -225,7 +225,7 @@ def test_what_else_fails_in_the_source_holds_no_share_up() -> None:
     migrations.share_again(migrations.ids()[0], 51)
     assert_expanded(gateway, 51)
     assert [text for text in texts if "pretrain" in text] == [
-        "the gateway of east leads as it is to, but not all of east is as it is declared: up east: workload/pretrain is"
+        "the gateway of east has the new share, but another part of the `up` failed: up east: workload/pretrain is"
         " not ready; `meshctl up east` tries again"
     ]
     assert migrations.rollback(destroy_target=True).state == "rolled-back"

@@ -13,7 +13,7 @@ from meshctl.migrate.migration import Migrations
 from meshctl.migrate.steps.finish import uncompared_keys
 from meshctl.objects.listing import Item
 from tests.unit.migrate.fake_gateway import FakeGateway
-from tests.unit.migrate.test_migration import MOVE, OPTIONS, _count_moments, _killed, migrations_of, moved
+from tests.unit.migrate.moves import MOVE, OPTIONS, count_moments, killed, migrations_of, moved
 
 MD5 = "0" * 32
 OTHER_MD5 = "1" * 32
@@ -145,12 +145,12 @@ def _delete(_twin: FakeGateway, migrations: Migrations) -> None:
     migrations.finish(delete_data=True)
 
 
-DELETED = _count_moments(lambda gateway: _delete(gateway, migrations_of(gateway)))
+DELETED = count_moments(lambda gateway: _delete(gateway, migrations_of(gateway)))
 
 
 @pytest.mark.parametrize("at", range(MOVE + 1, DELETED + 1))
 def test_a_deletion_killed_at_any_moment_goes_on(at: int) -> None:
-    gateway, migrations = _killed(at, _delete)
+    gateway, migrations = killed(at, _delete)
     if migrations.history()[1].direction == "forward":
         migrations.finish(delete_data=True)
     elif not migrations.history()[1].outcome:

@@ -14,12 +14,12 @@ from meshctl.migrate.progress import Event
 from meshctl.model.deployment import Checkpoint, Deployment
 from meshctl.model.observed import PodState
 from tests.unit.migrate.fake_gateway import FakeGateway, deployment
-from tests.unit.migrate.test_migration import (
+from tests.unit.migrate.moves import (
     OPTIONS,
-    _weights_change_once_warm,
     assert_at,
     assert_fresh,
     migrations_of,
+    weights_change_once_warm,
 )
 
 TICK_S = 2  # as long as a step pauses between two looks
@@ -83,7 +83,7 @@ def test_what_serves_has_time_to_finish_its_requests() -> None:
 
 def test_a_warm_workload_that_is_restarted_has_as_much() -> None:
     gateway = Slow(with_grace(10), slow="chat", takes_s=170).begin()
-    _weights_change_once_warm(gateway)
+    weights_change_once_warm(gateway)
     migrations = migrations_of(gateway)
     migrations.start(migrations.plan("east", "west", OPTIONS))
     assert migrations.history()[1].done["start/refresh"].data["restarted"] == ["chat"]

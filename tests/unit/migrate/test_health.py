@@ -16,7 +16,7 @@ from meshctl.migrate.steps import canary
 from meshctl.model.deployment import Deployment, Endpoint, Health
 from meshctl.model.observed import PodState
 from tests.unit.migrate.fake_gateway import FakeGateway, deployment
-from tests.unit.migrate.test_migration import OPTIONS, migrations_of, moved
+from tests.unit.migrate.moves import OPTIONS, migrations_of, moved
 
 PORTS = {"http": 8000, "metrics": 9000}
 

@@ -19,7 +19,7 @@ from meshctl.migrate.views import plan_document, plan_text
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.observed import JobState, PodState
 from tests.unit.migrate.fake_gateway import FakeGateway
-from tests.unit.migrate.test_migration import OPTIONS, migrations_of
+from tests.unit.migrate.moves import OPTIONS, migrations_of
 
 COMPLETE = JobState("pretrain", "complete")
 FAILED = JobState("pretrain", "failed", "BackoffLimitExceeded: no more", "pretrain-0: no data")

@@ -30,7 +30,7 @@ def leave_lock(store: StateStore, owner: lock.Owner, number: int = 0) -> None:
 
 def ended_process() -> lock.Owner:
     process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
+    process.wait(timeout=30)
     return replace(lock.this_process(), pid=process.pid, started=1.0)
 
 

@@ -14,8 +14,8 @@ from meshctl.migrate.gateway import EndpointTarget, UpResult
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.inputs import Options
 from meshctl.migrate.views import list_text, plan_text
+from tests.unit.migrate.expansions import CHAT, OPTIONS, assert_contracted, assert_expanded, migrations_of, run
 from tests.unit.migrate.fake_gateway import FakeGateway, Killed
-from tests.unit.migrate.test_expansion import CHAT, OPTIONS, assert_contracted, assert_expanded, migrations_of, run
 
 MIGRATE = Options(observe_s=6)
 

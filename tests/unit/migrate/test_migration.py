@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,38 +13,24 @@ from obstore.store import MemoryStore
 from meshctl.errors import AmbiguousStepError, LockedError, MigrationError, ParityError, UsageError
 from meshctl.migrate.gateway import EndpointTarget
 from meshctl.migrate.journal import guard
-from meshctl.migrate.journal.history import History
 from meshctl.migrate.migration import Migrations
-from meshctl.migrate.planning.inputs import Options
 from meshctl.model.deployment import Deployment
 from meshctl.model.observed import DeployState
-from tests.unit.migrate.fake_gateway import TTL_S, FakeGateway, Killed, MortalStore
-
-OPTIONS = Options(observe_s=6)
-EVERYTHING = ("chat", "pretrain")
-
-
-def migrations_of(gateway: FakeGateway, store: MemoryStore | None = None) -> Migrations:
-    return Migrations(
-        "demo", gateway, MortalStore(store or MemoryStore(), None, gateway), data=gateway, break_lock=True
-    )
-
-
-def moved(gateway: FakeGateway) -> Migrations:
-    migrations = migrations_of(gateway)
-    migrations.start(migrations.plan("east", "west", OPTIONS))
-    return migrations
-
-
-def assert_at(gateway: FakeGateway, serving: str, other: str) -> None:
-    """Everything runs in one environment, and in the other nothing that must run in one at a time."""
-    assert all(gateway.running(serving, name) for name in EVERYTHING)
-    assert not gateway.running(other, "pretrain")
-    assert gateway.names == {"chat": EndpointTarget(serving, f"{serving}-lb")}
-    assert gateway.steps_written == list(range(1, len(gateway.steps_written) + 1))
-    before = gateway.steps_written[-1]
-    gateway.tick()
-    assert gateway.steps_written[-1] == before + 1
+from tests.unit.migrate.fake_gateway import TTL_S, FakeGateway, Killed
+from tests.unit.migrate.moves import (
+    EVERYTHING,
+    MOVE,
+    OPTIONS,
+    assert_at,
+    assert_fresh,
+    count_moments,
+    go_on,
+    killed,
+    migrations_of,
+    move,
+    moved,
+    weights_change_once_warm,
+)
 
 
 def test_moves_everything_and_waits_for_finish() -> None:
@@ -120,62 +105,34 @@ def test_the_old_ttl_is_known_after_a_kill_at_any_moment_of_the_cutover() -> Non
         gateway.names["chat"] = replace(gateway.names["chat"], ttl_s=300)
         gateway.kill_at = at
         with contextlib.suppress(Killed):
-            _move(gateway, migrations_of(gateway, store))
+            move(gateway, migrations_of(gateway, store))
         gateway.revive()
         migrations = migrations_of(gateway, store)
-        if _go_on(migrations) is None:
-            _move(gateway, migrations)
+        if go_on(migrations) is None:
+            move(gateway, migrations)
         done = migrations.history()[1].done
         assert done["cutover/ttl"].at - done["cutover/dns"].at >= 300, at
 
 
-def _count_moments(action: Callable[[FakeGateway], object]) -> int:
-    gateway = FakeGateway().begin()
-    action(gateway)
-    return gateway.moments
-
-
-def _killed(at: int, action: Callable[[FakeGateway, Migrations], object]) -> tuple[FakeGateway, Migrations]:
-    """A gateway whose run was killed at its `at`th moment, and a fresh run on the same store."""
-    store = MemoryStore()
-    gateway = FakeGateway().begin()
-    gateway.kill_at = at
-    with pytest.raises(Killed):
-        action(gateway, migrations_of(gateway, store))
-    gateway.revive()
-    gateway.sleep(5)
-    return gateway, migrations_of(gateway, store)
-
-
-def _move(_twin: FakeGateway, migrations: Migrations) -> None:
-    migrations.start(migrations.plan("east", "west", OPTIONS))
-
-
 def _move_and_back(gateway: FakeGateway, migrations: Migrations) -> None:
-    _move(gateway, migrations)
+    move(gateway, migrations)
     migrations.rollback()
 
 
 def _move_and_finish(gateway: FakeGateway, migrations: Migrations) -> None:
-    _move(gateway, migrations)
+    move(gateway, migrations)
     migrations.finish()
 
 
-MOVE = _count_moments(lambda gateway: _move(gateway, migrations_of(gateway)))
-BACK = _count_moments(lambda gateway: _move_and_back(gateway, migrations_of(gateway)))
-FINISH = _count_moments(lambda gateway: _move_and_finish(gateway, migrations_of(gateway)))
-
-
-def _go_on(migrations: Migrations) -> History | None:
-    """Resume the migration; None if the run was killed before the journal began."""
-    return migrations.resume() if migrations.ids() else None
+BACK = count_moments(lambda gateway: _move_and_back(gateway, migrations_of(gateway)))
+FINISH = count_moments(lambda gateway: _move_and_finish(gateway, migrations_of(gateway)))
 
 
 @pytest.mark.parametrize("at", range(1, MOVE + 1))
 def test_killed_at_any_moment_and_resumed_it_ends_the_same(at: int) -> None:
-    gateway, migrations = _killed(at, _move)
-    if _go_on(migrations) is None:
-        _move(gateway, migrations)
+    gateway, migrations = killed(at, move)
+    if go_on(migrations) is None:
+        move(gateway, migrations)
     assert migrations.history()[1].state == "waiting"
     assert_at(gateway, "west", "east")
     assert gateway.running("east", "chat")
@@ -185,7 +142,7 @@ def test_killed_at_any_moment_and_resumed_it_ends_the_same(at: int) -> None:
 
 @pytest.mark.parametrize("at", range(1, MOVE + 1))
 def test_killed_at_any_moment_and_rolled_back_nothing_is_lost(at: int) -> None:
-    gateway, migrations = _killed(at, _move)
+    gateway, migrations = killed(at, move)
     if migrations.ids():
         migrations.rollback()
         assert migrations.history()[1].state == "rolled-back"
@@ -195,7 +152,7 @@ def test_killed_at_any_moment_and_rolled_back_nothing_is_lost(at: int) -> None:
 
 @pytest.mark.parametrize("at", range(MOVE + 1, BACK + 1))
 def test_a_rollback_killed_at_any_moment_goes_on(at: int) -> None:
-    gateway, migrations = _killed(at, _move_and_back)
+    gateway, migrations = killed(at, _move_and_back)
     if migrations.history()[1].direction == "forward":
         migrations.rollback()
     elif not migrations.history()[1].outcome:
@@ -206,25 +163,19 @@ def test_a_rollback_killed_at_any_moment_goes_on(at: int) -> None:
 
 @pytest.mark.parametrize("at", range(MOVE + 1, FINISH + 1))
 def test_a_finish_killed_at_any_moment_goes_on(at: int) -> None:
-    gateway, migrations = _killed(at, _move_and_finish)
+    gateway, migrations = killed(at, _move_and_finish)
     if migrations.history()[1].direction == "forward":
         migrations.finish()
     elif not migrations.history()[1].outcome:
         migrations.resume()
     assert migrations.history()[1].state == "finished"
-    assert gateway.presence("east") is DeployState.STORAGE
+    assert gateway.deploy_state("east") is DeployState.STORAGE
     assert all(gateway.running("west", name) for name in EVERYTHING)
 
 
 def _each_step_done_once(migrations: Migrations) -> None:
     done = [record.step for record in migrations.history()[1].records if record.kind == "done"]
     assert len(done) == len(set(done))
-
-
-def assert_fresh(gateway: FakeGateway) -> None:
-    """The chat pods at the target that serve now have read the final weights."""
-    last = [seen for environment, seen in gateway.reads if environment == "west"][-1]
-    assert last == gateway.weights_seen("west")
 
 
 def test_warm_workloads_are_started_anew_when_their_data_changed_after_the_seed() -> None:
@@ -245,22 +196,9 @@ def test_warm_workloads_are_started_anew_when_their_data_changed_after_the_seed(
     assert_fresh(gateway)
 
 
-def _weights_change_once_warm(gateway: FakeGateway) -> None:
-    """Someone uploads other weights right after the target's chat has read the seeded ones."""
-    up = gateway.up
-
-    def changing(wanted: Deployment, say: Callable[[str], None]) -> object:
-        made = up(wanted, say)
-        if wanted.environment == "west" and not wanted.workload("chat").paused:
-            gateway.buckets["east-weights"]["w/0"] = b"new" * 5
-        return made
-
-    gateway.up = changing  # type: ignore[method-assign, assignment]
-
-
 def _cut_off_after_the_sync(gateway: FakeGateway, migrations: Migrations) -> None:
     """Weights changed after the warm start, the sync moved them, then the first comparison met a broken store."""
-    _weights_change_once_warm(gateway)
+    weights_change_once_warm(gateway)
     compare = gateway.compare
 
     def broken(*_: object, **__: object) -> object:
@@ -285,15 +223,15 @@ def test_a_comparison_that_broke_off_does_not_hide_that_warm_workloads_read_old_
 def test_killed_at_any_moment_warm_workloads_end_with_the_final_data(at: int) -> None:
     store = MemoryStore()
     gateway = FakeGateway().begin()
-    _weights_change_once_warm(gateway)
+    weights_change_once_warm(gateway)
     gateway.kill_at = at
     migrations = migrations_of(gateway, store)
     with contextlib.suppress(Killed):
-        _move(gateway, migrations)
+        move(gateway, migrations)
     gateway.revive()
     migrations = migrations_of(gateway, store)
-    if _go_on(migrations) is None:
-        _move(gateway, migrations)
+    if go_on(migrations) is None:
+        move(gateway, migrations)
     assert migrations.history()[1].state == "waiting"
     assert_fresh(gateway)
 

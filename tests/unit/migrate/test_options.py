@@ -10,7 +10,7 @@ from meshctl.errors import InterruptedByUserError, MigrationError, ResourcesFail
 from meshctl.migrate import views
 from meshctl.migrate.migration import Migrations
 from tests.unit.migrate.fake_gateway import FakeGateway
-from tests.unit.migrate.test_migration import moved
+from tests.unit.migrate.moves import moved
 
 
 def stopped_at_once(migrations: Migrations, command: str, **options: bool) -> None:

@@ -12,7 +12,7 @@ from meshctl.cli.main import _document
 from meshctl.errors import MigrationError, OwnedFieldsError, UsageError
 from meshctl.migrate.planning.inputs import Options
 from tests.unit.migrate.fake_gateway import FakeGateway
-from tests.unit.migrate.test_migration import OPTIONS, assert_at, migrations_of
+from tests.unit.migrate.moves import OPTIONS, assert_at, migrations_of
 
 IMAGE = "workload/chat:.spec.template.spec.containers[main].image"
 

@@ -11,7 +11,7 @@ from meshctl.migrate.gateway import UpResult
 from meshctl.model.deployment import Deployment, ReservedCapacity
 from meshctl.model.questions import Findings
 from tests.unit.migrate.fake_gateway import FakeGateway
-from tests.unit.migrate.test_migration import OPTIONS, assert_at, migrations_of, moved
+from tests.unit.migrate.moves import OPTIONS, assert_at, migrations_of, moved
 
 MAKER = "arn:aws:iam::123456789012:user/alice"
 

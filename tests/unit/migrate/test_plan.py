@@ -13,7 +13,7 @@ from meshctl.migrate.steps.step_plan import forward
 from meshctl.model.deployment import Block, Deployment, FileSystem, Mount, Price, Workload
 from tests.golden_files import Golden
 from tests.unit.migrate.fake_gateway import FakeGateway, deployment
-from tests.unit.migrate.test_migration import migrations_of
+from tests.unit.migrate.moves import migrations_of
 
 FACTS = (
     StoreFacts(store="weights", objects=120, total_bytes=140 * 2**30),

@@ -16,7 +16,7 @@ from obstore.store import MemoryStore
 
 from meshctl.migrate.migration import Migrations
 from tests.unit.migrate.fake_gateway import FakeGateway, Killed
-from tests.unit.migrate.test_migration import MOVE, OPTIONS, assert_at, assert_fresh, migrations_of
+from tests.unit.migrate.moves import MOVE, OPTIONS, assert_at, assert_fresh, migrations_of
 from tests.unit.migrate.test_unanswered import CALLS, Unreliable
 
 SEQUENCES = int(os.environ.get("MESHCTL_STOPS", "200"))

@@ -18,7 +18,7 @@ from meshctl.migrate.steps.step_plan import step_plan
 from meshctl.model.deployment import Deployment
 from meshctl.model.observed import PodState
 from tests.unit.migrate.fake_gateway import FakeGateway, MortalStore, deployment
-from tests.unit.migrate.test_migration import assert_at, moved
+from tests.unit.migrate.moves import assert_at, moved
 
 
 def scaled(environment: str) -> Deployment:

@@ -16,7 +16,7 @@ from meshctl.migrate.steps import environment
 from meshctl.migrate.steps.step import Step
 from meshctl.model.deployment import Deployment
 from tests.unit.migrate.fake_gateway import FakeGateway
-from tests.unit.migrate.test_migration import OPTIONS, migrations_of
+from tests.unit.migrate.moves import OPTIONS, migrations_of
 
 
 def test_a8_a_migration_stops_before_the_source_does_and_goes_on_after_the_start() -> None:

@@ -11,7 +11,7 @@ from meshctl.objects import seeded
 from meshctl.objects.listing import Item
 from meshctl.objects.sync import CopyResult
 from tests.unit.migrate.fake_gateway import FakeGateway
-from tests.unit.migrate.test_migration import OPTIONS, migrations_of
+from tests.unit.migrate.moves import OPTIONS, migrations_of
 
 PARTS, OTHER_PARTS, WHOLE = "a" * 32 + "-3", "b" * 32 + "-2", "c" * 32
 

@@ -13,7 +13,7 @@ from meshctl.model.deployment import Deployment
 from meshctl.model.observed import PodState
 from tests.golden_files import Golden
 from tests.unit.migrate.fake_gateway import FakeGateway
-from tests.unit.migrate.test_migration import MOVE, OPTIONS, _count_moments, _killed, assert_at, migrations_of, moved
+from tests.unit.migrate.moves import MOVE, OPTIONS, assert_at, count_moments, killed, migrations_of, moved
 
 STORES = {"west-weights", "west-checkpoints"}
 
@@ -162,12 +162,12 @@ def _give_up(gateway: FakeGateway, migrations: Migrations) -> None:
     migrations.rollback(target_lost=True)
 
 
-GIVEN_UP = _count_moments(lambda gateway: _give_up(gateway, migrations_of(gateway)))
+GIVEN_UP = count_moments(lambda gateway: _give_up(gateway, migrations_of(gateway)))
 
 
 @pytest.mark.parametrize("at", range(MOVE + 1, GIVEN_UP + 1))
 def test_killed_at_any_moment_it_goes_on(at: int) -> None:
-    gateway, migrations = _killed(at, _give_up)
+    gateway, migrations = killed(at, _give_up)
     gateway.lose("west")
     if migrations.history()[1].direction == "forward":
         migrations.rollback(target_lost=True)

@@ -27,8 +27,8 @@ from meshctl.migrate.planning.inputs import Share
 from meshctl.migrate.steps import context
 from meshctl.migrate.steps.retries import TRIES
 from tests.unit.migrate.fake_gateway import FakeGateway
+from tests.unit.migrate.moves import OPTIONS, assert_at, assert_fresh, migrations_of
 from tests.unit.migrate.test_expansion_by_gateway import BY_GATEWAY, World
-from tests.unit.migrate.test_migration import OPTIONS, assert_at, assert_fresh, migrations_of
 
 # `now` and `sleep` are this machine's own; `deployment` and `facts` belong to the plan
 CALLS = {name for kind in (Gateway, Data) for name in vars(kind) if not name.startswith("_")}

@@ -78,7 +78,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
-    thread.join()
+    thread.join(timeout=30)
 
 
 def compared(store: str, *, renewed: bool = True) -> verify.Comparison:

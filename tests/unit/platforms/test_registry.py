@@ -7,6 +7,7 @@ import re
 import signal
 import tomllib
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,39 @@ def test_a_part_that_is_left_out_is_named(tmp_path: Path, constructor: str, part
     said = problem(install(tmp_path, source=without(place)))
     whose = "" if constructor == "Platform" else f" of its {constructor}"
     assert said == f'the platform "acme" of platform-acme 1.0 can\'t be used: it lacks the part {part}{whose}'
+
+
+def parts_of(part: interface.Part) -> Iterator[interface.Part]:
+    """The part, and all parts in it."""
+    yield part
+    for field in fields(part):  # type: ignore[arg-type]
+        value = getattr(part, field.name)
+        values = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else [value]
+        yield from (inner for each in values if isinstance(each, interface.Part) for inner in parts_of(each))
+
+
+# what AWS has and acme has not: a cluster that meshctl makes, a DNS service, and more
+OF_AWS = {type(part).__name__: part for part in parts_of(registry.platform("aws"))}
+CAME_LATER = {("MadeCluster", "entries"), ("Preflight", "name_rights")}
+
+
+def test_each_part_of_the_interface_is_tried() -> None:
+    assert {name for name, _, _ in PARTS} | OF_AWS.keys() | {"Part"} == CONSTRUCTORS
+
+
+@pytest.mark.parametrize(
+    ("constructor", "part"),
+    [(name, field.name) for name, made in OF_AWS.items() for field in fields(made)],  # type: ignore[arg-type]
+)
+def test_only_what_came_later_may_be_left_out(constructor: str, part: str) -> None:
+    made = OF_AWS[constructor]
+    others = {field.name: getattr(made, field.name) for field in fields(made) if field.name != part}  # type: ignore[arg-type]
+    if (constructor, part) in CAME_LATER:
+        assert getattr(type(made)(**others), part) is None
+        return
+    whose = "" if constructor == "Platform" else f" of its {constructor}"
+    with pytest.raises(interface.PartsError, match=f"^it lacks the part {part}{whose}$"):
+        type(made)(**others)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from meshctl.model.deployment import Deployment
 from meshctl.model.questions import ApiAnswer, Findings, InPlace
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Preflight
-from tests.unit.resolve.test_resolve_rules import AWS, resolved
+from tests.unit.resolve.meshes import AWS, resolved
 
 H100 = {"model": "H100", "count": 8}
 RESERVATION = "cr-0123"

@@ -16,7 +16,7 @@ from meshctl.model.environment import Environments
 from meshctl.model.questions import ApiAnswer
 from tests.unit import states
 from tests.unit.preflight.asking import H100, deployment
-from tests.unit.resolve.test_resolve_rules import AWS
+from tests.unit.resolve.meshes import AWS
 
 ENVIRONMENTS = Environments.model_validate(
     {"apiVersion": "meshctl/v1", "kind": "Environments", "environments": {"e": AWS}}

@@ -9,7 +9,7 @@ import pytest
 from meshctl.model.deployment import Deployment
 from meshctl.model.questions import ApiAnswer, Findings, InPlace
 from tests.unit.preflight.asking import H100, MADE, NOTHING, asked, aws, deployment, findings, up_as
-from tests.unit.resolve.test_resolve_rules import AWS, resolved
+from tests.unit.resolve.meshes import AWS, resolved
 
 SERVE = {"serve": {"nodes": 2, "accelerator": H100}}
 SPOT = {"serve": {"nodes": 1, "accelerator": H100, "capacity": "spot"}}

@@ -18,7 +18,7 @@ from meshctl.platforms import registry
 from meshctl.platforms.interface import Preflight
 from meshctl.resolve import report
 from tests.unit import states
-from tests.unit.resolve.test_resolve_rules import AWS, CW, resolved
+from tests.unit.resolve.meshes import AWS, CW, resolved
 
 H100 = {"model": "H100", "count": 8}
 P_QUOTA, STANDARD, ADDRESSES, VPCS = "L-417A185B", "L-1216C47A", "L-0263D0A3", "L-F678F1CE"

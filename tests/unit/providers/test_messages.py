@@ -29,5 +29,5 @@ assert pulumi.runtime.proto.provider_pb2 is provider_pb2
 
 @pytest.mark.parametrize("script", [AFTER.format(plugin="aws"), AFTER.format(plugin="kubernetes"), BEFORE])
 def test_a_plugin_starts_without_the_sdk_which_can_be_imported_all_the_same(script: str) -> None:
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr

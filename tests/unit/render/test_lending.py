@@ -8,9 +8,9 @@ from meshctl import render
 from meshctl.deploy.guards.running import running_pods
 from meshctl.model.keys import lending
 from meshctl.render import PlatformObject
+from tests.unit.resolve.lending_meshes import chat, deployed, sweep
+from tests.unit.resolve.meshes import DC
 from tests.unit.resolve.test_group_controller import state_of
-from tests.unit.resolve.test_lending import chat, deployed, sweep
-from tests.unit.resolve.test_resolve_rules import DC
 
 
 def objects(**more: Any) -> dict[str, PlatformObject]:

@@ -13,7 +13,7 @@ from meshctl.model.deployment import Deployment, Health, Metrics
 from meshctl.model.observed import Facts
 from meshctl.model.served_apis import POD_MONITOR
 from tests.unit.render.sample import sample
-from tests.unit.resolve.test_resolve_rules import DC, node, resolved
+from tests.unit.resolve.meshes import DC, node, resolved
 
 
 def pod_metadata(deployment: Deployment, workload: str) -> dict[str, Any]:

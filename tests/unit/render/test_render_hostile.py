@@ -1,4 +1,4 @@
-"""No string of a mesh adds an object, a field or a late value: it stays itself, or it is refused."""
+"""No string of a mesh adds an object, a field or a deferred value: it stays itself, or it is refused."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_json_is_read_back_as_the_same_value(text: str) -> None:
     assert yaml.load(f"x: {tojson(value)}", _Loader) == {"x": value}  # noqa: S506
 
 
-def test_late_values_come_from_the_template_only() -> None:
+def test_deferred_values_come_from_the_template_only() -> None:
     assert yaml.load('a: !output "x.y"\nb: "!output x.y"', _Loader) == {"a": LateValue("x.y"), "b": "!output x.y"}  # noqa: S506
 
 

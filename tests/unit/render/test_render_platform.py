@@ -146,7 +146,7 @@ def test_an_endpoint_that_only_the_profile_knows_comes_with_the_credentials() ->
     assert staging["RCLONE_S3_ENDPOINT"]["valueFrom"] == reference
 
 
-def test_late_values() -> None:
+def test_deferred_values() -> None:
     assert render.late_names(render.platform_objects(sample("aws"))) == (
         "revision.chat-secrets",
         "secret.hf-token",
@@ -218,10 +218,10 @@ def test_a_pod_waits_while_its_store_is_empty(tmp_path: Path, copied: str, code:
     target.mkdir()
     command = [*stage["command"], "stage", ":s3:b", str(target), "s3://b"]
     environment = {"PATH": f"{rclone.parent}:{os.environ['PATH']}"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (code, "" if code == 0 else "s3://b holds no objects\n")
     failing = [*stage["command"], "stage", "elsewhere", str(target), "s3://b"]
-    assert subprocess.run(failing, env=environment, check=False).returncode == 7, "rclone's own failure is told as such"
+    assert subprocess.run(failing, env=environment, check=False, timeout=60).returncode == 7  # rclone's own code
 
 
 def test_read_only_object_mounts_are_staged_and_writable_ones_are_urls() -> None:

@@ -14,7 +14,7 @@ from meshctl.model.deployment import Deployment
 from meshctl.model.observed import JobState
 from meshctl.model.stack_state import StackState
 from meshctl.resolve import resolve
-from tests.unit.engine.test_finished_jobs import state
+from tests.unit.engine.job_meshes import state
 
 JOB = """kind: batch, pool: cpu, image: "acme/job:1", args: ["$(TUNING)"], env: {A: mesh},
     before: [{image: "redis:7", env: {STEP: "1"}}]"""

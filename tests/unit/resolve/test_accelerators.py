@@ -10,8 +10,8 @@ from meshctl.catalog import load_catalog, vendors
 from meshctl.clients import accelerators
 from meshctl.model.deployment import Gap, Pool, Resolution
 from meshctl.model.observed import Facts, ObservedNode
-from meshctl.render.pod import pods
-from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, gap, gpu_node, node, resolved
+from meshctl.render.pod import pod_resources, pods
+from tests.unit.resolve.meshes import AWS, CW, DC, gap, gpu_node, node, resolved
 
 MIG = "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb"
 AMD = {"amd.com/gpu.product-name": "AMD_Instinct_MI300X_OAM", "amd.com/gpu.vram": "192G"}
@@ -113,7 +113,7 @@ def test_amd_gpus_of_given_nodes_are_asked_for_by_their_own_name(model: str) -> 
     ):
         workload = found.deployment.workloads[0] if found.deployment else None
         assert workload is not None, found.gaps
-        assert pods.resources(workload, pool(found))["limits"] == {"amd.com/gpu": "8", "rdma/ib": "1"}
+        assert pod_resources.resources(workload, pool(found))["limits"] == {"amd.com/gpu": "8", "rdma/ib": "1"}
         assert pods.tolerations(found.deployment, pool(found))[0]["key"] == "amd.com/gpu"  # type: ignore[arg-type]
         assert any("/dev/kfd" in note for note in found.notes)
 

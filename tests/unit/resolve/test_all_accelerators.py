@@ -13,8 +13,8 @@ from meshctl.load import load
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts
-from meshctl.render.pod import pods
-from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, gap, gpu_node, resolved
+from meshctl.render.pod import pod_resources, pods
+from tests.unit.resolve.meshes import AWS, CW, DC, gap, gpu_node, resolved
 
 EITHER = [{"model": "MI300X", "count": 8}, {"model": "A100", "count": 4}, {"model": "L4", "count": 8}]
 
@@ -53,7 +53,7 @@ def test_it_is_what_a_node_of_the_chosen_machine_has(
     assert workload(deployment).accelerators == count
     env = {entry["name"]: entry for entry in pods.environment(deployment, workload(deployment), deployment.pools[0])}
     assert env["MESH_ACCELERATORS"]["value"] == str(count)
-    limits = pods.resources(workload(deployment), deployment.pools[0])["limits"]
+    limits = pod_resources.resources(workload(deployment), deployment.pools[0])["limits"]
     assert limits[deployment.pools[0].gpu_resource] == str(count)
 
 

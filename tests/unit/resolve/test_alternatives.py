@@ -6,7 +6,7 @@ from typing import Any
 
 from meshctl.model.deployment import Pool, Resolution
 from meshctl.model.observed import Facts, ObservedNode
-from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, gap, node, reason, resolved
+from tests.unit.resolve.meshes import AWS, CW, DC, gap, node, reason, resolved
 
 L4_OR_A100 = [
     {"model": "L4", "count": 8},

@@ -9,7 +9,7 @@ import pytest
 from meshctl.model.pods import image_names, own_images
 from meshctl.render import platform_objects
 from tests.unit.render.sample import sample
-from tests.unit.resolve.test_resolve_rules import AWS, DC, H100, resolved
+from tests.unit.resolve.meshes import AWS, DC, H100, resolved
 
 CHAT: dict[str, Any] = {
     "kind": "inference",

@@ -12,7 +12,7 @@ from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts, ObservedClaim
 from meshctl.platforms import registry
 from meshctl.resolve.data.existing_storage import Use, use_of
-from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, gap, node, resolved
+from tests.unit.resolve.meshes import AWS, CW, DC, gap, node, resolved
 
 POOLS = {"p": {"nodes": 2, "cpu": {"cores": 4}}}
 SHARED = {"shared": {"kind": "filesystem", "size": "100GiB"}}

@@ -6,7 +6,7 @@ from typing import Any
 
 from meshctl.model.deployment import Workload
 from meshctl.resolve.work import gang_groups
-from tests.unit.resolve.test_resolve_rules import AWS, gap, resolved
+from tests.unit.resolve.meshes import AWS, gap, resolved
 
 
 def job(nodes: int, *after: str, **resources: Any) -> dict[str, Any]:

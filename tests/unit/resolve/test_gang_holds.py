@@ -8,8 +8,8 @@ import pytest
 
 from meshctl.model.deployment import Resolution
 from meshctl.model.observed import Facts
+from tests.unit.resolve.meshes import AWS, DC, node, resolved
 from tests.unit.resolve.test_resolve_fit import service
-from tests.unit.resolve.test_resolve_rules import AWS, DC, node, resolved
 
 POOL = {"nodes": 2, "cpu": {"cores": 16}}
 NODES = (node("web-0"), node("web-1"))

@@ -11,7 +11,7 @@ from meshctl import render
 from meshctl.catalog import load_catalog
 from meshctl.deploy.guards.running import gateway_redirects
 from meshctl.errors import DiagnosticsError
-from meshctl.lab.images import gateway as lab_gateway
+from meshctl.lab.images import nginx_rules
 from meshctl.load import load
 from meshctl.migrate.steps import canary
 from meshctl.model.deployment import Deployment, Endpoint, EndpointCertificate, Resolution
@@ -94,9 +94,9 @@ def manifests(made: Deployment) -> dict[str, Any]:
     return {item.name: item for item in render.platform_objects(made)}
 
 
-def rules(made: Deployment) -> lab_gateway.Rules:
+def rules(made: Deployment) -> nginx_rules.Rules:
     (text,) = made.workload("api-gateway").files.values()
-    return lab_gateway.rules(lab_gateway.parse(text))
+    return nginx_rules.rules(text)
 
 
 def backend(made: Deployment, path: str) -> str:
@@ -338,7 +338,7 @@ def test_before_what_may_have_no_pod_stands_what_holds_its_requests(tmp_path: Pa
     deployment = resolve(mesh, environments, "cw", load_catalog()).deployment
     assert deployment is not None
     text = deployment.workload("api-gateway").files[gateways._CONFIG]
-    rules = lab_gateway.rules(lab_gateway.parse(text))
+    rules = nginx_rules.rules(text)
     servers = rules.upstreams["woken-0"].servers
     assert [(each.address, each.is_backup, each.max_fails) for each in servers] == [
         ("chat:8000", False, 0),

@@ -14,9 +14,9 @@ from meshctl.model.deployment import Deployment, Fabric
 from meshctl.model.observed import Facts, Requests
 from meshctl.model.pods import pod_networks, pod_users
 from meshctl.model.stack_state import STACK_TYPE, StackState
-from meshctl.render.pod import pods
+from meshctl.render.pod import pod_resources, pods
 from tests.unit import states
-from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, H100, gap, gpu_node, resolved
+from tests.unit.resolve.meshes import AWS, CW, DC, H100, gap, gpu_node, resolved
 
 RDMA = {"f": {"kind": "rdma"}}
 EFA = "vpc.amazonaws.com/efa"
@@ -58,7 +58,7 @@ def pod_template(deployment: Deployment) -> dict[str, Any]:
 
 
 def limits(deployment: Deployment) -> dict[str, str]:
-    return pods.resources(deployment.workloads[0], deployment.pools[0])["limits"]
+    return pod_resources.resources(deployment.workloads[0], deployment.pools[0])["limits"]
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from meshctl.model.observed import Facts
 from meshctl.model.served_apis import LEADER_WORKER_SET
 from meshctl.model.stack_state import StackOutputs, StackState
 from meshctl.resolve import resolve
+from tests.unit.resolve.meshes import CATALOG, DC, H100, gpu_node, resolved
 from tests.unit.resolve.test_resolve_fit import service
-from tests.unit.resolve.test_resolve_rules import CATALOG, DC, H100, gpu_node, resolved
 
 AWS = {"provider": "aws", "region": "us-east-1", "zones": ["us-east-1a", "us-east-1b"]}
 

@@ -10,7 +10,7 @@ from meshctl.model.deployment import Resolution
 from meshctl.model.files import references
 from meshctl.model.pods import pod_groups, texts
 from meshctl.resolve.placement.packing import Pods, placeable
-from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, H100, gap, resolved
+from tests.unit.resolve.meshes import AWS, CW, DC, H100, gap, resolved
 
 
 def llama(nodes: int, replicas: int, **more: Any) -> dict[str, Any]:

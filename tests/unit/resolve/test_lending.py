@@ -6,43 +6,10 @@ from typing import Any
 
 import pytest
 
-from meshctl.model.deployment import Deployment, Resolution
-from meshctl.model.observed import Facts
-from meshctl.model.served_apis import CLUSTER_QUEUE, OLDER_CLUSTER_QUEUE
+from meshctl.model.served_apis import OLDER_CLUSTER_QUEUE
+from tests.unit.resolve.lending_meshes import SERVE, TRAIN, chat, deployed, lent, sweep
+from tests.unit.resolve.meshes import AWS, CW, DC, gap, resolved
 from tests.unit.resolve.test_resolve_fit import service
-from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, H100, gap, gpu_node, resolved
-
-SERVE = {**H100, "nodes": 3, "lend": {"upTo": 2}}
-TRAIN = {**H100, "nodes": 1}
-NODES = tuple(gpu_node(f"g{number}") for number in range(1, 6))
-
-
-def chat(**more: Any) -> dict[str, Any]:
-    return {**service(kind="inference", accelerators=8), "pool": "serve", **more}
-
-
-def sweep(**more: Any) -> dict[str, Any]:
-    return {**service(kind="batch", accelerators=8), "pool": "train", "burst": True, **more}
-
-
-def lent(
-    environment: dict[str, Any] = DC,
-    served: tuple[str, ...] = (CLUSTER_QUEUE,),
-    *,
-    serve: dict[str, Any] = SERVE,
-    train: dict[str, Any] = TRAIN,
-    **workloads: Any,
-) -> Resolution:
-    facts = Facts(nodes=NODES, served_apis=served) if environment is not AWS else None
-    all_workloads = {"chat": chat(), "sweep": sweep(), **workloads}
-    workloads = {name: each for name, each in all_workloads.items() if each is not None}
-    return resolved({"serve": serve, "train": train}, environment, facts, workloads=workloads)
-
-
-def deployed(**more: Any) -> Deployment:
-    resolution = lent(**more)
-    assert resolution.deployment is not None, resolution.gaps
-    return resolution.deployment
 
 
 def test_a_burst_job_may_borrow_from_a_pool_with_the_same_hardware() -> None:

@@ -11,8 +11,8 @@ from meshctl.model.deployment import Resolution
 from meshctl.model.files.mig_profiles import shares_of
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts, ObservedNode, Requests
-from meshctl.render.pod import pods
-from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, gap, node, resolved
+from meshctl.render.pod import pod_resources, pods
+from tests.unit.resolve.meshes import AWS, CW, DC, gap, node, resolved
 
 PRODUCT = "nvidia.com/gpu.product"
 A100 = "NVIDIA-A100-SXM4-40GB"
@@ -40,7 +40,7 @@ def asked(*nodes: ObservedNode, count: int = 4, **accelerator: Any) -> Resolutio
 def limits(resolution: Resolution) -> dict[str, str]:
     deployment = resolution.deployment
     assert deployment is not None, resolution.gaps
-    return pods.resources(deployment.workloads[0], deployment.pools[0])["limits"]
+    return pod_resources.resources(deployment.workloads[0], deployment.pools[0])["limits"]
 
 
 def test_slices_with_resources_of_their_own_are_asked_for_by_them() -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from meshctl.model.observed import Facts, ObservedNode
 from meshctl.resolve.placement import node_rules
+from tests.unit.resolve.meshes import DC, gap, node, resolved
 from tests.unit.resolve.test_resolve_fit import service
-from tests.unit.resolve.test_resolve_rules import DC, gap, node, resolved
 
 SSD = {"disk": "ssd"}
 

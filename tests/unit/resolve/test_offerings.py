@@ -11,7 +11,7 @@ from meshctl.clients import aws_questions
 from meshctl.deploy.guards import preflight
 from meshctl.errors import CredentialsError
 from meshctl.model.questions import InPlace
-from tests.unit.resolve.test_resolve_rules import AWS, resolved
+from tests.unit.resolve.meshes import AWS, resolved
 
 H100 = {"nodes": 2, "accelerator": {"model": "H100", "count": 8}}
 FRANKFURT = {"provider": "aws", "region": "eu-central-1", "zones": ["eu-central-1a", "eu-central-1b"]}

@@ -8,7 +8,7 @@ import pytest
 
 from meshctl.model.pods import own_images
 from meshctl.render import platform_objects
-from tests.unit.resolve.test_resolve_rules import AWS, resolved
+from tests.unit.resolve.meshes import AWS, resolved
 
 EFA: dict[str, Any] = {
     "pools": {"train": {"nodes": 2, "accelerator": {"model": "A100", "count": 8}, "fabric": "backend"}},

@@ -6,8 +6,8 @@ from typing import Any
 
 from meshctl.model.deployment import Resolution
 from meshctl.model.observed import Facts
+from tests.unit.resolve.meshes import AWS, DC, gap, node, resolved
 from tests.unit.resolve.test_resolve_fit import service
-from tests.unit.resolve.test_resolve_rules import AWS, DC, gap, node, resolved
 
 WEB = {"p": {"nodes": 1, "cpu": {"cores": 16}}}
 QUEUE = {"workloads": {"prep": {"queue": "research"}}}

@@ -10,7 +10,7 @@ from meshctl import render
 from meshctl.model.deployment import Resolution
 from meshctl.model.observed import Facts, ObservedNode
 from meshctl.model.served_apis import COMPUTE_DOMAIN
-from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, GB200, H100, gap, gpu_node, node, resolved
+from tests.unit.resolve.meshes import AWS, CW, DC, GB200, H100, gap, gpu_node, node, resolved
 from tests.unit.stacks.test_platform_waits import declared
 
 RACKS = {**CW, "region": "US-EAST-01A"}

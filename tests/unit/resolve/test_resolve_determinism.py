@@ -28,7 +28,7 @@ for name in sorted(environments.environments):
 def test_another_process_gives_the_same_bytes() -> None:
     def run(seed: str) -> bytes:
         command = [sys.executable, "-c", PROGRAM, str(EXAMPLE)]
-        done = subprocess.run(command, check=True, capture_output=True, env={"PYTHONHASHSEED": seed})
+        done = subprocess.run(command, check=True, capture_output=True, env={"PYTHONHASHSEED": seed}, timeout=60)
         return done.stdout
 
     first = run("1")

@@ -9,7 +9,7 @@ import pytest
 
 from meshctl.model.observed import Facts
 from meshctl.resolve.placement.packing import Pods, placeable
-from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, H100, gap, node, resolved
+from tests.unit.resolve.meshes import AWS, CW, DC, H100, gap, node, resolved
 
 WEB = {"p": {"nodes": 2, "cpu": {"cores": 16, "memory": "64GiB"}}}
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshctl.model.deployment import Resolution
-from tests.unit.resolve.test_resolve_rules import AWS, CW, H100, gap, resolved
+from tests.unit.resolve.meshes import AWS, CW, H100, gap, resolved
 
 WEB = {"p": {"nodes": 2, "cpu": {"cores": 16, "memory": "64GiB"}}}
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshctl.model.observed import Facts
-from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, GB200, H100, gap, gpu_node, reason, resolved
+from tests.unit.resolve.meshes import AWS, CW, DC, GB200, H100, gap, gpu_node, reason, resolved
 
 
 @pytest.mark.parametrize(

@@ -8,47 +8,19 @@ from typing import Any
 
 import pytest
 
-from meshctl.catalog import load_catalog
 from meshctl.errors import UsageError
-from meshctl.model.deployment import Gap, Resolution
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
-from meshctl.model.observed import Facts, ObservedNode, StorageClass
+from meshctl.model.observed import Facts, StorageClass
 from meshctl.resolve import resolve
 from meshctl.resolve.placement import prices
+from tests.unit.resolve.meshes import AWS, CATALOG, CW, DC, GB200, H100, gap, gpu_node, node, reason, resolved
 
-CATALOG = load_catalog()
-AWS = {"provider": "aws", "region": "us-east-1", "zones": ["us-east-1a", "us-east-1b"]}
-CW = {"provider": "coreweave", "region": "US-EAST-04A", "objectStorage": {"profile": "cw"}}
-DC = {
-    "provider": "onprem",
-    "kubernetes": {"context": "dc"},
-    "objectStorage": {"endpoint": "https://s3.dc.example"},
-    "storageClasses": {"filesystem": "nfs", "block": "local-path"},
-}
 A100 = {"accelerator": {"model": "A100", "count": 8, "memory": "80GB"}}
-GB200 = {"accelerator": {"model": "GB200", "count": 4}, "arch": "arm64"}
-H100 = {"nodes": 2, "accelerator": {"model": "H100", "count": 8}}
-
-
-def resolved(pools: dict[str, Any], environment: dict[str, Any], facts: Facts | None = None, **more: Any) -> Resolution:
-    dns = more.pop("dns", None)
-    mesh = Mesh.model_validate({"apiVersion": "meshctl/v1", "kind": "Mesh", "name": "m", "pools": pools, **more})
-    document = {"apiVersion": "meshctl/v1", "kind": "Environments", "environments": {"e": environment}}
-    environments = Environments.model_validate({**document, **({"dns": dns} if dns else {})})
-    return resolve(mesh, environments, "e", CATALOG, facts)
 
 
 def machine(pool: dict[str, Any], environment: dict[str, Any], **more: Any) -> str:
     return resolved({"p": pool}, environment, **more).pools[0].machine
-
-
-def gap(resolution: Resolution, subject: str) -> Gap:
-    return next(gap for gap in resolution.gaps if gap.subject == subject)
-
-
-def reason(resolution: Resolution, name: str) -> str:
-    return next(row.reason for row in resolution.rejected["p"] if row.machine == name)
 
 
 def test_the_cheapest_that_fits() -> None:
@@ -362,15 +334,6 @@ def test_an_unknown_environment() -> None:
 def test_a_range_of_nodes_starts_at_its_minimum() -> None:
     pool = resolved({"p": {**H100, "nodes": {"min": 2, "max": 6}}}, AWS).pools[0]
     assert (pool.nodes, pool.nodes_min, pool.nodes_max) == (2, 2, 6)
-
-
-def node(name: str, **more: Any) -> ObservedNode:
-    return ObservedNode(**{"name": name, "cpu_cores": 64, "memory_gib": 500.0, **more})
-
-
-def gpu_node(name: str, **more: Any) -> ObservedNode:
-    more = {"gpu_model": "H100", "gpu_count": 8, "rdma_resource": "rdma/hca", "rdma_count": 1, **more}
-    return node(name, **more)
 
 
 def test_existing_nodes_are_chosen_by_hardware() -> None:

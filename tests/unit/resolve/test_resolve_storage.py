@@ -10,7 +10,7 @@ import pytest
 from meshctl.model.deployment import Deployment
 from meshctl.platforms.aws.storage import fsx_size
 from meshctl.resolve.data.storage import at_endpoint, bucket_name
-from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, H100, gap, resolved
+from tests.unit.resolve.meshes import AWS, CW, DC, H100, gap, resolved
 
 WEB = {"p": {"nodes": 2, "cpu": {"cores": 16, "memory": "64GiB"}}}
 

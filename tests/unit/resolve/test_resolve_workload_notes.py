@@ -9,7 +9,7 @@ import pytest
 from meshctl.changes import Step
 from meshctl.deploy.runs import plans
 from tests.unit.deployments import deployment
-from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, resolved
+from tests.unit.resolve.meshes import AWS, CW, DC, resolved
 
 ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com/nccl-tests:latest"
 POOLS = {"web": {"nodes": 1, "cpu": {"cores": 4}}}

@@ -13,8 +13,8 @@ from meshctl import render
 from meshctl.model.deployment import Resolution
 from meshctl.resolve.placement.packing import Amounts, Pods
 from meshctl.resolve.placement.spare_room import has_place
+from tests.unit.resolve.meshes import AWS, CW, resolved
 from tests.unit.resolve.test_resolve_fit import service
-from tests.unit.resolve.test_resolve_rules import AWS, CW, resolved
 
 NODE_OF_8: dict[str, Any] = {"nodes": 1, "accelerator": {"model": "H100", "count": 8}}
 TWO_OF_8 = {**NODE_OF_8, "nodes": 2}

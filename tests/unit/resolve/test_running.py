@@ -19,9 +19,9 @@ from meshctl.model.stack_state import Resource, StackState
 from meshctl.project import Project
 from meshctl.resolve import resolve
 from meshctl.resolve.placement import offerings
+from tests.unit.resolve.meshes import DC, node, resolved
 from tests.unit.resolve.test_offerings import FRANKFURT, H100
 from tests.unit.resolve.test_resolve_fit import service
-from tests.unit.resolve.test_resolve_rules import DC, node, resolved
 
 P5 = "p5.48xlarge"
 MIXED = {"nodes": 2, "accelerator": [{"model": "H100", "count": 8}, {"model": "A100", "count": 8}]}

@@ -11,8 +11,8 @@ from meshctl.model.deployment import Resolution
 from meshctl.model.observed import Facts
 from meshctl.model.served_apis import LEADER_WORKER_SET, POD_METRICS
 from meshctl.resolve import report
+from tests.unit.resolve.meshes import AWS, DC, gap, node, resolved
 from tests.unit.resolve.test_resolve_fit import service
-from tests.unit.resolve.test_resolve_rules import AWS, DC, gap, node, resolved
 
 PRICES = {"prices": {"p": "2 USD/h"}}
 SIXTEEN = {"cpu": {"cores": 16}}

@@ -9,8 +9,8 @@ import pytest
 from meshctl.model.deployment import Taint
 from meshctl.model.observed import Facts, ObservedNode, Requests
 from meshctl.render.pod import pods
+from tests.unit.resolve.meshes import DC, H100, gap, gpu_node, node, reason, resolved
 from tests.unit.resolve.test_resolve_fit import service
-from tests.unit.resolve.test_resolve_rules import DC, H100, gap, gpu_node, node, reason, resolved
 
 VISION = Taint(key="team", value="vision", effect="NoSchedule")
 TOLERATING = {**DC, "tolerations": [{"key": "team", "value": "vision"}]}

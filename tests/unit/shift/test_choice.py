@@ -11,7 +11,7 @@ from meshctl.model.deployment import Fabric, NeuralMesh, Pool, WekaContainers
 from meshctl.model.value import Price
 from meshctl.shift import equality
 from meshctl.shift.planning import Disturbance, NodeLoad, PodLoad, choose, disturbances
-from tests.unit.resolve.test_lending import deployed as lending
+from tests.unit.resolve.lending_meshes import deployed as lending
 
 CHAT = PodLoad("mesh", "chat-1", "chat")
 OTHER = PodLoad("team", "notebook")

@@ -16,7 +16,7 @@ from meshctl.engine.state_store import StateStore
 from meshctl.migrate.journal.guard import open_migration
 from meshctl.shift.in_force import ShiftStatus, gang_sizes, open_shifts, shifted_nodes, waiting_gangs
 from tests.recorded_in_memory.record import tainted
-from tests.unit.migrate.test_expansion import migrations_of
+from tests.unit.migrate.expansions import migrations_of
 from tests.unit.migrate.test_expansion_by_gateway import World as WithGateways
 from tests.unit.migrate.test_expansion_by_gateway import assert_contracted, assert_expanded
 from tests.unit.migrate.test_expansion_by_gateway import expanded as by_this_version

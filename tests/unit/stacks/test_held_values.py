@@ -14,8 +14,8 @@ def test_a_held_field_is_declared_with_the_live_value() -> None:
     late: dict[str, Any] = dict.fromkeys(render.late_names([chat]), "1")
     plain = platform._inputs(chat, late)
     held = {
-        render.kept_value_name(chat.name, "spec.replicas"): 5,
-        render.kept_value_name("workload/other:deployment", "spec.replicas"): 7,
+        render.live_value_name(chat.name, "spec.replicas"): 5,
+        render.live_value_name("workload/other:deployment", "spec.replicas"): 7,
     }
     changed = platform._inputs(chat, late | held)
     assert (plain["spec"]["replicas"], changed["spec"]["replicas"]) == (2, 5)
@@ -27,6 +27,6 @@ def test_a_held_field_is_declared_with_the_live_value() -> None:
 def test_a_field_that_belongs_to_another_program_is_left_out() -> None:
     (chat,) = [item for item in render.platform_objects(deployment("dc1")) if item.name == "workload/chat:deployment"]
     late: dict[str, Any] = dict.fromkeys(render.late_names([chat]), "1")
-    changed = platform._inputs(chat, late | {render.kept_value_name(chat.name, "spec.replicas"): None})
+    changed = platform._inputs(chat, late | {render.live_value_name(chat.name, "spec.replicas"): None})
     assert "replicas" not in changed["spec"]
     assert chat.manifest["spec"]["replicas"] == 2

@@ -99,3 +99,10 @@ def test_each_test_has_the_limit_of_its_folder(request: pytest.FixtureRequest) -
     assert marker.args == (time_limits.LIMIT_S["unit"],)
     folders = {path.parent.relative_to(time_limits.HERE).parts[0] for path in time_limits.HERE.rglob("test_*.py")}
     assert folders == set(time_limits.LIMIT_S)
+
+
+def test_what_is_exhaustive_may_take_longer() -> None:
+    in_lab = time_limits.HERE / "faults" / "test_shift.py"
+    assert time_limits.limit_s(in_lab, is_exhaustive=False) == 900
+    assert time_limits.limit_s(in_lab, is_exhaustive=True) == 3600
+    assert time_limits.limit_s(time_limits.HERE / "unit" / "test_words.py", is_exhaustive=False) == 120

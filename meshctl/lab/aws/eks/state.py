@@ -44,7 +44,7 @@ from meshctl.lab.aws.faults import Faults
 from meshctl.lab.aws.quotas import Quotas
 from meshctl.lab.aws.rules import Rule
 from meshctl.lab.aws.service import Service
-from meshctl.lab.state import read_json, write_whole
+from meshctl.lab.state import read_json, write_atomically
 
 log = logging.getLogger(__name__)
 CHANGE_S = 0.5  # how long what needs no nodes takes
@@ -239,7 +239,7 @@ class Base(Service):
         document = {"clusters": {name: self._summary(cluster) for name, cluster in self.clusters.items()}}
         text = json.dumps(document, indent=2, sort_keys=True)
         if text != self._written:
-            write_whole(self.root / "eks.json", text)
+            write_atomically(self.root / "eks.json", text)
             self._written = text
 
     def _summary(self, cluster: Cluster) -> dict[str, Any]:

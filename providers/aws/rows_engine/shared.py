@@ -1,7 +1,7 @@
-"""What others may have made for themselves, and a stack uses too: it is used as it was found, and stays. PURE.
+"""Objects that a stack may share with others: one that exists already is used as it is, and is never deleted. PURE.
 
 Called by `crud` and `adopt` for rows with `Adopt.common`. The mark FOUND among a resource's outputs says that a create
-found its object there.
+found an existing object.
 """
 
 from __future__ import annotations
