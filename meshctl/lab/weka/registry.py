@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from meshctl.lab.network.ports import loopback_network
-from meshctl.lab.state import read_json, write_whole
+from meshctl.lab.state import read_json, write_atomically
 from meshctl.lab.weka import credentials, server, system
 from meshctl.lab.weka.system import System
 
@@ -98,7 +98,7 @@ class Registry:
         return read_json(self.root / system.FOLDER / "addresses.json")
 
     def _write(self, addresses: dict[str, str]) -> None:
-        write_whole(self.root / system.FOLDER / "addresses.json", json.dumps(addresses))
+        write_atomically(self.root / system.FOLDER / "addresses.json", json.dumps(addresses))
 
 
 @cache

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from meshctl.lab.controllers import authority
-from meshctl.lab.state import write_whole
+from meshctl.lab.state import write_atomically
 from meshctl.lab.weka import file_system_calls, rest_api, snapshot_calls
 from meshctl.lab.weka.rest_api import Call, RefusedError, Sessions
 from meshctl.lab.weka.system import Bucket, System
@@ -114,7 +114,7 @@ def serve(api: Api, folder: Path, address: str, port: int) -> ThreadingHTTPServe
 
 def _context(own: Path, certificates: Path) -> ssl.SSLContext:
     issued = authority.issue(certificates, ["weka"])
-    write_whole(own / "tls.pem", (issued.chain + issued.key).decode(), 0o600)
+    write_atomically(own / "tls.pem", (issued.chain + issued.key).decode(), 0o600)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(own / "tls.pem")
     return context

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from meshctl.lab.state import read_json, write_whole
+from meshctl.lab.state import read_json, write_atomically
 from meshctl.lab.weka.credentials import Account
 
 FOLDER: Final = "weka"
@@ -153,7 +153,7 @@ class System:
         document = {
             name: _plain(getattr(self, name)) for name in _WRITTEN if getattr(self, name) not in ("", 0, {}, [])
         }
-        write_whole(self.folder / FILE, json.dumps(document, indent=1), 0o600)
+        write_atomically(self.folder / FILE, json.dumps(document, indent=1), 0o600)
 
 
 _WRITTEN: Final = tuple(each.name for each in dataclasses.fields(System) if each.name not in ("folder", "lock"))

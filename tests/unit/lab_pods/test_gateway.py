@@ -336,11 +336,11 @@ def test_whether_the_other_side_is_reached_is_asked_through_the_gateway() -> Non
     assert not_reached.startswith(b"HTTP/1.1 502 ")
 
 
-def holding(port: int, waker_port: int) -> gateway.Rules:
+def holding(port: int, waker_port: int) -> nginx_rules.Rules:
     """A gateway in front of pods that may not be there."""
     url = f"http://127.0.0.1:{port}"
     settings = nginx.Settings(1, {"/": url}, wakers={url: f"127.0.0.1:{waker_port}"})
-    return gateway.rules(gateway.parse(nginx.config(settings)))
+    return nginx_rules.rules(nginx.config(settings))
 
 
 def test_a_request_that_finds_no_pod_goes_on_to_it_once_the_waker_says_so() -> None:

@@ -15,8 +15,8 @@ from meshctl.errors import InterruptedByUserError, UnreachableError, UsageError
 from meshctl.migrate.planning.inputs import Share
 from meshctl.migrate.watch import SideHealth, watch, weight_for
 from meshctl.model.deployment import Deployment, Endpoint
+from tests.unit.migrate.expansions import CHAT, OPTIONS, migrations_of, run, weights
 from tests.unit.migrate.fake_gateway import FakeGateway
-from tests.unit.migrate.test_expansion import CHAT, OPTIONS, migrations_of, run, weights
 
 BY_GATEWAY = Share(workload="chat", weight=102, by="gateway")
 

@@ -17,7 +17,7 @@ from meshctl.project import Project
 from meshctl.resolve import resolve
 from meshctl.resolve.placement import prices
 from stacks.aws.pools import user_data
-from tests.unit.resolve.test_resolve_rules import AWS, CW, DC, H100, gap, gpu_node, resolved
+from tests.unit.resolve.meshes import AWS, CW, DC, H100, gap, gpu_node, resolved
 
 STORE = {"nodes": 6, "cpu": {"cores": 48, "memory": "384GiB"}, "scratch": "30TB"}
 TRAIN = {**H100, "nodes": 8, "scratch": "28TB"}
