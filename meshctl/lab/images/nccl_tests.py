@@ -42,6 +42,6 @@ def main(name: str) -> int:
 
 
 def _recording() -> str:
-    """`fabric.txt` beside the file of the lab's addresses, which is in its folder."""
-    path = Path(os.environ.get(python_script.ADDRESSES, "")).parent / RECORDING
+    """`fabric.txt` in the folder of the lab, two above the file of its addresses."""
+    path = Path(os.environ.get(python_script.ADDRESSES, "")).parent.parent / RECORDING
     return path.read_text(encoding="utf-8") if path.is_file() else _OF_COREWEAVE

@@ -16,6 +16,9 @@ import pytest
 from meshctl.bench import cluster_jobs, fabric
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.errors import MeasurementError, UsageError
+from meshctl.lab.images import python_script
+from meshctl.lab.images.nccl_tests import RECORDING
+from meshctl.lab.pods import addresses
 from meshctl.measure import nccl, packed
 from meshctl.measure.results import Result, Taken
 from meshctl.model.deployment import Deployment, Pool
@@ -273,15 +276,21 @@ def test_the_script_packs_what_is_read_of_a_large_log(tmp_path: Path) -> None:
     assert "all_reduce_perf -b 512M -e 8G" in calls
 
 
-def test_the_lab_says_that_it_replays(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("ordered", "best"), [("", 386.56), (TCP, 4.13)])
+def test_the_lab_says_that_it_replays(tmp_path: Path, ordered: str, best: float) -> None:
     """What the lab prints in the place of nccl-tests, read as `bench` reads it."""
     program = f'exec "{sys.executable}" -m meshctl.lab.images.commands mpirun "$@"'
-    done = run_script(tmp_path, {**STUBS, "mpirun": program}, PYTHONPATH=str(ROOT))
+    lab = tmp_path / "lab"
+    lab.mkdir()
+    if ordered:
+        (lab / RECORDING).write_text(ordered)
+    variables = {"PYTHONPATH": str(ROOT), python_script.ADDRESSES: str(addresses.file(lab))}
+    done = run_script(tmp_path, {**STUBS, "mpirun": program}, **variables)
     assert done.returncode == 0, done.stderr
     text = packed.unpacked((tmp_path / "report").read_text())
     assert packed.is_recording(text)
     taken = Taken(machine="", date="2026-11-29", source="a test")
-    assert [each.value for each in nccl.read(text, taken)][-1] == 386.56
+    assert [each.value for each in nccl.read(text, taken)][-1] == best
 
 
 def test_a_failed_run_leaves_its_last_words_and_no_report(tmp_path: Path) -> None:
