@@ -128,15 +128,20 @@ class Project:
         state = self.session.state(resolution.environment)
         up_mesh = state.deployment.neural_mesh if state.deployment is not None else None
         is_ours = any(resource.name.startswith(INSTALL) for resource in state.resources)
-        access = self._cluster_that_is_there(resolution.environment)
-        is_served: bool | None = None
-        if access is not None and up_mesh is None and not is_ours:
-            with suppress(*_NO_ANSWER):
-                is_served = bool(clusters.served(access, (served_apis.WEKA_CLUSTER,)))
-        deployment = weka_operator.decided(resolution.deployment, up_mesh, is_ours=is_ours, is_served=is_served)
         is_up = is_ours or up_mesh is not None
+        is_served = None if is_up else self._has_weka_operator(resolution.environment)
+        deployment = weka_operator.decided(resolution.deployment, up_mesh, is_ours=is_ours, is_served=is_served)
         lacking = () if is_up else self._lacking_for_weka(deployment)
         return weka_operator.with_findings(resolution, deployment, lacking, is_up=is_up)
+
+    def _has_weka_operator(self, environment: str) -> bool | None:
+        """Whether the cluster knows WEKA's kinds; None where it is not there yet, or does not answer."""
+        access = self._cluster_that_is_there(environment)
+        if access is None:
+            return None
+        with suppress(*_NO_ANSWER):
+            return bool(clusters.served(access, (served_apis.WEKA_CLUSTER,)))
+        return None
 
     def _lacking_for_weka(self, deployment: Deployment) -> tuple[str, ...]:
         """What the user of a given cluster may not do; who makes a cluster is its administrator."""

@@ -283,7 +283,7 @@ def test_rights_that_show_no_claims_are_noted(monkeypatch: pytest.MonkeyPatch) -
     [
         ("{weights: {claim: x}}", "weights", "only storage of kind filesystem or block can be a claim that exists"),
         ("{disk: {nfs: 'h:/e'}}", "disk", "only storage of kind filesystem can be an NFS export that exists"),
-        ("{disk: {claim: x, nfs: 'h:/e'}}", "disk", "needs one of bucket, claim, nfs, fileSystem, and not more"),
+        ("{disk: {claim: x, nfs: 'h:/e'}}", "disk", "needs one of bucket, claim, nfs, fileSystem, weka, and not more"),
         ("{disk: {claim: team-a/x}}", "disk.claim", '"team-a/x" is not the name of a PersistentVolumeClaim; write it'),
         ("{disk: {nfs: '/export'}}", "disk.nfs", '"/export" is not an NFS export like nfs.example.com:/export'),
         ("{disk: {claim: x, mountOptions: [hard]}}", "disk", "mountOptions are those of an NFS export; a claim has"),
