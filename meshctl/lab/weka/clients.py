@@ -20,7 +20,7 @@ from meshctl.lab.weka.world import (
     ensure_container,
     hold,
     key_of,
-    let_go,
+    release,
     report,
     roll,
 )
@@ -135,7 +135,7 @@ async def _end(world: World, client: Object) -> float | None:
     if not own:
         if driver and not any(driver_of(world, each) == driver for each in world.clients if each is not client):
             await api.delete(world.client, f"{DRIVERS}/{driver}")
-        await let_go(world, CLIENTS, client)
+        await release(world, CLIENTS, client)
     return DRAIN_S if waits else None
 
 

@@ -25,7 +25,7 @@ from meshctl.lab.weka.world import (
     ensure_container,
     hold,
     key_of,
-    let_go,
+    release,
     report,
     roll,
     stamp,
@@ -151,7 +151,7 @@ async def _end(world: World, cluster: Object) -> float | None:
     if own:
         return None
     world.registry.remove(world.kubernetes_cluster, *key_of(cluster))
-    await let_go(world, CLUSTERS, cluster)
+    await release(world, CLUSTERS, cluster)
     return None
 
 

@@ -52,10 +52,10 @@ def file_systems(call: Call) -> list[Object]:
 
 
 def file_system(call: Call) -> Object:
-    return described(call.system, known(call))
+    return described(call.system, file_system_of(call))
 
 
-def known(call: Call, key: str = "uid") -> FileSystem:
+def file_system_of(call: Call, key: str = "uid") -> FileSystem:
     """The file system that the path or the body names. Raises: RefusedError."""
     uid = call.parts.get(key) or str(call.body.get(key, ""))
     if uid not in call.system.file_systems:
@@ -104,7 +104,7 @@ def bytes_of(value: Any) -> int:
 
 
 def resize(call: Call) -> Object:
-    each = known(call)
+    each = file_system_of(call)
     total = bytes_of(call.body.get("total_capacity") or each.total_bytes)
     ssd = bytes_of(call.body.get("ssd_capacity") or (total if each.ssd_bytes == each.total_bytes else each.ssd_bytes))
     free = call.system.capacity_bytes - call.system.provisioned_bytes
@@ -116,12 +116,12 @@ def resize(call: Call) -> Object:
 
 
 def remove(call: Call) -> None:
-    call.system.remove_file_system(known(call).uid)
+    call.system.remove_file_system(file_system_of(call).uid)
 
 
 def attach(call: Call) -> None:
     call.need("obs_name")
-    each, bucket = known(call), named_bucket(call.system, str(call.body["obs_name"]))
+    each, bucket = file_system_of(call), named_bucket(call.system, str(call.body["obs_name"]))
     if bucket.uid in each.buckets:
         raise RefusedError(400, f"Object store bucket {bucket.name} is already attached to {each.name}")
     sites = [call.system.buckets[uid].site for uid in each.buckets]
@@ -132,7 +132,7 @@ def attach(call: Call) -> None:
 
 def detach(call: Call) -> str:
     """All data come to the SSD; what was downloaded no longer depends on who uploaded it."""
-    each, uid = known(call), call.parts["obs_uid"]
+    each, uid = file_system_of(call), call.parts["obs_uid"]
     if uid not in each.buckets:
         raise RefusedError(404, "Object store bucket is not attached")
     if each.ssd_bytes < each.total_bytes:
@@ -197,14 +197,14 @@ def release(version: str) -> tuple[int, ...]:
 
 
 def inode(call: Call) -> Object:
-    known(call)
+    file_system_of(call)
     if call.query.get("path", "/") != "/":
         raise RefusedError(404, "Path not found")
     return {"inode_id": ROOT_INODE}
 
 
 def set_quota(call: Call) -> Object:
-    each = known(call)
+    each = file_system_of(call)
     quota = Quota(
         call.parts["inode"],
         bytes_of(call.body.get("hard_limit_bytes") or 0),
@@ -216,7 +216,7 @@ def set_quota(call: Call) -> Object:
 
 
 def quota_of(call: Call) -> Object:
-    quota = call.system.quotas.get(f"{known(call).uid}/{call.parts['inode']}")
+    quota = call.system.quotas.get(f"{file_system_of(call).uid}/{call.parts['inode']}")
     if quota is None:
         raise RefusedError(404, "Quota not found")
     return described_quota(quota)

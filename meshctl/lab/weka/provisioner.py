@@ -63,7 +63,7 @@ class Provisioner:
     async def _serve(self, world: World, claim: Object, chosen: Object) -> None:
         parameters = chosen.get("parameters") or {}
         try:
-            made = volumes.asked(claim, parameters)
+            made = volumes.parsed(claim, parameters)
             system = await _system(world, *volumes.secret_of(parameters))
             folder = await asyncio.to_thread(_make, system, made)  # an upload may hold the lock for long
         except (ClaimError, RefusedError) as error:

@@ -13,7 +13,7 @@ import shutil
 from typing import Any, Final
 
 from meshctl.lab.weka import uploads
-from meshctl.lab.weka.file_system_calls import downloadable, known
+from meshctl.lab.weka.file_system_calls import downloadable, file_system_of
 from meshctl.lab.weka.rest_api import ADMINS, DRIVERS, EVERYBODY, Call, RefusedError, Route
 from meshctl.lab.weka.system import LOCAL, Bucket, Snapshot, System, new_uid, replace_content
 from meshctl.lab.weka.uploads import Described, ObjectStoreError
@@ -66,7 +66,7 @@ def known_snapshot(call: Call) -> Snapshot:
 
 def make(call: Call) -> Object:
     call.need("fs_uid", "name")
-    of = known(call, "fs_uid")
+    of = file_system_of(call, "fs_uid")
     name = str(call.body["name"])
     if any(each.name == name and each.file_system == of.uid for each in call.system.snapshots.values()):
         raise RefusedError(400, f"Snapshot {name} of {of.name} already exists")
@@ -131,7 +131,7 @@ def _attached(call: Call, each: Snapshot) -> Bucket:
 def download(call: Call) -> Object:
     """A later snapshot of what this file system was downloaded from."""
     call.need("fs_uid", "locator")
-    of, system, locator = known(call, "fs_uid"), call.system, str(call.body["locator"])
+    of, system, locator = file_system_of(call, "fs_uid"), call.system, str(call.body["locator"])
     buckets = [system.buckets[uid] for uid in of.buckets if system.buckets[uid].site == LOCAL]
     if not buckets:
         raise RefusedError(400, f"Filesystem {of.name} has no local object store bucket to download from")
@@ -150,7 +150,7 @@ def download(call: Call) -> Object:
 
 
 def restore(call: Call) -> Object:
-    of, each = known(call, "fs_uid"), known_snapshot(call)
+    of, each = file_system_of(call, "fs_uid"), known_snapshot(call)
     if each.file_system != of.uid:
         raise RefusedError(400, f"Snapshot {each.name} is of another filesystem than {of.name}")
     replace_content(call.system.data_of(of), call.system.data_of_snapshot(each))

@@ -106,8 +106,8 @@ def stripe(spec: Mapping[str, Any]) -> tuple[int, int, int]:
 
 def least_drives(spec: Mapping[str, Any]) -> int:
     """Drives that must be there before IO starts: all of them, unless the cluster says otherwise."""
-    asked = (spec.get("startIoConditions") or {}).get("minNumDrives", 0)
-    return int(asked) or desired_drives(spec)
+    least = (spec.get("startIoConditions") or {}).get("minNumDrives", 0)
+    return int(least) or desired_drives(spec)
 
 
 def desired_drives(spec: Mapping[str, Any]) -> int:

@@ -44,7 +44,7 @@ class Asked:
         return f"{FILE_SYSTEM}/{self.file_system}"
 
 
-def asked(claim: Object, parameters: Mapping[str, str]) -> Asked:
+def parsed(claim: Object, parameters: Mapping[str, str]) -> Asked:
     """Raises: ClaimError for parameters that the driver refuses."""
     size = bytes_of(claim["spec"]["resources"]["requests"]["storage"])
     kind, name = parameters.get("volumeType", DIRECTORY), parameters.get("filesystemName", "")

@@ -116,7 +116,7 @@ async def hold(world: World, collection: str, item: Object) -> None:
         await api.patch(world.client, path_of(collection, item), body)
 
 
-async def let_go(world: World, collection: str, item: Object) -> None:
+async def release(world: World, collection: str, item: Object) -> None:
     others = [each for each in item["metadata"].get("finalizers", []) if each != FINALIZER]
     await api.patch(world.client, path_of(collection, item), {"metadata": {"finalizers": others}})
 
