@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from obstore.store import MemoryStore
 
@@ -103,7 +105,7 @@ def test_a_neuralmesh_stays_behind_with_the_way_that_its_vendor_has() -> None:
     source = deployment("east").model_copy(update={"file_systems": (fast, home)})
     with pytest.raises(InfeasibleError) as error:
         plan(source, deployment("west"))
-    gaps = {gap.subject: gap for gap in error.value.gaps}  # type: ignore[attr-defined]
+    gaps: dict[str, Any] = {gap.subject: gap for gap in error.value.gaps}  # type: ignore[attr-defined]
     assert gaps["storage/fast"].best.startswith(
         "it stays in east (NeuralMesh file system, 2 TiB): `migrate` moves only"
     )
