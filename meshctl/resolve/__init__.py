@@ -27,13 +27,13 @@ from meshctl.resolve.data import (
     existing_storage,
     neural_mesh,
     neural_mesh_notes,
-    neural_mesh_places,
     storage,
 )
 from meshctl.resolve.placement import (
     addresses,
     allocatable,
     fabric_expectation,
+    neural_mesh_places,
     offerings,
     pools,
     prices,

@@ -24,9 +24,9 @@ from meshctl.model.observed import ObservedNode
 from meshctl.resolve.data import neural_mesh_notes
 from meshctl.resolve.data import neural_mesh_sizing as sizing
 from meshctl.resolve.data.existing_storage import PAID_BY_OWNER
-from meshctl.resolve.data.neural_mesh_places import Places
 from meshctl.resolve.data.storage import Place
 from meshctl.resolve.placement.allocatable import Usable
+from meshctl.resolve.placement.neural_mesh_places import Places
 from meshctl.words import pluralize
 
 # Of a tiered file system, what is on drives: the default of github.com/weka/terraform-aws-weka, tiering_ssd_percent

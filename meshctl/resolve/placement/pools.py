@@ -20,8 +20,17 @@ from meshctl.model.observed import Facts, ObservedNode
 from meshctl.model.pods import tolerations
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Machines
-from meshctl.resolve.data import neural_mesh_places
-from meshctl.resolve.placement import alternatives, existing, fabric, given_fabric, machines, offerings, prices, slices
+from meshctl.resolve.placement import (
+    alternatives,
+    existing,
+    fabric,
+    given_fabric,
+    machines,
+    neural_mesh_places,
+    offerings,
+    prices,
+    slices,
+)
 from meshctl.resolve.placement.capacity import Assigned, Reserved
 
 

@@ -1,6 +1,6 @@
 """Where the NeuralMesh of a mesh is: in which WEKA cluster, on which pool, and whose pods mount it. PURE.
 
-Called by `neural_mesh`, and by `placement.pools`, which must know the pool before it has nodes.
+Called by `data.neural_mesh`, and by `pools`, which must know the pool before it has nodes.
 """
 
 from __future__ import annotations
