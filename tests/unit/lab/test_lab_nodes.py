@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.core.types import Base64EncodedString
 
 from meshctl.catalog import load_catalog
 from meshctl.lab.aws.eks import launch_rules
@@ -97,6 +98,8 @@ class TestEks:
         pool = deployment("aws-east").pool("train").model_copy(update={"storage": share})
         template = {"UserData": base64.b64encode(pools.user_data(pool).encode()).decode()}
         pages = launch_rules.huge_pages(template)
+        as_moto_keeps_it = {**template, "UserData": Base64EncodedString(template["UserData"])}
+        assert launch_rules.huge_pages(as_moto_keeps_it) == pages
         assert pages == 1024
         groups = [eks.groups({"nodegroups": {"a": nodegroup(hugePages=each)}}, "us-east-1")[0] for each in (0, pages)]
         before, after = (manifest(group, 0)["status"] for group in groups)

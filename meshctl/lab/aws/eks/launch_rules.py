@@ -272,8 +272,9 @@ def _groups_of(template: Template) -> set[str]:
 
 def huge_pages(template: Template) -> int:
     """How many pages of 2 MiB the template's user data adds to those that a node sets aside. The lab's nodes start
-    nothing: it is read from the script, which adds a number to what is there already."""
-    text = base64.b64decode(template.get("UserData") or "").decode(errors="replace")
+    nothing: it is read from the script, which adds a number to what is there already. moto keeps user data in a type of
+    its own, whose text is what was sent."""
+    text = base64.b64decode(str(template.get("UserData") or "")).decode(errors="replace")
     if "hugepages-2048kB/nr_hugepages" not in text:
         return 0
     return sum(int(number) for number in _ADDED_PAGES.findall(text))
