@@ -62,6 +62,12 @@ def expand(
             "--watch can't be used with --dry-run" if dry_run else "--watch needs the share while both sides are well",
             hint=f"`meshctl expand {source} {target} --workload {workload} --share 40% --watch`",
         )
+    if watch and break_lock:  # it would break the lock of every other run for as long as it watches
+        raise UsageError(
+            "--watch can't be used with --break-lock",
+            why="it would work beside every other run for as long as it watches",
+            hint=f"`meshctl expand {source} {target} --workload {workload} --break-lock` first, then --watch alone",
+        )
     copy_every_s = _copy_every_s(copy_every, watch=watch)
     options = Options(observe_s=observe, replace_target_data=replace_target_data)
     with opened_migrations(context, source, target, command="expand", break_lock=break_lock) as migrations:

@@ -12,7 +12,15 @@ from obstore.store import MemoryStore
 
 from meshctl.cli import expand as commands
 from meshctl.clients.health_checks import Answer, Question
-from meshctl.errors import InfeasibleError, LockedError, MeshError, MigrationError, ResourcesFailedError, UsageError
+from meshctl.errors import (
+    InfeasibleError,
+    InterruptedByUserError,
+    LockedError,
+    MeshError,
+    MigrationError,
+    ResourcesFailedError,
+    UsageError,
+)
 from meshctl.migrate.gateway import EndpointTarget, UpResult
 from meshctl.migrate.journal import guard
 from meshctl.migrate.migration import Migrations
@@ -20,6 +28,7 @@ from meshctl.migrate.planning.inputs import Options, Share
 from meshctl.migrate.steps.share_plan import next_round
 from meshctl.migrate.views import detail_document
 from meshctl.migrate.views.expansion import expansion_document, expansion_text
+from meshctl.migrate.watch import watch
 from meshctl.model.deployment import Deployment, Elsewhere, Endpoint, Health, Workload
 from meshctl.model.keys import gateway_shares, gateways
 from meshctl.model.observed import PodState
@@ -173,6 +182,30 @@ def test_all_of_it_is_led_by_dns_which_works_without_the_source() -> None:
     gateway.silent.clear()
     migrations.share_again(migrations.ids()[0], 102)
     assert_expanded(gateway, 102)
+
+
+def test_a_watcher_gives_the_gateway_a_share_that_it_has_not_got() -> None:
+    """The records are the same for every share of a gateway, so that they say nothing of it."""
+    gateway = World().begin()
+    migrations = expanded(gateway)
+    gateway.failing, gateway.not_rolled = "workload/chat-gateway", "1 of 2 pods are new"
+    with pytest.raises(MigrationError, match="workload/chat-gateway is not ready"):
+        migrations.share_again(migrations.ids()[0], 51)
+    assert migrations.status().history.round_is_open
+    gateway.failing = gateway.not_rolled = ""
+    tries_left = iter([True] * 90)
+
+    def sleep(seconds: float) -> None:
+        FakeGateway.sleep(gateway, seconds)
+        if not next(tries_left, False):
+            migrations.stop.request()
+
+    gateway.sleep = sleep  # type: ignore[method-assign]
+    with pytest.raises(InterruptedByUserError):
+        watch(migrations, "east", "west", BY_GATEWAY.model_copy(update={"weight": 51}), lambda _: None)
+    assert not migrations.status().history.round_is_open
+    assert migrations.status().history.rounds == 2, "one round is enough"
+    assert_expanded(gateway, 51)
 
 
 def test_a_target_that_does_not_answer_gets_less_and_never_more() -> None:
