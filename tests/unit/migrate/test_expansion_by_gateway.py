@@ -24,7 +24,7 @@ from meshctl.errors import (
 from meshctl.migrate.gateway import EndpointTarget, UpResult
 from meshctl.migrate.journal import guard
 from meshctl.migrate.migration import Migrations
-from meshctl.migrate.planning.inputs import Options, Share
+from meshctl.migrate.planning.inputs import Options, Share, SharedBy
 from meshctl.migrate.steps.share_plan import next_round
 from meshctl.migrate.views import detail_document
 from meshctl.migrate.views.expansion import expansion_document, expansion_text
@@ -376,6 +376,18 @@ def test_an_up_that_would_lead_routes_elsewhere_is_refused() -> None:
     routed = east.model_copy(update={"endpoints": (endpoint.model_copy(update={"paths": ("/", "/v1")}),)})
     with pytest.raises(LockedError, match=r"would change what serves chat\.example\.com in east"):
         guard.refuse_unserved(*status, routed)
+
+
+@pytest.mark.parametrize("by", ["dns", "gateway"])
+def test_an_up_that_lets_what_is_shared_sleep_is_refused_as_expand_refuses_it(by: SharedBy) -> None:
+    gateway = World().begin()
+    migrations = migrations_of(gateway)
+    migrations.start(migrations.plan_expansion("east", "west", Share(workload="chat", weight=102, by=by), OPTIONS))
+    east = gateway.declared["east"]
+    changes = {"replicas": 1, "most_replicas": 4, "sleeps": True}
+    workloads = [each.model_copy(update=changes) if each.name == "chat" else each for each in east.workloads]
+    with pytest.raises(LockedError, match=r"would change what serves chat\.example\.com in east"):
+        guard.refuse_unserved(*migrations.status(), east.model_copy(update={"workloads": tuple(workloads)}))
 
 
 def test_a_share_is_in_force_in_its_source_while_the_expansion_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
