@@ -25,7 +25,7 @@ from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.keys import elastic, gateway_shares, scaling
 from meshctl.model.observed import DeployState, JobState
 from meshctl.model.stack_state import StackOutputs, StackState
-from meshctl.operate import group_status, loan_status, pool_status
+from meshctl.operate import group_status, loan_status, pool_status, scaled
 from meshctl.operate.loan_status import LoanStatus
 from meshctl.operate.neural_mesh_status import NeuralMeshStatus, neural_mesh_status
 from meshctl.operate.pool_status import AddonStatus, PoolStatus
@@ -286,7 +286,7 @@ def workload_status(
     """The status of one workload, from the pods of its environment and, if it is a job, the state of the job.
     `waits_for`: as `held_jobs.waiting_jobs` says of a job that nothing has started yet. `replicas`: of one that sleeps,
     how many it is to have now."""
-    workload = _as_scaled(deployment.workload(name), pods, replicas)
+    workload = scaled.as_it_is(deployment.workload(name), pods, replicas)
     wanted = workload.pods if workload.runs else 0
     ended: str = job.ended if job is not None and workload.runs else ""
     own_pods = [pod for pod in pods if pod.workload == name]
@@ -314,28 +314,9 @@ def workload_status(
         job=f"finished in {workload.finished_in}" if workload.finished_in else ended,
         groups=workload.at_least if is_grouped else 0,
         groups_ready=group_status.ready_groups(workload, own_pods) if is_grouped else 0,
-        least=_least(deployment.workload(name)),
+        least=scaled.least(deployment.workload(name)),
         most=deployment.workload(name).most_replicas,
     )
-
-
-def _least(workload: Workload) -> int:
-    """The fewest replicas that load may bring; 0 also without a range."""
-    return workload.replicas if workload.has_range and not workload.sleeps else 0
-
-
-def _as_scaled(workload: Workload, pods: Iterable[observed.PodState], replicas: int) -> Workload:
-    """A workload whose replicas follow load, with as many as there are now. One that sleeps may be to have `replicas`
-    and have no pod: then it is awake, and lacks them."""
-    if not workload.has_range:
-        return workload
-    pod_count = sum(pod.workload == workload.name and not pod.stopping for pod in pods)
-    present = pod_count // workload.nodes_per_replica
-    if not workload.sleeps:
-        return workload.model_copy(update={"least_while_moving": present})
-    if not pod_count and not replicas:
-        return workload.model_copy(update={"replicas": 0, "most_replicas": 0, "sleeps": False})
-    return workload.model_copy(update={"least_while_moving": max(present, replicas)})
 
 
 def _endpoints(session: Session, deployment: Deployment, outputs: StackOutputs) -> tuple[EndpointStatus, ...]:

@@ -12,23 +12,14 @@ from obstore.store import MemoryStore
 
 from meshctl.cli import expand as commands
 from meshctl.clients.health_checks import Answer, Question
-from meshctl.errors import (
-    InfeasibleError,
-    InterruptedByUserError,
-    LockedError,
-    MeshError,
-    MigrationError,
-    ResourcesFailedError,
-    UsageError,
-)
+from meshctl.errors import InfeasibleError, LockedError, MeshError, MigrationError, ResourcesFailedError, UsageError
 from meshctl.migrate.gateway import EndpointTarget, UpResult
 from meshctl.migrate.journal import guard
 from meshctl.migrate.migration import Migrations
-from meshctl.migrate.planning.inputs import Options, Share, SharedBy
+from meshctl.migrate.planning.inputs import Options, Share
 from meshctl.migrate.steps.share_plan import next_round
 from meshctl.migrate.views import detail_document
 from meshctl.migrate.views.expansion import expansion_document, expansion_text
-from meshctl.migrate.watch import watch
 from meshctl.model.deployment import Deployment, Elsewhere, Endpoint, Health, Workload
 from meshctl.model.keys import gateway_shares, gateways
 from meshctl.model.observed import PodState
@@ -182,30 +173,6 @@ def test_all_of_it_is_led_by_dns_which_works_without_the_source() -> None:
     gateway.silent.clear()
     migrations.share_again(migrations.ids()[0], 102)
     assert_expanded(gateway, 102)
-
-
-def test_a_watcher_gives_the_gateway_a_share_that_it_has_not_got() -> None:
-    """The records are the same for every share of a gateway, so that they say nothing of it."""
-    gateway = World().begin()
-    migrations = expanded(gateway)
-    gateway.failing, gateway.not_rolled = "workload/chat-gateway", "1 of 2 pods are new"
-    with pytest.raises(MigrationError, match="workload/chat-gateway is not ready"):
-        migrations.share_again(migrations.ids()[0], 51)
-    assert migrations.status().history.round_is_open
-    gateway.failing = gateway.not_rolled = ""
-    tries_left = iter([True] * 90)
-
-    def sleep(seconds: float) -> None:
-        FakeGateway.sleep(gateway, seconds)
-        if not next(tries_left, False):
-            migrations.stop.request()
-
-    gateway.sleep = sleep  # type: ignore[method-assign]
-    with pytest.raises(InterruptedByUserError):
-        watch(migrations, "east", "west", BY_GATEWAY.model_copy(update={"weight": 51}), lambda _: None)
-    assert not migrations.status().history.round_is_open
-    assert migrations.status().history.rounds == 2, "one round is enough"
-    assert_expanded(gateway, 51)
 
 
 def test_a_target_that_does_not_answer_gets_less_and_never_more() -> None:
@@ -376,18 +343,6 @@ def test_an_up_that_would_lead_routes_elsewhere_is_refused() -> None:
     routed = east.model_copy(update={"endpoints": (endpoint.model_copy(update={"paths": ("/", "/v1")}),)})
     with pytest.raises(LockedError, match=r"would change what serves chat\.example\.com in east"):
         guard.refuse_unserved(*status, routed)
-
-
-@pytest.mark.parametrize("by", ["dns", "gateway"])
-def test_an_up_that_lets_what_is_shared_sleep_is_refused_as_expand_refuses_it(by: SharedBy) -> None:
-    gateway = World().begin()
-    migrations = migrations_of(gateway)
-    migrations.start(migrations.plan_expansion("east", "west", Share(workload="chat", weight=102, by=by), OPTIONS))
-    east = gateway.declared["east"]
-    changes = {"replicas": 1, "most_replicas": 4, "sleeps": True}
-    workloads = [each.model_copy(update=changes) if each.name == "chat" else each for each in east.workloads]
-    with pytest.raises(LockedError, match=r"would change what serves chat\.example\.com in east"):
-        guard.refuse_unserved(*migrations.status(), east.model_copy(update={"workloads": tuple(workloads)}))
 
 
 def test_a_share_is_in_force_in_its_source_while_the_expansion_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
