@@ -159,19 +159,25 @@ class _Watcher:
             self.say(f"newer data of {plan.source.environment} is copied to {plan.target.environment}")
         else:
             self.say(f"{chosen.text} of {self.share.workload} is led to {plan.target.environment}")
-        self._make_round(status.migration, weight)
+        self._make_round(status, weight)
 
-    def _make_round(self, migration: str, weight: int) -> None:
-        """Raises: InterruptedByUserError; LockedError, where nothing was written to the journal."""
+    def _make_round(self, status: MigrationStatus, weight: int) -> None:
+        """Raises: InterruptedByUserError; LockedError where another run works on the expansion, which is waited for."""
         try:
-            self.migrations.share_again(migration, weight)
-        except (InterruptedByUserError, LockedError):
+            self.migrations.share_again(status.migration, weight)
+        except InterruptedByUserError:
             raise
         except MeshError as error:
+            if isinstance(error, LockedError) and not self._has_begun_round_since(status):
+                raise
             self.retries.count_failure(self.migrations.gateway.now())
             self.say(f"{error.what}; tried again in {self.retries.pause_s} s")
         else:
             self.retries.begin_anew()
+
+    def _has_begun_round_since(self, status: MigrationStatus) -> bool:
+        """Whether the journal has more than it had. A round may have begun before it met the lock of an environment."""
+        return self.migrations.history(status.migration)[1].rounds > status.history.rounds
 
 
 def _say_unchanged(say: Say, error: MeshError) -> None:

@@ -245,6 +245,20 @@ def test_a_run_that_is_waited_for_makes_no_pause_longer(monkeypatch: pytest.Monk
     assert set(pauses(seconds)) == {10}
 
 
+def test_a_round_that_meets_the_lock_of_an_environment_adds_to_the_journal_ever_more_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gateway = World().begin()
+    migrations = expanded(gateway, gateway.store)
+
+    def is_locked(*_: object) -> None:
+        raise LockedError("east is locked by a run that is gone")
+
+    monkeypatch.setattr(World, "write_splits", is_locked)
+    watched(gateway, {1: lambda: gateway.sick.add("west"), 1000: lambda: None})
+    assert migrations.status().history.rounds == 6
+
+
 def test_it_ends_once_a_migration_goes_on_from_the_expansion() -> None:
     gateway = World().begin()
     migrations = expanded(gateway, gateway.store)
