@@ -57,11 +57,9 @@ def expand(
 
     context: Context = ctx.obj
     percent = _percent(share) if share else None
-    if watch and (percent in (None, 100) or dry_run):
-        raise UsageError(
-            "--watch can't be used with --dry-run" if dry_run else "--watch needs the share while both sides are well",
-            hint=f"`meshctl expand {source} {target} --workload {workload} --share 40% --watch`",
-        )
+    if watch:
+        again = f"`meshctl expand {source} {target} --workload {workload}"
+        _refuse_watch(again, percent, dry_run=dry_run, break_lock=break_lock)
     copy_every_s = _copy_every_s(copy_every, watch=watch)
     options = Options(observe_s=observe, replace_target_data=replace_target_data)
     with opened_migrations(context, source, target, command="expand", break_lock=break_lock) as migrations:
@@ -96,6 +94,21 @@ def expand(
         show_end(context, shown)
         if watch:
             _watch(context, migrations, shown, wanted.weight, copy_every_s)
+
+
+def _refuse_watch(again: str, percent: float | None, *, dry_run: bool, break_lock: bool) -> None:
+    """Raises: UsageError for what does not go with --watch. `again`: the beginning of the command."""
+    if percent in (None, 100) or dry_run:
+        raise UsageError(
+            "--watch can't be used with --dry-run" if dry_run else "--watch needs the share while both sides are well",
+            hint=f"{again} --share 40% --watch`",
+        )
+    if break_lock:
+        raise UsageError(
+            "--watch can't be used with --break-lock",
+            why="it would break the lock of every other run for as long as it watches",
+            hint=f"{again} --break-lock` first, then --watch alone",
+        )
 
 
 def _expand_again(

@@ -21,7 +21,15 @@ from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs
 from meshctl.platforms import registry
 from meshwire.kubernetes import objects
 from meshwire.kubernetes.errors import ApiError
-from meshwire.kubernetes.resources import NAMESPACES, NODES, PODS, SERVICES, STORAGE_CLASSES
+from meshwire.kubernetes.resources import (
+    DEPLOYMENTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    SERVICES,
+    STATEFUL_SETS,
+    STORAGE_CLASSES,
+)
 
 if TYPE_CHECKING:
     from meshwire.kubernetes.client import Client
@@ -91,6 +99,21 @@ def pods(cluster: ClusterAccess, namespace: str, workload: str = "") -> list[Pod
         pods_of_mesh = client.list_objects(PODS, namespace=namespace, labels=labels)
         states = health_events.explained(client, [(pod, pod_state(pod)) for pod in pods_of_mesh])
     return sorted(states, key=lambda pod: pod.name)
+
+
+def replica_counts(cluster: ClusterAccess, namespace: str) -> dict[str, int]:
+    """By workload: how many replicas its Deployment or StatefulSet is to have now."""
+    labels = {"app.kubernetes.io/managed-by": "meshctl"}
+    with cluster.connected() as client:
+        servers = [
+            server
+            for resource in (DEPLOYMENTS, STATEFUL_SETS)
+            for server in client.list_objects(resource, namespace=namespace, labels=labels)
+        ]
+    return {
+        (server.get("metadata", {}).get("labels") or {}).get("app.kubernetes.io/name", ""): server["spec"]["replicas"]
+        for server in servers
+    }
 
 
 def lost_nodes(cluster: ClusterAccess, names: Iterable[str]) -> frozenset[str]:

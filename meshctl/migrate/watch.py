@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from meshctl.clients.endpoint_questions import questions
 from meshctl.clients.health_checks import Answer
-from meshctl.errors import InterruptedByUserError, MeshError
+from meshctl.errors import InterruptedByUserError, LockedError, MeshError, UsageError
 from meshctl.migrate.journal.activity import MigrationStatus
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.inputs import Share
@@ -23,6 +23,7 @@ from meshctl.model.dns_splits import CHECK_FAILURES, CHECK_INTERVAL_S, WHOLE, Sp
 
 Say = Callable[[str], None]
 _PAUSE_S: Final = 1.0
+_LONGEST_RETRY_S: Final = 600
 
 
 @dataclass
@@ -70,59 +71,117 @@ class Copies:
         return bool(self.every_s) and now_s - self.last_s >= self.every_s
 
 
+@dataclass
+class Retries:
+    """When a round that has failed is tried again: each try adds records to the journal, which every command reads.
+
+    The pause doubles with each failure, up to 10 minutes. It begins anew once a round has worked or the health of a
+    side has changed."""
+
+    pause_s: int = CHECK_INTERVAL_S
+    not_before_s: float = 0.0
+
+    def are_due(self, now_s: float) -> bool:
+        return now_s >= self.not_before_s
+
+    def count_failure(self, now_s: float) -> None:
+        self.pause_s = min(2 * self.pause_s, _LONGEST_RETRY_S)
+        self.not_before_s = now_s + self.pause_s
+
+    def begin_anew(self) -> None:
+        self.pause_s, self.not_before_s = CHECK_INTERVAL_S, 0.0
+
+
 def watch(migrations: Migrations, source: str, target: str, share: Share, say: Say, *, copy_every_s: int = 0) -> None:
-    """Until the expansion is over. Raises: InterruptedByUserError."""
+    """Until the expansion is over. Raises: InterruptedByUserError; UsageError once a migration goes on from the
+    expansion, or another expansion is in force."""
     sides = {source: SideHealth(), target: SideHealth()}
-    copies = Copies(copy_every_s, migrations.gateway.now())
+    watcher = _Watcher(migrations, share, say, sides, Copies(copy_every_s, migrations.gateway.now()))
     while True:
         try:
-            status = migrations.expansion()
+            status = migrations.expansion_of(source, target, share.workload)
+        except UsageError:
+            raise
+        except MeshError as error:
+            _say_unchanged(say, error)
+        else:
             if status is None:
                 say(f"{share.workload} is expanded no more")
                 return
-            present = migrations.expansion_of(source, target, share.workload) or status
-            _look(migrations, present, share, sides, copies, say)
-        except InterruptedByUserError:
-            raise
-        except MeshError as error:  # another command works on it, or a state can't be read now
-            say(f"nothing is changed: {error.what}; asked again in {CHECK_INTERVAL_S} s")
+            watcher.look(status)
         _pause(migrations)
 
 
-def _look(
-    migrations: Migrations,
-    status: MigrationStatus,
-    share: Share,
-    sides: dict[str, SideHealth],
-    copies: Copies,
-    say: Say,
-) -> None:
-    plan = status.history.plan
-    splits = migrations.gateway.splits()
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        answers = list(pool.map(lambda side: _answer(migrations, side, splits), (plan.source, plan.target)))
-    for side, answer in zip((plan.source, plan.target), answers, strict=True):
-        if sides[side.environment].take(answered=answer.ok):
-            say(f"{side.environment} is {'well' if answer.ok else 'sick'}: {answer.text}")
-    present = status.history.weights[-1]
-    weight = weight_for(
-        share,
-        source=sides[plan.source.environment].is_well,
-        target=sides[plan.target.environment].is_well,
-        present=present,
-    )
-    chosen = share.model_copy(update={"weight": weight})
-    now_s = migrations.gateway.now()
-    is_as_chosen = weight == present and _is_written(splits, plan.target, chosen.dns_weight)
-    is_calm = all(side.is_well for side in sides.values())
-    if is_as_chosen and not (is_calm and copies.is_due(now_s)):
-        return
-    if is_as_chosen:
-        copies.last_s = now_s  # also where it fails: the next one comes as late
-        say(f"newer data of {plan.source.environment} is copied to {plan.target.environment}")
-    else:
-        say(f"{chosen.text} of {share.workload} is led to {plan.target.environment}")
-    migrations.share_again(status.migration, weight)
+@dataclass(frozen=True)
+class _Watcher:
+    """What the watcher of one expansion knows. `share`: while both sides are well; `sides`: by environment."""
+
+    migrations: Migrations
+    share: Share
+    say: Say
+    sides: dict[str, SideHealth]
+    copies: Copies
+    retries: Retries = field(default_factory=Retries)
+
+    def look(self, status: MigrationStatus) -> None:
+        """Ask both sides, and make a round where one is needed. Raises: InterruptedByUserError."""
+        try:
+            splits = self.migrations.gateway.splits()
+            self._ask_sides(status, splits)
+            self._make_round_if_needed(status, splits)
+        except InterruptedByUserError:
+            raise
+        except MeshError as error:  # another command works on it, or a state can't be read now
+            _say_unchanged(self.say, error)
+
+    def _ask_sides(self, status: MigrationStatus, splits: Mapping[str, Split]) -> None:
+        plan = status.history.plan
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            answers = list(pool.map(lambda side: _answer(self.migrations, side, splits), (plan.source, plan.target)))
+        for side, answer in zip((plan.source, plan.target), answers, strict=True):
+            if self.sides[side.environment].take(answered=answer.ok):
+                self.retries.begin_anew()
+                self.say(f"{side.environment} is {'well' if answer.ok else 'sick'}: {answer.text}")
+
+    def _make_round_if_needed(self, status: MigrationStatus, splits: Mapping[str, Split]) -> None:
+        history, now_s = status.history, self.migrations.gateway.now()
+        plan, present = history.plan, history.weights[-1]
+        source, target = (self.sides[side.environment].is_well for side in (plan.source, plan.target))
+        weight = weight_for(self.share, source=source, target=target, present=present)
+        chosen = self.share.model_copy(update={"weight": weight})
+        is_calm = bool(source and target)
+        is_led = weight == present and _is_written(splits, plan.target, chosen.dns_weight)
+        is_led = is_led and not (is_calm and history.round_is_open)  # what it lacks may be the gateway's share
+        if (is_led and not (is_calm and self.copies.is_due(now_s))) or not self.retries.are_due(now_s):
+            return
+        if is_led:
+            self.copies.last_s = now_s
+            self.say(f"newer data of {plan.source.environment} is copied to {plan.target.environment}")
+        else:
+            self.say(f"{chosen.text} of {self.share.workload} is led to {plan.target.environment}")
+        self._make_round(status, weight)
+
+    def _make_round(self, status: MigrationStatus, weight: int) -> None:
+        """Raises: InterruptedByUserError; LockedError where another run works on the expansion, which is waited for."""
+        try:
+            self.migrations.share_again(status.migration, weight)
+        except InterruptedByUserError:
+            raise
+        except MeshError as error:
+            if isinstance(error, LockedError) and not self._has_begun_round_since(status):
+                raise
+            self.retries.count_failure(self.migrations.gateway.now())
+            self.say(f"{error.what}; tried again in {self.retries.pause_s} s")
+        else:
+            self.retries.begin_anew()
+
+    def _has_begun_round_since(self, status: MigrationStatus) -> bool:
+        """Whether the journal has more than it had. A round may have begun before it met the lock of an environment."""
+        return self.migrations.history(status.migration)[1].rounds > status.history.rounds
+
+
+def _say_unchanged(say: Say, error: MeshError) -> None:
+    say(f"nothing is changed: {error.what}; asked again in {CHECK_INTERVAL_S} s")
 
 
 def _is_written(splits: Mapping[str, Split], target: Deployment, weight: int) -> bool:

@@ -180,13 +180,15 @@ class PodState:
 @dataclass(frozen=True)
 class JobState:
     """One workload's job. `reason`: of a failed one, what Kubernetes says of it; `last_words`: of its last failed
-    pod. `suspended`: it has not ended and has no pods, as nothing has started it yet, or a migration has paused it."""
+    pod. `suspended`: it has not ended and has no pods, as nothing has started it yet, or a migration has paused it.
+    `never_started`: it is suspended and has no start time."""
 
     workload: str
     ended: Literal["", "complete", "failed"] = ""
     reason: str = ""
     last_words: str = ""
     suspended: bool = False
+    never_started: bool = False
 
     @property
     def why(self) -> str:

@@ -25,7 +25,7 @@ from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.keys import elastic, gateway_shares, scaling
 from meshctl.model.observed import DeployState, JobState
 from meshctl.model.stack_state import StackOutputs, StackState
-from meshctl.operate import group_status, loan_status, pool_status
+from meshctl.operate import group_status, loan_status, pool_status, scaled
 from meshctl.operate.loan_status import LoanStatus
 from meshctl.operate.neural_mesh_status import NeuralMeshStatus, neural_mesh_status
 from meshctl.operate.pool_status import AddonStatus, PoolStatus
@@ -157,13 +157,14 @@ def _without_cluster(environment: str, state: StackState) -> EnvironmentStatus |
 @dataclass(frozen=True)
 class _ClusterAnswers:
     """What the cluster says of the mesh. `ready_nodes`: their number by pool. `jobs` by workload, only those that are
-    there. `waiting`: what workloads wait for, in words, by name. `loans`: None where they are not known. `neural_mesh`:
-    None where the mesh has none."""
+    there. `waiting`: what workloads wait for, in words, by name. `replicas`: how many there are to be, by workload;
+    asked only where one sleeps. `loans`: None where they are not known. `neural_mesh`: None where the mesh has none."""
 
     ready_nodes: Mapping[str, int]
     pods: list[observed.PodState]
     jobs: Mapping[str, JobState]
     waiting: Mapping[str, str]
+    replicas: Mapping[str, int]
     loans: list[Loan] | None
     neural_mesh: NeuralMeshStatus | None
 
@@ -184,8 +185,10 @@ def _ask_cluster(deployment: Deployment, outputs: StackOutputs, shifts: observed
         **scheduled_pools.waiting_workloads(deployment),
         **_without_nodes(deployment, shifts),
     }
+    sleeps = any(workload.sleeps and workload.runs for workload in deployment.workloads)
+    replicas = clusters.replica_counts(access, deployment.namespace) if sleeps else {}
     lent = loans.loans(access, deployment) if any(pool.lends_nodes for pool in deployment.pools) else None
-    return _ClusterAnswers(nodes, pods, jobs, waiting, lent, _neural_mesh(access, deployment))
+    return _ClusterAnswers(nodes, pods, jobs, waiting, replicas, lent, _neural_mesh(access, deployment))
 
 
 def _neural_mesh(access: ClusterAccess, deployment: Deployment) -> NeuralMeshStatus | None:
@@ -201,7 +204,8 @@ def _workloads(
     statuses = []
     for workload in deployment.workloads:
         name = workload.name
-        status = workload_status(now, name, answers.pods, answers.jobs.get(name), answers.waiting.get(name, ""))
+        job, waits_for = answers.jobs.get(name), answers.waiting.get(name, "")
+        status = workload_status(now, name, answers.pods, job, waits_for, replicas=answers.replicas.get(name, 0))
         statuses.append(dataclasses.replace(status, elastic=_elastic(workload)))
     return tuple(statuses)
 
@@ -271,11 +275,18 @@ def _has_cluster(deployment: Deployment, outputs: StackOutputs) -> bool:
 
 
 def workload_status(
-    deployment: Deployment, name: str, pods: list[observed.PodState], job: JobState | None = None, waits_for: str = ""
+    deployment: Deployment,
+    name: str,
+    pods: list[observed.PodState],
+    job: JobState | None = None,
+    waits_for: str = "",
+    *,
+    replicas: int = 0,
 ) -> WorkloadStatus:
     """The status of one workload, from the pods of its environment and, if it is a job, the state of the job.
-    `waits_for`: as `held_jobs.waiting_jobs` says of a job that nothing has started yet."""
-    workload = _as_scaled(deployment.workload(name), pods)
+    `waits_for`: as `held_jobs.waiting_jobs` says of a job that nothing has started yet. `replicas`: of one that sleeps,
+    how many it is to have now."""
+    workload = scaled.as_it_is(deployment.workload(name), pods, replicas)
     wanted = workload.pods if workload.runs else 0
     ended: str = job.ended if job is not None and workload.runs else ""
     own_pods = [pod for pod in pods if pod.workload == name]
@@ -303,24 +314,9 @@ def workload_status(
         job=f"finished in {workload.finished_in}" if workload.finished_in else ended,
         groups=workload.at_least if is_grouped else 0,
         groups_ready=group_status.ready_groups(workload, own_pods) if is_grouped else 0,
-        least=_least(deployment.workload(name)),
+        least=scaled.least(deployment.workload(name)),
         most=deployment.workload(name).most_replicas,
     )
-
-
-def _least(workload: Workload) -> int:
-    """The fewest replicas that load may bring; 0 also without a range."""
-    return workload.replicas if workload.has_range and not workload.sleeps else 0
-
-
-def _as_scaled(workload: Workload, pods: Iterable[observed.PodState]) -> Workload:
-    """A workload whose replicas follow load, with as many as there are now."""
-    if not workload.has_range:
-        return workload
-    pod_count = sum(pod.workload == workload.name and not pod.stopping for pod in pods)
-    if workload.sleeps and not pod_count:
-        return workload.model_copy(update={"replicas": 0, "most_replicas": 0, "sleeps": False})
-    return workload.model_copy(update={"least_while_moving": pod_count // workload.nodes_per_replica})
 
 
 def _endpoints(session: Session, deployment: Deployment, outputs: StackOutputs) -> tuple[EndpointStatus, ...]:

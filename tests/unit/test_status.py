@@ -5,6 +5,8 @@ from typing import Any, cast
 
 import pytest
 
+from meshctl.clients import clusters
+from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy.session import Session
 from meshctl.errors import NewerVersionError, UnreachableError
 from meshctl.model.deployment import Deployment, Elsewhere
@@ -28,6 +30,7 @@ from meshctl.operate.status import (
 )
 from meshwire.marks import UNKNOWN_STRING
 from tests.unit.deployments import deployment
+from tests.unit.fake_cluster import FakeClient, client_of
 from tests.unit.states import state
 
 
@@ -201,11 +204,11 @@ def test_a_job_that_waits_says_for_what_and_is_not_missing() -> None:
     assert text == f"cw: up\n  workload  pretrain  0/4 ready  ({waits_for})\n"
 
 
-def scaled_chat(*pods: PodState, **changes: Any) -> WorkloadStatus:
-    """Two to six replicas that follow load."""
+def scaled_chat(*pods: PodState, in_cluster: int = 0, **changes: Any) -> WorkloadStatus:
+    """Two to six replicas that follow load. `in_cluster`: how many of them its Deployment is to have."""
     plain, ranged = deployment(), {"most_replicas": 6, **changes}
     workloads = tuple(w.model_copy(update=ranged) if w.name == "chat" else w for w in plain.workloads)
-    return workload_status(plain.model_copy(update={"workloads": workloads}), "chat", list(pods))
+    return workload_status(plain.model_copy(update={"workloads": workloads}), "chat", list(pods), replicas=in_cluster)
 
 
 def chat_pod(number: int, *, ready: bool = True, reason: str = "", stopping: bool = False) -> PodState:
@@ -225,6 +228,22 @@ def test_what_sleeps_misses_no_pod_and_what_wakes_does() -> None:
     text = status_text(EnvironmentStatus("cw", "up", workloads=(asleep,)))
     assert text == "cw: up\n  workload  chat  0/0 ready (0 to 6)\n"
     assert scaled_chat(chat_pod(0, ready=False), replicas=1, sleeps=True).is_short
+
+
+def test_what_is_woken_and_gets_no_pod_is_short() -> None:
+    """A quota or a webhook of the cluster may refuse the pods: there are none that could say so."""
+    woken = scaled_chat(in_cluster=1, replicas=1, sleeps=True)
+    assert (woken.ready, woken.wanted, woken.most, woken.is_short) == (0, 1, 6, True)
+    text = status_text(EnvironmentStatus("cw", "degraded", workloads=(woken,)))
+    assert text == "cw: degraded\n  workload  chat  0/1 ready (0 to 6)\n"
+    assert not scaled_chat(chat_pod(0), in_cluster=3, replicas=1, sleeps=True).is_short
+
+
+def test_the_cluster_is_asked_how_many_replicas_there_are_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = {"app.kubernetes.io/name": "chat"}
+    server: dict[str, Any] = {"metadata": {"name": "chat", "labels": labels}, "spec": {"replicas": 3}}
+    monkeypatch.setattr(ClusterAccess, "client", client_of(FakeClient({"deployments": [server]})))
+    assert clusters.replica_counts(ClusterAccess("dc1"), "m") == {"chat": 3}
 
 
 def test_one_more_that_is_not_ready_yet_is_shown_and_no_trouble_and_too_few_are() -> None:

@@ -7,7 +7,7 @@ change of its work does, is suspended again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
@@ -16,6 +16,7 @@ from meshctl import render
 from meshctl.deploy import jobs_in_state
 from meshctl.deploy.jobs import finished_jobs
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
+from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.keys import job_order
 from meshctl.model.observed import JobState, PodState
@@ -45,9 +46,17 @@ def values_that_stay(
     return {name: value for name, value in kept_values.items() if name not in started}
 
 
-def with_queues_of_jobs(unchanged: UnchangedJobs, deployment: Deployment, state: StackState) -> UnchangedJobs:
+def with_queues_of_jobs(
+    unchanged: UnchangedJobs,
+    deployment: Deployment,
+    state: StackState,
+    read_jobs: Callable[[], Mapping[str, JobState]],
+    has_kueue: Callable[[], bool],
+) -> UnchangedJobs:
     """Jobs that a run leaves unchanged, and those whose queue it does: Kueue refuses another queue for a job that has
-    started, so a job gets it when it is next made anew. One that was paused has no queue, and gets one as it starts."""
+    started, so a job gets it when it is next made anew. One that was paused has no queue, and gets one as it starts.
+    One that waits for a Kueue that was never installed loses its queue where it needs none any more, as nothing else
+    would start it. The cluster is asked only where a queue changes; without an answer it stays."""
     labels = jobs_in_state.labels(state)
     replaced = finished_jobs.replaced_jobs(deployment, state, unchanged)
     moved = [
@@ -59,6 +68,8 @@ def with_queues_of_jobs(unchanged: UnchangedJobs, deployment: Deployment, state:
         and _had_started(workload.name, state)
         and labels[workload.name].get(job_order.QUEUE_LABEL, "") != _queue_label(deployment, workload)
     ]
+    waiting = _waiting_without_kueue(read_jobs, has_kueue) if moved else frozenset()
+    moved = [name for name in moved if name not in waiting]
     paths = {name: (*unchanged.paths.get(name, ()), _QUEUE) for name in moved}
     notes = [
         f"workload/{name} stays in the queue that it was made for, as Kueue has it:"
@@ -67,6 +78,18 @@ def with_queues_of_jobs(unchanged: UnchangedJobs, deployment: Deployment, state:
         for name in moved
     ]
     return replace(unchanged, paths={**unchanged.paths, **paths}, notes=(*unchanged.notes, *notes))
+
+
+def _waiting_without_kueue(
+    read_jobs: Callable[[], Mapping[str, JobState]], has_kueue: Callable[[], bool]
+) -> frozenset[str]:
+    """The jobs that nothing has started, in a cluster that has no Kueue."""
+    try:
+        if has_kueue():
+            return frozenset()
+        return frozenset(name for name, job in read_jobs().items() if job.never_started)
+    except MeshError:
+        return frozenset()
 
 
 def _in_which_queue(deployment: Deployment, name: str) -> str:

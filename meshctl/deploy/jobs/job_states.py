@@ -53,7 +53,9 @@ def job_state(job: objects.Job) -> JobState:
         return JobState(workload, "failed", reason)
     if any(kind in true for kind in COMPLETE):
         return JobState(workload, "complete")
-    return JobState(workload, suspended=bool(job.get("spec", {}).get("suspend")))
+    suspended = bool(job.get("spec", {}).get("suspend"))
+    has_start = bool(job.get("status", {}).get("startTime"))
+    return JobState(workload, suspended=suspended, never_started=suspended and not has_start)
 
 
 def _with_last_words(state: JobState, pods: Iterable[objects.Pod], redact: Redact) -> JobState:

@@ -20,5 +20,6 @@ def read_unchanged_jobs(deployment: Deployment, state: StackState) -> UnchangedJ
     cluster = clusters.access(deployment, state.outputs)
     read_jobs = functools.cache(lambda: job_states.jobs_of_deployment(deployment, state.outputs))
     unchanged = finished_jobs.unchanged_jobs(deployment, state, read_jobs)
-    unchanged = held_jobs.with_queues_of_jobs(unchanged, deployment, state)
-    return queue_ends.with_pools_in_use(unchanged, deployment, state, read_jobs, lambda: kueue.is_installed(cluster))
+    has_kueue = functools.cache(lambda: kueue.is_installed(cluster))
+    unchanged = held_jobs.with_queues_of_jobs(unchanged, deployment, state, read_jobs, has_kueue)
+    return queue_ends.with_pools_in_use(unchanged, deployment, state, read_jobs, has_kueue)

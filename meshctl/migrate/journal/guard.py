@@ -109,13 +109,14 @@ def refuse_without_shared(project: Project, deployment: Deployment) -> None:
 
 
 def refuse_unserved(migration: str, history: History, activity: Activity, deployment: Deployment) -> None:
-    """As `refuse_without_shared`. `deployment`: as it is to be."""
+    """As `refuse_without_shared`. `deployment`: as it is to be. A workload that may sleep serves no shared name: its
+    health checks would fail then, and wake it for ever."""
     plan, share = history.plan, history.share
     if share is None or deployment.environment != plan.source.environment:
         return
     names = {each.name for each in plan.endpoints}
     served = {_service(deployment, each) for each in deployment.endpoints}
-    runs = any(each.name == share.workload and each.runs for each in deployment.workloads)
+    runs = any(each.name == share.workload and each.runs and not each.sleeps for each in deployment.workloads)
     shared = [each for each in plan.source.endpoints if each.name in names]
     unserved = [each.host for each in shared if not runs or _service(plan.source, each) not in served]
     if unserved:

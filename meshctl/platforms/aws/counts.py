@@ -32,6 +32,7 @@ _GATEWAY: Final = "meshaws:ec2:NatGateway"
 _LUSTRE: Final = "meshaws:fsx:FileSystem"
 _NODE_GROUP: Final = "meshaws:eks:Nodegroup"
 _COUNTED_GATEWAYS: Final = ("pending", "available", "deleting")  # "Amazon VPC quotas", Gateways
+_WHOSE: Final = ("meshctl.dev/mesh", "meshctl.dev/environment")  # the tags of all that a run makes
 _ONE_NAT: Final = "; or `network: {nat: one}`, with a NAT gateway in one zone alone"
 _MOST_NODE_GROUPS: Final = "; EKS grants at most 100"  # containers-roadmap issue 2272
 
@@ -139,6 +140,13 @@ def _counted(gateways: ApiAnswer) -> list[Mapping[str, Any]]:
     return [each for each in gateways.content.get("NatGateways", []) if each.get("State") in _COUNTED_GATEWAYS]
 
 
+def _is_made(change: Change, gateway: Mapping[str, Any]) -> bool:
+    """Whether it is one of the environment's own, which an earlier run has made."""
+    tags = {each["Key"]: each["Value"] for each in gateway.get("Tags", [])}
+    own = (change.wanted.mesh, change.wanted.environment)
+    return gateway["State"] != "deleting" and tuple(map(tags.get, _WHOSE)) == own
+
+
 def _gateway_gaps(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[Gap]:
     quota, gateways = quotas.quota(answers.get(_GATEWAYS)), answers.get("gateways")
     if quota is None or gateways is None or gateways.is_refused:
@@ -146,8 +154,9 @@ def _gateway_gaps(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[
     subnets = answers.get("gateway-subnets", ApiAnswer()).content.get("Subnets", [])
     zones = {each["SubnetId"]: each["AvailabilityZone"] for each in subnets}
     used = Counter(zones.get(each["SubnetId"], "") for each in _counted(gateways))
+    made = {zones.get(each["SubnetId"], "") for each in _counted(gateways) if _is_made(change, each)}
     for zone in _gateway_zones(change):
-        if used[zone] + 1 > quota.value:
+        if zone not in made and used[zone] + 1 > quota.value:
             yield Gap(
                 subject=f"quota/{_GATEWAYS}",
                 wanted=f"1 more NAT gateway in {zone}",

@@ -10,9 +10,10 @@ import pytest
 from meshctl import render
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy.fields import live_objects, ownership
-from meshctl.deploy.jobs import finished_jobs, gone_jobs, held_jobs
+from meshctl.deploy.jobs import finished_jobs, gone_jobs, held_jobs, job_states
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.runs import drift_check
+from meshctl.errors import UnreachableError
 from meshctl.model.deployment import Cluster, Deployment
 from meshctl.model.keys import job_order
 from meshctl.model.observed import JobState, PodState
@@ -60,6 +61,12 @@ def _plain(value: Any) -> Any:
 def changed(made: Deployment, **fields: Any) -> Deployment:
     workloads = tuple(w.model_copy(update=fields) if w.name == "pretrain" else w for w in made.workloads)
     return made.model_copy(update={"workloads": workloads})
+
+
+def with_queues(
+    wanted: Deployment, before: StackState, jobs: Mapping[str, JobState] | None = None, *, has_kueue: bool = True
+) -> UnchangedJobs:
+    return held_jobs.with_queues_of_jobs(UnchangedJobs(), wanted, before, lambda: jobs or {}, lambda: has_kueue)
 
 
 def owned(
@@ -163,11 +170,11 @@ def test_a_job_whose_queue_is_removed_is_still_started_by_kueue(
     result = owned(monkeypatch, without, before, suspend=is_suspended, fields=fields, added=[flavor], labels=labels)
     assert result.decisions == ()
     live = result.kept_values(preview=False)
-    unchanged = held_jobs.with_queues_of_jobs(UnchangedJobs(), without, before)
+    unchanged = with_queues(without, before)
     assert held_jobs.values_that_stay(live, without, before, unchanged) == {SUSPEND: is_suspended}
     assert [step for step in drift_check.object_drift(before, result) if "pretrain" in step.urn] == []
     anew = changed(without, image="acme/train:2")
-    unchanged = held_jobs.with_queues_of_jobs(UnchangedJobs(), anew, before)
+    unchanged = with_queues(anew, before)
     assert held_jobs.values_that_stay(live, anew, before, unchanged) == {}
 
 
@@ -272,10 +279,53 @@ def queued(queue: str) -> Deployment:
 @pytest.mark.parametrize(("before", "after"), [("", "genai"), ("genai", "other"), ("genai", "")])
 def test_a_job_that_has_started_stays_in_its_queue(before: str, after: str) -> None:
     """Kueue would refuse the change, and with it the whole `up`."""
-    found = held_jobs.with_queues_of_jobs(UnchangedJobs(), queued(after), state(queued(before)))
+    found = with_queues(queued(after), state(queued(before)))
     assert found.paths == {"pretrain": (QUEUE,)}
     (note,) = found.notes
     assert "`meshctl restart pretrain --env dc1`" in note
+
+
+NEVER_STARTED = JobState("pretrain", suspended=True, never_started=True)
+
+
+def test_a_job_that_waits_for_a_kueue_that_never_came_is_started_once_it_needs_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was made in the queue to come, and has room of its own now: nothing but `up` can start it."""
+    before, without = state(queued("genai")), queued("")
+    result = owned(monkeypatch, without, before, suspend=True, fields={}, labels={job_order.QUEUE_LABEL: "genai"})
+    unchanged = with_queues(without, before, {"pretrain": NEVER_STARTED}, has_kueue=False)
+    assert unchanged == UnchangedJobs()
+    live = {SUSPEND: True, **result.kept_values(preview=False)}
+    assert held_jobs.values_that_stay(live, without, before, unchanged) == {}
+
+
+@pytest.mark.parametrize(
+    ("job", "has_kueue"),
+    [
+        (NEVER_STARTED, True),  # it waits in its queue, and Kueue starts it
+        (JobState("pretrain", suspended=True), False),  # somebody has suspended it
+        (JobState("pretrain"), False),
+    ],
+)
+def test_what_kueue_or_somebody_else_decides_stays_as_it_is(job: JobState, *, has_kueue: bool) -> None:
+    before = state(queued("genai"))
+    assert with_queues(queued(""), before, {"pretrain": job}, has_kueue=has_kueue).paths == {"pretrain": (QUEUE,)}
+
+
+def test_without_an_answer_of_the_cluster_the_queue_stays() -> None:
+    def unknown() -> bool:
+        raise UnreachableError("dc1 can't be reached")
+
+    before = state(queued("genai"))
+    unchanged = held_jobs.with_queues_of_jobs(UnchangedJobs(), queued(""), before, dict, unknown)
+    assert unchanged.paths == {"pretrain": (QUEUE,)}
+
+
+@pytest.mark.parametrize(("suspend", "start"), [(True, ""), (True, "2026-11-29T12:00:00Z"), (False, "")])
+def test_a_suspended_job_without_a_start_time_has_never_started(suspend: bool, start: str) -> None:
+    job: Any = {"spec": {"suspend": suspend}, "status": {"startTime": start} if start else {}}
+    assert job_states.job_state(job).never_started == (suspend and not start)
 
 
 def test_that_kueue_does_not_count_a_job_yet_is_said_where_its_pool_lends_or_borrows() -> None:
@@ -283,9 +333,9 @@ def test_that_kueue_does_not_count_a_job_yet_is_said_where_its_pool_lends_or_bor
     after, before = queued(pool), state(queued(""))
     pools = tuple(each.model_copy(update={"lends_nodes": 1 if each.name == pool else 0}) for each in after.pools)
     lent = after.model_copy(update={"pools": pools})
-    (note,) = held_jobs.with_queues_of_jobs(UnchangedJobs(), lent, before).notes
+    (note,) = with_queues(lent, before).notes
     assert note.endswith(f"; until then Kueue takes its nodes of pool {pool} to be free, and jobs may be sent to them")
-    (note,) = held_jobs.with_queues_of_jobs(UnchangedJobs(), after, before).notes
+    (note,) = with_queues(after, before).notes
     assert "to be free" not in note
 
 
@@ -298,4 +348,4 @@ def test_a_job_that_is_made_anew_or_starts_after_a_pause_gets_its_queue() -> Non
         (paused, state(queued("genai"))),
         (queued("genai"), state(queued("genai"))),
     ):
-        assert held_jobs.with_queues_of_jobs(UnchangedJobs(), wanted, before) == UnchangedJobs()
+        assert with_queues(wanted, before) == UnchangedJobs()

@@ -42,7 +42,7 @@ def unchanged(
 ) -> UnchangedJobs:
     declared = running_pods.with_running_pods(after, before)
     jobs_left = finished_jobs.unchanged_jobs(declared, before, lambda: jobs)
-    jobs_left = held_jobs.with_queues_of_jobs(jobs_left, declared, before)
+    jobs_left = held_jobs.with_queues_of_jobs(jobs_left, declared, before, lambda: jobs, lambda: has_kueue)
     return queue_ends.with_pools_in_use(jobs_left, declared, before, lambda: jobs, lambda: has_kueue)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,8 +12,16 @@ from obstore.store import MemoryStore
 
 from meshctl.cli import expand as commands
 from meshctl.clients.health_checks import Answer, Question
-from meshctl.errors import InterruptedByUserError, UnreachableError, UsageError
-from meshctl.migrate.planning.inputs import Share
+from meshctl.errors import (
+    InterruptedByUserError,
+    LockedError,
+    MeshError,
+    MigrationError,
+    UnreachableError,
+    UsageError,
+)
+from meshctl.migrate.migration import Migrations
+from meshctl.migrate.planning.inputs import Options, Share
 from meshctl.migrate.watch import SideHealth, watch, weight_for
 from meshctl.model.deployment import Deployment, Endpoint
 from tests.unit.migrate.expansions import CHAT, OPTIONS, migrations_of, run, weights
@@ -68,6 +77,12 @@ class World(FakeGateway):
         if self.watched_s >= 0:
             self.watched_s += 1
             self.script.get(self.watched_s, lambda: None)()
+
+
+def expanded(gateway: World, store: MemoryStore) -> Migrations:
+    migrations = migrations_of(gateway, store)
+    migrations.start(migrations.plan_expansion("east", "west", CHAT, OPTIONS))
+    return migrations
 
 
 def watched(gateway: World, script: dict[int, Callable[[], object]]) -> list[str]:
@@ -173,6 +188,87 @@ def test_a_watch_needs_the_share_of_good_times(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(UsageError, match="--watch") as caught:
         run(commands.expand, migrations_of(World().begin()), monkeypatch, "east", "west", "chat", watch=True, **options)
     assert "--share 40% --watch" in caught.value.hint
+
+
+def test_a_watch_breaks_no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would break the lock of every other run, for as long as it watches."""
+    both: dict[str, Any] = {"watch": True, "break_lock": True}
+    with pytest.raises(UsageError, match="--watch can't be used with --break-lock") as caught:
+        run(commands.expand, migrations_of(World().begin()), monkeypatch, "east", "west", "chat", "40%", **both)
+    assert "--break-lock` first, then --watch alone" in caught.value.hint
+
+
+def tries_at(monkeypatch: pytest.MonkeyPatch, gateway: World, error: MeshError) -> list[int]:
+    """At which seconds of the watch a round is tried, all of which fail."""
+    seconds: list[int] = []
+
+    def fails(_: object, _migration: str, _weight: int) -> None:
+        seconds.append(gateway.watched_s)
+        raise error
+
+    monkeypatch.setattr(Migrations, "share_again", fails)
+    return seconds
+
+
+def pauses(seconds: list[int]) -> list[int]:
+    return [second - before for before, second in pairwise(seconds)]
+
+
+def test_a_round_that_fails_is_tried_again_after_longer_and_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = World().begin()
+    expanded(gateway, gateway.store)
+    seconds = tries_at(monkeypatch, gateway, MigrationError("the round failed"))
+    texts = watched(gateway, {1: lambda: gateway.sick.add("west"), 2200: lambda: None})
+    assert pauses(seconds) == [20, 40, 80, 160, 320, 600, 600]
+    assert texts.count("the round failed; tried again in 600 s") == 3
+
+
+def test_a_change_of_health_is_acted_on_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = World().begin()
+    expanded(gateway, gateway.store)
+    seconds = tries_at(monkeypatch, gateway, MigrationError("the round failed"))
+    script: dict[int, Callable[[], object]] = {
+        1: lambda: gateway.sick.add("west"),
+        400: gateway.sick.clear,
+        450: lambda: gateway.sick.add("east"),
+        540: lambda: None,
+    }
+    watched(gateway, script)
+    assert seconds[-3:] == [470, 490, 530]
+
+
+def test_a_run_that_is_waited_for_makes_no_pause_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = World().begin()
+    expanded(gateway, gateway.store)
+    seconds = tries_at(monkeypatch, gateway, LockedError("another run works on it"))
+    watched(gateway, {1: lambda: gateway.sick.add("west"), 100: lambda: None})
+    assert set(pauses(seconds)) == {10}
+
+
+def test_a_round_that_meets_the_lock_of_an_environment_adds_to_the_journal_ever_more_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gateway = World().begin()
+    migrations = expanded(gateway, gateway.store)
+
+    def is_locked(*_: object) -> None:
+        raise LockedError("east is locked by a run that is gone")
+
+    monkeypatch.setattr(World, "write_splits", is_locked)
+    watched(gateway, {1: lambda: gateway.sick.add("west"), 1000: lambda: None})
+    assert migrations.status().history.rounds == 6
+
+
+def test_it_ends_once_a_migration_goes_on_from_the_expansion() -> None:
+    gateway = World().begin()
+    migrations = expanded(gateway, gateway.store)
+
+    def go_on() -> None:
+        migrations.start(migrations.plan("east", "west", Options(observe_s=6)))
+
+    gateway.script, gateway.watched_s = {15: go_on, 200: migrations.stop.request}, 0
+    with pytest.raises(UsageError, match="expan"):
+        watch(migrations, "east", "west", CHAT, lambda _: None)
 
 
 def test_newer_data_is_copied_as_often_as_asked_while_both_are_well() -> None:

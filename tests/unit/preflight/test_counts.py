@@ -72,6 +72,38 @@ def test_a6_gateways_are_counted_in_each_zone() -> None:
     assert findings(wanted, {**answers, "gateways": ApiAnswer(code="UnauthorizedOperation")}).gaps == ()
 
 
+@pytest.mark.parametrize(
+    ("state", "environment", "gap_zones"),
+    [
+        ("available", "", ["us-east-1b"]),  # it is there
+        ("pending", "", ["us-east-1b"]),
+        ("deleting", "", ["us-east-1a", "us-east-1b"]),
+        ("available", "other", ["us-east-1a", "us-east-1b"]),
+    ],
+)
+def test_a6_a_gateway_that_an_interrupted_run_has_made_is_not_made_again(
+    state: str, environment: str, gap_zones: list[str]
+) -> None:
+    wanted = deployment(WEB)
+    tags = {"meshctl.dev/mesh": wanted.mesh, "meshctl.dev/environment": environment or wanted.environment}
+    described = [{"Key": key, "Value": value} for key, value in tags.items()]
+    gateways = [
+        {"SubnetId": "subnet-a", "State": state, "Tags": described},
+        {"SubnetId": "subnet-b", "State": "available"},
+    ]
+    zones = {"subnet-a": "us-east-1a", "subnet-b": "us-east-1b"}
+    places = [{"SubnetId": name, "AvailabilityZone": zone} for name, zone in zones.items()]
+    answers = {
+        "gateways": ApiAnswer({"NatGateways": gateways}),
+        "gateway-subnets": ApiAnswer({"Subnets": places}),
+        GATEWAYS: quota(1),
+    }
+    half = InPlace(counts={**MADE, "meshaws:ec2:NatGateway": 1})
+    assert [each.wanted for each in findings(wanted, answers, half).gaps] == [
+        f"1 more NAT gateway in {zone}" for zone in gap_zones
+    ]
+
+
 def test_a6_lustre_is_counted_by_its_size() -> None:
     wanted = deployment(WEB, SHARED)
     there = [
