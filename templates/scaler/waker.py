@@ -5,10 +5,10 @@ the way to zero, and from there to one:
 
 - One replica that is idle for a whole cooldown goes. Idle is a pod that says so: nothing waits or runs in it, and no
   request has ended since the last look. A pod that is silent, or that names none of the known metrics, is busy.
-- The mesh's gateway sends a request here that the workload's Service refuses, since it has no pod (`backup` of its
-  `upstream`). It is held until a pod is ready, and then told to ask the Service again (`X-Accel-Redirect` to a named
-  location, which keeps the method and the body). No pod has got the request before that, so none runs twice. Where no
-  pod is ready in time the answer is 503 with `Retry-After`.
+- The mesh's gateway sends a request here that the workload's Service refuses, since it has no pod (`error_page`). It is
+  held until a pod is ready, and then told to ask the Service again (`X-Accel-Redirect` to a named location, which keeps
+  the method and the body). Nothing of it was sent to a pod before that, else the gateway does not send it here: so none
+  runs twice. Where no pod is ready in time the answer is 503 with `Retry-After`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Any
 import scaler  # beside this file, in the same ConfigMap
 
 AGAIN_HEADER = "Meshctl-Again"  # of the gateway: the location that asks the Service again
-SETTLES_S = 1.0  # between a pod that is ready and its nodes' rules for the Service; also between two tries
+SETTLES_S = 2.0  # between a pod that is ready and its nodes' rules for the Service; also between two tries, of five
 LOOK_S = 1.0  # from one look to the next while a request is held
 MOST_HELD = 200  # requests at a time; the next ones are told to come again
 RETRY_S = 10
