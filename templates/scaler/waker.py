@@ -8,7 +8,7 @@ the way to zero, and from there to one:
 - The mesh's gateway sends a request here that the workload's Service refuses, since it has no pod (`error_page`). It is
   held until a pod is ready, and then told to ask the Service again (`X-Accel-Redirect` to a named location, which keeps
   the method and the body). Nothing of it was sent to a pod before that, else the gateway does not send it here: so none
-  runs twice. Where no pod is ready in time the answer is 503 with `Retry-After`.
+  runs twice. Where no pod is ready in time, or this program is ended, the answer is 503 with `Retry-After`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import threading
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -33,6 +34,7 @@ SETTLES_S = 2.0  # between a pod that is ready and its nodes' rules for the Serv
 LOOK_S = 1.0  # from one look to the next while a request is held
 MOST_HELD = 200  # requests at a time; the next ones are told to come again
 RETRY_S = 10
+CLOSES_S = 4.0  # at the end of the program, of the 10 s that its pod has
 PIECE = 64 * 1024
 
 
@@ -42,7 +44,9 @@ class Gate:
 
     changed: threading.Condition = field(default_factory=threading.Condition)
     waiting: int = 0
+    unanswered: int = 0  # those that wait, and those that are just told what came of it
     ready_since_s: float | None = None
+    is_closed: bool = False  # set by a signal, which may come while this thread has the lock
 
     def is_waited_for(self) -> bool:
         with self.changed:
@@ -68,12 +72,31 @@ class Gate:
             self.changed.notify_all()
             try:
                 while not self._is_settled(came_s, clock()):
-                    if clock() >= end_s:
+                    if self.is_closed or clock() >= end_s:
                         return False
                     self.changed.wait(min(SETTLES_S / 2, max(end_s - clock(), 0.01)))
                 return True
             finally:
                 self.waiting -= 1
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Around all that is done for one request."""
+        with self.changed:
+            self.unanswered += 1
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.unanswered -= 1
+                self.changed.notify_all()
+
+    def close(self) -> None:
+        """Let nobody wait any longer, and give those who do a moment to be told so."""
+        with self.changed:
+            self.is_closed = True
+            self.changed.notify_all()
+            self.changed.wait_for(lambda: not self.unanswered, CLOSES_S)
 
     def _is_settled(self, came_s: float, now_s: float) -> bool:
         return self.ready_since_s is not None and now_s - max(self.ready_since_s, came_s) >= SETTLES_S
@@ -170,6 +193,10 @@ def handler(gate: Gate, limit_s: float) -> type[BaseHTTPRequestHandler]:
         """One request that found no pod."""
 
         def hold(self) -> None:
+            with gate.answering():
+                self._hold()
+
+        def _hold(self) -> None:
             self._drop_body()
             again = self.headers.get(AGAIN_HEADER, "")
             if again and gate.passes(limit_s):
@@ -208,12 +235,26 @@ class Server(ThreadingHTTPServer):
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as process 1 it would not end by itself
     gate, settings = Gate(), scaler.read_settings(os.environ)
+    signal.signal(signal.SIGTERM, lambda *_: end(gate))  # as process 1 it would not end by itself
     waker = Waker(settings, scaler.Api(), gate, os.environ["WAKE_IDLE_SERIES"].split(","))
     limit_s = float(os.environ["WAKE_LIMIT_S"])
     server = Server((os.environ["WAKE_ADDRESS"], int(os.environ["WAKE_PORT"])), handler(gate, limit_s))
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        look_on(waker)
+    finally:
+        gate.close()
+
+
+def end(gate: Gate) -> None:
+    """At once, whatever the look is waiting for. Raises: SystemExit."""
+    gate.is_closed = True
+    sys.exit(0)
+
+
+def look_on(waker: Waker) -> None:
+    """For ever."""
     said = ""
     while True:
         try:
@@ -223,7 +264,7 @@ def main() -> None:
         if message and message != said:
             print(message, flush=True)  # noqa: T201 (the pod's log)
         said = message
-        gate.sleep(settings.period_s)
+        waker.gate.sleep(waker.settings.period_s)
 
 
 if __name__ == "__main__":

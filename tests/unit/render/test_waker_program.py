@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import socket
+import subprocess
 import sys
 import threading
 import time
@@ -176,6 +179,63 @@ def test_in_time_it_is_told_to_ask_again(waker: Any) -> None:
             assert (status, headers["X-Accel-Redirect"], headers["Content-Length"]) == (200, "@again-0", "0")
         assert asked(url, None, again="")[0] == 503, "whoever is no gateway gets no location"
         server.shutdown()
+
+
+# A cluster whose workload has no pod, however long it is asked for one.
+PROGRAM = """\
+import sys
+
+sys.path.insert(0, sys.argv[1])
+import scaler, waker
+
+class Api:
+    def ask(self, path, body=None):
+        if "pods" in path:
+            return {"items": []}
+        return {"metadata": {"resourceVersion": "1"}, "spec": {"replicas": 0}}
+
+scaler.Api = Api
+waker.main()
+"""
+
+
+def test_at_its_end_it_tells_those_that_it_holds_to_come_again() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    own = {"WAKE_IDLE_SERIES": ",".join(SERIES), "WAKE_LIMIT_S": "300", "WAKE_ADDRESS": "127.0.0.1"}
+    variables = {**os.environ, **SETTINGS, **own, "SCALE_MIN": "0", "WAKE_PORT": str(port)}
+    command = [sys.executable, "-B", "-u", "-c", PROGRAM, str(FOLDER / "scaler")]
+    answers: list[tuple[int, str | None]] = []
+
+    def ask() -> None:
+        status, headers = asked(f"http://127.0.0.1:{port}/", b"x" * 1000)
+        answers.append((status, headers.get("Retry-After")))
+
+    with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        wait_for(lambda: is_open(port))
+        clients = [threading.Thread(target=ask) for _ in range(20)]
+        for client in clients:
+            client.start()
+        assert program.stdout.readline() == "0 -> 1 replicas: a request waits\n"
+        time.sleep(0.3)  # the others come as well
+        assert answers == []
+        program.terminate()
+        began_s = time.monotonic()
+        assert program.wait(20) == 0
+        assert time.monotonic() - began_s < 9, "before it is killed"
+        for client in clients:
+            client.join(20)
+    assert answers == [(503, "10")] * 20
+
+
+def is_open(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_too_many_are_told_to_come_again_at_once(door: tuple[Any, str], waker: Any) -> None:
