@@ -4,7 +4,8 @@ Runs in place of `scaler.py`, which moves the replicas between one and the most 
 the way to zero, and from there to one:
 
 - One replica that is idle for a whole cooldown goes. Idle is a pod that says so: nothing waits or runs in it, and no
-  request has ended since the last look. A pod that is silent, or that names none of the known metrics, is busy.
+  request has ended since the last look. A pod that is silent, or that names none of the known metrics, is busy. The
+  log says what keeps the last one.
 - The mesh's gateway sends a request here that the workload's Service refuses, since it has no pod (`error_page`). It is
   held until a pod is ready, and then told to ask the Service again (`X-Accel-Redirect` to a named location, which keeps
   the method and the body). Nothing of it was sent to a pod before that, else the gateway does not send it here: so none
@@ -14,6 +15,7 @@ the way to zero, and from there to one:
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -29,6 +31,8 @@ from typing import Any
 
 import scaler  # beside this file, in the same ConfigMap
 
+HTTP_REQUESTS = "http_requests_total"  # of many libraries, which count every question by HTTP
+_LABEL = re.compile(r'="([^"]*)"')
 AGAIN_HEADER = "Meshctl-Again"  # of the gateway: the location that asks the Service again
 SETTLES_S = 2.0  # between a pod that is ready and its nodes' rules for the Service; also between two tries, of five
 LOOK_S = 1.0  # from one look to the next while a request is held
@@ -112,26 +116,52 @@ class Gate:
 
 @dataclass
 class Idleness:
-    """Whether pods do nothing. `counted`: by pod and metric, the counters at the last look."""
+    """Whether pods do nothing. `series`: all metrics that say so; `of_servers`: those of them by which a server says it
+    completely. `probe_paths`: where pods are asked for health and metrics. `counted`: by pod and metric, the counters
+    at the last look."""
 
     series: Sequence[str]
+    of_servers: Sequence[str]
+    probe_paths: frozenset[str]
     counted: dict[tuple[str, str], float] = field(default_factory=dict)
 
-    def is_busy(self, texts: Mapping[str, str | None]) -> bool:
-        """`texts`: by the uid of a ready pod what it answers Prometheus; None of one that does not answer. PURE but for
-        the counters, which need two looks."""
+    def why_busy(self, texts: Mapping[str, str | None]) -> str:
+        """What says that a pod is used; "" where all are idle. `texts`: by the uid of a ready pod what it answers
+        Prometheus; None of one that does not answer. PURE but for the counters, which need two looks."""
         before, self.counted = self.counted, {}
-        busy = [self._pod_is_busy(uid, text, before) for uid, text in texts.items()]  # of all: each has its counters
-        return any(busy) or not texts
+        reasons = [self._why_pod_is_busy(uid, text, before) for uid, text in texts.items()]  # of all, for the counters
+        return next(filter(None, reasons), "" if texts else "no pod is ready")
 
-    def _pod_is_busy(self, uid: str, text: str | None, before: Mapping[tuple[str, str], float]) -> bool:
-        readings = {name: scaler.reading_of(text or "", (name,)) for name in self.series}
-        answered = {name: reading for name, reading in readings.items() if reading is not None}
+    def _why_pod_is_busy(self, uid: str, text: str | None, before: Mapping[tuple[str, str], float]) -> str:
+        answered = self._readings(without_probes(text or "", self.probe_paths))
+        if not answered:
+            return "no metric says that it is idle"
         counters = {(uid, name): reading.value for name, reading in answered.items() if reading.is_counter}
         self.counted |= counters
-        has_load = any(reading.value > 0 for reading in answered.values() if not reading.is_counter)
-        has_grown = any(before.get(key) != value for key, value in counters.items())
-        return not answered or has_load or has_grown
+        used = [name for name, reading in answered.items() if not reading.is_counter and reading.value > 0]
+        if counters and not used and not before.keys() & counters.keys():
+            return "its counters are read for the first time"
+        used += [name for (_, name), value in counters.items() if before.get((uid, name)) != value]
+        return f"{used[0]} says that it is used" if used else ""
+
+    def _readings(self, text: str) -> dict[str, scaler.Reading]:
+        """By the metric, of those that the text has. What may count questions for health is left out beside a server
+        that says by other metrics what it does."""
+        readings = {name: scaler.reading_of(text, (name,)) for name in self.series}
+        answered = {name: reading for name, reading in readings.items() if reading is not None}
+        if answered.keys() & set(self.of_servers):
+            answered.pop(HTTP_REQUESTS, None)
+        return answered
+
+
+def without_probes(text: str, paths: frozenset[str]) -> str:
+    """The text with none of those requests in what counts them by their path. PURE."""
+    lines = text.splitlines()
+    return "\n".join(f"{HTTP_REQUESTS} 0" if _is_of_probes(line, paths) else line for line in lines)
+
+
+def _is_of_probes(line: str, paths: frozenset[str]) -> bool:
+    return line.startswith(f"{HTTP_REQUESTS}{{") and not paths.isdisjoint(_LABEL.findall(line))
 
 
 class Waker(scaler.Scaler):
@@ -142,13 +172,13 @@ class Waker(scaler.Scaler):
         settings: scaler.Settings,
         api: scaler.Api,
         gate: Gate,
-        idle_series: Sequence[str],
+        idleness: Idleness,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(replace(settings, least=max(settings.least, 1)), api, clock)
         self.may_sleep = settings.least == 0  # not while a migration counts on its pods
         self.gate = gate
-        self.idleness = Idleness(idle_series)
+        self.idleness = idleness
         self.busy_s = clock()
 
     def look(self) -> str:
@@ -159,7 +189,9 @@ class Waker(scaler.Scaler):
         pods = scaler.ready_pods(self.api.ask(pods_path(self.settings))) if current else {}
         now_s = self.clock()
         self.gate.set_ready(now_s, is_ready=bool(pods))
-        if current != 1 or is_waited_for or self.idleness.is_busy(self._texts(pods)):
+        is_last = current == 1 and not is_waited_for
+        reason = self.idleness.why_busy(self._texts(pods)) if is_last else ""
+        if reason or not is_last:
             self.busy_s = now_s
         if not current and is_waited_for:
             self.change(scale, 1)
@@ -167,7 +199,7 @@ class Waker(scaler.Scaler):
         if self.may_sleep and current == 1 and now_s - self.busy_s >= self.settings.cooldown_s:
             self.change(scale, 0)
             return f"1 -> 0 replicas: idle for {self.settings.cooldown_s:g} s"
-        return super().look()
+        return super().look() or (f"1 replica stays: {reason}" if reason and self.may_sleep else "")
 
     def _texts(self, pods: Mapping[str, str]) -> dict[str, str | None]:
         return {uid: metrics_text(self.settings, address) for uid, address in pods.items()}
@@ -237,7 +269,7 @@ class Server(ThreadingHTTPServer):
 def main() -> None:
     gate, settings = Gate(), scaler.read_settings(os.environ)
     signal.signal(signal.SIGTERM, lambda *_: end(gate))  # as process 1 it would not end by itself
-    waker = Waker(settings, scaler.Api(), gate, os.environ["WAKE_IDLE_SERIES"].split(","))
+    waker = Waker(settings, scaler.Api(), gate, read_idleness(os.environ))
     limit_s = float(os.environ["WAKE_LIMIT_S"])
     server = Server((os.environ["WAKE_ADDRESS"], int(os.environ["WAKE_PORT"])), handler(gate, limit_s))
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -245,6 +277,13 @@ def main() -> None:
         look_on(waker)
     finally:
         gate.close()
+
+
+def read_idleness(variables: Mapping[str, str]) -> Idleness:
+    """PURE. Raises: KeyError."""
+    names = ("WAKE_IDLE_SERIES", "WAKE_SERVER_SERIES", "WAKE_PROBE_PATHS")
+    series, of_servers, paths = (variables[name].split(",") for name in names)
+    return Idleness(series, of_servers, frozenset(paths))
 
 
 def end(gate: Gate) -> None:

@@ -365,6 +365,8 @@ def test_before_what_may_have_no_pod_stands_what_holds_its_requests(tmp_path: Pa
     variables = {each["name"]: each.get("value") for each in container["env"]}
     assert (variables["SCALE_MIN"], variables["SCALE_MAX"], variables["WAKE_LIMIT_S"]) == ("0", "2", "300")
     assert "vllm:num_requests_running" in str(variables["WAKE_IDLE_SERIES"]).split(",")
+    assert variables["WAKE_PROBE_PATHS"] == "/metrics", "no health by HTTP"
+    assert "http_requests_total" not in str(variables["WAKE_SERVER_SERIES"]).split(",")
     assert set(items["workload/chat:scaler-files"].manifest["data"]) == {"scaler.py", "waker.py"}
     chat = items["workload/chat:deployment"]
     assert (chat.manifest["spec"]["replicas"], chat.replica_range) == (1, (0, 2))
