@@ -105,12 +105,21 @@ def _env(
         ("METRICS_PORT", str(workload.ports[metrics.port])),
         ("METRICS_PATH", metrics.path),
         ("METRICS_SCHEME", "https" if pods.speaks_https(workload, metrics.port) else "http"),
-        *(_wake_env(scale) if workload.sleeps else ()),
+        *(_wake_env(workload, scale, metrics) if workload.sleeps else ()),
     ]
 
 
-def _wake_env(scale: Scale) -> list[tuple[str, str]]:
+def _wake_env(workload: Workload, scale: Scale, metrics: Metrics) -> list[tuple[str, str]]:
     return [
         ("WAKE_IDLE_SERIES", ",".join(scaling.idle_series(scale.metric))),
+        ("WAKE_SERVER_SERIES", ",".join(scaling.server_series())),
+        ("WAKE_PROBE_PATHS", ",".join(_probe_paths(workload, metrics))),
         ("WAKE_LIMIT_S", str(scaling.LONGEST_WAKE_S)),
     ]
+
+
+def _probe_paths(workload: Workload, metrics: Metrics) -> list[str]:
+    """Where its pods are asked for health and metrics. `/` is a path of its users as well."""
+    health = workload.health
+    asked = (metrics.path, health.path, health.live) if health is not None else (metrics.path,)
+    return sorted({path for path in asked if path not in ("", "/")})

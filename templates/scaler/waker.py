@@ -4,16 +4,18 @@ Runs in place of `scaler.py`, which moves the replicas between one and the most 
 the way to zero, and from there to one:
 
 - One replica that is idle for a whole cooldown goes. Idle is a pod that says so: nothing waits or runs in it, and no
-  request has ended since the last look. A pod that is silent, or that names none of the known metrics, is busy.
-- The mesh's gateway sends a request here that the workload's Service refuses, since it has no pod (`backup` of its
-  `upstream`). It is held until a pod is ready, and then told to ask the Service again (`X-Accel-Redirect` to a named
-  location, which keeps the method and the body). No pod has got the request before that, so none runs twice. Where no
-  pod is ready in time the answer is 503 with `Retry-After`.
+  request has ended since the last look. A pod that is silent, or that names none of the known metrics, is busy. The
+  log says what keeps the last one.
+- The mesh's gateway sends a request here that the workload's Service refuses, since it has no pod (`error_page`). It is
+  held until a pod is ready, and then told to ask the Service again (`X-Accel-Redirect` to a named location, which keeps
+  the method and the body). Nothing of it was sent to a pod before that, else the gateway does not send it here: so none
+  runs twice. Where no pod is ready in time, or this program is ended, the answer is 503 with `Retry-After`.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -21,18 +23,22 @@ import threading
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import scaler  # beside this file, in the same ConfigMap
 
+HTTP_REQUESTS = "http_requests_total"  # of many libraries, which count every question by HTTP
+_LABEL = re.compile(r'="([^"]*)"')
 AGAIN_HEADER = "Meshctl-Again"  # of the gateway: the location that asks the Service again
-SETTLES_S = 1.0  # between a pod that is ready and its nodes' rules for the Service; also between two tries
+SETTLES_S = 2.0  # between a pod that is ready and its nodes' rules for the Service; also between two tries, of five
 LOOK_S = 1.0  # from one look to the next while a request is held
 MOST_HELD = 200  # requests at a time; the next ones are told to come again
 RETRY_S = 10
+CLOSES_S = 4.0  # at the end of the program, of the 10 s that its pod has
 PIECE = 64 * 1024
 
 
@@ -42,7 +48,9 @@ class Gate:
 
     changed: threading.Condition = field(default_factory=threading.Condition)
     waiting: int = 0
+    unanswered: int = 0  # those that wait, and those that are just told what came of it
     ready_since_s: float | None = None
+    is_closed: bool = False  # set by a signal, which may come while this thread has the lock
 
     def is_waited_for(self) -> bool:
         with self.changed:
@@ -68,12 +76,31 @@ class Gate:
             self.changed.notify_all()
             try:
                 while not self._is_settled(came_s, clock()):
-                    if clock() >= end_s:
+                    if self.is_closed or clock() >= end_s:
                         return False
                     self.changed.wait(min(SETTLES_S / 2, max(end_s - clock(), 0.01)))
                 return True
             finally:
                 self.waiting -= 1
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Around all that is done for one request."""
+        with self.changed:
+            self.unanswered += 1
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.unanswered -= 1
+                self.changed.notify_all()
+
+    def close(self) -> None:
+        """Let nobody wait any longer, and give those who do a moment to be told so."""
+        with self.changed:
+            self.is_closed = True
+            self.changed.notify_all()
+            self.changed.wait_for(lambda: not self.unanswered, CLOSES_S)
 
     def _is_settled(self, came_s: float, now_s: float) -> bool:
         return self.ready_since_s is not None and now_s - max(self.ready_since_s, came_s) >= SETTLES_S
@@ -89,26 +116,52 @@ class Gate:
 
 @dataclass
 class Idleness:
-    """Whether pods do nothing. `counted`: by pod and metric, the counters at the last look."""
+    """Whether pods do nothing. `series`: all metrics that say so; `of_servers`: those of them by which a server says it
+    completely. `probe_paths`: where pods are asked for health and metrics. `counted`: by pod and metric, the counters
+    at the last look."""
 
     series: Sequence[str]
+    of_servers: Sequence[str]
+    probe_paths: frozenset[str]
     counted: dict[tuple[str, str], float] = field(default_factory=dict)
 
-    def is_busy(self, texts: Mapping[str, str | None]) -> bool:
-        """`texts`: by the uid of a ready pod what it answers Prometheus; None of one that does not answer. PURE but for
-        the counters, which need two looks."""
+    def why_busy(self, texts: Mapping[str, str | None]) -> str:
+        """What says that a pod is used; "" where all are idle. `texts`: by the uid of a ready pod what it answers
+        Prometheus; None of one that does not answer. PURE but for the counters, which need two looks."""
         before, self.counted = self.counted, {}
-        busy = [self._pod_is_busy(uid, text, before) for uid, text in texts.items()]  # of all: each has its counters
-        return any(busy) or not texts
+        reasons = [self._why_pod_is_busy(uid, text, before) for uid, text in texts.items()]  # of all, for the counters
+        return next(filter(None, reasons), "" if texts else "no pod is ready")
 
-    def _pod_is_busy(self, uid: str, text: str | None, before: Mapping[tuple[str, str], float]) -> bool:
-        readings = {name: scaler.reading_of(text or "", (name,)) for name in self.series}
-        answered = {name: reading for name, reading in readings.items() if reading is not None}
+    def _why_pod_is_busy(self, uid: str, text: str | None, before: Mapping[tuple[str, str], float]) -> str:
+        answered = self._readings(without_probes(text or "", self.probe_paths))
+        if not answered:
+            return "no metric says that it is idle"
         counters = {(uid, name): reading.value for name, reading in answered.items() if reading.is_counter}
         self.counted |= counters
-        has_load = any(reading.value > 0 for reading in answered.values() if not reading.is_counter)
-        has_grown = any(before.get(key) != value for key, value in counters.items())
-        return not answered or has_load or has_grown
+        used = [name for name, reading in answered.items() if not reading.is_counter and reading.value > 0]
+        if counters and not used and not before.keys() & counters.keys():
+            return "its counters are read for the first time"
+        used += [name for (_, name), value in counters.items() if before.get((uid, name)) != value]
+        return f"{used[0]} says that it is used" if used else ""
+
+    def _readings(self, text: str) -> dict[str, scaler.Reading]:
+        """By the metric, of those that the text has. What may count questions for health is left out beside a server
+        that says by other metrics what it does."""
+        readings = {name: scaler.reading_of(text, (name,)) for name in self.series}
+        answered = {name: reading for name, reading in readings.items() if reading is not None}
+        if answered.keys() & set(self.of_servers):
+            answered.pop(HTTP_REQUESTS, None)
+        return answered
+
+
+def without_probes(text: str, paths: frozenset[str]) -> str:
+    """The text with none of those requests in what counts them by their path. PURE."""
+    lines = text.splitlines()
+    return "\n".join(f"{HTTP_REQUESTS} 0" if _is_of_probes(line, paths) else line for line in lines)
+
+
+def _is_of_probes(line: str, paths: frozenset[str]) -> bool:
+    return line.startswith(f"{HTTP_REQUESTS}{{") and not paths.isdisjoint(_LABEL.findall(line))
 
 
 class Waker(scaler.Scaler):
@@ -119,13 +172,13 @@ class Waker(scaler.Scaler):
         settings: scaler.Settings,
         api: scaler.Api,
         gate: Gate,
-        idle_series: Sequence[str],
+        idleness: Idleness,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(replace(settings, least=max(settings.least, 1)), api, clock)
         self.may_sleep = settings.least == 0  # not while a migration counts on its pods
         self.gate = gate
-        self.idleness = Idleness(idle_series)
+        self.idleness = idleness
         self.busy_s = clock()
 
     def look(self) -> str:
@@ -136,7 +189,9 @@ class Waker(scaler.Scaler):
         pods = scaler.ready_pods(self.api.ask(pods_path(self.settings))) if current else {}
         now_s = self.clock()
         self.gate.set_ready(now_s, is_ready=bool(pods))
-        if current != 1 or is_waited_for or self.idleness.is_busy(self._texts(pods)):
+        is_last = current == 1 and not is_waited_for
+        reason = self.idleness.why_busy(self._texts(pods)) if is_last else ""
+        if reason or not is_last:
             self.busy_s = now_s
         if not current and is_waited_for:
             self.change(scale, 1)
@@ -144,7 +199,7 @@ class Waker(scaler.Scaler):
         if self.may_sleep and current == 1 and now_s - self.busy_s >= self.settings.cooldown_s:
             self.change(scale, 0)
             return f"1 -> 0 replicas: idle for {self.settings.cooldown_s:g} s"
-        return super().look()
+        return super().look() or (f"1 replica stays: {reason}" if reason and self.may_sleep else "")
 
     def _texts(self, pods: Mapping[str, str]) -> dict[str, str | None]:
         return {uid: metrics_text(self.settings, address) for uid, address in pods.items()}
@@ -170,6 +225,10 @@ def handler(gate: Gate, limit_s: float) -> type[BaseHTTPRequestHandler]:
         """One request that found no pod."""
 
         def hold(self) -> None:
+            with gate.answering():
+                self._hold()
+
+        def _hold(self) -> None:
             self._drop_body()
             again = self.headers.get(AGAIN_HEADER, "")
             if again and gate.passes(limit_s):
@@ -208,12 +267,33 @@ class Server(ThreadingHTTPServer):
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as process 1 it would not end by itself
     gate, settings = Gate(), scaler.read_settings(os.environ)
-    waker = Waker(settings, scaler.Api(), gate, os.environ["WAKE_IDLE_SERIES"].split(","))
+    signal.signal(signal.SIGTERM, lambda *_: end(gate))  # as process 1 it would not end by itself
+    waker = Waker(settings, scaler.Api(), gate, read_idleness(os.environ))
     limit_s = float(os.environ["WAKE_LIMIT_S"])
     server = Server((os.environ["WAKE_ADDRESS"], int(os.environ["WAKE_PORT"])), handler(gate, limit_s))
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        look_on(waker)
+    finally:
+        gate.close()
+
+
+def read_idleness(variables: Mapping[str, str]) -> Idleness:
+    """PURE. Raises: KeyError."""
+    names = ("WAKE_IDLE_SERIES", "WAKE_SERVER_SERIES", "WAKE_PROBE_PATHS")
+    series, of_servers, paths = (variables[name].split(",") for name in names)
+    return Idleness(series, of_servers, frozenset(paths))
+
+
+def end(gate: Gate) -> None:
+    """At once, whatever the look is waiting for. Raises: SystemExit."""
+    gate.is_closed = True
+    sys.exit(0)
+
+
+def look_on(waker: Waker) -> None:
+    """For ever."""
     last_message = ""
     while True:
         try:
@@ -223,7 +303,7 @@ def main() -> None:
         if message and message != last_message:
             print(message, flush=True)  # noqa: T201 (the pod's log)
         last_message = message
-        gate.sleep(settings.period_s)
+        waker.gate.sleep(waker.settings.period_s)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ Started by `meshctl.lab.pods` in place of `nginxinc/nginx-unprivileged`. It send
 nginx it takes one request for each connection, speaks no HTTP/2, and looks names up anew for each request. SIGTERM: it
 takes no more connections, finishes what is in flight and exits with 0.
 
-Of requests that are held until a workload has a pod (ADR 0069) it plays `backup` and `X-Accel-Redirect`. Of
+Of requests that are held until a workload has a pod (ADR 0069) it plays `error_page` and `X-Accel-Redirect`. Of
 `meshctl.render.controllers.gateway_shares` it plays what real nginx was seen to do with that file: turns by weight,
 a server at the pod's own loopback that passes on by TLS, and 421. Since all pods of the lab share one loopback, it asks
 that server within its own process.
@@ -20,6 +20,7 @@ import os
 import signal
 import ssl
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -32,16 +33,18 @@ CHUNK: Final = 64 * 1024
 FINISH_S: Final = 60.0
 RENEW_EVERY_S: Final = 1.0
 MOST_REDIRECTS: Final = 10  # to a named location, of one request
+CUT: Final = "cut"  # in place of a status: of an answer that was broken off before its head
 AUTHORITY: Final = "LAB_AUTHORITY"  # the file with what stands for the authorities that an image trusts
 Headers = list[tuple[str, str]]
 
 
 @dataclass
 class Request:
-    """`body`: all of it, where it was read already; else it is passed on as it comes. `redirects`: to how many named
-    locations it went."""
+    """`came`: the headers as the client sent them; `headers`: those that are passed on. `body`: all of it, where it was
+    read already; else it is passed on as it comes. `redirects`: to how many named locations it went."""
 
     first: str
+    came: Headers
     headers: Headers
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -83,10 +86,8 @@ class Gateway:
             (answer,) = location.all("return")
             await self._return(answer, first, headers, writer)
         else:
-            request = Request(
-                first, self._forwarded(_headers_of(location, self.rules), headers, writer), reader, writer
-            )
-            await self._pass(request, location)
+            passed_on = self._forwarded(_headers_of(location, self.rules), headers, writer)
+            await self._pass(Request(first, headers, passed_on, reader, writer), location)
 
     async def _return(self, answer: Directive, first: str, headers: Headers, writer: asyncio.StreamWriter) -> None:
         """A text, or for 3xx the address that the client is sent to."""
@@ -131,20 +132,36 @@ class Gateway:
             if upstream is not None:
                 upstream.note(server, _now(), connected=connected is not None)
             if connected is not None:
-                again = await self._exchange(request, connected, to.path)
+                again = await self._exchange(request, connected, to.path, (CUT,) if self._hides_cuts(location) else ())
                 if again:
-                    await self._again(request, again)
+                    await self._led_to(request, _error_page(location) if again == CUT else again)
                 return
+        if _error_page(location):
+            await self._led_to(request, _error_page(location))
+            return
         sys.stderr.write(f"{location.value('proxy_pass')}: no upstream\n")
         unsent = "421 Misdirected Request" if self.rules.errors and request.header("meshctl-share") else ""
         await _answer(request.writer, unsent or "502 Bad Gateway", "bad gateway\n")
 
-    async def _again(self, request: Request, location: str) -> None:
-        """To the named location that an answer has led to, with the same method and body."""
+    async def _led_to(self, request: Request, name: str) -> None:
+        """To the named location that an answer, or an error, has led to, with the same method and body."""
         if request.redirects == MOST_REDIRECTS:
             await _answer(request.writer, "500 Internal Server Error", "redirection cycle\n")
             return
-        await self._pass(replace(request, redirects=request.redirects + 1), self.rules.prefixes[location])
+        location = self.rules.prefixes[name]
+        if not location.value("proxy_pass"):
+            (answer,) = location.all("return")
+            added = [(each.words[1], each.words[2]) for each in location.all("add_header")]
+            await _answer(request.writer, f"{answer.words[1]} Later", answer.words[2].replace("\\n", "\n"), added)
+            return
+        passed_on = self._forwarded(_headers_of(location, self.rules), request.came, request.writer)
+        await self._pass(replace(request, headers=passed_on, redirects=request.redirects + 1), location)
+
+    def _hides_cuts(self, location: Directive) -> bool:
+        """Whether the client does not get the 502 of an answer that was broken off: not before a location that answers
+        so itself, to a request that a pod may have got."""
+        name = _error_page(location)
+        return bool(name) and not any(self.rules.prefixes[name].all("if"))
 
     async def _elsewhere(self, request: Request, inner: Rules) -> None:
         """By the server at the pod's own loopback: what was not sent, or says 421, goes to the pods here."""
@@ -172,8 +189,8 @@ class Gateway:
         path: str,
         not_for_clients: tuple[str, ...] = (),
     ) -> str:
-        """ "" once the client has got the answer. Else what he does not get: a status of `not_for_clients`, or the
-        answer that leads to a named location, by the name of that."""
+        """ "" once the client has got the answer. Else what he does not get: a status of `not_for_clients`, `CUT`, or
+        the name of the location that the answer leads to."""
         from_upstream, upstream = connected
         method, own_path, version = request.first.split(" ")
         upstream.write(_text(f"{method} {path or own_path} {version}", request.headers) + (request.body or b""))
@@ -194,6 +211,8 @@ class Gateway:
                 writer.write(_text(first, headers))
                 first, headers = await _head(from_upstream)
         except (OSError, asyncio.IncompleteReadError):
+            if CUT in not_for_clients:
+                return CUT
             await _answer(writer, "502 Bad Gateway", "bad gateway\n")
             return ""
         again = next((value for name, value in headers if name.lower() == "x-accel-redirect"), "")
@@ -203,6 +222,11 @@ class Gateway:
         writer.write(_text(first, [*passed_on, ("Connection", "close")]))
         await _pipe(from_upstream, writer)
         return ""
+
+
+def _error_page(location: Directive) -> str:
+    """The named location that has what this one can't answer; "" for none."""
+    return next((each.words[-1] for each in location.all("error_page")), "")
 
 
 def _headers_of(location: Directive, rules: Rules) -> dict[str, str]:
@@ -260,8 +284,8 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             await writer.drain()
 
 
-async def _answer(writer: asyncio.StreamWriter, status: str, text: str) -> None:
-    head = [("Content-Type", "text/plain"), ("Content-Length", str(len(text))), ("Connection", "close")]
+async def _answer(writer: asyncio.StreamWriter, status: str, text: str, added: Sequence[tuple[str, str]] = ()) -> None:
+    head = [("Content-Type", "text/plain"), ("Content-Length", str(len(text))), ("Connection", "close"), *added]
     writer.write(_text(f"HTTP/1.1 {status}", head) + text.encode())
     await writer.drain()
 

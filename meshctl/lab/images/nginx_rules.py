@@ -151,7 +151,6 @@ class Server:
     weight: int
     max_fails: int
     fail_timeout_s: float
-    is_backup: bool = False  # asked where no other takes a connection
     turn: int = 0
     failures: int = 0
     left_until: float = 0.0
@@ -160,8 +159,7 @@ class Server:
     def of(cls, words: tuple[str, ...]) -> Server:
         given = dict(word.split("=") for word in words[1:] if "=" in word)
         timeout_s = float(given.get("fail_timeout", "10s").removesuffix("s"))
-        counts = (int(given.get("weight", 1)), int(given.get("max_fails", 1)))
-        return cls(words[0], *counts, timeout_s, "backup" in words)
+        return cls(words[0], int(given.get("weight", 1)), int(given.get("max_fails", 1)), timeout_s)
 
 
 @dataclass
@@ -169,13 +167,8 @@ class Upstream:
     servers: list[Server]
 
     def in_turn(self, now: float) -> Iterator[Server]:
-        """The one whose turn it is by nginx's smooth weighted round robin, then the others, and at last the backups."""
-        for is_backup in (False, True):
-            candidates = [each for each in self.servers if each.left_until <= now and each.is_backup is is_backup]
-            yield from self._by_turns(candidates)
-
-    @staticmethod
-    def _by_turns(candidates: list[Server]) -> Iterator[Server]:
+        """The one whose turn it is by nginx's smooth weighted round robin, then the others."""
+        candidates = [each for each in self.servers if each.left_until <= now]
         while candidates:
             for each in candidates:
                 each.turn += each.weight

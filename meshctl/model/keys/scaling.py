@@ -22,6 +22,8 @@ REQUESTS: Final = "requests"
 CPU: Final = "cpu"
 METRICS: Final = (QUEUE_DEPTH, CONCURRENCY, REQUESTS, CPU)
 
+HTTP_REQUESTS: Final = "http_requests_total"  # of libraries, which count questions for health and metrics, too
+
 # What servers call it in the text that they answer to Prometheus; one server has one of the names. Sources, all read
 # 2026-11-29: vLLM docs.vllm.ai/en/stable/usage/metrics; SGLang docs.sglang.io/references/production_metrics.html
 # (needs --enable-metrics); TGI huggingface.co/docs/text-generation-inference/reference/metrics; NIM
@@ -48,7 +50,7 @@ SERIES: Final[dict[str, tuple[str, ...]]] = {
         "request_success_total",
         "request_finish_total",
         "nv_inference_request_success",
-        "http_requests_total",
+        HTTP_REQUESTS,
     ),
 }
 REPLICAS_ANNOTATION: Final = "meshctl.dev/replicas"  # on what runs the pods: the range, as `words` has it
@@ -79,6 +81,11 @@ def idle_series(metric: str) -> tuple[str, ...]:
     """The names of all metrics by which a pod says that somebody uses it."""
     of_servers = (name for names in SERIES.values() for name in names)
     return tuple(dict.fromkeys((*series(metric), *of_servers)))
+
+
+def server_series() -> tuple[str, ...]:
+    """Those of them by which a server says completely what it does."""
+    return tuple(name for names in SERIES.values() for name in names if name != HTTP_REQUESTS)
 
 
 def words(least: int, most: int) -> str:

@@ -87,6 +87,17 @@ _RENEWED: Final = f"""\
     default {ISSUED}/tls.key;
   }}
 """
+# Of a request that no pod has answered: whether one may have got a part of it. What was sent is listed try by try, that
+# to the waker, too; the last one counts. It is another from try to try, hence `volatile`.
+_MAY_HAVE_IT: Final = """\
+  map $upstream_bytes_sent $pod_may_have_it {
+    volatile;
+    default 1;
+    "~(^| )[-0]$" 0;
+  }
+"""
+_LATER: Final = "@later"  # where what holds requests is away itself: it is started anew
+RETRY_S: Final = 10  # as `templates/scaler/waker.py` has it
 
 
 def config(settings: Settings) -> str:
@@ -97,10 +108,14 @@ def config(settings: Settings) -> str:
         passed = _passed_or_held(woken[url]) if url in woken else (f"proxy_pass {url};",)
         for match in _matches(path):
             lines += _location(match, *passed)
-    for number in woken.values():
+    for number, waker in enumerate(settings.wakers.values()):
         lines += _location(f"@again-{number}", *_passed_or_held(number))
+        lines += _location(f"@held-{number}", *_held(number, waker))
+    if woken:
+        lines += _location(_LATER, f"add_header Retry-After {RETRY_S} always;", 'return 503 "no pod yet\\n";')
     before = _BEFORE + (_RENEWED if settings.tls == "renewed" else "")
-    before += "".join(_woken(number, url, settings.wakers[url]) for url, number in woken.items())
+    before += _MAY_HAVE_IT if woken else ""
+    before += "".join(_woken(number, url) for url, number in woken.items())
     redirect = redirecting(settings.redirect_port) if settings.redirect_port else ""
     text = f"{before}  server {{\n" + "".join(f"    {line}\n" for line in lines) + f"  }}\n{redirect}}}\n"
     if settings.tls == "before":  # a load balancer that passes on TCP adds no header
@@ -108,26 +123,42 @@ def config(settings: Settings) -> str:
     return text
 
 
-def _woken(number: int, url: str, waker: str) -> str:
-    """Both are always asked: a Service without pods refuses at once, and what holds requests may have been started anew
-    a moment ago."""
+def _woken(number: int, url: str) -> str:
+    """Always asked, whatever came of the request before: a Service without pods refuses at once."""
     return f"""\
   upstream woken-{number} {{
     server {url.removeprefix("http://")} max_fails=0;
-    server {waker} max_fails=0 backup;
   }}
 """
 
 
 def _passed_or_held(number: int) -> tuple[str, ...]:
-    """Bodies are read whole first: only then a request that was held can be sent to the pod. What holds it names the
-    location from which it goes on (`X-Accel-Redirect`): a named one keeps method and body, and nginx goes to ten of
-    them for one request (ngx_http_core_module, "internal"). Headers of a location stand in place of the others."""
+    """Bodies are read whole first: only then a request that was held can be sent to the pod. None runs twice: nginx
+    itself asks no other server, and `@held` keeps only a request of which nothing has left."""
     return (
         "proxy_request_buffering on;",
+        "proxy_next_upstream off;",
+        "recursive_error_pages on;",
+        f"error_page 502 504 = @held-{number};",
+        f"proxy_pass http://woken-{number};",
+    )
+
+
+def _held(number: int, waker: str) -> tuple[str, ...]:
+    """What holds a request names the location from which it goes on (`X-Accel-Redirect`): a named one keeps method and
+    body, and nginx goes to ten of them for one request (ngx_http_core_module, "internal"), two for each try. Headers of
+    a location stand in place of the others. An answer with a text of its own has no `error_page`."""
+    return (
+        "if ($pod_may_have_it) {",
+        '  return 502 "bad gateway\\n";',
+        "}",
+        "proxy_request_buffering on;",
+        "proxy_next_upstream off;",
+        "recursive_error_pages on;",
+        f"error_page 502 504 = {_LATER};",
         *_HEADERS,
         f"proxy_set_header Meshctl-Again @again-{number};",
-        f"proxy_pass http://woken-{number};",
+        f"proxy_pass http://{waker};",
     )
 
 

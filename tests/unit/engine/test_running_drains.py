@@ -84,6 +84,18 @@ def test_a_gateway_waits_as_long_as_what_it_leads_to() -> None:
     assert grace_s(running_drains.with_drains(older, state_of(older)), "api-gateway") == 60
 
 
+@pytest.mark.parametrize(("drain_s", "wanted_s"), [(600, 910), (None, 360)])
+def test_a_gateway_that_holds_requests_waits_for_their_pod_and_then_for_the_answer(
+    drain_s: int | None, wanted_s: int
+) -> None:
+    made = saying(drain_s, kind="service", sleeps=True)
+    gateway = made.workload("chat").model_copy(
+        update={"name": "api-gateway", "forwards_to": ("chat",), "drain_s": None, "sleeps": False}
+    )
+    both = made.model_copy(update={"workloads": (*made.workloads, gateway)})
+    assert grace_s(running_drains.with_drains(both, states.NOTHING), "api-gateway") == wanted_s
+
+
 def test_deadlines_leave_time_for_the_drain() -> None:
     """A new pod may find no place until the old one has ended."""
     without, with_drain = saying(None).workload("chat"), saying(600).workload("chat")

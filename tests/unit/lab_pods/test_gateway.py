@@ -201,12 +201,12 @@ def pods(name: str, seen: list[str]) -> Callable[[asyncio.StreamReader, asyncio.
     return serve
 
 
-async def posted(port: int, count: int, path: str = "/v1/completions") -> Counter[str]:
+async def posted(port: int, count: int, path: str = "/v1/completions", method: str = "POST") -> Counter[str]:
     """How often each answer came: the pods' name, or the status."""
     answers: Counter[str] = Counter()
     for _ in range(count):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 5\r\n\r\nhello".encode())
+        writer.write(f"{method} {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 5\r\n\r\nhello".encode())
         head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
         status = head.split(" ")[1]
         answers[body if status == "200" else status] += 1
@@ -334,58 +334,3 @@ def test_whether_the_other_side_is_reached_is_asked_through_the_gateway() -> Non
     reached, not_reached = asyncio.run(asyncio.wait_for(story(), 20))
     assert reached.startswith(b"HTTP/1.1 200 ")
     assert not_reached.startswith(b"HTTP/1.1 502 ")
-
-
-def holding(port: int, waker_port: int) -> nginx_rules.Rules:
-    """A gateway in front of pods that may not be there."""
-    url = f"http://127.0.0.1:{port}"
-    settings = nginx.Settings(1, {"/": url}, wakers={url: f"127.0.0.1:{waker_port}"})
-    return nginx_rules.rules(nginx.config(settings))
-
-
-def test_a_request_that_finds_no_pod_goes_on_to_it_once_the_waker_says_so() -> None:
-    seen: list[str] = []
-    came: list[bytes] = []
-
-    async def story() -> tuple[Counter[str], Counter[str]]:
-        pods_here, port_here = await serving(pods("here", seen))
-        port_gone = await closed_port()
-
-        async def wakes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            came.append(await reader.readuntil(b"\r\n\r\n") + await reader.readexactly(5))
-            upstream.servers[0].address = f"127.0.0.1:{port_here}"
-            writer.write(b"HTTP/1.0 200 OK\r\nX-Accel-Redirect: @again-0\r\nContent-Length: 0\r\n\r\n")
-            writer.close()
-
-        waker, waker_port = await serving(wakes)
-        config = holding(port_gone, waker_port)
-        upstream = config.upstreams["woken-0"]
-        proxy, port = await serving(gateway.Gateway(config).serve)
-        gone, gone_port = await serving(gateway.Gateway(holding(port_gone, await closed_port())).serve)
-        async with pods_here, waker, proxy, gone:
-            return await posted(port, 20), await posted(gone_port, 1)
-
-    held, without_waker = asyncio.run(asyncio.wait_for(story(), 60))
-    assert held == {"here": 20}
-    assert len(seen) == 20
-    assert len(came) == 1
-    assert b"Meshctl-Again: @again-0\r\n" in came[0]
-    assert without_waker == {"502": 1}
-
-
-def test_a_waker_that_is_wrong_about_the_pods_is_not_asked_for_ever() -> None:
-    came: list[bytes] = []
-
-    async def story() -> Counter[str]:
-        async def wakes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            came.append(await reader.readuntil(b"\r\n\r\n"))
-            writer.write(b"HTTP/1.0 200 OK\r\nX-Accel-Redirect: @again-0\r\nContent-Length: 0\r\n\r\n")
-            writer.close()
-
-        waker, waker_port = await serving(wakes)
-        proxy, port = await serving(gateway.Gateway(holding(await closed_port(), waker_port)).serve)
-        async with waker, proxy:
-            return await posted(port, 1)
-
-    assert asyncio.run(asyncio.wait_for(story(), 60)) == {"500": 1}
-    assert len(came) == gateway.MOST_REDIRECTS + 1

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import socket
+import subprocess
 import sys
 import threading
 import time
@@ -18,7 +21,11 @@ from meshctl.render.templates import FOLDER
 from tests.unit.render.test_scaler_program import SETTINGS, FakeApi, loaded_program
 
 IDLE = "vllm:num_requests_waiting 0\nvllm:num_requests_running 0\nvllm:request_success_total 40\n"
-SERIES = scaling.idle_series("queue-depth")
+IDLENESS = {
+    "WAKE_IDLE_SERIES": ",".join(scaling.idle_series("my_sessions")),
+    "WAKE_SERVER_SERIES": ",".join(scaling.server_series()),
+    "WAKE_PROBE_PATHS": "/metrics,/up",
+}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +53,7 @@ class World:
         self.api = FakeApi(replicas, ("a",) * replicas)
         self.gate = waker.Gate()
         settings = waker.scaler.read_settings({**SETTINGS, "SCALE_MIN": str(least)})
-        self.program = waker.Waker(settings, self.api, self.gate, SERIES, lambda: self.now_s)
+        self.program = waker.Waker(settings, self.api, self.gate, waker.read_idleness(IDLENESS), lambda: self.now_s)
         monkeypatch.setattr(waker, "metrics_text", lambda *_: self.text)
         monkeypatch.setattr(
             waker.scaler, "read_metrics", lambda settings, _: waker.scaler.reading_of(self.text or "", settings.series)
@@ -54,10 +61,15 @@ class World:
 
     def look(self, seconds: float = 15) -> int:
         """The replicas after a look at the end of that time."""
-        self.now_s += seconds
-        self.program.look()
-        self.api.addresses = ("a",) * self.api.replicas
+        self.said(seconds)
         return self.api.replicas
+
+    def said(self, seconds: float = 15) -> str:
+        """What a look at the end of that time says."""
+        self.now_s += seconds
+        message: str = self.program.look()
+        self.api.addresses = ("a",) * self.api.replicas
+        return message
 
 
 def test_the_last_replica_goes_once_it_is_idle_for_a_cooldown(waker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,6 +99,60 @@ def test_a_request_that_began_and_ended_between_two_looks_counts(waker: Any, mon
         world.text = IDLE.replace("total 40", f"total {40 + number // 3}")
         replicas.append(world.look())
     assert replicas == [1] * 12
+
+
+COUNTED = """\
+# TYPE http_requests_total counter
+http_requests_total{{handler="/metrics",method="GET",status="2xx"}} {probes}
+http_requests_total{{handler="/up",method="GET",status="2xx"}} {probes}
+http_requests_total{{handler="/v1/embeddings",method="POST",status="2xx"}} {requests}
+"""
+UNLABELLED = "# TYPE http_requests_total counter\nhttp_requests_total {probes}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "last"),
+    [
+        (IDLE + UNLABELLED, 0),  # a server that says by itself what it does
+        (COUNTED, 0),  # what asks for health and metrics is known by its path
+        (COUNTED.partition('http_requests_total{{handler="/v1')[0], 0),  # none but those, as after a start
+        (COUNTED.replace("{requests}", "{probes}"), 1),
+        (UNLABELLED, 1),  # nobody can tell what it counts
+        ("my_sessions 0\n" + UNLABELLED, 1),
+    ],
+    ids=["of-a-server", "by-path", "unused", "used", "unknown", "own-metric"],
+)
+def test_questions_for_health_and_metrics_keep_no_pod(
+    waker: Any, monkeypatch: pytest.MonkeyPatch, text: str, last: int
+) -> None:
+    world, replicas = World(waker, monkeypatch), []
+    for number in range(8):
+        world.text = text.format(probes=number, requests=3)
+        replicas.append(world.look())
+    assert replicas[-1] == last
+
+
+def test_it_says_what_keeps_the_last_pod(waker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(waker, monkeypatch)
+
+    def messages(text: str | None, count: int) -> list[str]:
+        world.text = text
+        return [world.said() for _ in range(count)]
+
+    running = IDLE.replace("running 0", "running 1")
+    assert messages(IDLE, 2) == ["1 replica stays: its counters are read for the first time", ""]
+    assert messages(running, 2) == ["1 replica stays: vllm:num_requests_running says that it is used"] * 2
+    assert messages(IDLE.replace("40", "41"), 2) == [
+        "1 replica stays: vllm:request_success_total says that it is used",
+        "",
+    ]
+    assert messages("tgi_request_count 1\n", 1)[0].startswith("none of 1 pods has"), "what the scaler says comes first"
+    world.api.addresses = ()
+    assert messages(None, 1) == ["1 replica stays: no pod is ready"]
+    assert waker.HTTP_REQUESTS == scaling.HTTP_REQUESTS
+    awake = World(waker, monkeypatch, least=1)
+    awake.text = running
+    assert awake.said() == "", "nothing would take it away"
 
 
 def test_two_replicas_go_one_after_the_other(waker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,6 +242,68 @@ def test_in_time_it_is_told_to_ask_again(waker: Any) -> None:
             assert (status, headers["X-Accel-Redirect"], headers["Content-Length"]) == (200, "@again-0", "0")
         assert asked(url, None, again="")[0] == 503, "whoever is no gateway gets no location"
         server.shutdown()
+
+
+# A cluster whose workload has no pod, however long it is asked for one.
+PROGRAM = """\
+import sys
+
+sys.path.insert(0, sys.argv[1])
+import scaler, waker
+
+class Api:
+    def ask(self, path, body=None):
+        if "pods" in path:
+            return {"items": []}
+        return {"metadata": {"resourceVersion": "1"}, "spec": {"replicas": 0}}
+
+class Gate(waker.Gate):
+    def passes(self, limit_s):
+        print("held\\n", end="")
+        return super().passes(limit_s)
+
+scaler.Api, waker.Gate = Api, Gate
+waker.main()
+"""
+
+
+def test_at_its_end_it_tells_those_that_it_holds_to_come_again() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    own = {**IDLENESS, "WAKE_LIMIT_S": "300", "WAKE_ADDRESS": "127.0.0.1"}
+    variables = {**os.environ, **SETTINGS, **own, "SCALE_MIN": "0", "WAKE_PORT": str(port)}
+    command = [sys.executable, "-B", "-u", "-c", PROGRAM, str(FOLDER / "scaler")]
+    answers: list[tuple[int, str | None]] = []
+
+    def ask() -> None:
+        status, headers = asked(f"http://127.0.0.1:{port}/", b"x" * 1000)
+        answers.append((status, headers.get("Retry-After")))
+
+    with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        wait_for(lambda: is_open(port))
+        clients = [threading.Thread(target=ask) for _ in range(20)]
+        for client in clients:
+            client.start()
+        lines = [program.stdout.readline() for _ in range(len(clients) + 1)]
+        assert sorted(lines) == ["0 -> 1 replicas: a request waits\n", *["held\n"] * len(clients)]
+        assert answers == []
+        program.terminate()
+        began_s = time.monotonic()
+        assert program.wait(20) == 0
+        assert time.monotonic() - began_s < 9, "before it is killed"
+        for client in clients:
+            client.join(20)
+    assert answers == [(503, "10")] * 20
+
+
+def is_open(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_too_many_are_told_to_come_again_at_once(door: tuple[Any, str], waker: Any) -> None:

@@ -327,7 +327,8 @@ def test_a_workload_may_not_have_the_gateways_name(tmp_path: Path) -> None:
 
 
 def test_before_what_may_have_no_pod_stands_what_holds_its_requests(tmp_path: Path) -> None:
-    """Tried with nginx 1.22.1: 15 GETs and 15 POSTs of 3 MB that came while nobody listened, each answered once."""
+    """Tried with nginx 1.22.1: 30 requests that came while nobody listened, those with bodies of 3 MB, each answered
+    once; each of GET, PUT, DELETE and POST whose pod broke off ran once, also after it had been held."""
     (tmp_path / "mesh.yaml").write_text(
         (MESH % ("other", f"{ROUTES}, tls: {{secret: api-certificate}}")).replace(
             "    health: {port: grpc, protocol: grpc}\n", SLEEPING
@@ -339,17 +340,19 @@ def test_before_what_may_have_no_pod_stands_what_holds_its_requests(tmp_path: Pa
     assert deployment is not None
     text = deployment.workload("api-gateway").files[gateways._CONFIG]
     rules = nginx_rules.rules(text)
-    servers = rules.upstreams["woken-0"].servers
-    assert [(each.address, each.is_backup, each.max_fails) for each in servers] == [
-        ("chat:8000", False, 0),
-        ("chat-scaler:8080", True, 0),
-    ]
-    whole, again = rules.prefixes["/"], rules.prefixes["@again-0"]
-    for location in (whole, again):
+    (server,) = rules.upstreams["woken-0"].servers
+    assert (server.address, server.max_fails) == ("chat:8000", 0)
+    for location in (rules.prefixes["/"], rules.prefixes["@again-0"]):
         assert location.value("proxy_pass") == "http://woken-0"
-        assert location.value("proxy_request_buffering") == "on"
-        own = {each.words[1]: each.words[2] for each in location.all("proxy_set_header")}
-        assert own == {**rules.set_headers, "Meshctl-Again": "@again-0"}
+        assert (location.value("proxy_request_buffering"), location.value("proxy_next_upstream")) == ("on", "off")
+        assert [each.words[1:] for each in location.all("error_page")] == [("502", "504", "=", "@held-0")]
+    held = rules.prefixes["@held-0"]
+    assert held.value("proxy_pass") == "http://chat-scaler:8080"
+    assert held.value("if") == "($pod_may_have_it)", "what a pod may have got is not sent again"
+    own = {each.words[1]: each.words[2] for each in held.all("proxy_set_header")}
+    assert own == {**rules.set_headers, "Meshctl-Again": "@again-0"}
+    later = rules.prefixes["@later"]
+    assert (later.value("return"), [each.words[2] for each in later.all("add_header")]) == ("503", ["10"])
     assert rules.exact["/v1/embeddings"].value("proxy_pass") == "https://embed:8443", "others are asked as ever"
     items = {item.name: item for item in render.platform_objects(deployment)}
     assert "workload/chat:scaler-service" in items["workload/api-gateway:deployment"].depends_on
@@ -362,6 +365,8 @@ def test_before_what_may_have_no_pod_stands_what_holds_its_requests(tmp_path: Pa
     variables = {each["name"]: each.get("value") for each in container["env"]}
     assert (variables["SCALE_MIN"], variables["SCALE_MAX"], variables["WAKE_LIMIT_S"]) == ("0", "2", "300")
     assert "vllm:num_requests_running" in str(variables["WAKE_IDLE_SERIES"]).split(",")
+    assert variables["WAKE_PROBE_PATHS"] == "/metrics", "no health by HTTP"
+    assert "http_requests_total" not in str(variables["WAKE_SERVER_SERIES"]).split(",")
     assert set(items["workload/chat:scaler-files"].manifest["data"]) == {"scaler.py", "waker.py"}
     chat = items["workload/chat:deployment"]
     assert (chat.manifest["spec"]["replicas"], chat.replica_range) == (1, (0, 2))

@@ -3,16 +3,16 @@
 Called by `running_pods`. What is new gets the default. What an older version brought up keeps what its pods have: a
 grace is a part of a pod, so that a change would replace all pods with the next `up`. Groups of pods have no default, as
 the workers of a group wait for the whole time, whether or not requests are open. A gateway has what the longest of the
-workloads has that it leads to.
+workloads has that it leads to, and before that the time for which it holds a request where one of them may have no pod.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.model.keys import drains
+from meshctl.model.keys import drains, scaling
 from meshctl.model.stack_state import StackState
 
 _POD = ("spec", "template", "spec", "terminationGracePeriodSeconds")
@@ -22,12 +22,24 @@ def with_drains(deployment: Deployment, state: StackState) -> Deployment:
     """The deployment in which each workload that gets a drain has it."""
     older = _without_drain(state)
     decided = {each.name: _drain_s(each, older) for each in deployment.workloads}
+    asleep = {each.name for each in deployment.workloads if each.sleeps}
     workloads = []
     for workload in deployment.workloads:
-        behind = [seconds for name in workload.forwards_to if (seconds := decided.get(name)) is not None]
-        drain_s = max(behind, default=None) if workload.forwards_to else decided[workload.name]
+        behind = {name: decided[name] for name in workload.forwards_to if name in decided}
+        drain_s = _of_gateway(behind, asleep) if workload.forwards_to else decided[workload.name]
         workloads.append(workload.model_copy(update={"drain_s": drain_s}))
     return deployment.model_copy(update={"workloads": tuple(workloads)})
+
+
+def _of_gateway(behind: Mapping[str, int | None], asleep: Collection[str]) -> int | None:
+    """`behind`: the drains of what it leads to; `asleep`: what may have no pod."""
+    drains_s = [drain_s for name, drain_s in behind.items() if name not in asleep and drain_s is not None]
+    drains_s += [
+        scaling.LONGEST_WAKE_S + (drains.UNSAID_S if drain_s is None else drain_s)
+        for name, drain_s in behind.items()
+        if name in asleep
+    ]
+    return max(drains_s, default=None)
 
 
 def _drain_s(workload: Workload, older: frozenset[str]) -> int | None:
