@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
 
 def pools(project: Project, deployment: Deployment) -> tuple[Pool, ...]:
-    """Those that are measured now. What is up is read only where the mesh asks for a measurement."""
+    """Those that are measured now. What is up is read only where the mesh asks for a measurement. A job that has
+    finished in another environment starts nothing."""
     from meshctl.bench import fabric
+    from meshctl.deploy.jobs import finished_jobs
     from meshctl.resolve.placement import fabric_expectation
 
     if not any(map(fabric_expectation.is_asked_for, deployment.pools)):
         return ()
-    return fabric.gated(deployment, project.session.state(deployment.environment).deployment)
+    state = project.session.state(deployment.environment)
+    return fabric.gated(finished_jobs.with_finished_marks(deployment, state), state.deployment)
 
 
 def measure(

@@ -116,6 +116,16 @@ def test_what_is_up_is_not_measured(deployed: Deployment) -> None:
     assert fabric.gated(deployed, deployment()) == ()
 
 
+def test_a_workload_that_runs_and_changes_its_pool_is_not_stopped_to_measure(deployed: Deployment) -> None:
+    """It moves to a pool whose fabric has `expect`; or its pool has a new name."""
+    elsewhere = tuple(
+        each.model_copy(update={"pool": "web"}) if each.pool == "train" else each for each in deployed.workloads
+    )
+    up = deployed.model_copy(update={"workloads": elsewhere})
+    assert fabric.gated(deployed, up) == ()
+    assert [pool.name for pool in fabric.gated(deployed, up.paused(frozenset({"pretrain"})))] == ["train"]
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"expect": 0.0}, {"nodes": 1}, {"nodes": 0}, {"gpus_per_node": 0}],
