@@ -107,7 +107,8 @@ mesh:x:1000:1000:mesh:/tmp:/bin/bash
 #
 # Rank 0 is the launcher, as in AWS's and CoreWeave's own manifests, whose MPI operator makes the keys. Its end is that
 # of the measurement. No `$(…)`, which Kubernetes takes for a variable. Of the log only what is read is packed: the
-# table, its ranks, and over which network.
+# table, how many ranks there were on how many hosts, and over which network: a list of 300 ranks alone is larger than a
+# termination message may be. Where output of others has damaged the list, the ratio of bandwidths says the number.
 FABRIC_SCRIPT: Final = f"""\
 PATH="$PATH:/usr/sbin:/opt/amazon/openmpi/bin"
 mkdir -p {_SSH} /run/sshd 2>/dev/null
@@ -135,7 +136,19 @@ for name in $3; do variables="$variables -x $name"; done
 result=$?
 if [ $result != 0 ]; then tail -n 30 {_SSH}/log; exit $result; fi
 grep -E '^#|^ +[0-9]|Using network|NET/Socket : Using|CCL version' {_SSH}/log \\
-  | awk '/CCL/ {{ sub(/^.*INFO /, ""); if (seen[$0]++ || ++logged > 12) next }} {{ print }}' \\
+  | awk '
+    /^# +Rank/ {{
+      ranks++
+      last = $3 > last ? $3 : last
+      model = $0; sub(/^.*\\] +/, "", model)
+      if (!models[model]++) listed = listed (listed ? ", " : "") model
+      host = $0; sub(/ +device .*$/, "", host); sub(/^.* on +/, "", host)
+      if (!on[host]++) hosts++
+      next
+    }}
+    /CCL/ {{ sub(/^.*INFO /, ""); if (seen[$0]++ || ++logged > 12) next }}
+    {{ print }}
+    END {{ if (ranks && ranks == last + 1) print "# " ranks " ranks on " hosts " hosts: " listed }}' \\
   | gzip -9 | base64 | tr -d '\\n' > "$4"
 """
 
