@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meshctl.model.deployment import Deployment, Mount, Pool, Workload
+from meshctl.model.keys import nvlink
 from meshctl.model.pods import object_names, own_images, pod_files
-from meshctl.render.cluster import platform
+from meshctl.render.cluster import compute_domains, platform
 from meshctl.render.controllers import jobs
 from meshctl.render.pod import object_storage
 from meshctl.render.templates import FOLDER as TEMPLATES
@@ -83,6 +84,7 @@ for log in "$3/write" "$3/read"; do grep '"stats":' "$log" | tail -n 1; done | g
 _KEYS: Final = "/run/meshctl-bench"
 _SSH: Final = "/tmp/meshctl-bench"  # noqa: S108 (in a container of its own)
 _SSH_PORT: Final = 2222
+_REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 _FABRIC_S: Final = 1500  # a minute of measuring, and an image of ten gigabytes
 _LARGE_GPU_GIB: Final = 60  # nccl-tests keeps three buffers of the largest size
 
@@ -273,8 +275,9 @@ def gpu_job(deployment: Deployment, run: GpuRun) -> dict[str, Any]:
 
 
 def fabric_objects(deployment: Deployment, run: FabricRun, key: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A gang Job of nccl-tests on all nodes of a pool, and what its pods need beside it: their names, and a Secret with
-    what lets rank 0 start the others. `key`: a private key in OpenSSH's form, for this measurement alone."""
+    """A gang Job of nccl-tests on all nodes of a pool, and what its pods need beside it: their names, a Secret with
+    what lets rank 0 start the others, and a ComputeDomain where trainers share NVLink between nodes. `key`: a private
+    key in OpenSSH's form, for this measurement alone."""
     pool = deployment.pool(run.pool)
     workload = _all_reduce(run, pool)
     manifest = _job(deployment, workload, kind="fabric", deadline_s=_FABRIC_S)
@@ -283,6 +286,7 @@ def fabric_objects(deployment: Deployment, run: FabricRun, key: str) -> tuple[di
         if volume["name"] == pod_files.FILES_VOLUME:  # a key is no text for a ConfigMap
             del volume["configMap"]
             volume["secret"] = {"secretName": object_names.workload_files(workload.name), "defaultMode": 0o444}
+    _need_not_be_in_one_rack(pod)
     labels = manifest["metadata"]["labels"]
     secret = {
         "apiVersion": "v1",
@@ -294,9 +298,19 @@ def fabric_objects(deployment: Deployment, run: FabricRun, key: str) -> tuple[di
         },
         "stringData": {pod_files.key_of(path): text for path, text in {**workload.files, f"{_KEYS}/key": key}.items()},
     }
-    service = platform.gang_service(deployment, workload).manifest
-    service = {**service, "metadata": {**service["metadata"], "labels": labels}}
-    return manifest, [secret, service]
+    beside = [platform.gang_service(deployment, workload)]
+    beside += compute_domains.compute_domains(deployment, workload, needs="")
+    labelled = [{**each.manifest, "metadata": {**each.manifest["metadata"], "labels": labels}} for each in beside]
+    return manifest, [secret, *labelled]
+
+
+def _need_not_be_in_one_rack(pod: dict[str, Any]) -> None:
+    """A trainer that shares NVLink between nodes is in one rack. A measurement has all nodes of the pool, which may be
+    several racks; each of them shares its own NVLink."""
+    between = pod.get("affinity", {}).get("podAffinity", {})
+    rules = between.pop(_REQUIRED, [])
+    elsewhere = [rule for rule in rules if rule["topologyKey"] != nvlink.DOMAIN_LABEL]
+    between |= {_REQUIRED: elsewhere} if elsewhere else {}
 
 
 def _all_reduce(run: FabricRun, pool: Pool) -> Workload:

@@ -212,6 +212,23 @@ def test_the_key_is_in_a_secret_alone(deployed: Deployment) -> None:
     ] == {"secret"}
 
 
+def test_where_trainers_share_nvlink_the_pods_have_a_domain_of_their_own_and_any_rack() -> None:
+    deployed = with_pool(deployment(), nodes=36)
+    racks = tuple(
+        pool.model_copy(update={"fabric": pool.fabric.model_copy(update={"nvlink": "rack"})}) if pool.fabric else pool
+        for pool in deployed.pools
+    )
+    manifest, companions = benchmarks.fabric_objects(deployed.model_copy(update={"pools": racks}), RUN, "key")
+    pod = manifest["spec"]["template"]["spec"]
+    (claim,) = pod["resourceClaims"]
+    (domain,) = (each for each in companions if each["kind"] == "ComputeDomain")
+    assert domain["spec"]["channel"]["resourceClaimTemplate"]["name"] == claim["resourceClaimTemplateName"]
+    assert domain["spec"]["numNodes"] == 36
+    assert domain["metadata"]["labels"][benchmarks.KIND_LABEL] == "fabric"
+    assert "nvidia.com/gpu.clique" not in str(pod.get("affinity"))
+    assert {each["kind"] for each in benchmarks.fabric_objects(deployed, RUN, "key")[1]} == {"Secret", "Service"}
+
+
 def test_only_pools_with_a_network_between_accelerators_are_measured(deployed: Deployment) -> None:
     assert fabric.runs(deployed, "pool/train") == (RUN,)
     with pytest.raises(UsageError, match='the fabric of "pool/web" can\'t be measured'):
