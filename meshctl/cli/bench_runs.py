@@ -50,9 +50,9 @@ def rag(context: Context, environment: str, workload: str, questions: Path | Non
             context.confirm(f"ask {endpoint.host} in {name} {len(golden)} questions, one after the other?")
             refuse_if_moving(project, name)  # a migration may have begun while the question was open
         context.say(f"asking {server.host} {len(golden)} questions")
-        with at_once():  # nothing is in flight but a request: nothing is left behind
-            replies = asking.run(server, golden)
         served = deployment.workload(endpoint.workload)
+        with at_once():  # nothing is in flight but a request: nothing is left behind
+            replies = asking.run(server, golden, has_answers=target.has_answers(served))
         rows = rag_results.summarize(
             golden,
             replies,
