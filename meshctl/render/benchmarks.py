@@ -21,7 +21,8 @@ from meshctl.render.templates import FOLDER as TEMPLATES
 
 KIND_LABEL: Final = "meshctl.dev/bench"
 REPORT: Final = "/meshctl-report"  # what a container writes there is its termination message: at most 4096 bytes
-FOLDER: Final = ".meshctl-bench"  # in the root of the storage: what is in it may go at any time
+FOLDER: Final = ".meshctl-bench"  # in the root of the storage; a run has a folder of its own in it
+_LEFT_MIN: Final = 60  # what is older than that was left by a node that died: no run takes as long
 _MANAGER: Final = "meshctl-bench"
 _MOUNTED: Final = "/bench"
 _KEPT_S: Final = 300  # how long a Job that has ended stays, where nobody removes it
@@ -29,15 +30,17 @@ _LAYOUT_S: Final = 300  # for the file that is read, and for a start on a node t
 
 # Arguments: MiB, seconds of each job, where the storage is mounted, where the report goes.
 #
-# Four files, as a file system may keep one file on one of its servers. What fio writes is packed, as it is larger than
-# a termination message may be. Some file systems refuse direct I/O: the second try goes through the page cache, and its
-# result says so. A shell that is process 1 gets only signals that it traps, and only between two commands: so fio runs
-# beside it.
+# A run has a folder of its own: a pod that is ending, or that of another environment with the same file system, removes
+# its own at any moment. Four files, as a file system may keep one file on one of its servers. What fio writes is
+# packed, as it is larger than a termination message may be. Some file systems refuse direct I/O: the second try goes through
+# the page cache, and its result says so. A shell that is process 1 gets only signals that it traps, and only between
+# two commands: so fio runs beside it.
 STORAGE_SCRIPT: Final = f"""\
-folder=$3/{FOLDER}
-rm -rf "$folder"
-mkdir "$folder" || exit 1
-trap 'rm -rf "$folder"' EXIT
+all=$3/{FOLDER}
+mkdir -p "$all" && chmod 1777 "$all" 2>/dev/null
+find "$all" -mindepth 1 -maxdepth 1 -mmin +{_LEFT_MIN} -exec rm -rf {{}} + 2>/dev/null
+folder=`mktemp -d "$all/XXXXXXXX"` || exit 1
+trap 'rm -rf "$folder"; rmdir "$all" 2>/dev/null' EXIT
 trap 'kill $measuring; wait; exit 143' TERM INT
 measure() {{
   fio --output-format=json --output="$folder/report" --directory="$folder" --size="$1M" \\
@@ -60,10 +63,12 @@ TRANSFERS: Final = 16
 
 # Arguments: the store's own folder in rclone's words, MiB, a folder of the node's disk, where the report goes.
 #
-# Objects are read into memory, so that no disk is measured. Only what lies under the folder's name is deleted.
+# Objects are read into memory, so that no disk is measured. Only what lies under the run's own name is deleted, and
+# what is so old that no run writes it any more.
 OBJECTS_SCRIPT: Final = f"""\
-remote="$1/{FOLDER}"
-rclone delete "$remote" --rmdirs --quiet 2>/dev/null
+run=`mktemp -u XXXXXXXX` || exit 1
+remote="$1/{FOLDER}/$run"
+rclone delete "$1/{FOLDER}" --min-age {_LEFT_MIN}m --rmdirs --quiet 2>/dev/null
 trap 'rclone delete "$remote" --rmdirs --quiet' EXIT
 trap 'kill $measuring; wait; exit 143' TERM INT
 mkdir -p "$3/data" || exit 1
@@ -201,7 +206,8 @@ def storage_job(deployment: Deployment, run: StorageRun) -> dict[str, Any]:
         memory_gib=1,
         mounts=(mount,),
     )
-    return _job(deployment, workload, kind="storage", deadline_s=run.deadline_s)
+    manifest = _job(deployment, workload, kind="storage", deadline_s=run.deadline_s)
+    return _with_disk(manifest, run) if is_disk else manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +247,7 @@ def object_job(deployment: Deployment, run: StorageRun) -> dict[str, Any]:
     (container,) = pod["containers"]
     own = {entry["name"] for entry in container["env"]}
     container["env"] = [*container["env"], *(entry for entry in staging["env"] if entry["name"] not in own)]
-    return manifest
+    return _with_disk(manifest, run)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,6 +360,14 @@ def _mount(workload: Workload, storage: str) -> Mount:
 def _disk(run: StorageRun) -> Mount:
     """An empty folder of the node's own disk."""
     return Mount(storage="0-bench", kind="local", path=_MOUNTED, local_gib=2 * run.size_mib / 1024)
+
+
+def _with_disk(manifest: dict[str, Any], run: StorageRun) -> dict[str, Any]:
+    """Where its files are on the node's disk, it goes to a node that has room for them: a kubelet whose disk is full
+    evicts pods of others."""
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
+    container["resources"]["requests"]["ephemeral-storage"] = f"{run.size_mib}Mi"
+    return manifest
 
 
 def _job(deployment: Deployment, workload: Workload, *, kind: str, deadline_s: int) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def test_a_fall_back_to_tcp_is_the_bottleneck_and_is_named(tmp_path: Path) -> No
 
 
 def test_a_nominal_bandwidth_is_no_change_that_can_be_had() -> None:
-    """Four nodes of p5.48xlarge are not published; 3,200 Gbps of each are its data sheet's, and no fabric gives them."""
+    """Four nodes of p5.48xlarge are not published; 3,200 Gbps of each are on paper."""
     results = measured("nccl-tcp.txt", ranks="32", subject="pool/train")
     pretrain = of(advised(deployment(), *MODELS, results=results), "pretrain")
     assert not [change.what for change in pretrain.changes if "GB/s of its machines" in change.what]

@@ -331,6 +331,14 @@ def test_a_measurement_never_fills_a_storage() -> None:
     assert raised.value.hint == "--size 512MiB"
 
 
+def test_a_measurement_never_fills_the_disk_of_a_node() -> None:
+    deployed = deployment()
+    small = tuple(each.model_copy(update={"disk_gib": 100}) for each in deployed.pools)
+    with pytest.raises(UsageError, match="more than a tenth of the disk of a node of pool web") as raised:
+        storage.runs(deployed.model_copy(update={"pools": small}), "pool/web", storage.checked_size(64, 30))
+    assert raised.value.hint == "--size 10240MiB"
+
+
 def test_a_file_system_that_nobody_writes_to_is_left_alone() -> None:
     deployed = deployment()
     readers = tuple(
