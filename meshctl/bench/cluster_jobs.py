@@ -72,9 +72,20 @@ def run(
                 _create_with(client, companion, job, access.name)
             return _ended(client, access, manifest, job["metadata"]["uid"], say, start_s)
         finally:
-            with suppress(ApiError, NoAnswerError):  # it is gone already, or ends by its deadline
-                uid = job["metadata"]["uid"]
-                client.send(requests.delete(JOBS.path(namespace, name), propagation="Background", uid=uid))
+            _remove(client, JOBS.path(namespace, name), job["metadata"]["uid"])
+
+
+def _remove(client: Client, path: str, uid: str) -> None:
+    """Also where the command is stopped in this moment: then once more, whether or not it was done. An error is none,
+    as the Job is gone already, or ends by its deadline."""
+    request = requests.delete(path, propagation="Background", uid=uid)
+    try:
+        with suppress(ApiError, NoAnswerError):
+            client.send(request)
+    except KeyboardInterrupt:
+        with suppress(ApiError, NoAnswerError):
+            client.send(request)
+        raise
 
 
 def _refuse_beside_another(client: Client, environment: str, name: str, namespace: str) -> None:

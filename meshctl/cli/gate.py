@@ -32,14 +32,14 @@ def measure(
 ) -> None:
     """Keep the results as `bench` does. Raises: MeasurementError for the first pool whose fabric gives too little."""
     from meshctl.bench import fabric, result_files
-    from meshctl.cli.signals import at_once
+    from meshctl.cli.signals import once
     from meshctl.clients import clusters
     from meshctl.render.benchmarks import FabricRun
 
     access, environment = clusters.access(deployment, outputs), deployment.environment
     for pool in waiting:
         context.say(f"measuring the fabric of pool {pool.name} before its workloads start")
-        with at_once():  # the Job is deleted on the way out
+        with once():  # the Job is deleted on the way out
             date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             results = fabric.measure(deployment, FabricRun(pool=pool.name), access, date, context.say)
         store = project.state_store

@@ -32,9 +32,9 @@ _LAYOUT_S: Final = 300  # for the file that is read, and for a start on a node t
 #
 # A run has a folder of its own: a pod that is ending, or that of another environment with the same file system, removes
 # its own at any moment. Four files, as a file system may keep one file on one of its servers. What fio writes is
-# packed, as it is larger than a termination message may be. Some file systems refuse direct I/O: the second try goes through
-# the page cache, and its result says so. A shell that is process 1 gets only signals that it traps, and only between
-# two commands: so fio runs beside it.
+# packed, as it is larger than a termination message may be. Some file systems refuse direct I/O: the second try goes
+# through the page cache, and its result says so. A shell that is process 1 gets only signals that it traps, and only
+# between two commands: so fio runs beside it.
 STORAGE_SCRIPT: Final = f"""\
 all=$3/{FOLDER}
 mkdir -p "$all" && chmod 1777 "$all" 2>/dev/null

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ from typing import Any
 import pytest
 
 from meshctl.bench import cluster_jobs
+from meshctl.cli.signals import once
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.errors import CredentialsError, LockedError, MeasurementError
 from meshctl.render.benchmarks import KIND_LABEL
@@ -210,3 +214,28 @@ def test_the_end_of_the_first_pod_is_the_end(tmp_path: Path) -> None:
     ended, server = run(Cluster("", "", pods=[others, pod("packed")]), tmp_path)
     assert ended.message == "packed"
     assert deleted(server) == [JOB]
+
+
+@pytest.mark.parametrize(
+    "signals", [(signal.SIGINT,), (signal.SIGHUP, signal.SIGHUP)], ids=["Ctrl-C", "closed terminal"]
+)
+def test_the_job_goes_also_where_the_command_is_stopped_while_it_is_deleted(
+    tmp_path: Path, signals: tuple[signal.Signals, ...]
+) -> None:
+    """A closing terminal sends SIGHUP twice; a Job that stays keeps all accelerators for its whole deadline."""
+    left = list(signals)
+
+    class Stopped(Cluster):
+        def answer(self, asked: Asked) -> Answer:
+            if asked.method == "DELETE" and left:
+                os.kill(os.getpid(), left.pop())
+                time.sleep(0.3)
+                is_lost = len(left) == len(signals) - 1
+                return Answer(503) if is_lost else super().answer(asked)
+            return super().answer(asked)
+
+    cluster = Stopped("", "Complete", pods=[pod("packed")])
+    with once(), pytest.raises(KeyboardInterrupt):
+        run(cluster, tmp_path)
+    assert cluster.existing is None
+    assert left == []
