@@ -121,7 +121,8 @@ def test_the_script_measures_and_leaves_only_its_report(mounted: Path) -> None:
     left = mounted / benchmarks.FOLDER / "of-a-node-that-died"
     left.mkdir(parents=True)
     (left / "data1").write_text("of a run that was killed")
-    os.utime(left, (time.time() - 7200,) * 2)
+    two_hours_ago = time.time() - 7200
+    os.utime(left, (two_hours_ago, two_hours_ago))
     process = started(mounted, FIO)
     assert process.wait(60) == 0
     message = (mounted.parent / "report").read_text()
@@ -214,10 +215,11 @@ def copied(store: Path, size_mib: int = 32) -> subprocess.CompletedProcess[str]:
 
 def test_objects_are_written_and_read_and_nothing_of_others_is_touched(mounted: Path) -> None:
     folder = mounted / benchmarks.FOLDER
-    for run, age_s in (("of-a-node-that-died", 7200), ("another", 0)):
+    now = time.time()
+    for run, written in (("of-a-node-that-died", now - 7200), ("another", now)):
         (folder / run).mkdir(parents=True)
         (folder / run / "16").write_text("of another run")
-        os.utime(folder / run / "16", (time.time() - age_s,) * 2)
+        os.utime(folder / run / "16", (written, written))
     done = copied(mounted)
     assert done.returncode == 0, done.stdout
     results = rclone.read(packed.unpacked((mounted.parent / "report").read_text()), TAKEN, {"subject": "storage/x"})
