@@ -283,14 +283,16 @@ def _repaired_fabric(situation: Situation, all_reduce_s: float, compute_s: float
 
 
 def _verdict(situation: Situation) -> fabric_expectation.Verdict | None:
-    """Of the newest measurement; None where there is none, or nothing is expected of its sizes."""
+    """Of the newest measurement; None where there is none, or nobody has published its sizes: of a nominal bandwidth it
+    is not known how much can be reached."""
     newest = _measured_here(situation)
     rates = {
         int(row.setting["size_bytes"]): row.value
         for row in _all_reduces_here(situation)
         if newest is not None and row.taken == newest.taken and row.setting.get("size_bytes", "").isdecimal()
     }
-    return fabric_expectation.verdict(situation.pool, rates)
+    verdict = fabric_expectation.verdict(situation.pool, rates)
+    return verdict if verdict is not None and verdict.expected.is_published else None
 
 
 def _rarer_exchange(all_reduce_s: float, compute_s: float) -> Change:

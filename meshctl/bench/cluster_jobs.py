@@ -11,23 +11,30 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.errors import LockedError, MeasurementError, MeshError
+from meshctl.render.benchmarks import KIND_LABEL
 from meshwire.kubernetes import objects, requests
 from meshwire.kubernetes.errors import ApiError, NoAnswerError
-from meshwire.kubernetes.resources import JOBS, PODS, SECRETS, SERVICES, Resource
+from meshwire.kubernetes.resources import COMPUTE_DOMAINS, JOBS, PODS, SECRETS, SERVICES, Resource
 
 if TYPE_CHECKING:
     from meshwire.kubernetes.client import Client
 
+T = TypeVar("T")
+
 _POLL_S: Final = 1.0
 LONGEST_START_S: Final = 180.0  # for a node with room, and for an image that it does not have yet
 _MANAGER: Final = "meshctl-bench"
-_PATHS: Final[Mapping[str, Resource[Any]]] = {"Secret": SECRETS, "Service": SERVICES}
-_JOB_NAME: Final = "batch.kubernetes.io/job-name"
+_KINDS: Final[Mapping[str, Resource[Any]]] = {
+    "Secret": SECRETS,
+    "Service": SERVICES,
+    "ComputeDomain": COMPUTE_DOMAINS,
+}
+_JOB_UID: Final = "batch.kubernetes.io/controller-uid"
 _CONFLICT: Final = 409
 _MISSING: Final = 404
 _REFUSED: Final = (401, 403)
@@ -53,8 +60,8 @@ def run(
     their grace period to remove files. `companions`: objects that go with it. `start_s`: how long it may take until the
     pods run.
 
-    Raises: LockedError while another one of its name runs; MeasurementError where it can't start, fails or takes longer
-    than its deadline; CredentialsError, UnreachableError.
+    Raises: LockedError while another one of its name runs, and where an object of its name is somebody else's;
+    MeasurementError where it can't start, fails or takes longer than its deadline; CredentialsError, UnreachableError.
     """
     name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
     with access.connected() as client:
@@ -62,11 +69,23 @@ def run(
         job = _create(client, manifest, name, namespace)
         try:
             for companion in companions:
-                _create_with(client, companion, job)
-            return _ended(client, access, manifest, say, start_s)
+                _create_with(client, companion, job, access.name)
+            return _ended(client, access, manifest, job["metadata"]["uid"], say, start_s)
         finally:
-            with suppress(ApiError, NoAnswerError):  # it is gone already, or ends by its deadline
-                client.send(requests.delete(JOBS.path(namespace, name), propagation="Background"))
+            _remove(client, JOBS.path(namespace, name), job["metadata"]["uid"])
+
+
+def _remove(client: Client, path: str, uid: str) -> None:
+    """Also where the command is stopped in this moment: then once more, whether or not it was done. An error is none,
+    as the Job is gone already, or ends by its deadline."""
+    request = requests.delete(path, propagation="Background", uid=uid)
+    try:
+        with suppress(ApiError, NoAnswerError):
+            client.send(request)
+    except KeyboardInterrupt:
+        with suppress(ApiError, NoAnswerError):
+            client.send(request)
+        raise
 
 
 def _refuse_beside_another(client: Client, environment: str, name: str, namespace: str) -> None:
@@ -74,6 +93,7 @@ def _refuse_beside_another(client: Client, environment: str, name: str, namespac
     existing = _job(client, name, namespace)
     if existing is None:
         return
+    _refuse_foreign(existing, "Job", environment)
     if not _outcome(existing):
         deadline_s = existing.get("spec", {}).get("activeDeadlineSeconds", 0)
         raise LockedError(
@@ -81,24 +101,60 @@ def _refuse_beside_another(client: Client, environment: str, name: str, namespac
             why=f"another command has started it, or one that was killed: it ends {deadline_s} s after its start",
             hint=f"wait for it; or end it with `kubectl delete job {name} -n {namespace}`",
         )
-    client.send(requests.delete(JOBS.path(namespace, name), propagation="Background"))
+    uid = existing.get("metadata", {}).get("uid", "")
+    client.send(requests.delete(JOBS.path(namespace, name), propagation="Background", uid=uid))
     deadline = time.monotonic() + LONGEST_START_S
     while _job(client, name, namespace) is not None and time.monotonic() < deadline:
         time.sleep(_POLL_S)
 
 
-def _create_with(client: Client, manifest: Mapping[str, Any], job: Mapping[str, Any]) -> None:
-    """An object that the cluster removes with the Job. One of an earlier Job may be about to go."""
+def _refuse_foreign(existing: Mapping[str, Any], kind: str, environment: str) -> None:
+    """Raises: LockedError for an object that no measurement has made."""
+    metadata = existing.get("metadata", {})
+    if KIND_LABEL in metadata.get("labels", {}):
+        return
+    name, namespace = metadata.get("name", ""), metadata.get("namespace", "")
+    raise LockedError(
+        f"{environment} has a {kind} {name} that no measurement has made",
+        why=f"the measurement needs the name in namespace {namespace}, and deletes nothing without label {KIND_LABEL}",
+        hint="give the other one another name",
+    )
+
+
+def _create_with(client: Client, manifest: Mapping[str, Any], job: Mapping[str, Any], environment: str) -> None:
+    """An object that the cluster removes with the Job. One of an earlier Job goes first, which may take its time: a
+    ComputeDomain waits for its pods. Raises: LockedError where it is somebody else's, or does not go."""
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": job["metadata"]["name"], "uid": job["metadata"]["uid"]}
     owned = {**manifest, "metadata": {**manifest["metadata"], "ownerReferences": [owner]}}
-    path = _PATHS[manifest["kind"]].path(manifest["metadata"]["namespace"])
+    kind, name, namespace = manifest["kind"], manifest["metadata"]["name"], manifest["metadata"]["namespace"]
+    deadline = time.monotonic() + LONGEST_START_S
+    while not _is_created(client, _KINDS[kind].path(namespace), owned):
+        existing = _existing(client, _KINDS[kind], name, namespace)
+        if existing is not None:
+            _refuse_foreign(existing, kind, environment)
+            _delete(client, _KINDS[kind].path(namespace, name))
+        if time.monotonic() > deadline:
+            raise LockedError(f"the {kind} {name} of an earlier measurement does not go", hint="run the command again")
+        time.sleep(_POLL_S)
+
+
+def _is_created(client: Client, path: str, manifest: Mapping[str, Any]) -> bool:
+    """False where there is one of its name."""
     try:
-        client.send(requests.create(path, owned, fieldManager=_MANAGER))
+        client.send(requests.create(path, dict(manifest), fieldManager=_MANAGER))
     except ApiError as error:
         if error.status != _CONFLICT:
             raise
-        client.send(requests.delete(f"{path}/{manifest['metadata']['name']}"))
-        client.send(requests.create(path, owned, fieldManager=_MANAGER))
+        return False
+    return True
+
+
+def _delete(client: Client, path: str) -> None:
+    try:
+        client.send(requests.delete(path))
+    except ApiError as error:
+        if error.status != _MISSING:
+            raise
 
 
 def _create(client: Client, manifest: Mapping[str, Any], name: str, namespace: str) -> Mapping[str, Any]:
@@ -113,8 +169,12 @@ def _create(client: Client, manifest: Mapping[str, Any], name: str, namespace: s
 
 
 def _job(client: Client, name: str, namespace: str) -> objects.Job | None:
+    return _existing(client, JOBS, name, namespace)
+
+
+def _existing(client: Client, kind: Resource[T], name: str, namespace: str) -> T | None:
     try:
-        return client.get(JOBS, name, namespace=namespace)
+        return client.get(kind, name, namespace=namespace)
     except ApiError as error:
         if error.status == _MISSING:
             return None
@@ -129,16 +189,23 @@ def _outcome(job: objects.Job) -> str:
 
 
 def _ended(
-    client: Client, access: ClusterAccess, manifest: Mapping[str, Any], say: Callable[[str], None], start_s: float
+    client: Client,
+    access: ClusterAccess,
+    manifest: Mapping[str, Any],
+    uid: str,
+    say: Callable[[str], None],
+    start_s: float,
 ) -> Ended:
+    """`uid`: of the Job. Pods of one that had its name before may be about to end."""
     name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
+    count = manifest["spec"].get("completions", 1)
     begun = time.monotonic()
     deadline = begun + manifest["spec"]["activeDeadlineSeconds"] + start_s
     reported = ""
     while time.monotonic() < deadline:
         time.sleep(_POLL_S)
         try:
-            job, pods = _job(client, name, namespace), _pods(client, name, namespace)
+            job, pods = _job(client, name, namespace), _pods(client, uid, namespace)
         except (ApiError, NoAnswerError) as error:
             if isinstance(error, ApiError) and error.status in _REFUSED:
                 raise
@@ -149,7 +216,7 @@ def _ended(
         reason = _reason(pods)
         if outcome == "Failed":
             raise _failed(access.name, name, reason or _why(job))
-        if not any(_has_started(pod) for pod in pods):
+        if sum(map(_has_started, pods)) < count:
             if reason != reported and reason:
                 say(f"{name} waits: {reason}")
                 reported = reason
@@ -158,9 +225,9 @@ def _ended(
     raise _failed(access.name, name, "it was not over in time")
 
 
-def _pods(client: Client, name: str, namespace: str) -> list[objects.Pod]:
-    """By name, so that rank 0 of a gang is the first."""
-    pods = client.list_objects(PODS, namespace=namespace, labels={_JOB_NAME: name})
+def _pods(client: Client, uid: str, namespace: str) -> list[objects.Pod]:
+    """Of the Job, by name, so that rank 0 of a gang is the first."""
+    pods = client.list_objects(PODS, namespace=namespace, labels={_JOB_UID: uid})
     return sorted(pods, key=lambda pod: pod.get("metadata", {}).get("name", ""))
 
 

@@ -80,8 +80,11 @@ def _new_key() -> str:
 
 def gated(deployment: Deployment, up: Deployment | None) -> tuple[Pool, ...]:
     """The pools to measure before their workloads start: `expect` asks for it, something is expected, and none of their
-    workloads is up. What is up has its nodes, and stays. `up`: what the last `up` declared."""
-    running = {each.pool for each in up.workloads if each.runs} if up is not None else set()
+    workloads is up, in this pool or in the one that it leaves: to measure would be to stop it. What is up has its
+    nodes, and stays. `up`: what the last `up` declared."""
+    running = [each for each in up.workloads if each.runs] if up is not None else []
+    names = {each.name for each in running}
+    in_use = {each.pool for each in running} | {each.pool for each in deployment.workloads if each.name in names}
     starting = {each.pool for each in deployment.workloads if each.runs and each.accelerators}
     without_nodes = {each.pool for each in deployment.waiting_for_nodes}
     return tuple(
@@ -90,7 +93,7 @@ def gated(deployment: Deployment, up: Deployment | None) -> tuple[Pool, ...]:
         if fabric_expectation.is_asked_for(pool)
         and fabric_expectation.is_measurable(pool)
         and fabric_expectation.expectations(pool)
-        and pool.name in starting - running - without_nodes
+        and pool.name in starting - in_use - without_nodes
     )
 
 

@@ -21,31 +21,40 @@ _LIMIT_S: Final = 120.0
 _MOST_TOKENS: Final = 128
 
 
-def run(server: Server, questions: Sequence[Question]) -> list[Reply]:
-    """In the order of the questions; a refusal is a reply. No certificate is verified, as by `load`."""
+def run(server: Server, questions: Sequence[Question], *, has_answers: bool = True) -> list[Reply]:
+    """In the order of the questions; a refusal is a reply. `has_answers`: whether a language model stands behind it,
+    else it only searches. No certificate is verified, as by `load`."""
     with httpx2.Client(timeout=_LIMIT_S, trust_env=False, verify=False) as client:
-        return [_reply(client, server, question) for question in questions]
+        return [_reply(client, server, question, has_answers=has_answers) for question in questions]
 
 
-def _reply(client: httpx2.Client, server: Server, question: Question) -> Reply:
+def _reply(client: httpx2.Client, server: Server, question: Question, *, has_answers: bool) -> Reply:
+    passages: tuple[tuple[str, str], ...] = ()
     try:
-        wanted = {"query": question.ask, "limit": PASSAGES}
-        results = _post(client, server, "/v1/search", wanted)["results"]
+        passages = _search(client, server, question)
+        if not has_answers:
+            return Reply(passages=passages, cited=None)
         begun = time.monotonic()
-        messages = [{"role": "user", "content": question.ask}]
-        request = {"messages": messages, "max_tokens": _MOST_TOKENS, "temperature": 0}
-        answer = _post(client, server, "/v1/chat/completions", request)
-        return Reply(
-            passages=tuple((str(each["key"]), str(each["text"])) for each in results),
-            cited=tuple(str(each["key"]) for each in answer["citations"]),
-            answer_s=time.monotonic() - begun,
-        )
+        cited = _cited(client, server, question)
+        return Reply(passages=passages, cited=cited, answer_s=time.monotonic() - begun)
     except httpx2.HTTPStatusError as error:
-        return Reply(failure=f"status {error.response.status_code}")
+        return Reply(passages=passages, failure=f"status {error.response.status_code}")
     except httpx2.HTTPError:
-        return Reply(failure=f"no answer in {_LIMIT_S:.0f} s, or none at all")
+        return Reply(passages=passages, failure=f"no answer in {_LIMIT_S:.0f} s, or none at all")
     except (KeyError, TypeError, ValueError):
-        return Reply(failure="an answer without passages or citations")
+        return Reply(passages=passages, failure="an answer without passages or citations")
+
+
+def _search(client: httpx2.Client, server: Server, question: Question) -> tuple[tuple[str, str], ...]:
+    """As (key, text), best first."""
+    results = _post(client, server, "/v1/search", {"query": question.ask, "limit": PASSAGES})["results"]
+    return tuple((str(each["key"]), str(each["text"])) for each in results)
+
+
+def _cited(client: httpx2.Client, server: Server, question: Question) -> tuple[str, ...]:
+    messages = [{"role": "user", "content": question.ask}]
+    request = {"messages": messages, "max_tokens": _MOST_TOKENS, "temperature": 0}
+    return tuple(str(each["key"]) for each in _post(client, server, "/v1/chat/completions", request)["citations"])
 
 
 def _post(client: httpx2.Client, server: Server, path: str, body: dict[str, Any]) -> Any:

@@ -97,10 +97,10 @@ def _why_not(deployment: Deployment, subject: str) -> str:
 
 def _refuse_too_large(deployment: Deployment, run: StorageRun) -> None:
     """Raises: UsageError where it would fill what others write to."""
-    name = run.subject.removeprefix("storage/")
-    sizes_gib: dict[str, float] = {system.name: system.size_gib for system in deployment.file_systems}
-    sizes_gib |= {store.name: store.size_gib for store in deployment.object_stores}
-    size_gib = sizes_gib.get(name, 0)
+    sizes_gib: dict[str, float] = {f"storage/{each.name}": each.size_gib for each in deployment.file_systems}
+    sizes_gib |= {f"storage/{each.name}": each.size_gib for each in deployment.object_stores}
+    sizes_gib |= {f"pool/{pool.name}": pool.disk_gib for pool in deployment.pools}
+    size_gib = sizes_gib.get(run.subject, 0)
     if is_object_store(deployment, run) and not benchmarks.OBJECT_MIB <= run.size_mib <= _MOST_OBJECTS_MIB:
         raise UsageError(
             f"of an object store {benchmarks.OBJECT_MIB} MiB at least and {_MOST_OBJECTS_MIB} MiB at most are measured",
@@ -109,10 +109,15 @@ def _refuse_too_large(deployment: Deployment, run: StorageRun) -> None:
         )
     if size_gib and run.size_mib / 1024 > _MOST_OF_STORAGE * size_gib:
         raise UsageError(
-            f"{run.size_mib / 1024:g} GiB are more than a tenth of storage {name}, which has {size_gib:g} GiB",
+            f"{run.size_mib / 1024:g} GiB are more than a tenth of {_words(run)}, which has {size_gib:g} GiB",
             why="workloads write there as well",
             hint=f"--size {max(_LEAST_MIB, int(_MOST_OF_STORAGE * size_gib * 1024))}MiB",
         )
+
+
+def _words(run: StorageRun) -> str:
+    kind, _, name = run.subject.partition("/")
+    return f"the disk of a node of pool {name}" if kind == "pool" else f"storage {name}"
 
 
 def is_object_store(deployment: Deployment, run: StorageRun) -> bool:

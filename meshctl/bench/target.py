@@ -9,10 +9,11 @@ from typing import Final
 from meshctl.bench.load import Server
 from meshctl.clients import endpoint_questions
 from meshctl.errors import UsageError
-from meshctl.model.deployment import Deployment, Endpoint
+from meshctl.model.deployment import Deployment, Endpoint, Workload
 from meshctl.model.files.file_problems import suggestion
 
 _INDEX: Final = "RAG_STORE"  # the variable that tells the API of a blueprint `rag` where its index is
+_MODEL: Final = "RAG_LLM_URL"  # and where its language model is; "" = it only searches
 
 
 def endpoint_of(deployment: Deployment, workload: str) -> Endpoint:
@@ -44,6 +45,11 @@ def documents_endpoint_of(deployment: Deployment, workload: str) -> Endpoint:
             hint=f"say --workload: {', '.join(names)}" if names else "the api of a blueprint `rag`, with an endpoint",
         )
     return next(each for each in answering if each.workload == (workload or names[0]))
+
+
+def has_answers(workload: Workload) -> bool:
+    """Whether an API that finds documents also answers from them: a blueprint with `llm: off` does not."""
+    return bool(workload.env.get(_MODEL))
 
 
 def server(deployment: Deployment, endpoint: Endpoint, addresses: Mapping[str, str]) -> Server:

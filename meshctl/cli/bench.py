@@ -104,7 +104,7 @@ def _read(context: Context, environment: str, files: Sequence[Path], subject: st
     ]
     store = result_files.opened(declared.state.backend, context.folder)
     written = result_files.write(store, mesh.name, name, rows, bench_results.now("%Y%m%dT%H%M%SZ"))
-    bench_results.show_new(context, name, rows, written)
+    bench_results.show_new(context, name, rows, [written])
 
 
 def _machine(context: Context, environment: str, subject: str) -> str:

@@ -14,19 +14,25 @@ from meshctl.errors import FileError, UsageError
 
 if TYPE_CHECKING:
     from meshctl.advise.comparison import Expectations
+    from meshctl.engine.state_store import StateStore
     from meshctl.measure.results import Result
     from meshctl.project import Project
 
 _LARGEST_FILE = 64 * 2**20
 
 
-def keep(context: Context, project: Project, environment: str, rows: Sequence[Result]) -> None:
-    """Write them beside the state, and show them."""
+def opened(context: Context, project: Project) -> StateStore:
+    """Where results are kept; asked for before anything is measured. Raises: UsageError, CredentialsError."""
     from meshctl.bench import result_files
 
-    store = result_files.opened(project.environments.state.backend, context.folder)
-    path = result_files.write(store, project.mesh.name, environment, rows, now("%Y%m%dT%H%M%SZ"))
-    show_new(context, environment, rows, path)
+    return result_files.opened(project.environments.state.backend, context.folder)
+
+
+def write(store: StateStore, project: Project, environment: str, rows: Sequence[Result]) -> str:
+    """The path of the new file."""
+    from meshctl.bench import result_files
+
+    return result_files.write(store, project.mesh.name, environment, rows, now("%Y%m%dT%H%M%SZ"))
 
 
 def expectations(context: Context, environments: Sequence[str]) -> dict[str, Expectations]:
@@ -42,16 +48,16 @@ def expectations(context: Context, environments: Sequence[str]) -> dict[str, Exp
     }
 
 
-def show_new(context: Context, environment: str, rows: Sequence[Result], path: str) -> None:
-    """What was measured now, beside what is expected. `path`: where it is kept."""
+def show_new(context: Context, environment: str, rows: Sequence[Result], paths: Sequence[str]) -> None:
+    """What was measured now, beside what is expected. `paths`: where it is kept."""
     from meshctl.advise import comparison
 
     table = comparison.rows({environment: rows}, expectations(context, [environment]))
     if context.output == "json":
-        context.print_json({"environment": environment, "file": path, "results": comparison.document(table)})
+        context.print_json({"environment": environment, "files": list(paths), "results": comparison.document(table)})
     else:
         context.print(comparison.text(table))
-        context.say(f"kept in {path} beside the state; `meshctl bench {environment} --show` shows all")
+        context.say(f"kept in {', '.join(paths)} beside the state; `meshctl bench {environment} --show` shows all")
 
 
 def text_of(path: Path) -> str:

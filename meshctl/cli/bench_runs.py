@@ -42,6 +42,7 @@ def rag(context: Context, environment: str, workload: str, questions: Path | Non
         name = project.checked_name(environment)
         outputs = project.session.outputs(name)
         deployment = _deployed(name, outputs.deployment)
+        store = bench_results.opened(context, project)
         endpoint = target.documents_endpoint_of(deployment, workload)
         addresses = {key: address_of(value) for key, value in outputs.addresses.items() if key == endpoint.name}
         server = target.server(deployment, endpoint, addresses)
@@ -50,9 +51,9 @@ def rag(context: Context, environment: str, workload: str, questions: Path | Non
             context.confirm(f"ask {endpoint.host} in {name} {len(golden)} questions, one after the other?")
             refuse_if_moving(project, name)  # a migration may have begun while the question was open
         context.say(f"asking {server.host} {len(golden)} questions")
-        with at_once():  # nothing is in flight but a request: nothing is left behind
-            replies = asking.run(server, golden)
         served = deployment.workload(endpoint.workload)
+        with at_once():  # nothing is in flight but a request: nothing is left behind
+            replies = asking.run(server, golden, has_answers=target.has_answers(served))
         rows = rag_results.summarize(
             golden,
             replies,
@@ -64,7 +65,7 @@ def rag(context: Context, environment: str, workload: str, questions: Path | Non
                 source=f"meshctl bench through {server.host}: {questions.name}",
             ),
         )
-        bench_results.keep(context, project, name, rows)
+        bench_results.show_new(context, name, rows, [bench_results.write(store, project, name, rows)])
 
 
 def storage(context: Context, environment: str, subject: str, size: str, seconds: int) -> None:
@@ -127,13 +128,14 @@ class _Measurements:
 def _by_jobs(context: Context, environment: str, planned: Callable[[Deployment], _Measurements]) -> None:
     from meshctl.cli.guards import refuse_if_moving
     from meshctl.cli.opened import opened
-    from meshctl.cli.signals import at_once
+    from meshctl.cli.signals import once
     from meshctl.clients import clusters
 
     with opened(context, "bench") as project:
         name = project.checked_name(environment)
         outputs = project.session.outputs(name)
         deployment = _deployed(name, outputs.deployment)
+        store = bench_results.opened(context, project)
         measurements = planned(deployment)
         refuse_if_moving(project, name)
         if context.must_confirm:
@@ -141,11 +143,14 @@ def _by_jobs(context: Context, environment: str, planned: Callable[[Deployment],
             refuse_if_moving(project, name)  # a migration may have begun while the question was open
         access, date = clusters.access(deployment, outputs), bench_results.now("%Y-%m-%dT%H:%M:%SZ")
         rows: list[Result] = []
-        with at_once():  # the Job is deleted on the way out
+        paths: list[str] = []
+        with once():  # the Job is deleted on the way out
             for subject, measure in measurements.measure.items():
                 context.say(f"measuring {subject}")
-                rows.extend(measure(access, date, context.say))
-        bench_results.keep(context, project, name, rows)
+                results = measure(access, date, context.say)
+                paths.append(bench_results.write(store, project, name, results))
+                rows.extend(results)
+        bench_results.show_new(context, name, rows, paths)
 
 
 def _deployed(environment: str, deployment: Deployment | None) -> Deployment:
@@ -193,6 +198,7 @@ def serve(context: Context, environment: str, workload: str, plan: Plan) -> None
         name = project.checked_name(environment)
         outputs = project.session.outputs(name)
         deployment = _deployed(name, outputs.deployment)
+        store = bench_results.opened(context, project)
         endpoint = target.endpoint_of(deployment, workload)
         addresses = {key: address_of(value) for key, value in outputs.addresses.items() if key == endpoint.name}
         server = target.server(deployment, endpoint, addresses)
@@ -204,7 +210,7 @@ def serve(context: Context, environment: str, workload: str, plan: Plan) -> None
             )
             refuse_if_moving(project, name)  # a migration may have begun while the question was open
         rows = _measured(context, deployment, endpoint.workload, server, plan)
-        bench_results.keep(context, project, name, rows)
+        bench_results.show_new(context, name, rows, [bench_results.write(store, project, name, rows)])
 
 
 def _measured(

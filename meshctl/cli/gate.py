@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
 
 def pools(project: Project, deployment: Deployment) -> tuple[Pool, ...]:
-    """Those that are measured now. What is up is read only where the mesh asks for a measurement."""
+    """Those that are measured now. What is up is read only where the mesh asks for a measurement. A job that has
+    finished in another environment starts nothing."""
     from meshctl.bench import fabric
+    from meshctl.deploy.jobs import finished_jobs
     from meshctl.resolve.placement import fabric_expectation
 
     if not any(map(fabric_expectation.is_asked_for, deployment.pools)):
         return ()
-    return fabric.gated(deployment, project.session.state(deployment.environment).deployment)
+    state = project.session.state(deployment.environment)
+    return fabric.gated(finished_jobs.with_finished_marks(deployment, state), state.deployment)
 
 
 def measure(
@@ -29,14 +32,14 @@ def measure(
 ) -> None:
     """Keep the results as `bench` does. Raises: MeasurementError for the first pool whose fabric gives too little."""
     from meshctl.bench import fabric, result_files
-    from meshctl.cli.signals import at_once
+    from meshctl.cli.signals import once
     from meshctl.clients import clusters
     from meshctl.render.benchmarks import FabricRun
 
     access, environment = clusters.access(deployment, outputs), deployment.environment
     for pool in waiting:
         context.say(f"measuring the fabric of pool {pool.name} before its workloads start")
-        with at_once():  # the Job is deleted on the way out
+        with once():  # the Job is deleted on the way out
             date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             results = fabric.measure(deployment, FabricRun(pool=pool.name), access, date, context.say)
         store = project.state_store

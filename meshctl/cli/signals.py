@@ -58,6 +58,22 @@ def at_once() -> Iterator[None]:
 
 
 @contextmanager
+def once() -> Iterator[None]:
+    """As `at_once`, for what removes on its way out what it has made: signals after the first one are ignored, as a
+    closing terminal sends SIGHUP twice. Raises: KeyboardInterrupt."""
+    has_come = False
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        nonlocal has_come
+        if not has_come:
+            has_come = True
+            raise KeyboardInterrupt
+
+    with _handled(stop):
+        yield
+
+
+@contextmanager
 def _handled(handler: _Handler) -> Iterator[None]:
     # under `nohup` SIGHUP is ignored, and must stay so: the command outlives its terminal
     handled = [number for number in _SIGNALS if (number, signal.getsignal(number)) != (signal.SIGHUP, signal.SIG_IGN)]

@@ -219,15 +219,16 @@ def _bring_up_measured(
     *,
     allow_data_loss: bool,
 ) -> UpResult:
-    """All but the workloads of these pools; then, once their fabrics were measured, those as well."""
+    """All but the workloads of these pools and their names; then, once their fabrics were measured, those as well. Data
+    that somebody has agreed to lose is lost in the first run: nobody was asked about any more."""
     from meshctl.bench import fabric
     from meshctl.changes import grouping
     from meshctl.cli import gate
 
     waiting = fabric.waiting(deployment, pools)
-    before = mesh.session.up(waiting, set_names=False, previewed=preview, allow_data_loss=allow_data_loss)
+    before = mesh.session.up(waiting, previewed=preview, allow_data_loss=allow_data_loss)
     gate.measure(context, mesh, deployment, pools, before.outputs)
-    after = mesh.session.up(deployment, allow_data_loss=allow_data_loss)
+    after = mesh.session.up(deployment, allow_data_loss=False)
     return replace(after, plan=grouping.joined(before.plan, after.plan))
 
 

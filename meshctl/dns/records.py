@@ -146,7 +146,8 @@ def after_up(
     """The records by endpoint once `deployment` is up at `addresses` (endpoint -> address).
 
     Records of nobody and of this environment are set, its own that the mesh no longer has are left out, and those of
-    other environments stay as they are. Where it shares a name, its weighted record follows its load balancer.
+    other environments stay as they are. Where it shares a name, its weighted record follows its load balancer. A name
+    of a paused workload waits until something can answer: its record stays as it is, and none is made.
     """
     wanted = {
         endpoint: _with_own_side_at(record, deployment, addresses)
@@ -154,11 +155,18 @@ def after_up(
         if record.environment != deployment.environment
     }
     for endpoint in _settable(deployment, current):
-        _, old = _previous(endpoint, deployment, current)
+        previous_name, old = _previous(endpoint, deployment, current)
+        if _is_paused(endpoint, deployment):
+            wanted |= {previous_name: old} if old is not None else {}
+            continue
         address = addresses.get(endpoint.name) or (old.address if old else "")
         if address:
             wanted[endpoint.name] = _pointing_at(deployment, endpoint.host, address, dns, old)
     return wanted
+
+
+def _is_paused(endpoint: Endpoint, deployment: Deployment) -> bool:
+    return any(each.paused for each in deployment.workloads if each.name == endpoint.workload)
 
 
 def _with_own_side_at(record: DnsRecord, deployment: Deployment, addresses: Mapping[str, str]) -> DnsRecord:
@@ -231,6 +239,8 @@ def dns_changes(
     for endpoint in _settable(deployment, current):
         previous_name, old = _previous(endpoint, deployment, current)
         still_declared.add(previous_name)
+        if _is_paused(endpoint, deployment):
+            continue
         fields = _fields(endpoint.name, previous_name, old, wanted.get(endpoint.name))
         if fields:
             summary = f"{endpoint.host} -> {deployment.environment}"

@@ -26,6 +26,9 @@ _ROW: Final = re.compile(
 _AVERAGE: Final = re.compile(r"Avg bus bandwidth\s*:\s*([\d.]+)")
 _WRONG: Final = re.compile(r"Out of bounds values\s*:\s*(\d+)\s+(\w+)")
 _RANK: Final = re.compile(r"#\s+Rank\s+(\d+)\s+.*?\bon\s+(\S+)\s+device\s+\d+\s+\[[^\]]*\]\s+(.+)")
+_COUNTED: Final = re.compile(
+    r"^# (\d+) ranks on (\d+) hosts: (.+)$", re.MULTILINE
+)  # by the script of `render.benchmarks`
 _NETWORK: Final = re.compile(r"Using network (\S+)")
 _SOCKET: Final = re.compile(r"NET/Socket : Using \[\d+\]([^:\s]+)")
 _VERSION: Final = re.compile(r"\b([NR]CCL) version ([\w.+-]+)")
@@ -113,8 +116,12 @@ def _without_prefix(line: str) -> str:
 def _ranks(text: str, rows: list[_Row]) -> tuple[int, str, int]:
     """The number of ranks, their accelerators, and on how many hosts, 0 where not known.
 
-    The list of ranks is often cut; the ratio of the two bandwidths of an all-reduce, 2(n-1)/n, says the number too.
+    `meshctl bench` leaves their numbers instead of their list. Elsewhere the list is often cut; the ratio of the two
+    bandwidths of an all-reduce, 2(n-1)/n, says the number too.
     """
+    counted = _COUNTED.search(text)
+    if counted is not None:
+        return int(counted[1]), counted[3], int(counted[2])
     listed = _RANK.findall(text)
     hosts = {host for _, host, _ in listed}
     models = sorted({model.strip() for _, _, model in listed})

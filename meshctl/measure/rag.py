@@ -37,10 +37,10 @@ class Question:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """To one question. `passages`: what a search returns, best first, as (key, text); `cited`: the keys that an answer
-    cites. `answer_s`: how long the answer took. `failure` "": both were whole."""
+    cites, None = no answer was asked for. `answer_s`: how long the answer took. `failure` "": both were whole."""
 
     passages: tuple[tuple[str, str], ...] = ()
-    cited: tuple[str, ...] = ()
+    cited: tuple[str, ...] | None = ()
     answer_s: float = 0.0
     failure: str = ""
 
@@ -96,14 +96,14 @@ def summarize(
         HIT: [any(key == question.document for key, _ in reply.passages) for question, reply in pairs],
         FIRST: [reply.passages[:1] != () and reply.passages[0][0] == question.document for question, reply in pairs],
         PASSAGE: [_has_passage_first(question, reply) for question, reply in pairs if question.chunk],
-        CITED: [question.document in reply.cited for question, reply in pairs],
+        CITED: [question.document in reply.cited for question, reply in pairs if reply.cited is not None],
     }
     rates = [
         Result(metric=name, value=round(100 * sum(hits) / len(hits), 2), unit="%", **made)
         for name, hits in shares.items()
         if hits
     ]
-    times_ms = [reply.answer_s * 1e3 for reply in replies if not reply.failure]
+    times_ms = [reply.answer_s * 1e3 for reply in replies if not reply.failure and reply.cited is not None]
     return (*rates, *([_latency(times_ms, made)] if times_ms else []))
 
 

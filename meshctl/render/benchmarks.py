@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meshctl.model.deployment import Deployment, Mount, Pool, Workload
+from meshctl.model.keys import nvlink
 from meshctl.model.pods import object_names, own_images, pod_files
-from meshctl.render.cluster import platform
+from meshctl.render.cluster import compute_domains, platform
 from meshctl.render.controllers import jobs
 from meshctl.render.pod import object_storage
 from meshctl.render.templates import FOLDER as TEMPLATES
 
 KIND_LABEL: Final = "meshctl.dev/bench"
 REPORT: Final = "/meshctl-report"  # what a container writes there is its termination message: at most 4096 bytes
-FOLDER: Final = ".meshctl-bench"  # in the root of the storage: what is in it may go at any time
+FOLDER: Final = ".meshctl-bench"  # in the root of the storage; a run has a folder of its own in it
+_LEFT_MIN: Final = 60  # what is older than that was left by a node that died: no run takes as long
 _MANAGER: Final = "meshctl-bench"
 _MOUNTED: Final = "/bench"
 _KEPT_S: Final = 300  # how long a Job that has ended stays, where nobody removes it
@@ -28,15 +30,17 @@ _LAYOUT_S: Final = 300  # for the file that is read, and for a start on a node t
 
 # Arguments: MiB, seconds of each job, where the storage is mounted, where the report goes.
 #
-# Four files, as a file system may keep one file on one of its servers. What fio writes is packed, as it is larger than
-# a termination message may be. Some file systems refuse direct I/O: the second try goes through the page cache, and its
-# result says so. A shell that is process 1 gets only signals that it traps, and only between two commands: so fio runs
-# beside it.
+# A run has a folder of its own: a pod that is ending, or that of another environment with the same file system, removes
+# its own at any moment. Four files, as a file system may keep one file on one of its servers. What fio writes is
+# packed, as it is larger than a termination message may be. Some file systems refuse direct I/O: the second try goes
+# through the page cache, and its result says so. A shell that is process 1 gets only signals that it traps, and only
+# between two commands: so fio runs beside it.
 STORAGE_SCRIPT: Final = f"""\
-folder=$3/{FOLDER}
-rm -rf "$folder"
-mkdir "$folder" || exit 1
-trap 'rm -rf "$folder"' EXIT
+all=$3/{FOLDER}
+mkdir -p "$all" && chmod 1777 "$all" 2>/dev/null
+find "$all" -mindepth 1 -maxdepth 1 -mmin +{_LEFT_MIN} -exec rm -rf {{}} + 2>/dev/null
+folder=`mktemp -d "$all/XXXXXXXX"` || exit 1
+trap 'rm -rf "$folder"; rmdir "$all" 2>/dev/null' EXIT
 trap 'kill $measuring; wait; exit 143' TERM INT
 measure() {{
   fio --output-format=json --output="$folder/report" --directory="$folder" --size="$1M" \\
@@ -59,10 +63,12 @@ TRANSFERS: Final = 16
 
 # Arguments: the store's own folder in rclone's words, MiB, a folder of the node's disk, where the report goes.
 #
-# Objects are read into memory, so that no disk is measured. Only what lies under the folder's name is deleted.
+# Objects are read into memory, so that no disk is measured. Only what lies under the run's own name is deleted, and
+# what is so old that no run writes it any more.
 OBJECTS_SCRIPT: Final = f"""\
-remote="$1/{FOLDER}"
-rclone delete "$remote" --rmdirs --quiet 2>/dev/null
+run=`mktemp -u XXXXXXXX` || exit 1
+remote="$1/{FOLDER}/$run"
+rclone delete "$1/{FOLDER}" --min-age {_LEFT_MIN}m --rmdirs --quiet 2>/dev/null
 trap 'rclone delete "$remote" --rmdirs --quiet' EXIT
 trap 'kill $measuring; wait; exit 143' TERM INT
 mkdir -p "$3/data" || exit 1
@@ -83,6 +89,7 @@ for log in "$3/write" "$3/read"; do grep '"stats":' "$log" | tail -n 1; done | g
 _KEYS: Final = "/run/meshctl-bench"
 _SSH: Final = "/tmp/meshctl-bench"  # noqa: S108 (in a container of its own)
 _SSH_PORT: Final = 2222
+_REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 _FABRIC_S: Final = 1500  # a minute of measuring, and an image of ten gigabytes
 _LARGE_GPU_GIB: Final = 60  # nccl-tests keeps three buffers of the largest size
 
@@ -107,7 +114,8 @@ mesh:x:1000:1000:mesh:/tmp:/bin/bash
 #
 # Rank 0 is the launcher, as in AWS's and CoreWeave's own manifests, whose MPI operator makes the keys. Its end is that
 # of the measurement. No `$(…)`, which Kubernetes takes for a variable. Of the log only what is read is packed: the
-# table, its ranks, and over which network.
+# table, how many ranks there were on how many hosts, and over which network: a list of 300 ranks alone is larger than a
+# termination message may be. Where output of others has damaged the list, the ratio of bandwidths says the number.
 FABRIC_SCRIPT: Final = f"""\
 PATH="$PATH:/usr/sbin:/opt/amazon/openmpi/bin"
 mkdir -p {_SSH} /run/sshd 2>/dev/null
@@ -135,7 +143,19 @@ for name in $3; do variables="$variables -x $name"; done
 result=$?
 if [ $result != 0 ]; then tail -n 30 {_SSH}/log; exit $result; fi
 grep -E '^#|^ +[0-9]|Using network|NET/Socket : Using|CCL version' {_SSH}/log \\
-  | awk '/CCL/ {{ sub(/^.*INFO /, ""); if (seen[$0]++ || ++logged > 12) next }} {{ print }}' \\
+  | awk '
+    /^# +Rank/ {{
+      ranks++
+      last = $3 > last ? $3 : last
+      model = $0; sub(/^.*\\] +/, "", model)
+      if (!models[model]++) listed = listed (listed ? ", " : "") model
+      host = $0; sub(/ +device .*$/, "", host); sub(/^.* on +/, "", host)
+      if (!on[host]++) hosts++
+      next
+    }}
+    /CCL/ {{ sub(/^.*INFO /, ""); if (seen[$0]++ || ++logged > 12) next }}
+    {{ print }}
+    END {{ if (ranks && ranks == last + 1) print "# " ranks " ranks on " hosts " hosts: " listed }}' \\
   | gzip -9 | base64 | tr -d '\\n' > "$4"
 """
 
@@ -186,7 +206,8 @@ def storage_job(deployment: Deployment, run: StorageRun) -> dict[str, Any]:
         memory_gib=1,
         mounts=(mount,),
     )
-    return _job(deployment, workload, kind="storage", deadline_s=run.deadline_s)
+    manifest = _job(deployment, workload, kind="storage", deadline_s=run.deadline_s)
+    return _with_disk(manifest, run) if is_disk else manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +247,7 @@ def object_job(deployment: Deployment, run: StorageRun) -> dict[str, Any]:
     (container,) = pod["containers"]
     own = {entry["name"] for entry in container["env"]}
     container["env"] = [*container["env"], *(entry for entry in staging["env"] if entry["name"] not in own)]
-    return manifest
+    return _with_disk(manifest, run)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,8 +281,9 @@ def gpu_job(deployment: Deployment, run: GpuRun) -> dict[str, Any]:
 
 
 def fabric_objects(deployment: Deployment, run: FabricRun, key: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A gang Job of nccl-tests on all nodes of a pool, and what its pods need beside it: their names, and a Secret with
-    what lets rank 0 start the others. `key`: a private key in OpenSSH's form, for this measurement alone."""
+    """A gang Job of nccl-tests on all nodes of a pool, and what its pods need beside it: their names, a Secret with
+    what lets rank 0 start the others, and a ComputeDomain where trainers share NVLink between nodes. `key`: a private
+    key in OpenSSH's form, for this measurement alone."""
     pool = deployment.pool(run.pool)
     workload = _all_reduce(run, pool)
     manifest = _job(deployment, workload, kind="fabric", deadline_s=_FABRIC_S)
@@ -270,6 +292,7 @@ def fabric_objects(deployment: Deployment, run: FabricRun, key: str) -> tuple[di
         if volume["name"] == pod_files.FILES_VOLUME:  # a key is no text for a ConfigMap
             del volume["configMap"]
             volume["secret"] = {"secretName": object_names.workload_files(workload.name), "defaultMode": 0o444}
+    _need_not_be_in_one_rack(pod)
     labels = manifest["metadata"]["labels"]
     secret = {
         "apiVersion": "v1",
@@ -281,9 +304,19 @@ def fabric_objects(deployment: Deployment, run: FabricRun, key: str) -> tuple[di
         },
         "stringData": {pod_files.key_of(path): text for path, text in {**workload.files, f"{_KEYS}/key": key}.items()},
     }
-    service = platform.gang_service(deployment, workload).manifest
-    service = {**service, "metadata": {**service["metadata"], "labels": labels}}
-    return manifest, [secret, service]
+    beside = [platform.gang_service(deployment, workload)]
+    beside += compute_domains.compute_domains(deployment, workload, needs="")
+    labelled = [{**each.manifest, "metadata": {**each.manifest["metadata"], "labels": labels}} for each in beside]
+    return manifest, [secret, *labelled]
+
+
+def _need_not_be_in_one_rack(pod: dict[str, Any]) -> None:
+    """A trainer that shares NVLink between nodes is in one rack. A measurement has all nodes of the pool, which may be
+    several racks; each of them shares its own NVLink."""
+    between = pod.get("affinity", {}).get("podAffinity", {})
+    rules = between.pop(_REQUIRED, [])
+    elsewhere = [rule for rule in rules if rule["topologyKey"] != nvlink.DOMAIN_LABEL]
+    between |= {_REQUIRED: elsewhere} if elsewhere else {}
 
 
 def _all_reduce(run: FabricRun, pool: Pool) -> Workload:
@@ -327,6 +360,14 @@ def _mount(workload: Workload, storage: str) -> Mount:
 def _disk(run: StorageRun) -> Mount:
     """An empty folder of the node's own disk."""
     return Mount(storage="0-bench", kind="local", path=_MOUNTED, local_gib=2 * run.size_mib / 1024)
+
+
+def _with_disk(manifest: dict[str, Any], run: StorageRun) -> dict[str, Any]:
+    """Where its files are on the node's disk, it goes to a node that has room for them: a kubelet whose disk is full
+    evicts pods of others."""
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
+    container["resources"]["requests"]["ephemeral-storage"] = f"{run.size_mib}Mi"
+    return manifest
 
 
 def _job(deployment: Deployment, workload: Workload, *, kind: str, deadline_s: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import NO_OUTPUTS
 from tests.unit.advise.situations import deployment
 from tests.unit.bench.test_fabric import of_two_nodes, with_pool
+from tests.unit.engine.job_meshes import state
 
 
 class Here:
@@ -26,6 +27,7 @@ class Here:
         self.deployed = with_pool(deployment())
         self.state_deployment = self.deployed if is_up else None
         self.started: list[tuple[list[str], bool]] = []
+        self.allowed: list[bool] = []
         self.kept: list[Result] = []
         self.said: list[str] = []
         session = SimpleNamespace(up=self.up, state=lambda _: SimpleNamespace(deployment=self.state_deployment))
@@ -34,14 +36,17 @@ class Here:
         )
         self.context: Any = SimpleNamespace(say=self.said.append)
 
-    def up(self, deployed: Deployment, *, set_names: bool = True, **_: Any) -> UpResult:
+    def up(self, deployed: Deployment, *, set_names: bool = True, allow_data_loss: bool = False, **_: Any) -> UpResult:
         self.state_deployment = deployed
+        self.allowed.append(allow_data_loss)
         self.started.append(([each.name for each in deployed.workloads if each.runs], set_names))
         plan = Plan("aws-east", deployed.digest, (), {}, None, None)
         return UpResult({}, NO_OUTPUTS, plan)
 
-    def bring_up(self) -> UpResult:
-        return up._bring_up(self.context, self.project, self.deployed, None, allow_data_loss=False, waits=False)
+    def bring_up(self, *, allow_data_loss: bool = False) -> UpResult:
+        return up._bring_up(
+            self.context, self.project, self.deployed, None, allow_data_loss=allow_data_loss, waits=False
+        )
 
 
 @pytest.fixture
@@ -61,7 +66,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Here:
 
 def test_workloads_start_once_their_fabric_was_measured(here: Here, rate: dict[str, float]) -> None:
     here.bring_up()
-    assert here.started == [(["chat", "console"], False), (["chat", "pretrain", "console"], True)]
+    assert here.started == [(["chat", "console"], True), (["chat", "pretrain", "console"], True)]
     assert [each.value for each in here.kept] == [77.0]
     assert here.said[0] == "measuring the fabric of pool train before its workloads start"
 
@@ -70,11 +75,11 @@ def test_a_fabric_that_is_too_slow_starts_nothing_and_is_measured_again(here: He
     rate["rate"] = 4.13
     with pytest.raises(MeasurementError, match="its workloads were not started in aws-east"):
         here.bring_up()
-    assert here.started == [(["chat", "console"], False)]
+    assert here.started == [(["chat", "console"], True)]
     assert [each.value for each in here.kept] == [4.13]
     rate["rate"] = 77.0
     here.bring_up()
-    assert here.started[1:] == [(["chat", "console"], False), (["chat", "pretrain", "console"], True)]
+    assert here.started[1:] == [(["chat", "console"], True), (["chat", "pretrain", "console"], True)]
 
 
 def test_what_is_up_stays_up_unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,3 +98,15 @@ def test_a_mesh_that_asks_for_nothing_reads_no_state() -> None:
     here.project.session.state = None  # not to be called
     here.bring_up()
     assert here.started == [(["chat", "pretrain", "console"], True)]
+
+
+def test_an_agreement_to_lose_data_is_good_for_what_was_shown(here: Here, rate: dict[str, float]) -> None:
+    here.bring_up(allow_data_loss=True)
+    assert here.allowed == [True, False]
+
+
+def test_a_job_that_finished_elsewhere_starts_nothing_and_its_pool_is_not_measured(here: Here) -> None:
+    before = state(here.deployed.finished({"pretrain": "cw"}))
+    here.project.session.state = lambda _: before
+    here.bring_up()
+    assert len(here.started) == 1

@@ -99,9 +99,9 @@ def up(
     """Bring the environment up.
 
     `set_names`: also write the DNS records that belong to nobody or to this environment, and remove its own ones
-    that the mesh no longer has. `previewed`: what `environment_plan.plan` returned a moment ago, to save a second
-    preview. `keep_marks`: jobs that a migration marked as finished elsewhere stay marked; without it, only those that
-    `deployment` marks.
+    that the mesh no longer has; those of paused workloads stay as they are. `previewed`: what `environment_plan.plan`
+    returned a moment ago, to save a second preview. `keep_marks`: jobs that a migration marked as finished elsewhere
+    stay marked; without it, only those that `deployment` marks.
 
     Raises: ProtectedDataError (storage with data would go; nothing was done), InfeasibleError (the platform lacks
     what the run would add; nothing was done), OwnedFieldsError (fields of other programs; nothing was done),

@@ -25,6 +25,11 @@ class Expectation:
     size_bytes: int
     basis: str
 
+    @property
+    def is_published(self) -> bool:
+        """Whether others have reached it: a nominal bandwidth nobody may."""
+        return self.size_bytes > 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:

@@ -102,6 +102,13 @@ def test_a_fall_back_to_tcp_is_the_bottleneck_and_is_named(tmp_path: Path) -> No
     assert "fabrics.backend.expect: 0.8" in mended.how
 
 
+def test_a_nominal_bandwidth_is_no_change_that_can_be_had() -> None:
+    """Four nodes of p5.48xlarge are not published; 3,200 Gbps of each are on paper."""
+    results = measured("nccl-tcp.txt", ranks="32", subject="pool/train")
+    pretrain = of(advised(deployment(), *MODELS, results=results), "pretrain")
+    assert not [change.what for change in pretrain.changes if "GB/s of its machines" in change.what]
+
+
 def test_a_measured_bandwidth_is_held_against_what_was_published_for_its_own_size(tmp_path: Path) -> None:
     """For p5.48xlarge 1 GiB was published and 2 GiB was not; gradients of 141 GB are nearest to 16 GiB."""
     deployed = deployment(mesh=two_nodes(tmp_path), folder=tmp_path)

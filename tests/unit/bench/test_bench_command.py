@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,9 +18,10 @@ import pytest
 from meshctl.bench import cluster_jobs, storage
 from meshctl.cli import guards
 from meshctl.cli import opened as opening
-from meshctl.errors import LockedError, UsageError
+from meshctl.errors import LockedError, MeasurementError, UsageError
 from meshctl.load import load
 from meshctl.model.pods import own_images
+from meshctl.render.benchmarks import StorageRun
 from tests.command_line import meshctl
 from tests.golden_files import Golden
 from tests.unit.advise.situations import EXAMPLE, MODELS, RECORDED, deployment
@@ -253,7 +255,7 @@ def test_a_server_is_measured_through_its_endpoint(folder: Path, up: list[str]) 
     assert by_metric["output tokens"]["warnings"] == []
     assert by_metric["output tokens"]["taken"]["machine"] == "p5.48xlarge"
     assert set(by_metric["time to first token"]["percentiles"]) == {"p50", "p90", "p95", "p99"}
-    assert (folder / ".meshctl" / "state" / document["file"]).is_file()
+    assert (folder / ".meshctl" / "state" / document["files"][0]).is_file()
     assert up == ["aws-east"]
 
 
@@ -294,7 +296,26 @@ def test_storage_is_measured_by_a_job_and_the_results_are_kept(folder: Path, fio
     assert throughput["result"]["taken"]["machine"] == "p5.48xlarge"
     assert throughput["result"]["taken"]["source"] == "meshctl bench: fio on a node of pool train"
     assert throughput["result"]["versions"]["image"] == own_images.FIO
-    assert (folder / ".meshctl" / "state" / document["file"]).is_file()
+    assert (folder / ".meshctl" / "state" / document["files"][0]).is_file()
+
+
+def test_what_was_measured_is_kept_although_the_next_one_fails(
+    folder: Path, up: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages = [base64.b64encode(gzip.compress((RECORDED / "fio-limited-write.json").read_bytes())).decode()]
+    disk = StorageRun(subject="pool/train", pool="train", size_mib=64, seconds=8)
+
+    def run(*_: Any, **__: Any) -> cluster_jobs.Ended:
+        if not messages:
+            raise MeasurementError("the second one failed")
+        return cluster_jobs.Ended(messages.pop(), "n1")
+
+    monkeypatch.setattr(cluster_jobs, "run", run)
+    monkeypatch.setattr(storage, "runs", lambda *_: (replace(disk, subject="storage/shared"), disk))
+    result = meshctl("bench", "aws-east", "--what", "storage", "--yes", folder=folder)
+    assert result.returncode == 3, result.stderr
+    results = folder / ".meshctl" / "state" / "bench" / "llm-prod" / "aws-east"
+    assert len(list(results.iterdir())) == 1
 
 
 def test_storage_is_not_written_to_unasked(folder: Path, fio: list[str]) -> None:
@@ -329,6 +350,14 @@ def test_a_measurement_never_fills_a_storage() -> None:
     with pytest.raises(UsageError, match="more than a tenth of storage shared") as raised:
         storage.runs(deployed.model_copy(update={"file_systems": small}), "", storage.checked_size(1, 30))
     assert raised.value.hint == "--size 512MiB"
+
+
+def test_a_measurement_never_fills_the_disk_of_a_node() -> None:
+    deployed = deployment()
+    small = tuple(each.model_copy(update={"disk_gib": 100}) for each in deployed.pools)
+    with pytest.raises(UsageError, match="more than a tenth of the disk of a node of pool web") as raised:
+        storage.runs(deployed.model_copy(update={"pools": small}), "pool/web", storage.checked_size(64, 30))
+    assert raised.value.hint == "--size 10240MiB"
 
 
 def test_a_file_system_that_nobody_writes_to_is_left_alone() -> None:

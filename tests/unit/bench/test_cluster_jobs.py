@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,21 +13,25 @@ from typing import Any
 import pytest
 
 from meshctl.bench import cluster_jobs
+from meshctl.cli.signals import once
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.errors import CredentialsError, LockedError, MeasurementError
+from meshctl.render.benchmarks import KIND_LABEL
 from tests.unit.api_server import Answer, ApiServer, Asked, api_server
 
 JOBS, JOB = "/apis/batch/v1/namespaces/acme/jobs", "/apis/batch/v1/namespaces/acme/jobs/bench-storage-shared"
 PODS = "/api/v1/namespaces/acme/pods"
 SECRETS, SERVICES = "/api/v1/namespaces/acme/secrets", "/api/v1/namespaces/acme/services"
+DOMAINS = "/apis/resource.nvidia.com/v1beta1/namespaces/acme/computedomains"
+LABELS = {KIND_LABEL: "storage"}
 COMPANIONS = [
-    {"apiVersion": "v1", "kind": kind, "metadata": {"name": "bench", "namespace": "acme"}}
-    for kind in ("Secret", "Service")
+    {"apiVersion": "v1", "kind": kind, "metadata": {"name": "bench", "namespace": "acme", "labels": LABELS}}
+    for kind in ("Secret", "Service", "ComputeDomain")
 ]
-MANIFEST = {
+MANIFEST: dict[str, Any] = {
     "apiVersion": "batch/v1",
     "kind": "Job",
-    "metadata": {"name": "bench-storage-shared", "namespace": "acme"},
+    "metadata": {"name": "bench-storage-shared", "namespace": "acme", "labels": LABELS},
     "spec": {"activeDeadlineSeconds": 60},
 }
 
@@ -40,7 +47,8 @@ class Cluster:
 
     def __init__(self, *looks: str, pods: list[dict[str, Any]], existing: str | None = None, status: int = 200) -> None:
         self.looks, self.pods, self.existing, self.status = list(looks), pods, existing, status
-        self.gone = {SECRETS}  # where no earlier Job has left anything
+        self.gone = {SECRETS, DOMAINS}  # where no earlier Job has left anything
+        self.labels = LABELS  # of what is there before
 
     def answer(self, asked: Asked) -> Answer:
         if asked.path == PODS:
@@ -48,6 +56,8 @@ class Cluster:
         if asked.method == "POST" and asked.path != JOBS:
             is_left = asked.path not in self.gone
             return Answer(409 if is_left else 201, asked.body)
+        if asked.method == "GET" and not asked.path.startswith(JOBS):
+            return Answer(200, {"metadata": {"name": "bench", "namespace": "acme", "labels": self.labels}})
         if asked.method == "DELETE" and not asked.path.startswith(JOBS):
             self.gone.add(asked.path.rpartition("/")[0])
             return Answer(200, {})
@@ -60,7 +70,8 @@ class Cluster:
         if self.existing is None:
             return Answer(404, {"kind": "Status", "reason": "NotFound"})
         conditions = [{"type": self.existing, "status": "True"}] if self.existing else []
-        job = {**MANIFEST, "status": {"conditions": conditions}}
+        metadata = {**MANIFEST["metadata"], "labels": self.labels, "uid": "u-0"}
+        job = {**MANIFEST, "metadata": metadata, "status": {"conditions": conditions}}
         if self.looks:
             self.existing = self.looks.pop(0)
         return Answer(200, job)
@@ -77,6 +88,7 @@ def run(
     folder: Path,
     said: Callable[[str], None] = lambda _: None,
     companions: Sequence[dict[str, Any]] = (),
+    manifest: dict[str, Any] = MANIFEST,
 ) -> tuple[Any, ApiServer]:
     with api_server(cluster.answer) as server:
         user = {"name": "u", "user": {"token": "t"}}
@@ -89,7 +101,7 @@ def run(
         (folder / "config").write_text(json.dumps(config))
         access = ClusterAccess("cw", str(folder / "config"))
         try:
-            return cluster_jobs.run(access, MANIFEST, said, companions=companions, start_s=0.3), server
+            return cluster_jobs.run(access, manifest, said, companions=companions, start_s=0.3), server
         except (MeasurementError, LockedError, CredentialsError) as error:
             return error, server
 
@@ -103,7 +115,7 @@ def test_the_message_of_its_pod_is_returned_and_the_job_goes(tmp_path: Path) -> 
     assert ended == cluster_jobs.Ended("packed", "n1")
     assert deleted(server) == [JOB]
     (pods_of, *_) = [each.query for each in server.asked if each.path == PODS]
-    assert pods_of["labelSelector"] == "batch.kubernetes.io/job-name=bench-storage-shared"
+    assert pods_of["labelSelector"] == "batch.kubernetes.io/controller-uid=u-1"  # none of a Job that had its name
 
 
 def test_a_job_that_fails_has_its_last_words_and_goes(tmp_path: Path) -> None:
@@ -161,11 +173,39 @@ def test_what_goes_with_the_job_is_owned_by_it_and_replaces_what_an_earlier_one_
     ended, server = run(Cluster("", "Complete", pods=[pod("packed")]), tmp_path, companions=COMPANIONS)
     assert ended.message == "packed"
     made = [each for each in server.asked if each.method == "POST" and each.path != JOBS]
-    assert [each.path for each in made] == [SECRETS, SERVICES, SERVICES]
+    assert [each.path for each in made] == [SECRETS, SERVICES, SERVICES, DOMAINS]
     for each in made:
         (owner,) = each.body["metadata"]["ownerReferences"]
         assert (owner["kind"], owner["name"], owner["uid"]) == ("Job", "bench-storage-shared", "u-1")
     assert deleted(server) == [f"{SERVICES}/bench", JOB]
+
+
+def test_what_no_measurement_has_made_stays(tmp_path: Path) -> None:
+    """A workload of the mesh may have any name, and a user's own object as well."""
+    cluster = Cluster("", "Complete", pods=[pod("packed")], existing="Complete")
+    cluster.labels = {"app.kubernetes.io/managed-by": "meshctl"}
+    error, server = run(cluster, tmp_path)
+    assert isinstance(error, LockedError)
+    assert error.what == "cw has a Job bench-storage-shared that no measurement has made"
+    assert {each.method for each in server.asked} == {"GET"}
+
+    cluster = Cluster("", "Complete", pods=[pod("packed")])
+    cluster.labels = {}
+    error, server = run(cluster, tmp_path, companions=COMPANIONS)
+    assert isinstance(error, LockedError)
+    assert error.what == "cw has a Service bench that no measurement has made"
+    assert deleted(server) == [JOB]
+
+
+def test_a_gang_of_which_one_pod_finds_no_room_is_given_up(tmp_path: Path) -> None:
+    """Rank 0 runs and waits for it, with all accelerators of its node."""
+    condition = {"type": "PodScheduled", "status": "False", "message": "0/2 nodes are available: 2 Insufficient gpu."}
+    waiting = {**pod(phase="Pending", conditions=[condition]), "metadata": {"name": "bench-1-y"}}
+    gang = {**MANIFEST, "spec": {**MANIFEST["spec"], "completions": 2}}
+    error, _ = run(Cluster("", pods=[pod(phase="Running"), waiting]), tmp_path, manifest=gang)
+    assert isinstance(error, MeasurementError)
+    assert "did not start" in error.what
+    assert "gpu" in error.why
 
 
 def test_the_end_of_the_first_pod_is_the_end(tmp_path: Path) -> None:
@@ -174,3 +214,28 @@ def test_the_end_of_the_first_pod_is_the_end(tmp_path: Path) -> None:
     ended, server = run(Cluster("", "", pods=[others, pod("packed")]), tmp_path)
     assert ended.message == "packed"
     assert deleted(server) == [JOB]
+
+
+@pytest.mark.parametrize(
+    "signals", [(signal.SIGINT,), (signal.SIGHUP, signal.SIGHUP)], ids=["Ctrl-C", "closed terminal"]
+)
+def test_the_job_goes_also_where_the_command_is_stopped_while_it_is_deleted(
+    tmp_path: Path, signals: tuple[signal.Signals, ...]
+) -> None:
+    """A closing terminal sends SIGHUP twice; a Job that stays keeps all accelerators for its whole deadline."""
+    left = list(signals)
+
+    class Stopped(Cluster):
+        def answer(self, asked: Asked) -> Answer:
+            if asked.method == "DELETE" and left:
+                os.kill(os.getpid(), left.pop())
+                time.sleep(0.3)
+                is_lost = len(left) == len(signals) - 1
+                return Answer(503) if is_lost else super().answer(asked)
+            return super().answer(asked)
+
+    cluster = Stopped("", "Complete", pods=[pod("packed")])
+    with once(), pytest.raises(KeyboardInterrupt):
+        run(cluster, tmp_path)
+    assert cluster.existing is None
+    assert left == []

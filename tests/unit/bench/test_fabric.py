@@ -7,7 +7,7 @@ import gzip
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,16 @@ def test_what_is_up_is_not_measured(deployed: Deployment) -> None:
     assert fabric.gated(deployed, deployment()) == ()
 
 
+def test_a_workload_that_runs_and_changes_its_pool_is_not_stopped_to_measure(deployed: Deployment) -> None:
+    """It moves to a pool whose fabric has `expect`; or its pool has a new name."""
+    elsewhere = tuple(
+        each.model_copy(update={"pool": "web"}) if each.pool == "train" else each for each in deployed.workloads
+    )
+    up = deployed.model_copy(update={"workloads": elsewhere})
+    assert fabric.gated(deployed, up) == ()
+    assert [pool.name for pool in fabric.gated(deployed, up.paused(frozenset({"pretrain"})))] == ["train"]
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"expect": 0.0}, {"nodes": 1}, {"nodes": 0}, {"gpus_per_node": 0}],
@@ -202,6 +212,23 @@ def test_the_key_is_in_a_secret_alone(deployed: Deployment) -> None:
     ] == {"secret"}
 
 
+def test_where_trainers_share_nvlink_the_pods_have_a_domain_of_their_own_and_any_rack() -> None:
+    deployed = with_pool(deployment(), nodes=36)
+    racks = tuple(
+        pool.model_copy(update={"fabric": pool.fabric.model_copy(update={"nvlink": "rack"})}) if pool.fabric else pool
+        for pool in deployed.pools
+    )
+    manifest, companions = benchmarks.fabric_objects(deployed.model_copy(update={"pools": racks}), RUN, "key")
+    pod = manifest["spec"]["template"]["spec"]
+    (claim,) = pod["resourceClaims"]
+    (domain,) = (each for each in companions if each["kind"] == "ComputeDomain")
+    assert domain["spec"]["channel"]["resourceClaimTemplate"]["name"] == claim["resourceClaimTemplateName"]
+    assert domain["spec"]["numNodes"] == 36
+    assert domain["metadata"]["labels"][benchmarks.KIND_LABEL] == "fabric"
+    assert "nvidia.com/gpu.clique" not in str(pod.get("affinity"))
+    assert {each["kind"] for each in benchmarks.fabric_objects(deployed, RUN, "key")[1]} == {"Secret", "Service"}
+
+
 def test_only_pools_with_a_network_between_accelerators_are_measured(deployed: Deployment) -> None:
     assert fabric.runs(deployed, "pool/train") == (RUN,)
     with pytest.raises(UsageError, match='the fabric of "pool/web" can\'t be measured'):
@@ -274,6 +301,50 @@ def test_the_script_packs_what_is_read_of_a_large_log(tmp_path: Path) -> None:
     assert "--host train-0.train:8,train-1.train:8 -np 16 " in calls
     assert "-x LD_LIBRARY_PATH -x FI_PROVIDER" in calls
     assert "all_reduce_perf -b 512M -e 8G" in calls
+
+
+def of_ranks(hosts: int, models: Sequence[str] = ("NVIDIA H100 80GB HBM3",)) -> str:
+    """What nccl-tests prints on so many nodes with eight accelerators each."""
+    ranks = [(host, device) for host in range(hosts) for device in range(8)]
+    listed = "".join(
+        f"#  Rank {rank:3} Group  0 Pid {4071 + 7919 * rank % 99991:6} on bench-fabric-train-{host} device {device:2}"
+        f" [0000:{53 + device * 11 + host % 7:02x}:00] {models[host % len(models)]}\n"
+        for rank, (host, device) in enumerate(ranks)
+    )
+    row = (
+        "{0:12} {1:13}     float     sum      -1    43980  {2:.2f}  {3:.2f}      0    44094  {2:.2f}  {3:.2f}      0\n"
+    )
+    factor = 2 * (len(ranks) - 1) / len(ranks)
+    rows = "".join(row.format(2**size, 2**size // 4, 190 + size, (190 + size) * factor) for size in range(29, 34))
+    end = "# Out of bounds values : 0 OK\n# Avg bus bandwidth    : 373.187\n"
+    return f"# nThread 1 nGpus 1\n# Using devices\n{listed}{rows}{end}"
+
+
+@pytest.mark.parametrize("hosts", [36, 64, 1250])
+def test_a_large_pool_leaves_no_more_than_a_message_takes(tmp_path: Path, hosts: int) -> None:
+    """The list of 512 ranks alone is larger, packed, and the kubelet cuts it: no such pool could pass."""
+    text = of_ranks(hosts)
+    (tmp_path / "output").write_text(text)
+    done = run_script(tmp_path, OUTPUT=str(tmp_path / "output"))
+    assert done.returncode == 0, done.stderr
+    message = (tmp_path / "report").read_text()
+    assert len(message) <= 2048
+    taken = Taken(machine="", date="2026-11-29", source="a test")
+    assert nccl.read(packed.unpacked(message), taken) == nccl.read(text, taken)
+    last = nccl.read(text, taken)[-1]
+    assert last.metric == nccl.ALL_REDUCE
+    assert (last.setting["ranks"], last.setting["hosts"]) == (str(8 * hosts), str(hosts))
+    assert last.setting["accelerator"] == "NVIDIA H100 80GB HBM3"
+
+
+def test_a_list_of_ranks_that_is_damaged_is_not_counted(tmp_path: Path) -> None:
+    lines = of_ranks(4, ("NVIDIA H100", "NVIDIA H200")).splitlines(keepends=True)
+    (tmp_path / "output").write_text("".join(line for line in lines if "Rank   3" not in line))
+    assert run_script(tmp_path, OUTPUT=str(tmp_path / "output")).returncode == 0
+    taken = Taken(machine="", date="2026-11-29", source="a test")
+    (result, *_) = nccl.read(packed.unpacked((tmp_path / "report").read_text()), taken)
+    assert "hosts" not in result.setting
+    assert result.metric == nccl.ALL_REDUCE
 
 
 @pytest.mark.parametrize(("ordered", "best"), [("", 386.56), (TCP, 4.13)])

@@ -103,6 +103,38 @@ def test_each_question_is_searched_and_answered() -> None:
     assert replies[1].failure == "status 502"
 
 
+def respond_without_a_model(asked: Asked) -> Answer:
+    """As `meshrag` does with `llm: off`."""
+    if asked.path == "/v1/search":
+        return Answer(200, {"results": [{"key": BACKUP.document, "text": BACKUP.chunk, "chunk": "9b", "start": 0}]})
+    return Answer(404, {"error": "no language model"})
+
+
+def test_an_api_that_only_searches_is_asked_for_no_answers() -> None:
+    with api_server(respond_without_a_model) as server:
+        (reply,) = rag.run(Server(server.url, "docs.example.com:80"), [BACKUP], has_answers=False)
+        assert [each.path for each in server.asked] == ["/v1/search"]
+    assert reply.failure == ""
+    assert values((BACKUP, reply)) == {rag_results.HIT: 100.0, rag_results.FIRST: 100.0, rag_results.PASSAGE: 100.0}
+
+
+def test_passages_count_where_the_answer_fails() -> None:
+    with api_server(respond_without_a_model) as server:
+        (reply,) = rag.run(Server(server.url, "docs.example.com:80"), [BACKUP])
+    assert reply.failure == "status 404"
+    shares = values((BACKUP, reply))
+    assert (shares[rag_results.HIT], shares[rag_results.CITED]) == (100.0, 0.0)
+    assert rag_results.LATENCY not in shares
+
+
+@pytest.mark.parametrize(("url", "answers"), [("http://llm:8000", True), ("", False)])
+def test_an_api_without_a_language_model_has_no_answers(url: str, answers: bool) -> None:
+    chat = (
+        deployment().workload("chat").model_copy(update={"env": {"RAG_STORE": "milvus://s:19530", "RAG_LLM_URL": url}})
+    )
+    assert target.has_answers(chat) is answers
+
+
 def test_a_server_of_another_kind_is_a_failure_of_each_question(tmp_path: Path) -> None:
     with api_server(lambda _: Answer(200, {"choices": []})) as server:
         (reply,) = rag.run(Server(server.url, "docs.example.com:80"), [BACKUP])

@@ -38,6 +38,17 @@ def test_another_environment_leaves_the_name_alone() -> None:
     assert after_up(deployment("cw", endpoints=()), {"chat": CHAT_EAST}, {}, DNS) == {"chat": CHAT_EAST}
 
 
+def test_a_name_of_a_paused_workload_waits_and_the_others_do_not() -> None:
+    both = deployment(endpoints=(TALK, Endpoint(name="web", host="web.example.com", workload="site", port="http")))
+    paused = both.paused(frozenset({"chat"}))
+    addresses = {"talk": "10.0.0.9", "web": "10.0.0.2"}
+    assert list(after_up(both, {}, addresses, DNS)) == ["talk", "web"]
+    assert list(after_up(paused, {}, addresses, DNS)) == ["web"]
+    assert [change.subject for change in dns_changes(paused, {}, addresses, DNS)] == ["endpoint/web"]
+    (name, record), _ = after_up(paused, {"chat": CHAT_EAST}, addresses, DNS).items()
+    assert (name, record) == ("chat", CHAT_EAST)
+
+
 def test_a_cutover_moves_the_name() -> None:
     after = after_cutover(deployment("cw"), {"chat": CHAT_EAST}, {"chat": "10.9.9.9"}, DNS)
     assert after == {"chat": replace(CHAT_EAST, environment="cw", address="10.9.9.9")}

@@ -80,6 +80,15 @@ def test_the_disk_of_a_node_is_measured_in_a_folder_of_the_pods_own() -> None:
     pod = pod_of(deployment(), StorageRun(subject="pool/train", pool="train", size_mib=1024, seconds=8))
     (volume,) = pod["volumes"]
     assert volume["emptyDir"] == {"sizeLimit": "2Gi"}
+    (container,) = pod["containers"]
+    assert container["resources"]["requests"]["ephemeral-storage"] == "1024Mi"
+
+
+def test_what_is_copied_to_a_store_has_room_on_the_node() -> None:
+    (container,) = benchmarks.object_job(deployment(), OBJECTS)["spec"]["template"]["spec"]["containers"]
+    assert container["resources"]["requests"]["ephemeral-storage"] == "32Mi"
+    (container,) = pod_of(deployment())["containers"]
+    assert "ephemeral-storage" not in container["resources"]["requests"]
 
 
 @pytest.fixture
@@ -109,8 +118,11 @@ FIO = f'#!/bin/sh\nexec "{sys.executable}" -m meshctl.lab.images.commands fio "$
 
 
 def test_the_script_measures_and_leaves_only_its_report(mounted: Path) -> None:
-    (mounted / benchmarks.FOLDER).mkdir()
-    (mounted / benchmarks.FOLDER / "data").write_text("of a run that was killed")
+    left = mounted / benchmarks.FOLDER / "of-a-node-that-died"
+    left.mkdir(parents=True)
+    (left / "data1").write_text("of a run that was killed")
+    two_hours_ago = time.time() - 7200
+    os.utime(left, (two_hours_ago, two_hours_ago))
     process = started(mounted, FIO)
     assert process.wait(60) == 0
     message = (mounted.parent / "report").read_text()
@@ -150,10 +162,20 @@ def test_a_measurement_that_fails_leaves_nothing(mounted: Path) -> None:
     assert [each.name for each in mounted.iterdir()] == ["checkpoint"]
 
 
+def test_a_run_touches_nothing_of_one_beside_it(mounted: Path) -> None:
+    """A pod that is still ending, or that of another environment with the same file system."""
+    other = mounted / benchmarks.FOLDER / "another"
+    other.mkdir(parents=True)
+    (other / "data1").write_text("of a run that goes on")
+    assert started(mounted, FIO).wait(60) == 0
+    assert [each.name for each in (mounted / benchmarks.FOLDER).iterdir()] == ["another"]
+    assert (other / "data1").read_text() == "of a run that goes on"
+
+
 def test_a_measurement_that_is_ended_leaves_nothing(mounted: Path) -> None:
     process = started(mounted, "#!/bin/sh\nexec sleep 60\n")
     deadline = time.monotonic() + 20
-    while not (mounted / benchmarks.FOLDER).exists() and time.monotonic() < deadline:
+    while not any(mounted.glob(f"{benchmarks.FOLDER}/*")) and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
@@ -192,14 +214,21 @@ def copied(store: Path, size_mib: int = 32) -> subprocess.CompletedProcess[str]:
 
 
 def test_objects_are_written_and_read_and_nothing_of_others_is_touched(mounted: Path) -> None:
-    (mounted / benchmarks.FOLDER).mkdir()
-    (mounted / benchmarks.FOLDER / "16").write_text("of a run that was killed")
+    folder = mounted / benchmarks.FOLDER
+    now = time.time()
+    for run, written in (("of-a-node-that-died", now - 7200), ("another", now)):
+        (folder / run).mkdir(parents=True)
+        (folder / run / "16").write_text("of another run")
+        os.utime(folder / run / "16", (written, written))
     done = copied(mounted)
     assert done.returncode == 0, done.stdout
     results = rclone.read(packed.unpacked((mounted.parent / "report").read_text()), TAKEN, {"subject": "storage/x"})
     assert [each.metric for each in results] == ["write throughput", "read throughput"]
     assert all(each.value > 0 and each.setting["bytes"] == str(32 * 2**20) for each in results)
-    assert [each for each in mounted.rglob("*") if each.is_file()] == [mounted / "checkpoint"]
+    assert {each for each in mounted.rglob("*") if each.is_file()} == {
+        mounted / "checkpoint",
+        folder / "another" / "16",
+    }
 
 
 def test_a_store_that_refuses_is_an_error_with_its_words(mounted: Path) -> None:
