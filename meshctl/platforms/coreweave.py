@@ -18,6 +18,7 @@ from meshctl.platforms.interface import (
     Fabric,
     LoadBalancers,
     Machines,
+    NeuralMeshNodes,
     Nodes,
     ObjectStores,
     Platform,
@@ -148,6 +149,7 @@ PLATFORM: Final = Platform(
         made_classes=None,
         holding_types=(),
         grow_only=(),
+        neural_mesh=NeuralMeshNodes(emptied_by=frozenset({(_NODE_POOL, "spec.instanceType")})),
     ),
     objects=ObjectStores(
         store=given.store_of_region,
