@@ -86,7 +86,7 @@ def resolve(
     platform = registry.platform(environment.provider)
     pools_up = up.pools if up is not None and platform.nodes.made_of is not None else ()
     listed, catalog = catalog, offerings.with_running(catalog, environment.provider, pools_up)
-    made = pools.resolve(mesh, environment, catalog, facts)
+    made = pools.resolve(mesh, environment, catalog, facts, up)
     nodes_are_made, cluster_is_made = platform.nodes.made_of is not None, platform.cluster.made is not None
     kueue = lending.seen(facts, served, nodes_are_made=nodes_are_made, cluster_is_made=cluster_is_made)
     made.made[:] = lending.with_lenders(mesh, made.made, kueue)

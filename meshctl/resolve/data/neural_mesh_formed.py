@@ -65,10 +65,14 @@ def formed(up: Deployment | None, *, nodes_are_made: bool) -> Formed | None:
 def gap(name: str, wanted: Wanted, cluster: Formed) -> Gap | None:
     """The first thing that can't be changed."""
     differences = (*_of_layout(wanted, cluster), *_of_nodes(wanted, cluster), *_of_settings(wanted, cluster.value))
-    return next((Gap(subject=f"storage/{name}", wanted=a, best=b, hint=c) for a, b, c in differences), None)
+    if not differences:
+        return None
+    asked, best, hint = differences[0]
+    return Gap(subject=f"storage/{name}", wanted=asked, best=best, hint=hint)
 
 
 def _of_layout(wanted: Wanted, cluster: Formed) -> Iterator[tuple[str, str, str]]:
+    """What is asked for, what is up, and what to write: as a `Gap` says it."""
     up = cluster.value
     if up.redundancy != wanted.protection:
         hint = f"write `protection: {up.redundancy}`; {_ANOTHER}"

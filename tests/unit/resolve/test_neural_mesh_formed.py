@@ -44,10 +44,20 @@ def test_nodes_with_data_do_not_go() -> None:
 
 
 def test_a_cluster_stays_on_its_machines() -> None:
-    up, _ = deployed(resolved_again(6, deployed(carried({"p": STORE}, AWS))[0]))
-    pools = tuple(each.model_copy(update={"machine": "i3en.24xlarge"}) for each in up.pools)
-    found = gap(resolved_again(6, up.model_copy(update={"pools": pools})), "storage/s")
-    assert (found.wanted, found.best) == ("the drives of i3en.12xlarge", "what is up is on those of i3en.24xlarge")
+    storage, large = {"s": {**FILES, "pool": "p"}}, {"p": {**STORE, "scratch": "60TB"}}
+    up, _ = deployed(carried({"p": STORE}, AWS))
+    found = gap(again(up, large, AWS, storage, work()), "storage/s")
+    assert (found.wanted, found.best) == ("the drives of i3en.24xlarge", "what is up is on those of i3en.12xlarge")
+    assert found.hint.startswith("undo what has pool p ask for other machines")
+
+
+def test_a_cheaper_machine_does_not_take_the_place_of_one_with_data() -> None:
+    """Of a newer catalog, or of prices that have changed: nobody could undo that."""
+    up, _ = deployed(carried({"p": {**STORE, "scratch": "60TB"}}, AWS))
+    after, _ = deployed(resolved_again(6, up))
+    assert after.pool("p").machine == "i3en.24xlarge"
+    assert after.pool("p").alternatives[0] == "i3en.12xlarge"
+    assert after.pool("other").machine == "i3en.12xlarge"
 
 
 def test_a_workload_that_mounts_later_sets_no_node_up_anew() -> None:
