@@ -233,13 +233,12 @@ class NeuralMeshNodes(Part):
     `sign_drives`: which of their local drives are taken where environments.yaml does not name them, as the operator of
     WEKA calls it. `interfaces`: how many network interfaces WEKA may have on a node of a machine type in a pool, which
     its operator makes; None where it makes none, so that environments.yaml names devices, which any number of cores
-    share. `emptied_by`: (Pulumi type, property) of what makes the nodes of a pool, whose change replaces them one by
-    one, each by one with empty drives.
+    share. `emptied_by`: (Pulumi type, property) of what makes nodes, whose change replaces them, with empty drives.
     """
 
-    sign_drives: Literal["aws-all", "all-not-root"] = "all-not-root"
-    interfaces: Callable[[Machine, model.Pool], int] | None = None
-    emptied_by: frozenset[tuple[str, str]] = frozenset()
+    sign_drives: Literal["aws-all", "all-not-root"]
+    interfaces: Callable[[Machine, model.Pool], int] | None
+    emptied_by: frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -249,7 +248,8 @@ class Storage(Part):
     `prices`: list prices of storage. `made_classes`: how meshctl makes the storage classes of blocks; None where the
     cluster has them.
     `holding_types`: Pulumi types of file systems, which hold data. `grow_only`: those that can't shrink. `neural_mesh`:
-    of file systems whose engine is `neuralmesh`, which `resolve` itself decides.
+    how nodes carry file systems whose engine is `neuralmesh`; None where they are given as they are, with all local
+    drives but the root's, and with network devices that environments.yaml names.
     """
 
     file_system: Callable[[Place, str, mesh_model.Storage], Stored | model.Gap]
@@ -258,7 +258,7 @@ class Storage(Part):
     made_classes: MadeClasses | None
     holding_types: tuple[str, ...]
     grow_only: tuple[GrowOnly, ...]
-    neural_mesh: NeuralMeshNodes = NeuralMeshNodes()
+    neural_mesh: NeuralMeshNodes | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

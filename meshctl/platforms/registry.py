@@ -257,7 +257,8 @@ def file_system_types() -> tuple[str, ...]:
 
 def emptied_by() -> frozenset[tuple[str, str]]:
     """(Pulumi type, property) of what makes nodes, whose change replaces them by nodes with empty drives."""
-    return frozenset(pair for each in platforms() for pair in each.storage.neural_mesh.emptied_by)
+    parts = (each.storage.neural_mesh for each in platforms())
+    return frozenset(pair for part in parts if part is not None for pair in part.emptied_by)
 
 
 def merged(part: Callable[[Platform], Mapping[_K, _V]]) -> dict[_K, _V]:

@@ -20,6 +20,7 @@ from meshctl.model.deployment import Deployment, FileSystem, Gap, Pool, Price, W
 from meshctl.model.files.units import format_gib
 from meshctl.model.keys.neural_mesh import NeuralMeshOptions, WekaCluster
 from meshctl.model.neural_mesh import VENDORS_DRIVERS, JoinedWeka, NeuralMesh, NodeShare, WekaEncryption
+from meshctl.platforms.interface import NeuralMeshNodes
 from meshctl.resolve.data import neural_mesh_formed, neural_mesh_notes
 from meshctl.resolve.data import neural_mesh_sizing as sizing
 from meshctl.resolve.data.existing_storage import PAID_BY_OWNER
@@ -31,6 +32,7 @@ from meshctl.words import pluralize
 
 # Of a tiered file system, what is on drives: the default of github.com/weka/terraform-aws-weka, tiering_ssd_percent
 _SHARE_ON_DRIVES: Final = 0.2
+_GIVEN: Final = NeuralMeshNodes(sign_drives="all-not-root", interfaces=None, emptied_by=frozenset())
 _LICENCE: Final = "its drives are those of the pool, in whose price they are; WEKA's licence depends on the contract"
 
 
@@ -94,8 +96,7 @@ def _made(
     protection = _protection(place.mesh, where)
     formed = neural_mesh_formed.formed(up, nodes_are_made=place.platform.nodes.made_of is not None)
     impossible = (
-        _taken_back(place.mesh, where, pool)
-        or _of_a_range(name, pool, formed)
+        _taken_back(place.mesh, where, pool, formed)
         or (neural_mesh_formed.gap(name, _wanted(pool, protection, options), formed) if formed else None)
         or _without_devices(name, place, options)
     )
@@ -145,7 +146,7 @@ def _made(
         ethernet_devices=options.devices,
         makes_interfaces=interfaces > 0,
         data_interfaces=interfaces + 1 if interfaces else 0,
-        sign_drives="device-paths" if paths else place.platform.storage.neural_mesh.sign_drives,
+        sign_drives="device-paths" if paths else _nodes(place).sign_drives,
         drive_paths=paths,
         shares=shares,
         net_capacity_gib=round(sized.net_capacity_gib, 1),
@@ -219,8 +220,8 @@ def _protection(mesh: mesh_model.Mesh, where: Places) -> Literal[2, 4]:
     return next((value for name in where.names if (value := mesh.storage[name].protection) is not None), 2)
 
 
-def _taken_back(mesh: mesh_model.Mesh, where: Places, pool: Pool) -> Gap | None:
-    """Nodes that the platform takes back, with what is on their drives."""
+def _taken_back(mesh: mesh_model.Mesh, where: Places, pool: Pool, formed: Formed | None) -> Gap | None:
+    """Nodes that the platform, or whoever scales the pool, takes back, with what is on their drives."""
     lasting = [name for name in where.names if not mesh.storage[name].ephemeral]
     hint = "set the pool's capacity to on-demand or reserved, or name another `pool`"
     wanted, nodes = "drives that stay", f"nodes of pool {pool.name}"
@@ -229,16 +230,11 @@ def _taken_back(mesh: mesh_model.Mesh, where: Places, pool: Pool) -> Gap | None:
     if pool.market == "capacity-block" and lasting:
         hint = f"name another `pool`, or set `ephemeral: true` on {', '.join(lasting)} if it may be lost then"
         return _gap(lasting[0], wanted, f"{nodes} are a capacity block: they go at its end, with data", hint)
+    if pool.nodes_min != pool.nodes_max:
+        best = f"pool {pool.name} has {pool.nodes_min} to {pool.nodes_max}: who scales it ends nodes with data on them"
+        least = max(pool.nodes, formed.value.nodes if formed else 0)
+        return _gap(where.names[0], "nodes that stay", best, f"write one number: `nodes: {least}`, or more")
     return None
-
-
-def _of_a_range(name: str, pool: Pool, formed: Formed | None) -> Gap | None:
-    """Whoever scales a pool with a range ends nodes that nobody uses, with what is on their drives."""
-    if pool.nodes_min == pool.nodes_max:
-        return None
-    best = f"pool {pool.name} has {pool.nodes_min} to {pool.nodes_max}: who scales it ends nodes with data on them"
-    least = max(pool.nodes, formed.value.nodes if formed else 0)
-    return _gap(name, "nodes that stay", best, f"write one number: `nodes: {least}`, or more")
 
 
 def _wanted(pool: Pool, protection: int, options: NeuralMeshOptions) -> Wanted:
@@ -253,8 +249,13 @@ def _wanted(pool: Pool, protection: int, options: NeuralMeshOptions) -> Wanted:
     )
 
 
+def _nodes(place: Place) -> NeuralMeshNodes:
+    """How the platform's nodes carry it; where it does not say so, as nodes do that are given as they are."""
+    return place.platform.storage.neural_mesh or _GIVEN
+
+
 def _without_devices(name: str, place: Place, options: NeuralMeshOptions) -> Gap | None:
-    if options.udp or options.devices or place.platform.storage.neural_mesh.interfaces is not None:
+    if options.udp or options.devices or _nodes(place).interfaces is not None:
         return None
     hint = (
         f"write `neuralMesh: {{devices: [eth1]}}` for environment {place.name} into environments.yaml; or `{{udp:"
@@ -287,7 +288,7 @@ def _hardware(place: Place, pool: Pool, options: NeuralMeshOptions, formed: Form
 
 def _interfaces(place: Place, pool: Pool) -> int | None:
     """How many WEKA may have of its own on a node; None where its cores share devices."""
-    machine, count = _machine(place, pool), place.platform.storage.neural_mesh.interfaces
+    machine, count = _machine(place, pool), _nodes(place).interfaces
     if count is None or machine is None or place.environment.neural_mesh.udp:
         return None
     return count(machine, pool)
