@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from meshctl.changes.steps import Step
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import POOL_LABEL, Deployment
 from meshctl.model.files.units import format_gib
 from meshctl.model.keys import scaling
 from meshctl.model.neural_mesh import GRACE
@@ -99,8 +99,9 @@ class Seen:
 class Outcome:
     """What a run does to the resources of a state.
 
-    `goes`: URNs that are deleted or replaced, `replaced` those of them that come anew. `used`: patterns of the claims
-    that StatefulSets use after it. `given_up`: names of storage that was protected and is `ephemeral` from now on.
+    `goes`: URNs that are deleted or replaced, `replaced` those of them that come anew. `emptied`: URNs of what makes
+    the nodes of a pool, which are replaced one by one. `used`: patterns of the claims that StatefulSets use after it.
+    `given_up`: names of storage that was protected and is `ephemeral` from now on.
     `declared`: names of the storage that the mesh has after it; None where the whole environment goes.
     `takes_own_claims`: whether every claim with the labels of the environment is deleted, whatever it was made for.
     """
@@ -111,6 +112,7 @@ class Outcome:
     given_up: frozenset[str] = frozenset()
     declared: frozenset[str] | None = None
     takes_own_claims: bool = False
+    emptied: frozenset[str] = frozenset()
 
 
 def outcome_of_up(state: StackState, old: Deployment | None, new: Deployment, steps: Iterable[Step]) -> Outcome:
@@ -123,7 +125,16 @@ def outcome_of_up(state: StackState, old: Deployment | None, new: Deployment, st
     }
     sets = {each.urn: each.inputs for each in state.of_type(STATEFUL_SET) if each.urn not in goes}
     used = tuple(pattern for inputs in {**sets, **changed}.values() for pattern in claim_patterns(inputs).values())
-    return Outcome(goes, replaced, used, given_up(old, new), frozenset(new.ephemeral))
+    emptied = frozenset(step.urn for step in step_list if _replaces_nodes(step))
+    return Outcome(goes, replaced, used, given_up(old, new), frozenset(new.ephemeral), emptied=emptied)
+
+
+def _replaces_nodes(step: Step) -> bool:
+    """Whether an update has the platform replace the nodes of a pool one by one."""
+    if step.action != "update":
+        return False
+    properties = tuple(name for kind, name in registry.emptied_by() if kind == step.type)
+    return any(change.path.startswith(properties) for change in step.properties)
 
 
 def outcome_of_destroy(state: StackState, *, keep_buckets: bool = False, namespace_stays: bool = False) -> Outcome:
@@ -176,7 +187,8 @@ def losses(state: StackState, old: Deployment | None, outcome: Outcome, seen: Se
                 Loss(subject, "file system", identity, _size(old, subject), _why(subject, urn, outcome), urn)
             )
         elif resource.type == WEKA_CLUSTER and _has_lasting_files(old):
-            all_losses.append(_weka_loss(resource, old, outcome))
+            all_losses.append(_weka_loss(resource, old, _why_without_grace(resource, outcome)))
+    all_losses += _losses_with_drives(state, old, outcome)
     of_file_systems = {loss.subject for loss in all_losses if loss.kind == "file system"}
     volumes = _volume_losses(state, old, outcome, seen)
     all_losses += [loss for loss in volumes if loss.subject not in of_file_systems]
@@ -189,22 +201,49 @@ def _has_lasting_files(old: Deployment | None) -> bool:
     return not systems or any(not system.ephemeral for system in systems)
 
 
-def _weka_loss(cluster: Resource, old: Deployment | None, outcome: Outcome) -> Loss:
-    """All that is in it, also what others have made there."""
-    metadata = cluster.inputs["metadata"]
-    capacity_gib = old.neural_mesh.net_capacity_gib if old is not None and old.neural_mesh is not None else 0
+def _losses_with_drives(state: StackState, old: Deployment | None, outcome: Outcome) -> Iterator[Loss]:
+    """The WEKA clusters that stay, on nodes that are replaced: the new ones have empty drives."""
+    if not _has_lasting_files(old):
+        return
+    makes_nodes = {kind for kind, _ in registry.emptied_by()}
+    for cluster in state.of_type(WEKA_CLUSTER):
+        if _is_touched(cluster, outcome):
+            continue  # a loss already
+        pool = _carrying_pool(cluster)
+        node_makers = {each.urn for each in state.of_subject(f"pool/{pool}") if each.type in makes_nodes}
+        nodes = f"nodes of pool {pool}, whose drives carry it,"
+        if node_makers & outcome.goes:
+            yield _weka_loss(cluster, old, f"all {nodes} go at once; new ones have empty drives")
+        elif node_makers & outcome.emptied:
+            why = f"{nodes} are replaced one by one by nodes with empty drives, and the platform goes on to the next"
+            yield _weka_loss(cluster, old, f"{why} one without waiting until WEKA has built the data anew")
+
+
+def _carrying_pool(cluster: Resource) -> str:
+    """As its object selects nodes."""
+    return str((cluster.inputs.get("spec") or {}).get("nodeSelector", {}).get(POOL_LABEL, ""))
+
+
+def _why_without_grace(cluster: Resource, outcome: Outcome) -> str:
     if outcome.declared is None:
         why = "it goes with the environment"
     elif cluster.urn in outcome.replaced:
         why = "a new, empty one takes its place"
     else:
         why = "the mesh has no NeuralMesh any more"
+    return f"{why}, without the {GRACE} in which its operator could bring it back"
+
+
+def _weka_loss(cluster: Resource, old: Deployment | None, why: str) -> Loss:
+    """All that is in it, also what others have made there."""
+    metadata = cluster.inputs["metadata"]
+    capacity_gib = old.neural_mesh.net_capacity_gib if old is not None and old.neural_mesh is not None else 0
     return Loss(
         cluster.subject,
         "file system",
         f"WekaCluster {metadata.get('namespace')}/{metadata['name']}",
         format_gib(capacity_gib) if capacity_gib else UNSEEN,
-        f"{why}, without the {GRACE} in which its operator could bring it back",
+        why,
         cluster.urn,
     )
 

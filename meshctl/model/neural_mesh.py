@@ -79,6 +79,8 @@ class NeuralMesh(Value):
     namespace: str
     pool: str
     nodes: int
+    # how many it was formed with, by which WEKA's own records are laid out; 0 = `nodes`
+    formed_nodes: int = added_later(0)
     least_nodes: int
     client_pools: tuple[str, ...]
     image: str

@@ -18,6 +18,7 @@ from meshctl.platforms.interface import (
     Fabric,
     LoadBalancers,
     Machines,
+    NeuralMeshNodes,
     Nodes,
     ObjectStores,
     Platform,
@@ -148,6 +149,9 @@ PLATFORM: Final = Platform(
         made_classes=None,
         holding_types=(),
         grow_only=(),
+        neural_mesh=NeuralMeshNodes(
+            sign_drives="all-not-root", interfaces=None, emptied_by=frozenset({(_NODE_POOL, "spec.instanceType")})
+        ),
     ),
     objects=ObjectStores(
         store=given.store_of_region,

@@ -233,11 +233,12 @@ class NeuralMeshNodes(Part):
     `sign_drives`: which of their local drives are taken where environments.yaml does not name them, as the operator of
     WEKA calls it. `interfaces`: how many network interfaces WEKA may have on a node of a machine type in a pool, which
     its operator makes; None where it makes none, so that environments.yaml names devices, which any number of cores
-    share.
+    share. `emptied_by`: (Pulumi type, property) of what makes nodes, whose change replaces them, with empty drives.
     """
 
     sign_drives: Literal["aws-all", "all-not-root"]
     interfaces: Callable[[Machine, model.Pool], int] | None
+    emptied_by: frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -255,6 +255,12 @@ def file_system_types() -> tuple[str, ...]:
     return tuple(name for each in platforms() for name in each.storage.holding_types)
 
 
+def emptied_by() -> frozenset[tuple[str, str]]:
+    """(Pulumi type, property) of what makes nodes, whose change replaces them by nodes with empty drives."""
+    parts = (each.storage.neural_mesh for each in platforms())
+    return frozenset(pair for part in parts if part is not None for pair in part.emptied_by)
+
+
 def merged(part: Callable[[Platform], Mapping[_K, _V]]) -> dict[_K, _V]:
     """The entries of all platforms in one table. If two have the same key, the first platform's entry counts."""
     entries: dict[_K, _V] = {}

@@ -27,6 +27,7 @@ from meshctl.resolve.data import (
     existing_storage,
     neural_mesh,
     neural_mesh_notes,
+    neural_mesh_room,
     storage,
 )
 from meshctl.resolve.placement import (
@@ -85,7 +86,7 @@ def resolve(
     platform = registry.platform(environment.provider)
     pools_up = up.pools if up is not None and platform.nodes.made_of is not None else ()
     listed, catalog = catalog, offerings.with_running(catalog, environment.provider, pools_up)
-    made = pools.resolve(mesh, environment, catalog, facts)
+    made = pools.resolve(mesh, environment, catalog, facts, up)
     nodes_are_made, cluster_is_made = platform.nodes.made_of is not None, platform.cluster.made is not None
     kueue = lending.seen(facts, served, nodes_are_made=nodes_are_made, cluster_is_made=cluster_is_made)
     made.made[:] = lending.with_lenders(mesh, made.made, kueue)
@@ -99,13 +100,13 @@ def resolve(
     place = storage.Place(mesh, name, environment, catalog, facts, zone, *counts)
     stored = storage.resolve(place)
     places = neural_mesh_places.places(mesh, environment)
-    weka = neural_mesh.resolve(place, places, made.made, up.neural_mesh if up is not None else None)
+    weka = neural_mesh.resolve(place, places, made.made, up)
     made.made[:] = weka.pools
     stored.take(weka.file_systems, weka.words, list(mesh.storage))
     carried = existing_storage.mounted(carried, stored.file_systems, stored.blocks, facts, mesh.name)
     network = platform.cluster.made.network(environment) if platform.cluster.made else None
     usable = {pool.name: allocatable.of_pool(pool, environment.provider, catalog, facts) for pool in made.made}
-    usable |= neural_mesh.without_shares(usable, weka.value)
+    usable |= neural_mesh_room.without_shares(usable, weka.value)
     waiting = lending.waiting_for_kueue(mesh, carried, made.made, usable, kueue)
     carried = lending.in_queues_to_come(carried, waiting)
     gaps = [

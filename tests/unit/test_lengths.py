@@ -27,7 +27,6 @@ LONG_FUNCTIONS: Mapping[str, int] = {
     "meshctl/migrate/steps/step_plan.py:rollback": 46,
     "meshctl/resolve/__init__.py:resolve": 115,
     "meshctl/resolve/data/neural_mesh.py:_made": 64,
-    "meshctl/resolve/data/neural_mesh_sizing.py:size": 44,
     "meshctl/resolve/placement/pools.py:_pool_of_machine": 41,
     "meshctl/shift/plan.py:plan_shift": 54,
     "providers/aws/rows/security_group_rules.py:security_group_rules": 46,
@@ -35,9 +34,8 @@ LONG_FUNCTIONS: Mapping[str, int] = {
 }
 LONG_FILES: Mapping[str, int] = {
     "meshctl/engine/run.py": 416,
-    "meshctl/platforms/interface.py": 445,
+    "meshctl/platforms/interface.py": 446,
     "meshctl/render/cluster/platform.py": 442,
-    "meshctl/resolve/data/neural_mesh.py": 425,
     "meshctl/resolve/placement/machines.py": 403,
     "meshctl/resolve/work/workloads.py": 416,
     "providers/aws/rows/eks.py": 428,

@@ -175,7 +175,12 @@ PLATFORM: Final = Platform(
                 product="FSx for Lustre",
             ),
         ),
-        neural_mesh=NeuralMeshNodes(sign_drives="aws-all", interfaces=storage.weka_interfaces),
+        neural_mesh=NeuralMeshNodes(
+            sign_drives="aws-all",
+            interfaces=storage.weka_interfaces,
+            # calls UpdateNodegroupVersion, which goes on as soon as a new node is Ready
+            emptied_by=frozenset((words.NODE_GROUP, name) for name in ("launchTemplate", "version", "releaseVersion")),
+        ),
     ),
     objects=ObjectStores(
         store=storage.store,

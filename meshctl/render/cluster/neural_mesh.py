@@ -186,7 +186,7 @@ def _cluster(deployment: Deployment, mesh: NeuralMesh, needs: tuple[str, ...]) -
         "hotSpare": mesh.hot_spare,
         "redundancyLevel": mesh.redundancy,
         "gracefulDestroyDuration": GRACE,
-        **_of_many_containers(drives, compute),
+        **_of_many_containers(mesh.formed_nodes or max(drives.containers, compute.containers), drives.drives),
     }
     if mesh.stripe_width:
         spec["stripeWidth"] = mesh.stripe_width
@@ -218,10 +218,12 @@ def _template(drives: WekaContainers, compute: WekaContainers) -> dict[str, int]
     }
 
 
-def _of_many_containers(drives: WekaContainers, compute: WekaContainers) -> dict[str, Any]:
-    if max(drives.containers, compute.containers) <= _MANY_CONTAINERS:
+def _of_many_containers(formed_with: int, drives: int) -> dict[str, Any]:
+    """As it was formed: a cluster that has grown past the limit since then is not asked for another raft. `drives`: of
+    each container."""
+    if formed_with <= _MANY_CONTAINERS:
         return {}
-    least = math.ceil(drives.containers * drives.drives * _START_SHARE)
+    least = math.ceil(formed_with * drives * _START_SHARE)
     return {
         "leadershipRaftSize": _LARGE_RAFT,
         "bucketRaftSize": _LARGE_RAFT,

@@ -1,7 +1,7 @@
 """The NeuralMesh of a mesh in an environment: one WEKA cluster that carries file systems on the drives of a pool. PURE.
 
 Called by `meshctl.resolve` once the pools are placed. How much it takes and gives is the business of
-`neural_mesh_sizing`; what it takes of a node is taken from what pods can have there (`without_shares`). Declared by
+`neural_mesh_sizing`; what it takes of a node is taken from what pods can have there by `neural_mesh_room`. Declared by
 `meshctl.render`.
 """
 
@@ -16,23 +16,23 @@ from meshctl.catalog import Machine
 from meshctl.catalog import neural_mesh as catalog_releases
 from meshctl.catalog.neural_mesh import Releases
 from meshctl.model import mesh as mesh_model
-from meshctl.model.deployment import FileSystem, Gap, Pool, Price
+from meshctl.model.deployment import Deployment, FileSystem, Gap, Pool, Price, WekaContainers
 from meshctl.model.files.units import format_gib
 from meshctl.model.keys.neural_mesh import NeuralMeshOptions, WekaCluster
 from meshctl.model.neural_mesh import VENDORS_DRIVERS, JoinedWeka, NeuralMesh, NodeShare, WekaEncryption
-from meshctl.model.observed import ObservedNode
 from meshctl.platforms.interface import NeuralMeshNodes
-from meshctl.resolve.data import neural_mesh_notes
+from meshctl.resolve.data import neural_mesh_formed, neural_mesh_notes
 from meshctl.resolve.data import neural_mesh_sizing as sizing
 from meshctl.resolve.data.existing_storage import PAID_BY_OWNER
+from meshctl.resolve.data.neural_mesh_formed import Formed, Wanted
+from meshctl.resolve.data.neural_mesh_shortages import Shortage
 from meshctl.resolve.data.storage import Place
-from meshctl.resolve.placement.allocatable import Usable
 from meshctl.resolve.placement.neural_mesh_places import Places
 from meshctl.words import pluralize
 
 # Of a tiered file system, what is on drives: the default of github.com/weka/terraform-aws-weka, tiering_ssd_percent
 _SHARE_ON_DRIVES: Final = 0.2
-_MIB: Final = 1024
+_GIVEN: Final = NeuralMeshNodes(sign_drives="all-not-root", interfaces=None, emptied_by=frozenset())
 _LICENCE: Final = "its drives are those of the pool, in whose price they are; WEKA's licence depends on the contract"
 
 
@@ -48,8 +48,8 @@ class Carried:
     notes: list[str] = field(default_factory=list)
 
 
-def resolve(place: Place, where: Places, pools: Sequence[Pool], up: NeuralMesh | None) -> Carried:
-    """`up`: the one that is up, whose layout can't change, and whose releases don't by themselves."""
+def resolve(place: Place, where: Places, pools: Sequence[Pool], up: Deployment | None) -> Carried:
+    """`up`: what is up. Its cluster keeps its layout, its containers, and its releases until others are named."""
     carried = Carried(list(pools))
     if not where.names:
         return carried
@@ -76,38 +76,6 @@ def resolve(place: Place, where: Places, pools: Sequence[Pool], up: NeuralMesh |
     return carried
 
 
-def without_shares(usable: Mapping[str, Usable], value: NeuralMesh | None) -> dict[str, Usable]:
-    """By pool of which storage takes a share: what is left for pods of a node. 0 stays what is not known."""
-    shares = value.shares if value is not None else {}
-    return {pool: _without_share(usable[pool], share) for pool, share in shares.items()}
-
-
-def _without_share(usable: Usable, share: NodeShare) -> Usable:
-    """Nodes that were seen have told of what they set aside; of all others it goes off the memory."""
-    memory_gib = share.memory_gib if usable.nodes else share.memory_gib + share.set_aside_mib / _MIB
-    return replace(
-        usable,
-        cpu_cores=_less(usable.cpu_cores, share.cpu_cores),
-        memory_gib=_less(usable.memory_gib, memory_gib),
-        nodes=tuple(_node_without(node, share) for node in usable.nodes),
-        storage_takes=neural_mesh_notes.takes(share),
-    )
-
-
-def _less(has: float, taken: float) -> float:
-    """Something tiny for nothing, as 0 means that it is not known."""
-    return max(has - taken, 1e-6) if has else 0
-
-
-def _node_without(node: ObservedNode, share: NodeShare) -> ObservedNode:
-    memory = node.allocatable_memory_gib or node.memory_gib
-    update = {
-        "allocatable_cpu": _less(node.allocatable_cpu or node.cpu_cores, share.cpu_cores),
-        "allocatable_memory_gib": _less(memory, share.memory_gib),
-    }
-    return node.model_copy(update=update)
-
-
 def _which_pool(where: Places) -> Gap:
     if where.candidates:
         best = f"pools {' and '.join(where.candidates)} have `scratch` and mount it"
@@ -121,20 +89,20 @@ def _gap(name: str, wanted: str, best: str, hint: str) -> Gap:
 
 
 def _made(
-    place: Place, where: Places, pools: Mapping[str, Pool], up: NeuralMesh | None
+    place: Place, where: Places, pools: Mapping[str, Pool], up: Deployment | None
 ) -> NeuralMesh | tuple[Gap, ...]:
     """One that meshctl makes."""
     name, pool, options = where.names[0], pools[where.pool], place.environment.neural_mesh
     protection = _protection(place.mesh, where)
-    formed = up if up is not None and up.joined is None else None
+    formed = neural_mesh_formed.formed(up, nodes_are_made=place.platform.nodes.made_of is not None)
     impossible = (
-        _taken_back(place.mesh, where, pool)
-        or _other_than_formed(name, pool, protection, formed)
+        _taken_back(place.mesh, where, pool, formed)
+        or (neural_mesh_formed.gap(name, _wanted(pool, protection, options), formed) if formed else None)
         or _without_devices(name, place, options)
     )
     if impossible is not None:
         return (impossible,)
-    machine = _hardware(place, pool, options)
+    machine = _hardware(place, pool, options, formed)
     wish = sizing.Wish(
         nodes=pool.nodes,
         capacity_gib=sum(_on_drives_gib(place.mesh.storage[each]) for each in where.names),
@@ -143,11 +111,10 @@ def _made(
         has_clients=pool.name in where.client_pools,
         dpdk=not options.udp,
     )
-    layout = sizing.Layout(formed.stripe_width, formed.redundancy, formed.hot_spare) if formed else None
-    sized = sizing.size(machine, wish, layout)
-    if isinstance(sized, sizing.Shortage):
+    sized = sizing.size(machine, wish, formed.kept if formed else None)
+    if isinstance(sized, Shortage):
         return (_gap(name, sized.wanted, sized.best, sized.hint),)
-    others = _client_shares(place, where, pools, sized.client.cores)
+    others = _client_shares(place, where, pools, sized.client, up)
     shares = {pool.name: sized.share, **others}
     gaps = (*_too_few_interfaces(place, pools, others), *_too_few_pages(place, pools, shares))
     if gaps:
@@ -155,12 +122,13 @@ def _made(
     client_nodes = sum(max(pools[each].nodes, 0) for each in where.client_pools if each in pools)
     interfaces = sized.share.network_interfaces
     paths = options.drives if isinstance(options.drives, tuple) else ()
-    releases = _releases(options, up)
+    releases = _releases(options, up.neural_mesh if up is not None else None)
     return NeuralMesh(
         name=place.mesh.name,
         namespace=place.mesh.name,
         pool=pool.name,
         nodes=pool.nodes,
+        formed_nodes=(formed.value.formed_nodes or formed.value.nodes) if formed else pool.nodes,
         least_nodes=sized.layout.least_nodes,
         client_pools=where.client_pools,
         image=releases.image,
@@ -190,7 +158,7 @@ def _made(
 
 
 def _joined(
-    place: Place, where: Places, pools: Mapping[str, Pool], up: NeuralMesh | None
+    place: Place, where: Places, pools: Mapping[str, Pool], up: Deployment | None
 ) -> NeuralMesh | tuple[Gap, ...]:
     """One that exists: clients of it on the pools whose pods mount."""
     options, joined = place.environment.neural_mesh, where.joined or WekaCluster()
@@ -200,12 +168,12 @@ def _joined(
     client = sizing.client_containers(
         sum(max(pools[each].nodes, 0) for each in where.client_pools if each in pools), dpdk=not options.udp
     )
-    shares = _client_shares(place, where, pools, client.cores)
+    shares = _client_shares(place, where, pools, client, up)
     gaps = (*_too_few_interfaces(place, pools, shares), *_too_few_pages(place, pools, shares))
     if gaps:
         return gaps
     interfaces = max((share.network_interfaces for share in shares.values()), default=0)
-    releases = _releases(options, up)
+    releases = _releases(options, up.neural_mesh if up is not None else None)
     return NeuralMesh(
         name=place.mesh.name,
         namespace=place.mesh.name,
@@ -252,8 +220,8 @@ def _protection(mesh: mesh_model.Mesh, where: Places) -> Literal[2, 4]:
     return next((value for name in where.names if (value := mesh.storage[name].protection) is not None), 2)
 
 
-def _taken_back(mesh: mesh_model.Mesh, where: Places, pool: Pool) -> Gap | None:
-    """Nodes that the platform takes back, with what is on their drives."""
+def _taken_back(mesh: mesh_model.Mesh, where: Places, pool: Pool, formed: Formed | None) -> Gap | None:
+    """Nodes that the platform, or whoever scales the pool, takes back, with what is on their drives."""
     lasting = [name for name in where.names if not mesh.storage[name].ephemeral]
     hint = "set the pool's capacity to on-demand or reserved, or name another `pool`"
     wanted, nodes = "drives that stay", f"nodes of pool {pool.name}"
@@ -262,26 +230,28 @@ def _taken_back(mesh: mesh_model.Mesh, where: Places, pool: Pool) -> Gap | None:
     if pool.market == "capacity-block" and lasting:
         hint = f"name another `pool`, or set `ephemeral: true` on {', '.join(lasting)} if it may be lost then"
         return _gap(lasting[0], wanted, f"{nodes} are a capacity block: they go at its end, with data", hint)
+    if pool.nodes_min != pool.nodes_max:
+        best = f"pool {pool.name} has {pool.nodes_min} to {pool.nodes_max}: who scales it ends nodes with data on them"
+        least = max(pool.nodes, formed.value.nodes if formed else 0)
+        return _gap(where.names[0], "nodes that stay", best, f"write one number: `nodes: {least}`, or more")
     return None
 
 
-def _other_than_formed(name: str, pool: Pool, protection: int, formed: NeuralMesh | None) -> Gap | None:
-    """What can't be changed of a cluster that is up."""
-    if formed is None:
-        return None
-    fixed = "which is fixed when a WEKA cluster is formed"
-    if formed.redundancy != protection:
-        hint = f"write `protection: {formed.redundancy}`; another one needs another environment"
-        return _gap(name, f"protection {protection}", f"what is up has {formed.redundancy}, {fixed}", hint)
-    if formed.pool != pool.name:
-        hint = f"write `pool: {formed.pool}`; its data can't be given to other nodes yet"
-        return _gap(name, f"the drives of pool {pool.name}", f"what is up is on those of pool {formed.pool}", hint)
-    return None
+def _wanted(pool: Pool, protection: int, options: NeuralMeshOptions) -> Wanted:
+    return Wanted(
+        pool=pool,
+        protection=protection,
+        drives=options.drives if isinstance(options.drives, int) else None,
+        drive_paths=options.drives if isinstance(options.drives, tuple) else (),
+        udp=options.udp,
+        devices=options.devices,
+        encryption=_encryption(options),
+    )
 
 
 def _nodes(place: Place) -> NeuralMeshNodes:
     """How the platform's nodes carry it; where it does not say so, as nodes do that are given as they are."""
-    return place.platform.storage.neural_mesh or NeuralMeshNodes(sign_drives="all-not-root", interfaces=None)
+    return place.platform.storage.neural_mesh or _GIVEN
 
 
 def _without_devices(name: str, place: Place, options: NeuralMeshOptions) -> Gap | None:
@@ -298,12 +268,12 @@ def _machine(place: Place, pool: Pool) -> Machine | None:
     return place.catalog.machine(place.environment.provider, pool.machine)
 
 
-def _hardware(place: Place, pool: Pool, options: NeuralMeshOptions) -> sizing.Hardware:
+def _hardware(place: Place, pool: Pool, options: NeuralMeshOptions, formed: Formed | None) -> sizing.Hardware:
     """A node of the pool. Drives that environments.yaml names are as large as the machine's, or share its scratch."""
     machine = _machine(place, pool)
     of_machine = machine.drives if machine is not None else 0
     named = len(options.drives) if isinstance(options.drives, tuple) else options.drives
-    drives = named or of_machine
+    drives = formed.drives.drives if formed else named or of_machine
     return sizing.Hardware(
         name=pool.machine,
         cpu_cores=pool.cpu_cores,
@@ -324,18 +294,21 @@ def _interfaces(place: Place, pool: Pool) -> int | None:
     return count(machine, pool)
 
 
-def _client_shares(place: Place, where: Places, pools: Mapping[str, Pool], cores: int) -> dict[str, NodeShare]:
+def _client_shares(
+    place: Place, where: Places, pools: Mapping[str, Pool], client: WekaContainers, up: Deployment | None
+) -> dict[str, NodeShare]:
     """By pool that mounts and does not carry."""
-    dpdk = not place.environment.neural_mesh.udp
+    udp = place.environment.neural_mesh.udp
     shares = {}
     for name in where.client_pools:
         if name == where.pool or name not in pools:
             continue
         machine = _machine(place, pools[name])
-        shares[name] = sizing.share_of(
-            sizing.client_containers(1, cores=cores, dpdk=dpdk),
+        kept = neural_mesh_formed.kept_share(up, pools[name], client, udp=udp)
+        shares[name] = kept or sizing.share_of(
+            client,
             threads_per_core=machine.threads_per_core if machine is not None else 1,
-            dpdk=dpdk,
+            dpdk=not udp,
             interface_for_each_core=_interfaces(place, pools[name]) is not None,
         )
     return shares

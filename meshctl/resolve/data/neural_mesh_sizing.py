@@ -16,14 +16,12 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from meshctl.catalog import measured
-from meshctl.model.files.units import format_in_gib, gib_of_gb
+from meshctl.model.files.units import gib_of_gb
 from meshctl.model.neural_mesh import NodeShare, WekaContainers
-from meshctl.words import pluralize
+from meshctl.resolve.data import neural_mesh_shortages as shortages
+from meshctl.resolve.data.neural_mesh_shortages import LEAST_NODES, STRIPE_WIDTHS, USED_BY_DATA, Shortage
 
-LEAST_NODES: Final = 5  # a container of a kind on each, and five of a kind at the least (wop)
 _DRIVES_WITH_A_CORE_EACH: Final = 6
-_STRIPE_WIDTHS: Final = (3, 16)
-_USED_BY_DATA: Final = 0.9  # of the net capacity; the rest is the file system's own (wdoc)
 _DPDK_MIB: Final = 64  # huge pages of each core, once for itself and once in the offset (weks)
 _PAGE_MIB: Final = 2
 _PAGES_TO_SPARE: Final = 1.25
@@ -96,12 +94,19 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class Shortage:
-    """What can't be had, as a `Gap` says it."""
+class Kept:
+    """Of a cluster that is up: its layout, which can't change, and its containers and what they take of a node, for
+    which nodes with data on their drives were set up. `has_client`: whether pods on these nodes mount it."""
 
-    wanted: str
-    best: str
-    hint: str
+    layout: Layout
+    drives: WekaContainers
+    compute: WekaContainers
+    client: WekaContainers
+    share: NodeShare
+    has_client: bool
+
+    def cores(self, wish: Wish) -> Cores:
+        return Cores(self.drives.cores, self.compute.cores, self.client.cores if wish.has_clients else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,36 +126,28 @@ class Sizing:
     left_memory_gib: float
 
 
-def size(machine: Hardware, wish: Wish, formed: Layout | None = None) -> Sizing | Shortage:
-    """What carries the wish on such nodes, or what is too little. `formed`: the layout of a cluster that is up, which
-    can't be changed."""
-    layout = formed or layout_for(wish.nodes, wish.protection)
+def size(machine: Hardware, wish: Wish, kept: Kept | None = None) -> Sizing | Shortage:
+    """What carries the wish on such nodes, or what is too little. `kept`: of a cluster that is up."""
+    layout = kept.layout if kept is not None else layout_for(wish.nodes, wish.protection)
     if isinstance(layout, Shortage):
         return layout
     if wish.nodes < layout.least_nodes:
-        return _too_few_to_keep(wish.nodes, layout)
+        return shortages.too_few_to_keep(wish.nodes, layout)
     if not machine.drives:
-        return _without_drives(machine)
-    cores = cores_for(machine, has_client=wish.has_clients)
+        return shortages.without_drives(machine)
+    cores = kept.cores(wish) if kept is not None else cores_for(machine, has_client=wish.has_clients)
     if isinstance(cores, Shortage):
         return cores
-    client = client_containers(wish.nodes if wish.has_clients else 0, dpdk=wish.dpdk)
-    drives = drive_containers(wish.nodes, cores.drive, machine.drives, dpdk=wish.dpdk)
-    compute = compute_containers(wish.nodes, cores.compute, dpdk=wish.dpdk)
-    share = share_of(
-        client if wish.has_clients else None,
-        drives,
-        compute,
-        threads_per_core=machine.threads_per_core,
-        dpdk=wish.dpdk,
-        interface_for_each_core=machine.interfaces is not None,
-    )
+    drives, compute, client = _containers(machine, wish, cores, kept)
+    share = _share(machine, wish, kept, (client if wish.has_clients else None, drives, compute))
+    if isinstance(share, Shortage):
+        return share
     net_gib = net_capacity(wish.nodes * machine.drives * gib_of_gb(machine.drive_gb), wish.nodes, layout)
     read, write = expected_mbps(machine.name, wish.nodes, cores.total) if wish.dpdk else (0.0, 0.0)
     shortage = (
-        _too_little_memory(machine, share)
-        or _too_little_capacity(machine, wish, layout, net_gib)
-        or _too_slow(machine, wish, cores, read)
+        shortages.too_little_memory(machine, share)
+        or shortages.too_little_capacity(machine, wish, layout, net_gib)
+        or shortages.too_slow(machine, wish, cores, read)
     )
     if shortage is not None:
         return shortage
@@ -168,6 +165,44 @@ def size(machine: Hardware, wish: Wish, formed: Layout | None = None) -> Sizing 
     )
 
 
+def _containers(
+    machine: Hardware, wish: Wish, cores: Cores, kept: Kept | None
+) -> tuple[WekaContainers, WekaContainers, WekaContainers]:
+    """Of drives, of compute and of clients. More nodes have more of them, each as those that are up."""
+    mounting = wish.nodes if wish.has_clients else 0
+    if kept is None:
+        return (
+            drive_containers(wish.nodes, cores.drive, machine.drives, dpdk=wish.dpdk),
+            compute_containers(wish.nodes, cores.compute, dpdk=wish.dpdk),
+            client_containers(mounting, dpdk=wish.dpdk),
+        )
+    counts = ((kept.drives, wish.nodes), (kept.compute, wish.nodes), (kept.client, mounting))
+    drives, compute, client = (each.model_copy(update={"containers": count}) for each, count in counts)
+    return drives, compute, client
+
+
+def _share(
+    machine: Hardware, wish: Wish, kept: Kept | None, containers: tuple[WekaContainers | None, ...]
+) -> NodeShare | Shortage:
+    """What containers take of a node; of a cluster that is up, what nodes were set up for. A client that comes later
+    must do with what that leaves: nodes that are made anew for it would have empty drives. One that is no longer needed
+    leaves its part unused."""
+    if kept is not None and (kept.has_client or not wish.has_clients):
+        return kept.share
+    needed = share_of(
+        *containers,
+        threads_per_core=machine.threads_per_core,
+        dpdk=wish.dpdk,
+        interface_for_each_core=machine.interfaces is not None,
+    )
+    if kept is None:
+        return needed
+    most_cores = min(_most_by_interfaces(machine), _most_by_cpu(machine, containers=3))
+    if kept.cores(wish).total > most_cores or needed.hugepages_mib > kept.share.set_aside_mib:
+        return shortages.without_room_for_client(machine, Cores(kept.drives.cores, kept.compute.cores, 0))
+    return needed.model_copy(update={"set_aside_mib": kept.share.set_aside_mib})
+
+
 def healthy_nodes(stripe_width: int, protection: int) -> int:
     """How many nodes must be healthy for data to be there: ceil((D + P) / P) (wdoc: 5+2 -> 4, 16+2 -> 9)."""
     return math.ceil((stripe_width + protection) / protection)
@@ -176,10 +211,10 @@ def healthy_nodes(stripe_width: int, protection: int) -> int:
 def layout_for(nodes: int, protection: Literal[2, 4]) -> Layout | Shortage:
     """The layout that WEKA chooses by itself: D = nodes - P - 1, between 3 and 16 (wdoc); one node is a hot spare where
     that leaves it."""
-    narrowest, widest = _STRIPE_WIDTHS
+    narrowest, widest = STRIPE_WIDTHS
     least = max(LEAST_NODES, narrowest + protection)
     if nodes < least:
-        return _too_few(nodes, protection, least)
+        return shortages.too_few(nodes, protection, least)
     stripe_width = max(narrowest, min(nodes - protection - 1, widest))
     return Layout(stripe_width, protection, 1 if nodes > stripe_width + protection else 0)
 
@@ -188,7 +223,7 @@ def net_capacity(raw: float, nodes: int, layout: Layout) -> float:
     """What files can take: raw * (N - hot spare) / N * D / (D + P) * 0.9, in the unit of `raw` (wdoc: 10 servers of
     1 TB, hot spare 1, 6+2 -> 6.075 TB)."""
     protected = layout.stripe_width / (layout.stripe_width + layout.protection)
-    return raw * (nodes - layout.hot_spare) / nodes * protected * _USED_BY_DATA
+    return raw * (nodes - layout.hot_spare) / nodes * protected * USED_BY_DATA
 
 
 def cores_for(machine: Hardware, *, has_client: bool) -> Cores | Shortage:
@@ -201,7 +236,8 @@ def cores_for(machine: Hardware, *, has_client: bool) -> Cores | Shortage:
     enough, least = 3 * drive + client, 2 + client
     most = int(min(enough, _most_by_interfaces(machine), _most_by_cpu(machine, containers=least)))
     if most < least:
-        return _too_few_interfaces(machine, least) if _most_by_interfaces(machine) < least else _too_few_cores(machine)
+        few_interfaces = _most_by_interfaces(machine) < least
+        return shortages.too_few_interfaces(machine, least) if few_interfaces else shortages.too_few_cores(machine)
     for_storage = most - client
     drive = math.ceil(for_storage / 3)
     return Cores(drive, for_storage - drive, client)
@@ -302,96 +338,6 @@ def expected_mbps(machine: str, nodes: int, cores: int) -> tuple[float, float]:
     row = min(rows, key=lambda each: abs(each.nodes - nodes))
     factor = nodes / row.nodes * min(1, cores / row.cores) / 1e6
     return round(row.read_bytes_per_s * factor), round(row.write_bytes_per_s * factor)
-
-
-def _too_few(nodes: int, protection: int, least: int) -> Shortage:
-    why = f"stripes are of at least {_STRIPE_WIDTHS[0]} blocks of data and {protection} of parity, on a node each"
-    return Shortage(
-        wanted=f"a WEKA cluster of {pluralize(nodes, 'node')}",
-        best=f"at least {least}: it needs {LEAST_NODES} containers of a kind, one on a node, and {why}",
-        hint=f"ask for at least {least} nodes (nodes.min of a range)",
-    )
-
-
-def _too_few_to_keep(nodes: int, layout: Layout) -> Shortage:
-    least, width, parity, spare = layout.least_nodes, layout.stripe_width, layout.protection, layout.hot_spare
-    sums = f"{width} of data + {parity} of parity" + (f" + {spare} hot spare" if spare else "")
-    return Shortage(
-        wanted=f"a WEKA cluster of {pluralize(nodes, 'node')}",
-        best=f"at least {least}: it was formed with {sums}, which is fixed, and with fewer it loses data",
-        hint=f"ask for at least {least} nodes (nodes.min of a range)",
-    )
-
-
-def _without_drives(machine: Hardware) -> Shortage:
-    return Shortage(
-        wanted="local NVMe drives for a WEKA cluster",
-        best=f"{machine.name} has none, or how many it has is not known",
-        hint="name a pool with `scratch`; on nodes of which meshctl can't know it, write how many drives each has, or"
-        " which, into environments.yaml: `neuralMesh: {drives: 8}`",
-    )
-
-
-def _too_few_interfaces(machine: Hardware, least: int) -> Shortage:
-    return Shortage(
-        wanted=f"a network interface for each of {least} WEKA cores of a node",
-        best=f"{machine.name} has {machine.interfaces} left for them, beside those of the node, its pods and its"
-        " fabric",
-        hint="ask for larger nodes, or write `neuralMesh: {udp: true}` into environments.yaml, which is slower",
-    )
-
-
-def _too_few_cores(machine: Hardware) -> Shortage:
-    return Shortage(
-        wanted="CPU cores for a drive and a compute container on a node",
-        best=f"{machine.name} has {machine.cpu_cores}",
-        hint="ask for larger nodes",
-    )
-
-
-def _too_little_memory(machine: Hardware, share: NodeShare) -> Shortage | None:
-    needed_gib = share.memory_gib + share.set_aside_mib / _MIB
-    if not machine.memory_gib or needed_gib <= machine.memory_gib:
-        return None
-    pages = f"{share.set_aside_mib:,} MiB of huge pages"
-    return Shortage(
-        wanted=f"{format_in_gib(needed_gib)} memory for WEKA on a node: {pages} + {format_in_gib(share.memory_gib)}",
-        best=f"{machine.name} has {format_in_gib(machine.memory_gib)}",
-        hint="ask for larger nodes",
-    )
-
-
-def _too_little_capacity(machine: Hardware, wish: Wish, layout: Layout, net_gib: float) -> Shortage | None:
-    if wish.capacity_gib <= net_gib:
-        return None
-    nodes, width, parity, spare = wish.nodes, layout.stripe_width, layout.protection, layout.hot_spare
-    raw = f"{nodes} x {machine.drives} x {machine.drive_gb:g} GB"
-    reserve = f" x {nodes - spare}/{nodes} (hot spare)" if spare else ""
-    return Shortage(
-        wanted=f"{_gb(wish.capacity_gib)} on drives",
-        best=f"{_gb(net_gib)} = {raw}{reserve} x {width}/{width + parity} (parity) x {_USED_BY_DATA:g}",
-        hint="ask for more nodes or larger drives, lower `size`, or name an object store as `tier`, to which cold data"
-        " goes",
-    )
-
-
-def _too_slow(machine: Hardware, wish: Wish, cores: Cores, read_mbps: float) -> Shortage | None:
-    """What has been measured, or what the network carries at the most, is less than what is asked for."""
-    wanted = f"{wish.throughput_mbps / 1000:g} GB/s of all NeuralMesh file systems together"
-    hint = "ask for more nodes, or lower `throughput`"
-    line_mbps = (machine.network_gbps or 0) * 1000 / 8 * wish.nodes
-    if line_mbps and wish.throughput_mbps > line_mbps:
-        best = f"{line_mbps / 1000:g} GB/s = {wish.nodes} x {machine.network_gbps:g} Gbit/s of {machine.name}"
-        return Shortage(wanted, best, hint)
-    if read_mbps and wish.throughput_mbps > read_mbps:
-        best = f"{read_mbps / 1000:.1f} GB/s of reads of {wish.nodes} x {machine.name}, by what was measured on such"
-        return Shortage(wanted, f"{best} nodes, with {cores.total} WEKA cores on each ({cores})", hint)
-    return None
-
-
-def _gb(gib: float) -> str:
-    """As drives are sold."""
-    return f"{round(gib * 2**30 / 1e9):,} GB"
 
 
 def pages_to_set_aside(requested: int) -> int:

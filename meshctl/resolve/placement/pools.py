@@ -8,12 +8,12 @@ for.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from meshctl.catalog import Catalog, Machine, vendors
 from meshctl.model import mesh as mesh_model
-from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Fabric, Gap, Market, Pool, Rejected
+from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment, Fabric, Gap, Market, Pool, Rejected
 from meshctl.model.environment import PlatformEnvironment
 from meshctl.model.files.units import gib_of_gb
 from meshctl.model.observed import Facts, ObservedNode
@@ -42,18 +42,44 @@ class Pools:
     notes: list[str] = field(default_factory=list)
 
 
-def resolve(mesh: mesh_model.Mesh, environment: PlatformEnvironment, catalog: Catalog, facts: Facts | None) -> Pools:
+def resolve(
+    mesh: mesh_model.Mesh,
+    environment: PlatformEnvironment,
+    catalog: Catalog,
+    facts: Facts | None,
+    up: Deployment | None = None,
+) -> Pools:
+    """`up`: what is up, where that is known."""
     offer = registry.platform(environment.provider).nodes.made_of
     carrying = neural_mesh_places.places(mesh, environment).pool
     if offer is None:
         return _from_cluster(mesh, environment, facts, carrying)
-    return _from_catalog(mesh, environment, offer, offerings.in_environment(catalog, environment), carrying)
+    offered = offerings.in_environment(catalog, environment)
+    return _from_catalog(mesh, environment, offer, offered, carrying, _machine_with_data(carrying, up))
+
+
+def _machine_with_data(carrying: str, up: Deployment | None) -> str:
+    """The machine whose drives a NeuralMesh has in this pool; "" for none."""
+    if up is None or up.neural_mesh is None or up.neural_mesh.pool != carrying:
+        return ""
+    return next((pool.machine for pool in up.pools if pool.name == carrying), "")
+
+
+def _with_kept_first(choice: machines.Choice, kept: str) -> machines.Choice:
+    """A machine that fits and has data on its drives is taken, whatever is cheaper now."""
+    fitting = sorted(choice.fitting, key=lambda machine: machine.name != kept)
+    return replace(choice, fitting=tuple(fitting))
 
 
 def _from_catalog(
-    mesh: mesh_model.Mesh, environment: PlatformEnvironment, offer: Machines, catalog: Catalog, carrying: str
+    mesh: mesh_model.Mesh,
+    environment: PlatformEnvironment,
+    offer: Machines,
+    catalog: Catalog,
+    carrying: str,
+    kept_machine: str,
 ) -> Pools:
-    """`carrying`: the pool of a NeuralMesh, "" for none."""
+    """`carrying`: the pool of a NeuralMesh, "" for none; `kept_machine`: whose drives it has."""
     assigned = offer.reservations(mesh, environment) if offer.reservations else Assigned()
     pools = Pools(gaps=assigned.gaps, notes=assigned.notes)
     mixed = any(not pool.accelerators and pool.nodes.min for pool in mesh.pools.values())
@@ -76,6 +102,8 @@ def _from_catalog(
             gap = Gap(subject=f"pool/{name}", wanted=wanted, best=choice.best, hint=choice.hint)
             pools.gaps.append(gap)
             continue
+        if name == carrying:
+            choice = _with_kept_first(choice, kept_machine)
         made = _pool_of_machine(
             name, mesh, environment, offer, choice, requirement, target, mixed=mixed, is_carrying=name == carrying
         )

@@ -17,11 +17,13 @@ from meshctl.changes.losses import (
     outcome_of_destroy,
     outcome_of_up,
 )
-from meshctl.changes.steps import Step
+from meshctl.changes.steps import PropertyChange, Step
 from meshctl.model.deployment import Block, Deployment, FileSystem, Price
+from meshctl.model.resource_types import WEKA_CLUSTER
 from meshctl.model.stack_state import Resource
 from tests.unit.deployments import deployment
 from tests.unit.states import NOTHING, state
+from tests.unit.weka_mesh import neural_mesh, system, with_mesh
 
 PRICE = Price(subject="storage/x", usd_per_hour=None, source="unknown")
 NAMESPACE, CLUSTER, EFS = "kubernetes:core/v1:Namespace", "meshaws:eks:Cluster", "meshaws:efs:FileSystem"
@@ -119,3 +121,60 @@ def test_what_can_not_be_seen_counts() -> None:
 def test_an_outcome_that_touches_nothing_loses_nothing() -> None:
     assert losses(STATE, made(), Outcome(frozenset()), SEEN) == ()
     assert losses(NOTHING, None, outcome_of_destroy(NOTHING), Seen()) == ()
+
+
+GROUP, CW_POOL = "meshaws:eks:Nodegroup", "kubernetes:compute.coreweave.com/v1alpha1:NodePool"
+CARRIED = state(
+    resource(GROUP, "pool/train:nodegroup", "llm-prod|train"),
+    resource(GROUP, "pool/serve:nodegroup", "llm-prod|serve"),
+    resource(CW_POOL, "pool/train:nodepool", "train"),
+    resource(
+        WEKA_CLUSTER,
+        "neuralmesh:cluster",
+        metadata={"name": "llm-prod", "namespace": "llm-prod"},
+        spec={"nodeSelector": {"meshctl.dev/mesh": "llm-prod", "meshctl.dev/pool": "train"}},
+    ),
+)
+
+
+def lost_with_nodes(
+    op: str, path: str, pool: str = "train", type_: str = GROUP, *, ephemeral: bool = False
+) -> list[str]:
+    made = with_mesh(neural_mesh(net_capacity_gib=40 * 1024), system(ephemeral=ephemeral))
+    (group,) = (each for each in CARRIED.of_type(type_) if each.subject == f"pool/{pool}")
+    step = Step(group.urn, type_, op, {}, {}, (PropertyChange(path),))
+    outcome = outcome_of_up(CARRIED, made, made, [step])
+    return [loss.text() for loss in losses(CARRIED, made, outcome, Seen(volumes=()))]
+
+
+@pytest.mark.parametrize("path", ["launchTemplate.version", "version", "releaseVersion"])
+def test_nodes_that_are_replaced_one_by_one_come_back_with_empty_drives(path: str) -> None:
+    """EKS goes on to the next node as soon as the new one is Ready, which is long before WEKA has its data again."""
+    assert lost_with_nodes("update", path) == [
+        "neuralmesh (WekaCluster llm-prod/llm-prod, 40 TiB): nodes of pool train, whose drives carry it, are replaced"
+        " one by one by nodes with empty drives, and the platform goes on to the next one without waiting until WEKA"
+        " has built the data anew"
+    ]
+
+
+@pytest.mark.parametrize("op", ["delete", "replace"])
+def test_a_node_group_that_goes_takes_the_drives_along(op: str) -> None:
+    (text,) = lost_with_nodes(op, "instanceTypes[0]")
+    assert text.endswith("all nodes of pool train, whose drives carry it, go at once; new ones have empty drives")
+
+
+def test_other_machines_of_a_node_pool_have_other_drives() -> None:
+    assert len(lost_with_nodes("update", "spec.instanceType", type_=CW_POOL)) == 1
+
+
+def test_nodes_that_stay_or_carry_nothing_lose_nothing() -> None:
+    assert not lost_with_nodes("update", "scalingConfig.maxSize")
+    assert not lost_with_nodes("update", 'labels["team"]')
+    assert not lost_with_nodes("replace", "instanceTypes[0]", pool="serve")
+    assert not lost_with_nodes("update", "version", ephemeral=True)
+
+
+def test_an_environment_that_goes_names_its_storage_once() -> None:
+    made = with_mesh(neural_mesh())
+    (loss,) = losses(CARRIED, made, outcome_of_destroy(CARRIED), Seen(volumes=()))
+    assert loss.why.startswith("it goes with the environment")

@@ -115,6 +115,8 @@ def test_a_large_cluster_has_a_larger_raft_and_starts_with_most_drives() -> None
     large = spec(objects(with_mesh(neural_mesh(drives=containers, compute=containers)))["neuralmesh:cluster"])
     assert (large["leadershipRaftSize"], large["bucketRaftSize"]) == (9, 9)
     assert large["startIoConditions"] == {"minNumDrives": 20}  # 80% of 24
+    grown = with_mesh(neural_mesh(drives=containers, compute=containers, formed_nodes=10))
+    assert "RaftSize" not in str(objects(grown)["neuralmesh:cluster"].manifest)  # as it was formed
 
 
 def test_encryption_names_a_key_and_holds_none() -> None:
