@@ -126,7 +126,8 @@ class Project:
         if resolution.deployment is None or resolution.deployment.neural_mesh is None:
             return resolution
         state = self.session.state(resolution.environment)
-        up_mesh = state.deployment.neural_mesh if state.deployment is not None else None
+        up = pools_in_place.with_formed_storage(state)
+        up_mesh = up.neural_mesh if up is not None else None
         is_ours = any(resource.name.startswith(INSTALL) for resource in state.resources)
         is_up = is_ours or up_mesh is not None
         is_served = None if is_up else self._has_weka_operator(resolution.environment)
@@ -189,9 +190,10 @@ class Project:
         if not has_neural_mesh and not offerings.depends_on_what_is_up(resolution):
             return resolution
         state = self.session.state(resolution.environment)
-        if state.deployment is None:
+        up = pools_in_place.with_formed_storage(state)
+        if up is None:
             return resolution
-        up = state.deployment.model_copy(update={"pools": pools_in_place.in_place(state).pools})
+        up = up.model_copy(update={"pools": pools_in_place.in_place(state).pools})
         return resolve(self.mesh, self.environments, resolution.environment, self.catalog, facts, served=served, up=up)
 
     def _served_apis(self, environment: str, declared: PlatformEnvironment) -> tuple[str, ...]:
