@@ -70,9 +70,9 @@ class NeuralMesh(Value):
     """One WEKA cluster. `name` is also that of its namespace's objects: `MESH` of the deployment.
 
     `pool`: whose nodes carry containers and drives; "" where the cluster is joined. `client_pools`: whose pods mount
-    its file systems. `shares`: by pool, what is taken of each node. `stripe_width` D, `redundancy` P: see
-    `resolve.data.neural_mesh_sizing` for what follows from them. `least_nodes`: with fewer nodes of `pool` the cluster
-    loses data or stands still.
+    its file systems; where none do, one whose client brings the CSI driver. `shares`: by pool, what is taken of each
+    node. `stripe_width` D, `redundancy` P: see `resolve.data.neural_mesh_sizing` for what follows from them.
+    `least_nodes`: with fewer nodes of `pool` the cluster loses data or stands still.
     """
 
     name: str

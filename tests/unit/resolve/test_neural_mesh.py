@@ -317,6 +317,24 @@ def test_notes_say_what_cannot_be_undone() -> None:
     assert (mesh.encryption.key_name, mesh.encryption.transit_path) == ("weka-key", "transit")
 
 
+ELSEWHERE = {"endpoints": ["10.0.0.1:14000"], "secret": "weka-user"}
+
+
+@pytest.mark.parametrize(
+    ("joined", "clients"),
+    [(None, ("p",)), ({"cluster": "shared", "namespace": "weka"}, ("q",)), (ELSEWHERE, ())],
+    ids=["made", "joined", "elsewhere"],
+)
+def test_file_systems_that_nobody_mounts_have_a_driver(joined: dict[str, Any] | None, clients: tuple[str, ...]) -> None:
+    """Without one their claims are waited for in vain, and nobody deletes their volumes."""
+    environment = {**DC, **UDP, **({"storage": {"s": {"weka": joined}}} if joined else {})}
+    mounts_none = {"w": {"kind": "service", "pool": "q", "image": "i"}}
+    pools = {"q": {"nodes": 1, "cpu": {"cores": 16, "memory": "64GiB"}}, "p": STORE}
+    _, mesh = deployed(carried(pools, environment, {**FILES, "pool": "p"}, workloads=mounts_none))
+    assert mesh.client_pools == clients
+    assert set(clients) <= set(mesh.shares)
+
+
 def test_a_mesh_without_one_has_nothing_of_it() -> None:
     deployment = resolved({"p": STORE}, AWS).deployment
     assert deployment is not None
