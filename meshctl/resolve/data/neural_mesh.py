@@ -228,6 +228,7 @@ def _joined(
             namespace=joined.namespace or "",
             endpoints=joined.endpoints,
             secret=joined.secret or "",
+            csi_driver=joined.driver or "",
         ),
     )
 

@@ -272,6 +272,15 @@ def test_a_joined_cluster_gets_clients_and_volumes_and_nothing_else() -> None:
     assert storage_class["parameters"]["csi.storage.k8s.io/provisioner-secret-name"] == "weka-csi-shared"
 
 
+@pytest.mark.parametrize("name", ["shared", "m" * 60])
+def test_the_driver_of_a_joined_cluster_is_the_one_that_is_named(name: str) -> None:
+    """Its owner may have called it otherwise than the operator would."""
+    named = JoinedWeka(cluster=name, namespace="storage", csi_driver="csi.weka.io")
+    storage_class = objects(with_mesh(joined(joined=named)))["storage/data:class"].manifest
+    assert storage_class["provisioner"] == "csi.weka.io"
+    assert storage_class["parameters"]["csi.storage.k8s.io/provisioner-secret-name"] == f"weka-csi-{name}"
+
+
 def test_a_cluster_outside_is_joined_by_its_addresses() -> None:
     outside = JoinedWeka(endpoints=("10.0.0.1:14000", "10.0.0.2:14000"), secret="weka-user")
     made = objects(with_mesh(joined(joined=outside)))

@@ -218,12 +218,14 @@ def test_an_environment_may_have_something_else_for_it() -> None:
 
 
 def test_a_weka_cluster_that_exists_gets_clients_alone() -> None:
-    weka = {"cluster": "main", "namespace": "weka"}
+    weka = {"cluster": "main", "namespace": "weka", "driver": "csi.weka.io"}
     environment = {**DC, "neuralMesh": {"devices": ["eth1"]}, "storage": {"s": {"weka": weka}}}
     resolution = carried({"p": {"nodes": 2, "cpu": {"cores": 16}}}, environment)
     deployment, mesh = deployed(resolution)
     assert mesh.joined is not None
     assert (mesh.joined.cluster, mesh.joined.namespace, mesh.pool, mesh.nodes) == ("main", "weka", "", 0)
+    assert mesh.joined.csi_driver == "csi.weka.io"
+    assert any("name the cluster's own as `neuralMesh.image`" in note for note in resolution.notes)
     assert (mesh.drives, mesh.compute, mesh.sign_drives, mesh.client.containers) == (None, None, "", 2)
     assert resolution.storage_as["s"] == "NeuralMesh of the WEKA cluster weka/main"
     assert deployment.pool("p").disk_gib == 0
