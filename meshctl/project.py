@@ -149,7 +149,10 @@ class Project:
         access, mesh = self.access(deployment.environment), deployment.neural_mesh
         if access is None or mesh is None:
             return ()
-        return weka_rights.lacking(access, deployment.namespace, installs_operator=mesh.installs_operator)
+        is_tiered = any(system.tier for system in deployment.file_systems)
+        return weka_rights.lacking(
+            access, deployment.namespace, installs_operator=mesh.installs_operator, is_tiered=is_tiered
+        )
 
     def _add_remarks(self, environment: str, notes: Iterable[str]) -> None:
         self.session.remarks[environment] = (*self.session.remarks.get(environment, ()), *notes)

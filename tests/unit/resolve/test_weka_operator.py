@@ -77,5 +77,11 @@ def test_rights_to_install_are_asked_for_only_where_it_is_installed(monkeypatch:
         "create storageclasses.storage.k8s.io",
         "bind clusterroles.rbac.authorization.k8s.io",
     )
+    client.forbidden = [("patch", "wekaclusters"), ("create", "persistentvolumes")]
+    assert weka_rights.lacking(access, "m", installs_operator=False) == ("patch wekaclusters.weka.weka.io",)
+    assert weka_rights.lacking(access, "m", installs_operator=False, is_tiered=True) == (
+        "patch wekaclusters.weka.weka.io",
+        "create persistentvolumes",
+    )
     of_weka = [each for each in client.reviews if each["group"] == "weka.weka.io"]
     assert {each["namespace"] for each in of_weka} == {"m"}
