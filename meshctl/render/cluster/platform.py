@@ -15,7 +15,7 @@ from meshctl.model.keys import roll_outs
 from meshctl.model.pods import object_names, pod_files, pod_users
 from meshctl.platforms import registry
 from meshctl.render import gang_hold, scalers
-from meshctl.render.cluster import certificates, compute_domains, namespaces, neural_mesh, weka_settings
+from meshctl.render.cluster import certificates, compute_domains, namespaces, neural_mesh, weka_operator, weka_settings
 from meshctl.render.cluster.device_plugins import device_plugin_objects
 from meshctl.render.cluster.gpu_metrics import gpu_metrics_objects
 from meshctl.render.cluster.pod_monitors import pod_monitors
@@ -64,7 +64,9 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     """Every object, each after those that it depends on. Raises: MeshError when a value of the mesh is not valid in
     Kubernetes."""
     objects = [*_base(deployment), *_object_storage(deployment), *_storage_classes(deployment)]
-    objects += registries.registry_secrets(deployment, pods.common_labels(deployment), needs=NAMESPACE)
+    counted = {name: (REVISION, pods.revision_of(name)) for name in secrets(deployment)}
+    labels = pods.common_labels(deployment)
+    objects += registries.registry_secrets(deployment, labels, needs=NAMESPACE, annotations=counted)
     if not registry.platform(deployment.provider).nodes.has_device_plugins:
         objects += device_plugin_objects(deployment)
     objects += gpu_metrics_objects(deployment)
@@ -151,7 +153,8 @@ def _priority(deployment: Deployment, kind: str) -> dict[str, Any]:
 
 
 def secrets(deployment: Deployment) -> dict[str, dict[str, str]]:
-    """Every Secret by name: its variables, each with the name of the deferred value that it holds."""
+    """Every Secret whose values are counted, by name: its variables, each with the name of the deferred value that it
+    holds. Of those for registries the one that is copied for WEKA's operator."""
     entries_by_secret = {}
     if object_storage.has_secret(deployment):
         entries_by_secret[object_storage.SECRET] = {
@@ -163,6 +166,9 @@ def secrets(deployment: Deployment) -> dict[str, dict[str, str]]:
     if deployment.neural_mesh is not None and weka_settings.has_licence(deployment.neural_mesh):
         key = f"secret.{deployment.neural_mesh.licence_secret}"
         entries_by_secret[object_names.WEKA_LICENCE] = {weka_settings.LICENCE_KEY: key}
+    if deployment.neural_mesh is not None and weka_operator.has_pull_secret(deployment.neural_mesh):
+        key = f"secret.{deployment.neural_mesh.image_pull_secret}"
+        entries_by_secret[registries.secret_of(deployment.neural_mesh)] = {registries.KEY: key}
     for workload in deployment.workloads:
         entries = file_mounts.secret_entries(workload)
         if entries:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from meshctl import render
+from meshctl.deploy.secrets import secret_revisions
 from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment, JoinedWeka, WekaContainers, WekaEncryption
 from meshctl.model.pods import own_images
 from meshctl.render import PlatformObject
 from tests.golden_files import Golden
 from tests.unit.render.test_render_platform import text
+from tests.unit.states import NOTHING
 from tests.unit.weka_mesh import joined, neural_mesh, system, with_mesh
 
 
@@ -241,6 +244,18 @@ def test_pods_of_weka_pull_with_a_secret_of_the_environment() -> None:
     assert "platform:registry-quay-io-robot-secret" not in without
     assert "imagePullSecret" not in spec(without["neuralmesh:cluster"])
     assert len(spec(without["neuralmesh:operator"])["template"]["spec"]["volumes"]) == len(volumes) - 1
+
+
+def test_the_operator_gets_a_pull_secret_that_has_changed() -> None:
+    """The Job that copies it runs again."""
+    late, secret = "revision.registry-quay-io-robot-secret", "platform:registry-quay-io-robot-secret"
+    made = objects()
+    assert set(render.late_names([made["neuralmesh:operator"]])) == {late}
+    assert set(render.late_names([made[secret]])) == {late, "secret.quay-io-robot-secret"}
+    values = secret_revisions.revision_values(with_mesh(), defaultdict(str), NOTHING)
+    assert values[late] == "1"
+    others = objects(with_mesh(neural_mesh(installs_operator=False)))
+    assert set(render.late_names([others[secret]])) == {"secret.quay-io-robot-secret"}
 
 
 def test_the_namespace_lets_containers_of_weka_in() -> None:
