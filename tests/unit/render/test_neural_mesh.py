@@ -194,7 +194,13 @@ def test_a_tiered_volume_is_made_by_the_settings_and_led_to_by_a_volume() -> Non
     volume = spec(made["storage/data:volume"])
     assert volume["csi"]["volumeHandle"] == "weka/v2/llm-prod-data"
     assert volume["csi"]["nodeStageSecretRef"] == {"name": "weka-csi-llm-prod", "namespace": "llm-prod"}
-    assert volume["persistentVolumeReclaimPolicy"] == "Retain"
+    # who has agreed to the loss finds no old data under the same name: its driver deletes it, as those of a class
+    assert volume["persistentVolumeReclaimPolicy"] == "Delete"
+    assert made["storage/data:volume"].manifest["metadata"]["annotations"] == {
+        "pv.kubernetes.io/provisioned-by": "llm-prod.llm-prod.weka.io",
+        "volume.kubernetes.io/provisioner-deletion-secret-name": "weka-csi-llm-prod",
+        "volume.kubernetes.io/provisioner-deletion-secret-namespace": "llm-prod",
+    }
     claim = spec(made["storage/data:claim"])
     assert (claim["volumeName"], claim["storageClassName"]) == ("llm-prod-data", "")
     assert "neuralmesh:settings" in ancestors(made, "storage/data:claim")
