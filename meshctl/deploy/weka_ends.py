@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy.fields import live_objects
+from meshctl.deploy.fields import field_rules, live_objects
 from meshctl.model.deployment import Deployment
 from meshctl.model.resource_types import WEKA_CLUSTER
 from meshctl.model.stack_state import Resource, StackState
@@ -20,7 +20,6 @@ from meshwire.kubernetes import requests
 from meshwire.kubernetes.errors import ApiError
 from meshwire.kubernetes.resources import Resource as Kind
 
-MANAGER: Final = "meshctl-destroy"
 AT_ONCE: Final = {"spec": {"gracefulDestroyDuration": "0s"}}
 _KIND: Final[Kind[Any]] = Kind(weka.API_VERSION, live_objects.plural(weka.KIND))
 _GONE: Final = 404  # the object, or the definition of its kind
@@ -69,7 +68,7 @@ def _set_no_grace(access: ClusterAccess, cluster: Resource) -> None:
                 AT_ONCE,
                 kind=requests.MERGE_PATCH,
                 namespace=str(metadata["namespace"]),
-                manager=MANAGER,
+                manager=field_rules.DESTROY_MANAGER,
             )
         except ApiError as error:
             if error.status != _GONE:

@@ -171,10 +171,16 @@ def test_a_run_that_keeps_the_cluster_ends_none() -> None:
 
 
 def test_a_destroy_that_did_not_finish_is_set_back() -> None:
-    manager = Manager(weka_ends.MANAGER, "Update", "")
-    path = ("f:spec", "f:gracefulDestroyDuration")
-    conflict = FieldConflict("neuralmesh:cluster", "WekaCluster", "llm-prod", path, (manager,), "0s", "24h")
-    assert field_rules.decide(conflict, {}, ()).verdict is field_rules.Verdict.TAKE_OVER
+    ours, admin = Manager(field_rules.DESTROY_MANAGER, "Update"), Manager("kubectl-edit", "Update")
+
+    def verdict(live: str, *managers: Manager) -> field_rules.Verdict:
+        path = ("f:spec", "f:gracefulDestroyDuration")
+        conflict = FieldConflict("neuralmesh:cluster", "WekaCluster", "llm-prod", path, managers, live, "24h")
+        return field_rules.decide(conflict, {}, ()).verdict
+
+    assert verdict("0s", ours) is field_rules.Verdict.TAKE_OVER
+    assert verdict("168h", admin) is field_rules.Verdict.REFUSE  # whoever keeps it longer is asked
+    assert verdict("168h", admin, ours) is field_rules.Verdict.REFUSE
 
 
 def test_kinds_are_found_by_the_plural_of_the_api_server() -> None:
