@@ -88,15 +88,18 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
 
 def _waiting(deployment: Deployment, objects: list[PlatformObject]) -> Iterator[PlatformObject]:
     """No run waits for pods whose nodes start at a later date, or are gone: they start with their nodes. Nor does one
-    for the storage that such nodes carry."""
+    for the storage that such nodes carry; but for its operator, whose Job has a place on any node, and without which no
+    object of its kinds can be made."""
     waiting = {f"workload/{workload.name}" for workload in deployment.waiting_for_nodes}
     mesh = deployment.neural_mesh
     if mesh is not None and any(
         pool.name == mesh.pool and (pool.starts or pool.has_ended) for pool in deployment.pools
     ):
         waiting |= {"neuralmesh", *(f"storage/{each.name}" for each in deployment.file_systems if _is_carried(each))}
+    has_nodes = any(pool.nodes_now for pool in deployment.pools)
+    awaited = {weka_operator.INSTALL} if has_nodes else set()
     for item in objects:
-        yield replace(item, wait=False) if item.subject in waiting else item
+        yield replace(item, wait=False) if item.subject in waiting and item.name not in awaited else item
 
 
 def _is_carried(system: FileSystem) -> bool:

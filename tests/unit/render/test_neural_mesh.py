@@ -12,7 +12,7 @@ import pytest
 from meshctl import render
 from meshctl.deploy.secrets import secret_revisions
 from meshctl.errors import MeshError
-from meshctl.model.deployment import Deployment, JoinedWeka, WekaContainers, WekaEncryption
+from meshctl.model.deployment import Deployment, JoinedWeka, ReservedCapacity, WekaContainers, WekaEncryption
 from meshctl.model.pods import own_images
 from meshctl.render import PlatformObject
 from tests.golden_files import Golden
@@ -73,6 +73,18 @@ def test_all_comes_after_what_it_needs() -> None:
     assert waited == {*jobs, *clients, "neuralmesh:cluster", "storage/data:claim"}
     # the driver that deletes its volume goes right after it
     assert made["storage/data:claim"].manifest["metadata"]["annotations"] == {"meshctl.dev/gone-with-volume": "true"}
+
+
+@pytest.mark.parametrize("later", [("train",), ("train", "serve")], ids=["other nodes", "no node"])
+def test_the_operator_is_waited_for_where_its_job_has_a_node(later: tuple[str, ...]) -> None:
+    """Also before the nodes that carry drives start: the API server knows no WekaCluster without it."""
+    now = with_mesh()
+    block = ReservedCapacity(starts="2027-01-01T00:00:00Z")
+    pools = [pool.model_copy(update={"reserved": block}) if pool.name in later else pool for pool in now.pools]
+    made = objects(now.model_copy(update={"pools": tuple(pools)}))
+    assert {each.name for each in now.pools} >= {"serve", "train"}
+    assert made["neuralmesh:operator"].wait is (later == ("train",))
+    assert not made["neuralmesh:cluster"].wait
 
 
 def test_the_cluster_says_what_was_resolved() -> None:
