@@ -20,6 +20,7 @@ from meshctl.clients import (
     kueue,
     loans,
     other_pods,
+    weka_operators,
     weka_rights,
 )
 from meshctl.clients.cluster_access import ClusterAccess
@@ -130,18 +131,18 @@ class Project:
         up_mesh = up.neural_mesh if up is not None else None
         is_ours = any(resource.name.startswith(INSTALL) for resource in state.resources)
         is_up = is_ours or up_mesh is not None
-        is_served = None if is_up else self._has_weka_operator(resolution.environment)
-        deployment = weka_operator.decided(resolution.deployment, up_mesh, is_ours=is_ours, is_served=is_served)
+        is_theirs = None if is_up else self._has_weka_operator_of_another(resolution.environment)
+        deployment = weka_operator.decided(resolution.deployment, up_mesh, is_ours=is_ours, is_theirs=is_theirs)
         lacking = () if is_up else self._lacking_for_weka(deployment)
         return weka_operator.with_findings(resolution, deployment, lacking, is_up=is_up)
 
-    def _has_weka_operator(self, environment: str) -> bool | None:
-        """Whether the cluster knows WEKA's kinds; None where it is not there yet, or does not answer."""
+    def _has_weka_operator_of_another(self, environment: str) -> bool | None:
+        """As `weka_operators.is_of_another`; None where the cluster is not there yet, or does not answer."""
         access = self._cluster_that_is_there(environment)
         if access is None:
             return None
         with suppress(*_NO_ANSWER):
-            return bool(clusters.served(access, (served_apis.WEKA_CLUSTER,)))
+            return weka_operators.is_of_another(access, self.mesh.name)
         return None
 
     def _lacking_for_weka(self, deployment: Deployment) -> tuple[str, ...]:

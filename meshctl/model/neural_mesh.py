@@ -14,6 +14,7 @@ from pydantic import Field
 from meshctl.model.value import Value, added_later
 
 OPERATOR_NAMESPACE: Final = "weka-operator-system"  # where the vendor's chart is installed
+OPERATOR_MARK: Final = "meshctl-weka-operator"  # the ConfigMap beside it that says which mesh has installed it
 VENDORS_DRIVERS: Final = "https://drivers.weka.io"
 GRACE: Final = "24h"  # how long the operator keeps a cluster that was deleted, and can bring it back; the vendor's own
 

@@ -14,7 +14,7 @@ import json
 from typing import Any, Final
 
 from meshctl.model.deployment import MESH_LABEL, Deployment, NeuralMesh
-from meshctl.model.neural_mesh import OPERATOR_NAMESPACE
+from meshctl.model.neural_mesh import OPERATOR_MARK, OPERATOR_NAMESPACE
 from meshctl.model.pods import own_images
 from meshctl.render.objects import PlatformObject
 from meshctl.render.pod import overrides, pods, registries
@@ -88,6 +88,8 @@ def _values(deployment: Deployment, mesh: NeuralMesh) -> dict[str, Any]:
         "OPERATOR_CHART": mesh.operator_chart,
         "OPERATOR_VERSION": mesh.operator_version,
         "OPERATOR_NAMESPACE": OPERATOR_NAMESPACE,
+        "OPERATOR_MARK": OPERATOR_MARK,
+        "MESH": deployment.mesh,
         "PULL_SECRET": registries.secret_of(mesh),
     }
     return {

@@ -350,6 +350,8 @@ def test_the_operator_is_installed_by_a_job_with_an_account_of_its_own() -> None
         "OPERATOR_CHART": "oci://quay.io/weka.io/helm/weka-operator",
         "OPERATOR_VERSION": "v1.11.0",
         "OPERATOR_NAMESPACE": "weka-operator-system",
+        "OPERATOR_MARK": "meshctl-weka-operator",
+        "MESH": "llm-prod",
         "PULL_SECRET": "registry-quay-io-robot-secret",
     }
     rules = made["neuralmesh:operator-cluster-role"].manifest["rules"]
