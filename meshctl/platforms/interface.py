@@ -236,8 +236,8 @@ class NeuralMeshNodes(Part):
     share.
     """
 
-    sign_drives: Literal["aws-all", "all-not-root"] = "all-not-root"
-    interfaces: Callable[[Machine, model.Pool], int] | None = None
+    sign_drives: Literal["aws-all", "all-not-root"]
+    interfaces: Callable[[Machine, model.Pool], int] | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -247,7 +247,8 @@ class Storage(Part):
     `prices`: list prices of storage. `made_classes`: how meshctl makes the storage classes of blocks; None where the
     cluster has them.
     `holding_types`: Pulumi types of file systems, which hold data. `grow_only`: those that can't shrink. `neural_mesh`:
-    of file systems whose engine is `neuralmesh`, which `resolve` itself decides.
+    how nodes carry file systems whose engine is `neuralmesh`; None where they are given as they are, with all local
+    drives but the root's, and with network devices that environments.yaml names.
     """
 
     file_system: Callable[[Place, str, mesh_model.Storage], Stored | model.Gap]
@@ -256,7 +257,7 @@ class Storage(Part):
     made_classes: MadeClasses | None
     holding_types: tuple[str, ...]
     grow_only: tuple[GrowOnly, ...]
-    neural_mesh: NeuralMeshNodes = NeuralMeshNodes()
+    neural_mesh: NeuralMeshNodes | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

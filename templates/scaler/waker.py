@@ -202,9 +202,9 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], held: type[BaseHTTPRequestHandler]) -> None:
+    def __init__(self, address: tuple[str, int], answers: type[BaseHTTPRequestHandler]) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        super().__init__(address, held)
+        super().__init__(address, answers)
 
 
 def main() -> None:
@@ -214,15 +214,15 @@ def main() -> None:
     limit_s = float(os.environ["WAKE_LIMIT_S"])
     server = Server((os.environ["WAKE_ADDRESS"], int(os.environ["WAKE_PORT"])), handler(gate, limit_s))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    said = ""
+    last_message = ""
     while True:
         try:
             message = waker.look()
         except scaler.UNANSWERED as error:
             message = f"no look at the load: {error}"
-        if message and message != said:
+        if message and message != last_message:
             print(message, flush=True)  # noqa: T201 (the pod's log)
-        said = message
+        last_message = message
         gate.sleep(settings.period_s)
 
 

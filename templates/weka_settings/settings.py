@@ -189,10 +189,10 @@ def _words(error: urllib.error.HTTPError) -> str:
     """What the cluster says of a refusal, without what was sent."""
     try:
         answer = json.loads(error.read())
-        said = answer.get("message") or answer.get("data") or ""
+        reason = answer.get("message") or answer.get("data") or ""
     except UNANSWERED:
-        said = ""
-    return f"HTTP {error.code} {said or error.reason}".strip()
+        reason = ""
+    return f"HTTP {error.code} {reason or error.reason}".strip()
 
 
 def set_licence(rest: Rest, licence: str) -> str:
@@ -233,16 +233,16 @@ def ensure_file_system(rest: Rest, wanted: Json) -> str:
     if current is None:
         rest.call("POST", "fileSystems", new_file_system(wanted))
         return f"file system {name}: made, tiered to {store}"
-    uid, said = current["uid"], []
+    uid, changes = current["uid"], []
     attached = {each.get("name") for each in current.get("obs_buckets") or current.get("object_storages") or ()}
     if store not in attached:
         rest.call("POST", f"fileSystems/{uid}/objectStoreBuckets", {"obs_name": store, "obs_mode": "writable"})
-        said.append(f"attached to {store}")
+        changes.append(f"attached to {store}")
     growth = growth_of(current, wanted)  # last: beyond its drives a file system grows only once it is attached
     if growth:
         rest.call("PUT", f"fileSystems/{uid}", growth)
-        said.append("grown")
-    return f"file system {name}: {', '.join(said) or 'as it should be'}"
+        changes.append("grown")
+    return f"file system {name}: {', '.join(changes) or 'as it should be'}"
 
 
 def new_file_system(wanted: Json) -> Json:

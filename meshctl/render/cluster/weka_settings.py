@@ -98,7 +98,7 @@ def _has_late_endpoint(deployment: Deployment) -> bool:
 
 
 def _revisions(deployment: Deployment, mesh: NeuralMesh) -> list[tuple[str, str]]:
-    """Late values that change with a new licence or new keys, so that the Job runs again."""
+    """Deferred values that change with a new licence or new keys, so that the Job runs again."""
     revisions = [("licence-revision", pods.revision_of(object_names.WEKA_LICENCE))] if has_licence(mesh) else []
     revisions += [("object-storage-revision", pods.revision_of(object_storage.SECRET))] if _has_keys(deployment) else []
     return revisions

@@ -21,6 +21,7 @@ from meshctl.model.files.units import format_gib
 from meshctl.model.keys.neural_mesh import NeuralMeshOptions, WekaCluster
 from meshctl.model.neural_mesh import VENDORS_DRIVERS, JoinedWeka, NeuralMesh, NodeShare, WekaEncryption
 from meshctl.model.observed import ObservedNode
+from meshctl.platforms.interface import NeuralMeshNodes
 from meshctl.resolve.data import neural_mesh_notes
 from meshctl.resolve.data import neural_mesh_sizing as sizing
 from meshctl.resolve.data.existing_storage import PAID_BY_OWNER
@@ -177,7 +178,7 @@ def _made(
         ethernet_devices=options.devices,
         makes_interfaces=interfaces > 0,
         data_interfaces=interfaces + 1 if interfaces else 0,
-        sign_drives="device-paths" if paths else place.platform.storage.neural_mesh.sign_drives,
+        sign_drives="device-paths" if paths else _nodes(place).sign_drives,
         drive_paths=paths,
         shares=shares,
         net_capacity_gib=round(sized.net_capacity_gib, 1),
@@ -279,8 +280,13 @@ def _other_than_formed(name: str, pool: Pool, protection: int, formed: NeuralMes
     return None
 
 
+def _nodes(place: Place) -> NeuralMeshNodes:
+    """How the platform's nodes carry it; where it does not say so, as nodes do that are given as they are."""
+    return place.platform.storage.neural_mesh or NeuralMeshNodes(sign_drives="all-not-root", interfaces=None)
+
+
 def _without_devices(name: str, place: Place, options: NeuralMeshOptions) -> Gap | None:
-    if options.udp or options.devices or place.platform.storage.neural_mesh.interfaces is not None:
+    if options.udp or options.devices or _nodes(place).interfaces is not None:
         return None
     hint = (
         f"write `neuralMesh: {{devices: [eth1]}}` for environment {place.name} into environments.yaml; or `{{udp:"
@@ -313,7 +319,7 @@ def _hardware(place: Place, pool: Pool, options: NeuralMeshOptions) -> sizing.Ha
 
 def _interfaces(place: Place, pool: Pool) -> int | None:
     """How many WEKA may have of its own on a node; None where its cores share devices."""
-    machine, count = _machine(place, pool), place.platform.storage.neural_mesh.interfaces
+    machine, count = _machine(place, pool), _nodes(place).interfaces
     if count is None or machine is None or place.environment.neural_mesh.udp:
         return None
     return count(machine, pool)

@@ -182,7 +182,7 @@ def test_environments_are_compared(folder: Path) -> None:
         (("--what", "serve", "--show"), 64, "say what to do"),
         (("--what", "storage", "--size", "1TiB"), 64, "64 GiB at most"),
         (("--what", "storage", "--size", "much"), 64, "write it as in --size 1GiB"),
-        (("--what", "storage", "--seconds", "0"), 64, "no bounded run"),
+        (("--what", "storage", "--seconds", "0"), 64, "no length of a run"),
         (("--what", "rag"), 64, "--questions FILE"),
         (("--what", "rag", "--questions", "mesh.yaml"), 65, "mesh.yaml holds no questions"),
         (("--what", "coffee"), 64, 'nothing named "coffee"'),

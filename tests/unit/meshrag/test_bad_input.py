@@ -64,7 +64,7 @@ def embeddings() -> Iterator[Any]:
     server.ended.set()
     server.shutdown()
     server.server_close()
-    thread.join()
+    thread.join(timeout=30)
 
 
 @pytest.fixture

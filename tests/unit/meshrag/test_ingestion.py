@@ -160,7 +160,7 @@ def test_several_requests_for_vectors_are_under_way_at_once(tmp_path: Path) -> N
 
         def vectors(self, texts: Sequence[str]) -> list[list[float]]:
             if len(texts) == ingestion.TOGETHER:
-                together.wait()
+                together.wait(30)
             return [[1.0] for _ in texts]
 
     store, alone = MemoryStore(), MemoryStore()

@@ -253,7 +253,7 @@ def test_contract_changes_the_gateway_alone_where_the_source_s_up_is_refused() -
     migrations.rollback(destroy_target=True)
     assert_contracted(gateway)
     assert [text for text in texts if "pretrain" in text] == [
-        "the gateway of east leads as it is to, but not all of east is as it is declared:"
+        "the gateway of east has the new share, but another part of the `up` failed:"
         " workload/pretrain:spec.replicas is set by kubectl; `meshctl up east` tries again"
     ]
 

@@ -138,7 +138,7 @@ def test_a_script_of_a_node_is_valid_shell(tmp_path: Path) -> None:
     script = parts_of(pool)["text/x-shellscript"]
     script = script.replace("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", str(pages))
     script = script.replace("/etc/systemd/system/storage-pages.service", str(unit)).replace("systemctl", "true")
-    subprocess.run(["/bin/sh", "-e"], input=script, text=True, check=True)
+    subprocess.run(["/bin/sh", "-e"], input=script, text=True, check=True, timeout=60)
     assert pages.read_text() == "31361\n"
     assert f"ExecStart=/bin/sh -c 'echo 31361 > {pages}'" in unit.read_text()
 
