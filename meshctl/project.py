@@ -20,6 +20,7 @@ from meshctl.clients import (
     kueue,
     loans,
     other_pods,
+    weka_operators,
     weka_rights,
 )
 from meshctl.clients.cluster_access import ClusterAccess
@@ -126,21 +127,22 @@ class Project:
         if resolution.deployment is None or resolution.deployment.neural_mesh is None:
             return resolution
         state = self.session.state(resolution.environment)
-        up_mesh = state.deployment.neural_mesh if state.deployment is not None else None
+        up = pools_in_place.with_formed_storage(state)
+        up_mesh = up.neural_mesh if up is not None else None
         is_ours = any(resource.name.startswith(INSTALL) for resource in state.resources)
         is_up = is_ours or up_mesh is not None
-        is_served = None if is_up else self._has_weka_operator(resolution.environment)
-        deployment = weka_operator.decided(resolution.deployment, up_mesh, is_ours=is_ours, is_served=is_served)
+        is_theirs = None if is_up else self._has_weka_operator_of_another(resolution.environment)
+        deployment = weka_operator.decided(resolution.deployment, up_mesh, is_ours=is_ours, is_theirs=is_theirs)
         lacking = () if is_up else self._lacking_for_weka(deployment)
         return weka_operator.with_findings(resolution, deployment, lacking, is_up=is_up)
 
-    def _has_weka_operator(self, environment: str) -> bool | None:
-        """Whether the cluster knows WEKA's kinds; None where it is not there yet, or does not answer."""
+    def _has_weka_operator_of_another(self, environment: str) -> bool | None:
+        """As `weka_operators.is_of_another`; None where the cluster is not there yet, or does not answer."""
         access = self._cluster_that_is_there(environment)
         if access is None:
             return None
         with suppress(*_NO_ANSWER):
-            return bool(clusters.served(access, (served_apis.WEKA_CLUSTER,)))
+            return weka_operators.is_of_another(access, self.mesh.name)
         return None
 
     def _lacking_for_weka(self, deployment: Deployment) -> tuple[str, ...]:
@@ -148,7 +150,10 @@ class Project:
         access, mesh = self.access(deployment.environment), deployment.neural_mesh
         if access is None or mesh is None:
             return ()
-        return weka_rights.lacking(access, deployment.namespace, installs_operator=mesh.installs_operator)
+        is_tiered = any(system.tier for system in deployment.file_systems)
+        return weka_rights.lacking(
+            access, deployment.namespace, installs_operator=mesh.installs_operator, is_tiered=is_tiered
+        )
 
     def _add_remarks(self, environment: str, notes: Iterable[str]) -> None:
         self.session.remarks[environment] = (*self.session.remarks.get(environment, ()), *notes)
@@ -189,9 +194,10 @@ class Project:
         if not has_neural_mesh and not offerings.depends_on_what_is_up(resolution):
             return resolution
         state = self.session.state(resolution.environment)
-        if state.deployment is None:
+        up = pools_in_place.with_formed_storage(state)
+        if up is None:
             return resolution
-        up = state.deployment.model_copy(update={"pools": pools_in_place.in_place(state).pools})
+        up = up.model_copy(update={"pools": pools_in_place.in_place(state).pools})
         return resolve(self.mesh, self.environments, resolution.environment, self.catalog, facts, served=served, up=up)
 
     def _served_apis(self, environment: str, declared: PlatformEnvironment) -> tuple[str, ...]:

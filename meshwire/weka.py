@@ -13,12 +13,19 @@ from typing import Any, Final
 
 API_VERSION: Final = "weka.weka.io/v1alpha1"
 KIND: Final = "WekaCluster"
+_CONTAINER: Final = "WekaContainer"  # made by the operator alone, of a backend, a client or a program for a while
 READY: Final = "Ready"
 WAITS_FOR_DRIVES: Final = "WaitForDrives"
 LEAVING: Final = ("GracePeriod", "Destroying", "Deallocating")
 # WEKA's own word for a cluster without trouble. The others of a cluster that serves: REDISTRIBUTING,
 # PARTIALLY_PROTECTED, REBUILDING (doc/operator/operations/weka-cluster-ops.md of weka/weka-operator)
 _WELL: Final = ("", "OK")
+
+
+def is_of_container(metadata: Mapping[str, Any]) -> bool:
+    """Whether a pod with this metadata runs a container of WEKA. The operator copies the labels of a cluster or client
+    to its containers and pods (internal/controllers/factory of weka/weka-operator), so that they say nothing of it."""
+    return any(owner.get("kind") == _CONTAINER for owner in metadata.get("ownerReferences") or ())
 
 
 @dataclass(frozen=True)

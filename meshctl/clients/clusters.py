@@ -19,6 +19,7 @@ from meshctl.model.observed import Facts, ObservedNode, PodState, StorageClass
 from meshctl.model.pods import pod_groups
 from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs
 from meshctl.platforms import registry
+from meshwire import weka
 from meshwire.kubernetes import objects
 from meshwire.kubernetes.errors import ApiError
 from meshwire.kubernetes.resources import (
@@ -91,12 +92,13 @@ def _is_served(client: Client, api: str) -> bool:
 
 
 def pods(cluster: ClusterAccess, namespace: str, workload: str = "") -> list[PodState]:
-    """The pods of one workload, or of all, by name."""
+    """The pods of one workload, or of all, by name. Those of WEKA, which have the labels of the mesh, are of none."""
     labels = {"app.kubernetes.io/managed-by": "meshctl"}
     if workload:
         labels["app.kubernetes.io/name"] = workload
     with cluster.connected() as client:
-        pods_of_mesh = client.list_objects(PODS, namespace=namespace, labels=labels)
+        labelled = client.list_objects(PODS, namespace=namespace, labels=labels)
+        pods_of_mesh = [pod for pod in labelled if not weka.is_of_container(pod["metadata"])]
         states = health_events.explained(client, [(pod, pod_state(pod)) for pod in pods_of_mesh])
     return sorted(states, key=lambda pod: pod.name)
 

@@ -15,6 +15,7 @@ from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.quantities import quantity
 from meshctl.model.observed import Facts, Requests
 from meshctl.platforms import registry
+from meshwire import weka
 from meshwire.kubernetes.errors import ApiError
 from meshwire.kubernetes.objects import Container, Pod, PodSpec
 from meshwire.kubernetes.resources import PODS
@@ -65,9 +66,12 @@ def takes_a_place(pod: Pod) -> bool:
 
 
 def _is_of_mesh(pod: Pod, namespace: str) -> bool:
+    """Those of its NeuralMesh are, whatever their labels: `resolve` takes off what they need by itself."""
     metadata = pod.get("metadata", {})
+    if metadata.get("namespace") != namespace:
+        return False
     labels = metadata.get("labels") or {}
-    return metadata.get("namespace") == namespace and labels.get("app.kubernetes.io/managed-by") == "meshctl"
+    return weka.is_of_container(metadata) or labels.get("app.kubernetes.io/managed-by") == "meshctl"
 
 
 def requests(spec: PodSpec) -> _Amounts:

@@ -16,16 +16,22 @@ from meshctl.clients.rights import RBAC, Right
 from meshwire import weka
 
 _WEKA: Final = weka.API_VERSION.partition("/")[0]
+_APPLIED: Final = ("create", "patch")  # a server-side apply of what is not there yet is both
 _NEEDED: Final = (
-    *(Right(verb, "storageclasses", "storage.k8s.io", is_of_cluster=True) for verb in ("create", "patch")),
-    *(Right("create", kind, _WEKA) for kind in ("wekaclusters", "wekaclients", "wekapolicies")),
+    *(Right(verb, "storageclasses", "storage.k8s.io", is_of_cluster=True) for verb in _APPLIED),
+    *(Right(verb, kind, _WEKA) for kind in ("wekaclusters", "wekaclients", "wekapolicies") for verb in _APPLIED),
 )
+_TO_TIER: Final = tuple(Right(verb, "persistentvolumes", is_of_cluster=True) for verb in _APPLIED)
 _TO_INSTALL: Final = (
-    *(Right(verb, "clusterroles", RBAC, is_of_cluster=True) for verb in ("create", "patch", "escalate", "bind")),
-    *(Right(verb, "clusterrolebindings", RBAC, is_of_cluster=True) for verb in ("create", "patch")),
+    *(Right(verb, "clusterroles", RBAC, is_of_cluster=True) for verb in (*_APPLIED, "escalate", "bind")),
+    *(Right(verb, "clusterrolebindings", RBAC, is_of_cluster=True) for verb in _APPLIED),
 )
 
 
-def lacking(cluster: ClusterAccess, namespace: str, *, installs_operator: bool) -> tuple[str, ...]:
-    """What the user lacks: verbs and resources. Raises: as `cluster_access.translate_errors`."""
-    return rights.lacking(cluster, namespace, (*_NEEDED, *(_TO_INSTALL if installs_operator else ())))
+def lacking(
+    cluster: ClusterAccess, namespace: str, *, installs_operator: bool, is_tiered: bool = False
+) -> tuple[str, ...]:
+    """What the user lacks: verbs and resources. `is_tiered`: whether a file system is, and has a volume of ours.
+    Raises: as `cluster_access.translate_errors`."""
+    needed = (*_NEEDED, *(_TO_TIER if is_tiered else ()), *(_TO_INSTALL if installs_operator else ()))
+    return rights.lacking(cluster, namespace, needed)

@@ -10,17 +10,18 @@ from __future__ import annotations
 from typing import Any, Final
 
 from meshctl.clients import clusters
-from meshctl.deploy.fields import live_objects
+from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.deploy.fields import field_rules, live_objects
 from meshctl.model.deployment import Deployment
 from meshctl.model.resource_types import WEKA_CLUSTER
-from meshctl.model.stack_state import StackState
+from meshctl.model.stack_state import Resource, StackState
 from meshwire import weka
 from meshwire.kubernetes import requests
 from meshwire.kubernetes.errors import ApiError
-from meshwire.kubernetes.resources import Resource
+from meshwire.kubernetes.resources import Resource as Kind
 
-MANAGER: Final = "meshctl-destroy"
 AT_ONCE: Final = {"spec": {"gracefulDestroyDuration": "0s"}}
+_KIND: Final[Kind[Any]] = Kind(weka.API_VERSION, live_objects.plural(weka.KIND))
 _GONE: Final = 404  # the object, or the definition of its kind
 
 
@@ -32,22 +33,43 @@ def going(state: StackState, deployment: Deployment | None) -> bool:
 
 def end_at_once(state: StackState) -> None:
     """Raises: CredentialsError, UnreachableError, MeshError when the cluster can't be asked."""
-    deployed, going_clusters = state.deployment, state.of_type(WEKA_CLUSTER)
-    if deployed is None or not going_clusters:
-        return
-    resource: Resource[Any] = Resource(weka.API_VERSION, live_objects.plural(weka.KIND))
-    with clusters.access(deployed, state.outputs).connected() as client:
-        for each in going_clusters:
-            metadata = each.inputs["metadata"]
-            try:
-                client.patch(
-                    resource,
-                    str(metadata["name"]),
-                    AT_ONCE,
-                    kind=requests.MERGE_PATCH,
-                    namespace=str(metadata["namespace"]),
-                    manager=MANAGER,
-                )
-            except ApiError as error:
-                if error.status != _GONE:
-                    raise
+    for cluster in _clusters(state):
+        access = _access(state, cluster)
+        if access is not None:
+            _set_no_grace(access, cluster)
+
+
+def _clusters(state: StackState) -> tuple[Resource, ...]:
+    """Also one that a run was making as it was killed: the API server may have it."""
+    pending = (operation.resource for operation in state.pending_operations)
+    return (*state.of_type(WEKA_CLUSTER), *(each for each in pending if each.type == WEKA_CLUSTER))
+
+
+def _access(state: StackState, cluster: Resource) -> ClusterAccess | None:
+    """Where no run has come to its end, as the engine reaches it: a cluster that meshctl makes is in no outputs yet."""
+    if state.deployment is not None:
+        return clusters.access(state.deployment, state.outputs)
+    provider = state.provider_of(cluster)
+    if provider is None:
+        return None
+    kubeconfig, context, uid = (
+        str(provider.inputs.get(key) or "") for key in ("kubeconfig", "context", "clusterIdentifier")
+    )
+    return ClusterAccess(cluster.urn.split(":")[2], kubeconfig, context, uid)
+
+
+def _set_no_grace(access: ClusterAccess, cluster: Resource) -> None:
+    metadata = cluster.inputs["metadata"]
+    with access.connected() as client:
+        try:
+            client.patch(
+                _KIND,
+                str(metadata["name"]),
+                AT_ONCE,
+                kind=requests.MERGE_PATCH,
+                namespace=str(metadata["namespace"]),
+                manager=field_rules.DESTROY_MANAGER,
+            )
+        except ApiError as error:
+            if error.status != _GONE:
+                raise

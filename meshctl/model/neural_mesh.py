@@ -14,6 +14,7 @@ from pydantic import Field
 from meshctl.model.value import Value, added_later
 
 OPERATOR_NAMESPACE: Final = "weka-operator-system"  # where the vendor's chart is installed
+OPERATOR_MARK: Final = "meshctl-weka-operator"  # the ConfigMap beside it that says which mesh has installed it
 VENDORS_DRIVERS: Final = "https://drivers.weka.io"
 GRACE: Final = "24h"  # how long the operator keeps a cluster that was deleted, and can bring it back; the vendor's own
 
@@ -70,9 +71,9 @@ class NeuralMesh(Value):
     """One WEKA cluster. `name` is also that of its namespace's objects: `MESH` of the deployment.
 
     `pool`: whose nodes carry containers and drives; "" where the cluster is joined. `client_pools`: whose pods mount
-    its file systems. `shares`: by pool, what is taken of each node. `stripe_width` D, `redundancy` P: see
-    `resolve.data.neural_mesh_sizing` for what follows from them. `least_nodes`: with fewer nodes of `pool` the cluster
-    loses data or stands still.
+    its file systems; where none do, one whose client brings the CSI driver. `shares`: by pool, what is taken of each
+    node. `stripe_width` D, `redundancy` P: see `resolve.data.neural_mesh_sizing` for what follows from them.
+    `least_nodes`: with fewer nodes of `pool` the cluster loses data or stands still.
     """
 
     name: str

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from meshctl.model.keys import gangs
 from meshctl.shift.gateway import Node, Pod
+from meshwire import weka
 
 _MIRROR: Final = "kubernetes.io/config.mirror"  # of static pods, which the kubelet alone ends
 
@@ -55,14 +56,18 @@ def is_held(pod: Pod) -> bool:
 
 
 def is_of_mesh(pod: Pod, mesh_namespace: str) -> bool:
+    """Whether it is of a workload. Pods of WEKA have the labels of the mesh, too."""
+    if weka.is_of_container(pod["metadata"]):
+        return False
     return namespace(pod) == mesh_namespace and labels(pod).get("app.kubernetes.io/managed-by") == "meshctl"
 
 
 def stays_with_its_node(pod: Pod) -> bool:
-    """A pod of a DaemonSet would be recreated at once, and a static pod belongs to the kubelet."""
+    """A pod of a DaemonSet would be recreated at once, as one of WEKA that runs on a node because of its labels; and a
+    static pod belongs to the kubelet."""
     metadata = pod["metadata"]
     is_of_daemon_set = any(owner.get("kind") == "DaemonSet" for owner in metadata.get("ownerReferences") or ())
-    return is_of_daemon_set or _MIRROR in (metadata.get("annotations") or {})
+    return is_of_daemon_set or weka.is_of_container(metadata) or _MIRROR in (metadata.get("annotations") or {})
 
 
 def to_move(pods: Iterable[Pod], mesh_namespace: str) -> list[Pod]:

@@ -37,6 +37,11 @@ helm show crds "$OPERATOR_CHART" --version "$OPERATOR_VERSION" >"$HOME/definitio
 apply "$HOME/definitions.yaml"
 kubectl wait --for=condition=Established --timeout=60s --filename "$HOME/definitions.yaml"
 
+# by which a later `up` of the same mesh knows that it may bring another version
+kubectl create configmap "$OPERATOR_MARK" --namespace "$OPERATOR_NAMESPACE" --from-literal mesh="$MESH" \
+  --dry-run=client --output json >"$HOME/mark.json"
+apply "$HOME/mark.json"
+
 # an install that was killed leaves the release locked
 case "$(helm status "$release" --namespace "$OPERATOR_NAMESPACE" --output json 2>/dev/null | jq -r '.info.status // ""')" in
   pending-install) helm uninstall "$release" --namespace "$OPERATOR_NAMESPACE" --wait ;;

@@ -131,6 +131,7 @@ class Rest:
         self._account = settings.account
         self._clock, self._pause = clock, pause
         self._token = ""
+        self._is_to_renew = True  # a token that is refused right after a login has not expired
         self._tls = ssl.create_default_context(cadata=settings.certificate or None)
         if not settings.certificate:
             self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE
@@ -142,10 +143,13 @@ class Rest:
             try:
                 if not self._token:
                     self._token = self._log_in()
-                return self._once(method, path, body)
+                answer = self._once(method, path, body)
+                self._is_to_renew = True
+                return answer
             except urllib.error.HTTPError as error:
-                if error.code == http.client.UNAUTHORIZED and self._token:
-                    self._token = ""  # it has expired
+                has_expired = error.code == http.client.UNAUTHORIZED and bool(self._token)
+                if has_expired and self._is_to_renew:
+                    self._token, self._is_to_renew = "", False
                     continue
                 if error.code not in BUSY:
                     raise RefusedError(f"{method} {path}: {_words(error)}") from None
@@ -160,7 +164,10 @@ class Rest:
     def _log_in(self) -> str:
         account = self._account
         body = {"username": account.user, "password": account.password, "org": account.organization}
-        return str(self._once("POST", "login", body, with_token=False)["access_token"])
+        answer = self._once("POST", "login", body, with_token=False)
+        if not isinstance(answer, dict) or not answer.get("access_token"):
+            raise ValueError("the answer to the login has no token")  # as one that is no JSON: it may be a proxy's
+        return str(answer["access_token"])
 
     def _once(self, method: str, path: str, body: Json | None, *, with_token: bool = True) -> Any:
         headers = {"Accept": "application/json"}
@@ -172,7 +179,10 @@ class Rest:
         url = f"{self._urls[0]}/{path}"
         request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 (http or https)
         with urllib.request.urlopen(request, timeout=ASK_S, context=self._tls) as response:  # noqa: S310
-            return (json.load(response) or {}).get("data")
+            answer = json.load(response) or {}
+        if not isinstance(answer, dict):
+            raise ValueError("the answer is no JSON object")
+        return answer.get("data")
 
 
 def _words(error: urllib.error.HTTPError) -> str:

@@ -327,7 +327,9 @@ def test_a_cluster_is_asked_for_an_operator_of_weka_and_what_its_user_may(
     }
     nodes = node()
     nodes["status"]["capacity"] = {**GPUS, "hugepages-2Mi": "8Gi"}
-    client = FakeClient({"nodes": [nodes], "pods": []}, served=served, forbidden=[("escalate", "clusterroles")])
+    operator = {"metadata": {"name": "weka-operator-controller-manager"}}
+    items = {"nodes": [nodes], "pods": [], "deployments": [operator] if served else []}
+    client = FakeClient(items, served=served, forbidden=[("escalate", "clusterroles")])
     monkeypatch.setattr(ClusterAccess, "client", client_of(client))
     environments = Environments.model_validate({**ENVIRONMENTS, "environments": {"dc": place}})
     made = Project(Mesh.model_validate(mesh), environments, cast("Any", session_of_nothing()))

@@ -13,6 +13,8 @@ from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy import weka_ends
 from meshctl.deploy.fields import field_rules, live_objects
 from meshctl.deploy.fields.field_owners import FieldConflict, Manager
+from meshctl.deploy.guards.running import pools_in_place
+from meshctl.deploy.runs import begun_pools
 from meshctl.model.deployment import Deployment, JoinedWeka
 from meshctl.model.resource_types import WEKA_CLUSTER
 from meshctl.model.stack_state import STACK_TYPE, StackState, as_outputs
@@ -119,6 +121,46 @@ def test_whose_data_may_go_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None
     weka_ends.end_at_once(state())
 
 
+PROVIDER = "urn:pulumi:dc1::m::pulumi:providers:kubernetes::cluster"
+
+
+def killed(*, is_waiting: bool = False) -> StackState:
+    """The state after a first `up` was killed that had made the cluster: no outputs say where it is."""
+    record = deployed(with_mesh()).of_type(WEKA_CLUSTER)[0].record
+    cluster = {**record, "provider": f"{PROVIDER}::7"}
+    inputs = {"kubeconfig": "/k/config", "context": "dc", "clusterIdentifier": "uid-1"}
+    provider = {"urn": PROVIDER, "type": "pulumi:providers:kubernetes", "id": "7", "inputs": inputs}
+    pending = [{"type": "creating", "resource": cluster}] if is_waiting else []
+    return state(provider, *([] if is_waiting else [cluster]), pending_operations=pending)
+
+
+@pytest.mark.parametrize("is_waiting", [False, True], ids=["made", "waited for"])
+def test_so_does_one_of_a_first_run_that_was_killed(monkeypatch: pytest.MonkeyPatch, *, is_waiting: bool) -> None:
+    client, asked = Patched(), []
+    monkeypatch.setattr(ClusterAccess, "client", lambda access: asked.append(access) or client)
+    weka_ends.end_at_once(killed(is_waiting=is_waiting))
+    assert client.calls == [("wekaclusters", "llm-prod/llm-prod", {"spec": {"gracefulDestroyDuration": "0s"}})]
+    assert asked == [ClusterAccess("dc1", "/k/config", "dc", "uid-1")]
+
+
+def test_what_a_killed_run_has_formed_keeps_its_layout() -> None:
+    made, urn = with_mesh(neural_mesh(stripe_width=5)), f"urn:pulumi:dc1::m::{STACK_TYPE}::m-dc1"
+    assert begun_pools.decides(made, state())
+    assert not begun_pools.decides(made, deployed(made))
+    assert not begun_pools.decides(with_mesh(joined()), state())
+    for formed in (killed(), killed(is_waiting=True)):
+        up = pools_in_place.with_formed_storage(formed.with_begun(made, urn))
+        assert up is not None
+        assert up.neural_mesh == made.neural_mesh
+    assert pools_in_place.with_formed_storage(state().with_begun(made, urn)) is None  # nothing has formed yet
+    before = with_mesh().model_copy(update={"neural_mesh": None})
+    later = killed().with_begun(made, urn).with_deployment(before)
+    up = pools_in_place.with_formed_storage(later)
+    assert up is not None
+    assert up.neural_mesh == made.neural_mesh
+    assert pools_in_place.with_formed_storage(deployed(made)) == made
+
+
 def test_a_run_that_keeps_the_cluster_ends_none() -> None:
     made = with_mesh()
     assert not weka_ends.going(deployed(made), made)
@@ -129,10 +171,16 @@ def test_a_run_that_keeps_the_cluster_ends_none() -> None:
 
 
 def test_a_destroy_that_did_not_finish_is_set_back() -> None:
-    manager = Manager(weka_ends.MANAGER, "Update", "")
-    path = ("f:spec", "f:gracefulDestroyDuration")
-    conflict = FieldConflict("neuralmesh:cluster", "WekaCluster", "llm-prod", path, (manager,), "0s", "24h")
-    assert field_rules.decide(conflict, {}, ()).verdict is field_rules.Verdict.TAKE_OVER
+    ours, admin = Manager(field_rules.DESTROY_MANAGER, "Update"), Manager("kubectl-edit", "Update")
+
+    def verdict(live: str, *managers: Manager) -> field_rules.Verdict:
+        path = ("f:spec", "f:gracefulDestroyDuration")
+        conflict = FieldConflict("neuralmesh:cluster", "WekaCluster", "llm-prod", path, managers, live, "24h")
+        return field_rules.decide(conflict, {}, ()).verdict
+
+    assert verdict("0s", ours) is field_rules.Verdict.TAKE_OVER
+    assert verdict("168h", admin) is field_rules.Verdict.REFUSE  # whoever keeps it longer is asked
+    assert verdict("168h", admin, ours) is field_rules.Verdict.REFUSE
 
 
 def test_kinds_are_found_by_the_plural_of_the_api_server() -> None:

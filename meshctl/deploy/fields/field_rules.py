@@ -19,6 +19,7 @@ from meshctl.errors import OwnedField, OwnedFieldsError
 _LONGEST_VALUE = 60  # characters of a value in a message
 _AUTOSCALER = ("kube-controller-manager", "scale")
 
+DESTROY_MANAGER = "meshctl-destroy"  # under which name `weka_ends` sets how long a deleted cluster is kept
 REPLICAS = ("f:spec", "f:replicas")
 _SUSPEND = ("f:spec", "f:suspend")
 PARALLELISM = ("f:spec", "f:parallelism")
@@ -142,12 +143,17 @@ def _verdict(
         return Verdict.SET
     if conflict.kind == "Job" and conflict.path == _SUSPEND:
         return Verdict.TAKE_OVER
-    if conflict.kind == "WekaCluster" and conflict.path == _GRACE:  # a `destroy` of ours had begun, and did not finish
+    if conflict.kind == "WekaCluster" and conflict.path == _GRACE and _is_of_destroy(conflict):
         return Verdict.TAKE_OVER
     if conflict.kind == "PersistentVolumeClaim" and conflict.path == _CLAIM_SIZE:
         # a volume can't shrink, so one that was grown beyond the mesh's size is left
         return Verdict.TAKE_OVER if quantity(str(conflict.wanted)) > quantity(str(conflict.live)) else Verdict.LEAVE
     return Verdict.REFUSE
+
+
+def _is_of_destroy(conflict: FieldConflict) -> bool:
+    """Whether a `destroy` of ours had begun, and did not finish. What somebody else has set is theirs to say."""
+    return {manager.name for manager in conflict.managers} == {DESTROY_MANAGER}
 
 
 def _owner_text(conflict: FieldConflict, autoscaler: str) -> str:

@@ -52,7 +52,7 @@ class Container:
     devices: tuple[str, ...] = ()  # how the network was chosen; empty = interfaces of the policy ensure-nics
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Mapping[str, Any], ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)  # with those of its owner, which the operator copies
     owner: Mapping[str, str] = field(default_factory=dict)  # of the WekaContainer: an ownerReference
 
 
@@ -85,7 +85,7 @@ def _backend(cluster: Object, mode: str, number: int) -> Container:
         drives=own_drives,
         extra_memory_mib=(spec.get("additionalMemory") or {}).get(mode, 0),
         node_selector=(spec.get("roleNodeSelector") or {}).get(mode) or spec.get("nodeSelector") or {},
-        labels={CLUSTER_LABEL: metadata["name"], MODE_LABEL: mode},
+        labels={**(metadata.get("labels") or {}), CLUSTER_LABEL: metadata["name"], MODE_LABEL: mode},
         **_shared(cluster, "WekaCluster", network),
     )
 
@@ -108,7 +108,7 @@ def of_client(client: Object, nodes: Iterable[Object]) -> list[Container]:
             node=node["metadata"]["name"],
             extra_memory_mib=spec.get("additionalMemory", 0),
             node_selector=selector,
-            labels={CLIENT_LABEL: metadata["name"], MODE_LABEL: CLIENT},
+            labels={**(metadata.get("labels") or {}), CLIENT_LABEL: metadata["name"], MODE_LABEL: CLIENT},
             **_shared(client, "WekaClient", network),
         )
         for node in nodes

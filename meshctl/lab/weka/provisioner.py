@@ -76,10 +76,7 @@ class Provisioner:
 
     async def _look_after(self, world: World, volume: Object, claims: list[Object], classes: dict[str, Object]) -> None:
         spec, name = volume["spec"], volume["metadata"]["name"]
-        if (
-            volume.get("status", {}).get("phase") == "Released"
-            and spec.get("persistentVolumeReclaimPolicy") == "Delete"
-        ):
+        if _is_to_be_deleted(volume):
             await self._remove(world, volume)
             return
         if not (self.root / "volumes" / name).exists():
@@ -151,6 +148,17 @@ def _waits(claim: Object, classes: dict[str, Object]) -> bool:
         return False
     waits = chosen.get("volumeBindingMode") == "WaitForFirstConsumer"
     return not waits or _SELECTED_NODE in (claim["metadata"].get("annotations") or {})
+
+
+def _is_to_be_deleted(volume: Object) -> bool:
+    """A driver takes only those for its own that say so, also of those that it has not made."""
+    made_by = (volume["metadata"].get("annotations") or {}).get(_PROVISIONED_BY)
+    is_released = volume.get("status", {}).get("phase") == "Released"
+    return (
+        is_released
+        and volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete"
+        and made_by == volume["spec"]["csi"]["driver"]
+    )
 
 
 async def _system(world: World, namespace: str, name: str) -> System:

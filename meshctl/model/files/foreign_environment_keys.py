@@ -61,6 +61,9 @@ KEYS: Final[Mapping[Path, Mapping[str, str]]] = {
         "version": "write `operator: v1.11.0` for the operator, and `image` for WEKA itself",
     },
     ("environments", "*", "storage", "*", "weka"): {
+        "csiDriver": "write `driver: csi.weka.io`",
+        "csiGroup": "write the whole name: `driver: GROUP.weka.io`",
+        "image": "write `neuralMesh: {image: …}`, beside `storage`",
         "joinIpPorts": "write `endpoints: [10.0.0.1:14000]`",
         "name": "write `cluster: NAME`",
         "wekaSecretRef": "write `secret: NAME`",

@@ -54,6 +54,10 @@ _Endpoint = Annotated[str, _matching(r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]
 _ObjectName = Annotated[
     str, _matching(r"(?=.{1,253}$)[a-z0-9]([a-z0-9.-]*[a-z0-9])?", "the name of an object in a cluster")
 ]
+# 63 characters, as of a CSIDriver: Kubernetes API, storage/v1
+_CsiDriver = Annotated[
+    str, _matching(r"(?=.{1,63}$)[a-z0-9]([a-z0-9.-]*[a-z0-9])?", "the name of a CSI driver like csi.weka.io")
+]
 _DriverService = Annotated[
     str,
     _matching(
@@ -100,12 +104,14 @@ class NeuralMeshOptions(Section):
 
 class WekaCluster(Section):
     """A WEKA cluster that exists: a WekaCluster of this Kubernetes cluster, or one elsewhere by its endpoints.
-    `secret`: the Secret with its API user, in the mesh's namespace."""
+    `secret`: the Secret with its API user, in the mesh's namespace. `driver`: its CSI driver, as
+    `kubectl get csidrivers` calls it; left out, as the operator or the chart of csi-wekafs does by itself."""
 
     cluster: _ObjectName | None = None
     namespace: DnsLabel | None = None
     endpoints: tuple[_Endpoint, ...] = ()
     secret: _ObjectName | None = None
+    driver: _CsiDriver | None = None
 
 
 def problems(mesh: Mapping[str, Any]) -> Iterator[Problem]:

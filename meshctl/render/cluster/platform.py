@@ -10,12 +10,20 @@ from dataclasses import replace
 from typing import Any
 
 from meshctl.errors import MeshError
-from meshctl.model.deployment import Deployment, FileSystem, Workload
+from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.keys import roll_outs
 from meshctl.model.pods import object_names, pod_files, pod_users
 from meshctl.platforms import registry
 from meshctl.render import gang_hold, scalers
-from meshctl.render.cluster import certificates, compute_domains, namespaces, neural_mesh, weka_settings
+from meshctl.render.cluster import (
+    certificates,
+    compute_domains,
+    namespaces,
+    neural_mesh,
+    weka_secrets,
+    weka_settings,
+    weka_waits,
+)
 from meshctl.render.cluster.device_plugins import device_plugin_objects
 from meshctl.render.cluster.gpu_metrics import gpu_metrics_objects
 from meshctl.render.cluster.pod_monitors import pod_monitors
@@ -64,7 +72,9 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     """Every object, each after those that it depends on. Raises: MeshError when a value of the mesh is not valid in
     Kubernetes."""
     objects = [*_base(deployment), *_object_storage(deployment), *_storage_classes(deployment)]
-    objects += registries.registry_secrets(deployment, pods.common_labels(deployment), needs=NAMESPACE)
+    counted = {name: (REVISION, pods.revision_of(name)) for name in secrets(deployment)}
+    labels = pods.common_labels(deployment)
+    objects += registries.registry_secrets(deployment, labels, needs=NAMESPACE, annotations=counted)
     if not registry.platform(deployment.provider).nodes.has_device_plugins:
         objects += device_plugin_objects(deployment)
     objects += gpu_metrics_objects(deployment)
@@ -85,20 +95,10 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
 
 
 def _waiting(deployment: Deployment, objects: list[PlatformObject]) -> Iterator[PlatformObject]:
-    """No run waits for pods whose nodes start at a later date, or are gone: they start with their nodes. Nor does one
-    for the storage that such nodes carry."""
+    """No run waits for pods whose nodes start at a later date, or are gone: they start with their nodes."""
     waiting = {f"workload/{workload.name}" for workload in deployment.waiting_for_nodes}
-    mesh = deployment.neural_mesh
-    if mesh is not None and any(
-        pool.name == mesh.pool and (pool.starts or pool.has_ended) for pool in deployment.pools
-    ):
-        waiting |= {"neuralmesh", *(f"storage/{each.name}" for each in deployment.file_systems if _is_carried(each))}
-    for item in objects:
+    for item in weka_waits.with_waits(deployment, objects):
         yield replace(item, wait=False) if item.subject in waiting else item
-
-
-def _is_carried(system: FileSystem) -> bool:
-    return system.service == "neuralmesh"
 
 
 def _check_names(objects: list[PlatformObject]) -> None:
@@ -151,8 +151,9 @@ def _priority(deployment: Deployment, kind: str) -> dict[str, Any]:
 
 
 def secrets(deployment: Deployment) -> dict[str, dict[str, str]]:
-    """Every Secret by name: its variables, each with the name of the deferred value that it holds."""
-    entries_by_secret = {}
+    """Every Secret whose values are counted, by name: its variables, each with the name of the deferred value that it
+    holds. Of those for registries the one that is copied for WEKA's operator."""
+    entries_by_secret: dict[str, dict[str, str]] = {}
     if object_storage.has_secret(deployment):
         entries_by_secret[object_storage.SECRET] = {
             "AWS_ACCESS_KEY_ID": "object_storage.access_key_id",
@@ -160,9 +161,7 @@ def secrets(deployment: Deployment) -> dict[str, dict[str, str]]:
         }
         if any(object_storage.endpoint_is_late(deployment, store) for store in deployment.object_stores):
             entries_by_secret[object_storage.SECRET]["AWS_ENDPOINT_URL_S3"] = ENDPOINT
-    if deployment.neural_mesh is not None and weka_settings.has_licence(deployment.neural_mesh):
-        key = f"secret.{deployment.neural_mesh.licence_secret}"
-        entries_by_secret[object_names.WEKA_LICENCE] = {weka_settings.LICENCE_KEY: key}
+    entries_by_secret |= weka_secrets.entries(deployment)
     for workload in deployment.workloads:
         entries = file_mounts.secret_entries(workload)
         if entries:

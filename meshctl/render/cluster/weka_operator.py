@@ -14,7 +14,7 @@ import json
 from typing import Any, Final
 
 from meshctl.model.deployment import MESH_LABEL, Deployment, NeuralMesh
-from meshctl.model.neural_mesh import OPERATOR_NAMESPACE
+from meshctl.model.neural_mesh import OPERATOR_MARK, OPERATOR_NAMESPACE
 from meshctl.model.pods import own_images
 from meshctl.render.objects import PlatformObject
 from meshctl.render.pod import overrides, pods, registries
@@ -51,6 +51,11 @@ def objects(deployment: Deployment, mesh: NeuralMesh, *, namespace: str) -> list
     ]
 
 
+def has_pull_secret(mesh: NeuralMesh) -> bool:
+    """Whether the Job copies a pull secret into the operator's namespace."""
+    return mesh.installs_operator and bool(mesh.image_pull_secret)
+
+
 def chart_values(deployment: Deployment, mesh: NeuralMesh) -> dict[str, Any]:
     """The values of the chart: the embedded CSI driver without storage classes of its own, the pull secret, and the
     images that a mirror has. Without a mirror the chart's own images hold. Source of the keys: charts/weka-operator/
@@ -83,6 +88,8 @@ def _values(deployment: Deployment, mesh: NeuralMesh) -> dict[str, Any]:
         "OPERATOR_CHART": mesh.operator_chart,
         "OPERATOR_VERSION": mesh.operator_version,
         "OPERATOR_NAMESPACE": OPERATOR_NAMESPACE,
+        "OPERATOR_MARK": OPERATOR_MARK,
+        "MESH": deployment.mesh,
         "PULL_SECRET": registries.secret_of(mesh),
     }
     return {
@@ -99,6 +106,8 @@ def _values(deployment: Deployment, mesh: NeuralMesh) -> dict[str, Any]:
         "deadline_s": _DEADLINE_S,
         "waited_for_s": str(_DEADLINE_S + MARGIN_S),
         "pull_secret": registries.secret_of(mesh),
+        # with other credentials the Job runs again, and copies them
+        "pull_secret_revision": pods.revision_of(registries.secret_of(mesh)) if mesh.image_pull_secret else "",
     }
 
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from meshctl.model.deployment import Deployment, NeuralMesh, Workload
 from meshctl.model.pods import object_names, pull_secrets
 from meshctl.render.objects import PlatformObject
 from meshctl.render.templates import render
 
+KEY: Final = ".dockerconfigjson"  # of such a Secret: Kubernetes, kubernetes.io/dockerconfigjson
 
-def registry_secrets(deployment: Deployment, labels: dict[str, str], *, needs: str) -> list[PlatformObject]:
-    """One Secret for each name in `imagePullSecrets`, shared by those that name it."""
+
+def registry_secrets(
+    deployment: Deployment, labels: dict[str, str], *, needs: str, annotations: Mapping[str, tuple[str, str]]
+) -> list[PlatformObject]:
+    """One Secret for each name in `imagePullSecrets`, shared by those that name it. `annotations`: key and deferred
+    value of those Secrets that have one."""
     names = sorted(pull_secrets.names(deployment))
     objects = []
     for name in names:
@@ -17,6 +25,7 @@ def registry_secrets(deployment: Deployment, labels: dict[str, str], *, needs: s
             "name": object_names.registry_secret(name),
             "namespace": deployment.namespace,
             "labels": labels,
+            "annotation": annotations.get(object_names.registry_secret(name)),
             "late": f"secret.{name}",
         }
         (manifest,) = render("platform/registry-secret.yaml.j2", ("Secret",), values)

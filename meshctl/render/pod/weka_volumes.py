@@ -41,9 +41,10 @@ def driver(deployment: Deployment, mesh: NeuralMesh) -> CsiDriver:
     joined = mesh.joined
     if joined is None:
         return _driver_of_cluster(mesh.name, mesh.namespace)
+    if joined.cluster and joined.csi_driver:
+        return CsiDriver(joined.csi_driver, _secret_of_cluster(joined.cluster), joined.namespace)
     if joined.cluster:
-        own = _driver_of_cluster(joined.cluster, joined.namespace)
-        return CsiDriver(joined.csi_driver or own.name, own.secret, own.secret_namespace)
+        return _driver_of_cluster(joined.cluster, joined.namespace)
     return CsiDriver(joined.csi_driver or _STAND_ALONE_DRIVER, joined.secret, deployment.namespace)
 
 
@@ -56,7 +57,11 @@ def _driver_of_cluster(cluster: str, namespace: str) -> CsiDriver:
     if len(name) > _LONGEST_DRIVER:
         why = f"the CSI driver of its WEKA cluster would be {name}, and Kubernetes takes {_LONGEST_DRIVER} characters"
         raise MeshError(f"the name {cluster} is too long for NeuralMesh", why=why, hint="give the mesh a shorter name")
-    return CsiDriver(name, f"weka-csi-{cluster}", namespace, group)
+    return CsiDriver(name, _secret_of_cluster(cluster), namespace, group)
+
+
+def _secret_of_cluster(cluster: str) -> str:
+    return f"weka-csi-{cluster}"
 
 
 def tiered(deployment: Deployment) -> list[FileSystem]:

@@ -162,8 +162,7 @@ def _joined(
 ) -> NeuralMesh | tuple[Gap, ...]:
     """One that exists: clients of it on the pools whose pods mount."""
     options, joined = place.environment.neural_mesh, where.joined or WekaCluster()
-    without_devices = _without_devices(where.names[0], place, options)
-    if without_devices is not None:
+    if (without_devices := _without_devices(where.names[0], place, options)) is not None:
         return (without_devices,)
     client = sizing.client_containers(
         sum(max(pools[each].nodes, 0) for each in where.client_pools if each in pools), dpdk=not options.udp
@@ -197,6 +196,7 @@ def _joined(
             namespace=joined.namespace or "",
             endpoints=joined.endpoints,
             secret=joined.secret or "",
+            csi_driver=joined.driver or "",
         ),
     )
 

@@ -34,6 +34,10 @@ def notes(mesh: mesh_model.Mesh, value: NeuralMesh, *, nodes_are_made: bool) -> 
     if value.joined is None:
         yield from _notes_of_cluster(mesh.name, value, nodes_are_made=nodes_are_made)
         return
+    yield (
+        f"neuralmesh/{mesh.name}: its clients run {value.image}, and WEKA lets only those in whose release goes with"
+        " that of the cluster: name the cluster's own as `neuralMesh.image`"
+    )
     tiered = [name for name, storage in mesh.storage.items() if storage.tier is not None]
     if tiered:
         yield f"storage/{tiered[0]}: `tier` is not used here: a WEKA cluster that exists is its owner's to set"

@@ -12,14 +12,14 @@ from meshctl.model.deployment import Deployment, Gap, NeuralMesh, Resolution
 from meshctl.model.neural_mesh import OPERATOR_NAMESPACE
 
 
-def decided(deployment: Deployment, up: NeuralMesh | None, *, is_ours: bool, is_served: bool | None) -> Deployment:
+def decided(deployment: Deployment, up: NeuralMesh | None, *, is_ours: bool, is_theirs: bool | None) -> Deployment:
     """`up`: what is up in the environment. `is_ours`: whether an `up`, which may not have finished, has begun to
-    install the operator. `is_served`: whether the cluster knows WEKA's kinds; None where it is not there yet, or nobody
-    could ask it."""
+    install the operator. `is_theirs`: whether the cluster has one that no `up` of this mesh has installed; None where
+    it is not there yet, or nobody could ask it."""
     mesh = deployment.neural_mesh
     if mesh is None:
         return deployment
-    installs = is_ours or (up.installs_operator if up is not None else not is_served)
+    installs = is_ours or (up.installs_operator if up is not None else not is_theirs)
     return deployment.model_copy(update={"neural_mesh": mesh.model_copy(update={"installs_operator": installs})})
 
 

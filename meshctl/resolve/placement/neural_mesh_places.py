@@ -15,7 +15,9 @@ from meshctl.model.keys.neural_mesh import ENGINE, WekaCluster
 @dataclass(frozen=True)
 class Places:
     """`names`: the file systems that a NeuralMesh carries here. `joined`: the WEKA cluster that exists and has them.
-    `candidates`: the pools that may carry them; the answer is one. `client_pools`: whose pods mount them."""
+    `candidates`: the pools that may carry them; the answer is one. `client_pools`: whose nodes have clients, since
+    their pods mount; and one where none does, as volumes are made and deleted by the driver that comes with a client.
+    """
 
     names: tuple[str, ...]
     joined: WekaCluster | None
@@ -38,13 +40,24 @@ def places(mesh: mesh_model.Mesh, environment: PlatformEnvironment) -> Places:
     # a burst job may run on nodes that other pools lend, and mounts there, too
     lenders = {name for name, pool in mesh.pools.items() if pool.lend is not None and any(work.burst for work in users)}
     mounting = {work.pool for work in users} | lenders
-    client_pools = tuple(name for name in mesh.pools if name in mounting)
-    return Places(names, joined, () if joined else _candidates(mesh, names, client_pools), client_pools)
+    mount_pools = tuple(name for name in mesh.pools if name in mounting)
+    candidates = () if joined else _candidates(mesh, names, mount_pools)
+    client_pools = mount_pools or _of_the_driver(mesh, names, joined, candidates)
+    return Places(names, joined, candidates, client_pools)
 
 
-def _candidates(mesh: mesh_model.Mesh, names: tuple[str, ...], client_pools: tuple[str, ...]) -> tuple[str, ...]:
+def _of_the_driver(
+    mesh: mesh_model.Mesh, names: tuple[str, ...], joined: WekaCluster | None, candidates: tuple[str, ...]
+) -> tuple[str, ...]:
+    """A pool for the client of file systems that nobody mounts yet, or nobody any more: the one that carries them, or
+    any. The driver of a cluster elsewhere is its owner's, and comes with no client."""
+    pools = candidates if joined is None else tuple(mesh.pools) if joined.cluster else ()
+    return tuple(name for name in pools if name in mesh.pools)[:1] if names else ()
+
+
+def _candidates(mesh: mesh_model.Mesh, names: tuple[str, ...], mount_pools: tuple[str, ...]) -> tuple[str, ...]:
     """The pool that the mesh names; else those with local NVMe whose pods mount."""
     named = next((pool for name in names if (pool := mesh.storage[name].pool) is not None), None)
     if named is not None:
         return (named,)
-    return tuple(pool for pool in client_pools if mesh.pools[pool].scratch_gb) if names else ()
+    return tuple(pool for pool in mount_pools if mesh.pools[pool].scratch_gb) if names else ()

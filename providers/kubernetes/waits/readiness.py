@@ -165,11 +165,12 @@ def volume(obj: Json) -> Verdict:
 
 def goes_with_claim(volume: Json, namespace: str, claim: str = "") -> bool:
     """Whether a volume is deleted by its driver once its claim, in this namespace, is gone. `claim`: its name; "" for
-    any."""
+    any. One that was reserved for a claim and never bound has no uid of it, and stays."""
     spec = part(volume, "spec")
     is_deleted = spec.get("persistentVolumeReclaimPolicy") == "Delete"
     reference = part(spec, "claimRef")
-    return is_deleted and reference.get("namespace") == namespace and claim in ("", reference.get("name"))
+    is_bound = bool(reference.get("uid")) and reference.get("namespace") == namespace
+    return is_deleted and is_bound and claim in ("", reference.get("name"))
 
 
 def namespace(obj: Json) -> Verdict:

@@ -63,6 +63,7 @@ def test_rdma_devices_are_counted_by_their_name(monkeypatch: pytest.MonkeyPatch)
         {"node": ""},
         {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}},
         {"namespace": "m", "metadata": {"labels": {"app.kubernetes.io/managed-by": "meshctl"}}},
+        {"namespace": "m", "metadata": {"ownerReferences": [{"kind": "WekaContainer", "name": "m-drive-0"}]}},
     ],
 )
 def test_pods_that_have_ended_or_have_no_node_or_are_the_meshs_own_are_not(
@@ -74,6 +75,8 @@ def test_pods_that_have_ended_or_have_no_node_or_are_the_meshs_own_are_not(
 def test_the_mesh_next_door_is_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = {"app.kubernetes.io/managed-by": "meshctl"}
     assert taken(monkeypatch, pod("a", namespace="other", metadata={"labels": labels}))["n1"].pods == 1
+    owners = [{"kind": "WekaContainer", "name": "shared-drive-0"}]
+    assert taken(monkeypatch, pod("a", namespace="weka", metadata={"ownerReferences": owners}))["n1"].pods == 1
 
 
 def test_init_containers_count_where_they_ask_for_more_and_sidecars_always(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,7 +130,7 @@ def neural_meshes(read: Read) -> object:
 
 _PLATFORMS = ("aws", "coreweave", "kubernetes", "onprem")
 _OF_NEURAL_MESH = (
-    *(f"storage.*.weka.{key}" for key in ("cluster", "namespace", "endpoints", "secret")),
+    *(f"storage.*.weka.{key}" for key in ("cluster", "namespace", "endpoints", "secret", "driver")),
     *(f"neuralMesh.{key}" for key in ("image", "operator", "chart", "imagePullSecret", "licence", "udp", "devices")),
     *(f"neuralMesh.{key}" for key in ("driverService", "drives")),
     *(f"neuralMesh.encryption.vault.{key}" for key in ("address", "role", "key", "authPath", "transitPath")),

@@ -141,6 +141,7 @@ OTHER_VALUES: dict[str, Any] = {
     "environments.*.storage.*.weka.namespace": "other",
     "environments.*.storage.*.weka.endpoints": ["10.0.0.2:14000"],
     "environments.*.storage.*.weka.secret": "other",
+    "environments.*.storage.*.weka.driver": "csi.weka.io",
     "environments.*.neuralMesh.image": "quay.io/weka.io/weka-in-container:4.4.30",
     "environments.*.neuralMesh.operator": "v1.12.0",
     "environments.*.neuralMesh.chart": "oci://mirror.example.com/weka-operator",

@@ -20,6 +20,16 @@ def owned(item: dict[str, Any]) -> dict[str, Any]:
     return item
 
 
+def test_pods_have_the_labels_of_their_cluster_or_client() -> None:
+    labels = {"app.kubernetes.io/managed-by": "meshctl"}
+    cluster, client = owned(weka_cluster()), owned(weka_client())
+    for each in (cluster, client):
+        each["metadata"]["labels"] = labels
+    for container in (containers.of_cluster(cluster)[0], containers.of_client(client, [node("n0")])[0]):
+        for made in (containers.manifest(container), containers.pod(container, "u-2")):
+            assert labels.items() < made["metadata"]["labels"].items()
+
+
 @pytest.mark.parametrize(
     ("payload", "provider", "count"),
     [

@@ -209,3 +209,24 @@ def test_a_volume_that_somebody_declares_leads_to_its_file_system(kubernetes: Ku
     made = system.add_file_system(FileSystem("uid", "tiered", "default", 1, 1))
     kubernetes.look()
     assert (tmp_path / "volumes" / "mine").resolve() == system.data_of(made)
+
+
+def test_a_volume_that_somebody_declares_goes_with_its_claim_where_it_says_whose_it_is(kubernetes: Kubernetes) -> None:
+    secret = {"name": "weka-csi-prod", "namespace": "weka"}
+    csi = {"driver": DRIVER, "volumeHandle": "weka/v2/tiered", "nodePublishSecretRef": secret}
+    volume: dict[str, Any] = {
+        "kind": "PersistentVolume",
+        "metadata": {"name": "mine"},
+        "spec": {"csi": csi, "persistentVolumeReclaimPolicy": "Delete"},
+        "status": {"phase": "Released"},
+    }
+    (system,) = kubernetes.registry.all()
+    system.add_file_system(FileSystem("uid", "tiered", "default", 1, 1))
+    kubernetes.put(provisioner.VOLUMES, volume)
+    kubernetes.look()
+    assert volumes(kubernetes)
+    volume["metadata"]["annotations"] = {"pv.kubernetes.io/provisioned-by": DRIVER}
+    kubernetes.put(provisioner.VOLUMES, volume)
+    kubernetes.look()
+    assert not volumes(kubernetes)
+    assert not system.file_systems

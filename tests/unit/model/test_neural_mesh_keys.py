@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from meshctl.model.files.environment_references import check_existing_storage
 from meshctl.model.files.references import check_mesh
-from meshctl.model.keys.neural_mesh import NeuralMeshOptions
+from meshctl.model.keys.neural_mesh import NeuralMeshOptions, WekaCluster
 
 POOLS = {"drives": {"nodes": 6, "scratch": "30TB"}, "plain": {"nodes": 2}, "more": {"nodes": 6, "scratch": "30TB"}}
 FILES = {"kind": "filesystem", "size": "1TiB", "engine": "neuralmesh"}
@@ -118,6 +118,13 @@ def test_only_the_engine_joins_one_and_all_of_it_do() -> None:
 def test_values_that_the_cluster_would_refuse(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         TypeAdapter(NeuralMeshOptions).validate_python(options)
+
+
+@pytest.mark.parametrize("driver", ["CSI.weka.io", f"{'a' * 64}.weka.io", "csi.weka.io."])
+def test_a_driver_has_a_name_of_kubernetes(driver: str) -> None:
+    assert WekaCluster.model_validate({**WEKA["weka"], "driver": "csi.weka.io"}).driver == "csi.weka.io"
+    with pytest.raises(ValidationError, match="is not the name of a CSI driver"):
+        WekaCluster.model_validate({**WEKA["weka"], "driver": driver})
 
 
 def test_drives_are_a_number_or_paths() -> None:

@@ -227,13 +227,15 @@ def test_a_claim_whose_driver_goes_next_is_gone_with_its_volume(
 ) -> None:
     cluster = Cluster(clock, saving_s=1)
 
-    def volume(claim: str) -> Object:
-        spec = {"persistentVolumeReclaimPolicy": "Delete", "claimRef": {"namespace": "saver", "name": claim}}
+    def volume(claim: str, **bound: str) -> Object:
+        reference = {"namespace": "saver", "name": claim, **bound}
+        spec = {"persistentVolumeReclaimPolicy": "Delete", "claimRef": reference}
         return {"kind": "PersistentVolume", "metadata": {"name": f"pv-{claim}"}, "spec": spec}
 
     def items(gvk: objects.Gvk, *_: Any, **__: Any) -> list[Object]:
-        left = [volume("data")] if clock.now_s < 60 else []
-        return [volume("other"), *left] if gvk.kind == "PersistentVolume" else []
+        left = [volume("data", uid="u-1")] if clock.now_s < 60 else []
+        never_bound = volume("data")  # reserved for a claim: no driver looks at it
+        return [volume("other", uid="u-2"), never_bound, *left] if gvk.kind == "PersistentVolume" else []
 
     cluster.items = items  # type: ignore[method-assign]
     provider = provider_of(cluster)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ import pytest
 from meshctl import render
 from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment, JoinedWeka, WekaContainers, WekaEncryption
-from meshctl.model.pods import own_images
 from meshctl.render import PlatformObject
 from tests.golden_files import Golden
 from tests.unit.render.test_render_platform import text
@@ -28,6 +26,11 @@ def of_weka(made: dict[str, PlatformObject]) -> list[str]:
 
 def spec(item: PlatformObject) -> dict[str, Any]:
     return dict(item.manifest["spec"])
+
+
+def container_of(item: PlatformObject) -> dict[str, Any]:
+    (container,) = spec(item)["template"]["spec"]["containers"]
+    return dict(container)
 
 
 def ancestors(made: dict[str, PlatformObject], name: str) -> set[str]:
@@ -193,7 +196,13 @@ def test_a_tiered_volume_is_made_by_the_settings_and_led_to_by_a_volume() -> Non
     volume = spec(made["storage/data:volume"])
     assert volume["csi"]["volumeHandle"] == "weka/v2/llm-prod-data"
     assert volume["csi"]["nodeStageSecretRef"] == {"name": "weka-csi-llm-prod", "namespace": "llm-prod"}
-    assert volume["persistentVolumeReclaimPolicy"] == "Retain"
+    # who has agreed to the loss finds no old data under the same name: its driver deletes it, as those of a class
+    assert volume["persistentVolumeReclaimPolicy"] == "Delete"
+    assert made["storage/data:volume"].manifest["metadata"]["annotations"] == {
+        "pv.kubernetes.io/provisioned-by": "llm-prod.llm-prod.weka.io",
+        "volume.kubernetes.io/provisioner-deletion-secret-name": "weka-csi-llm-prod",
+        "volume.kubernetes.io/provisioner-deletion-secret-namespace": "llm-prod",
+    }
     claim = spec(made["storage/data:claim"])
     assert (claim["volumeName"], claim["storageClassName"]) == ("llm-prod-data", "")
     assert "neuralmesh:settings" in ancestors(made, "storage/data:claim")
@@ -234,17 +243,6 @@ def test_secrets_of_the_settings_are_references() -> None:
     assert render.secrets(deployed)["weka-licence"] == {"license": "secret.acme-licence"}
 
 
-def test_pods_of_weka_pull_with_a_secret_of_the_environment() -> None:
-    made = objects()
-    assert made["platform:registry-quay-io-robot-secret"].manifest["type"] == "kubernetes.io/dockerconfigjson"
-    volumes = spec(made["neuralmesh:operator"])["template"]["spec"]["volumes"]
-    assert {"secretName": "registry-quay-io-robot-secret"}.items() <= volumes[-1]["secret"].items()
-    without = objects(with_mesh(neural_mesh(image_pull_secret="")))
-    assert "platform:registry-quay-io-robot-secret" not in without
-    assert "imagePullSecret" not in spec(without["neuralmesh:cluster"])
-    assert len(spec(without["neuralmesh:operator"])["template"]["spec"]["volumes"]) == len(volumes) - 1
-
-
 def test_the_namespace_lets_containers_of_weka_in() -> None:
     namespace = objects()["platform:namespace"].manifest["metadata"]
     assert namespace["labels"]["pod-security.kubernetes.io/enforce"] == "privileged"
@@ -274,6 +272,15 @@ def test_a_joined_cluster_gets_clients_and_volumes_and_nothing_else() -> None:
     assert storage_class["parameters"]["csi.storage.k8s.io/provisioner-secret-name"] == "weka-csi-shared"
 
 
+@pytest.mark.parametrize("name", ["shared", "m" * 60])
+def test_the_driver_of_a_joined_cluster_is_the_one_that_is_named(name: str) -> None:
+    """Its owner may have called it otherwise than the operator would."""
+    named = JoinedWeka(cluster=name, namespace="storage", csi_driver="csi.weka.io")
+    storage_class = objects(with_mesh(joined(joined=named)))["storage/data:class"].manifest
+    assert storage_class["provisioner"] == "csi.weka.io"
+    assert storage_class["parameters"]["csi.storage.k8s.io/provisioner-secret-name"] == f"weka-csi-{name}"
+
+
 def test_a_cluster_outside_is_joined_by_its_addresses() -> None:
     outside = JoinedWeka(endpoints=("10.0.0.1:14000", "10.0.0.2:14000"), secret="weka-user")
     made = objects(with_mesh(joined(joined=outside)))
@@ -293,78 +300,6 @@ def test_the_driver_of_a_long_name_is_called_by_a_group() -> None:
     assert spec(made["neuralmesh:cluster"])["csiConfig"] == {"csiGroup": name}
     with pytest.raises(MeshError, match="too long for NeuralMesh"):
         objects(with_mesh(neural_mesh(name="m" * 60)))
-
-
-def container_of(item: PlatformObject) -> dict[str, Any]:
-    (container,) = spec(item)["template"]["spec"]["containers"]
-    return dict(container)
-
-
-def test_the_operator_is_installed_by_a_job_with_an_account_of_its_own() -> None:
-    made = objects()
-    job = made["neuralmesh:operator"]
-    assert job.manifest["metadata"]["namespace"] == "llm-prod"
-    container = container_of(job)
-    assert container["image"] == own_images.HELM
-    assert {each["name"]: each["value"] for each in container["env"]} == {
-        "OPERATOR_CHART": "oci://quay.io/weka.io/helm/weka-operator",
-        "OPERATOR_VERSION": "v1.11.0",
-        "OPERATOR_NAMESPACE": "weka-operator-system",
-        "PULL_SECRET": "registry-quay-io-robot-secret",
-    }
-    rules = made["neuralmesh:operator-cluster-role"].manifest["rules"]
-    assert not any("*" in value for rule in rules for values in rule.values() for value in values)
-
-
-def values_of(made: dict[str, PlatformObject]) -> dict[str, Any]:
-    return dict(json.loads(made["neuralmesh:operator-files"].manifest["data"]["values.json"]))
-
-
-def test_values_of_the_chart_name_images_only_where_a_mirror_has_them() -> None:
-    assert values_of(objects()) == {
-        "csi": {"installationEnabled": True, "storageClassCreationDisabled": True},
-        "imagePullSecret": "registry-quay-io-robot-secret",
-    }
-    mirrors = {"quay.io": "mirror.example.com/quay", "registry.k8s.io": "mirror.example.com/k8s"}
-    mirrors["docker.io"] = "mirror.example.com/hub"
-    made = objects(with_mesh().model_copy(update={"images": mirrors}))
-    values = values_of(made)
-    assert values["image"] == {"repository": "mirror.example.com/quay/weka.io/weka-operator"}
-    assert values["taskmon"]["defaultImage"].startswith("mirror.example.com/quay/weka.io/taskmon:")
-    assert values["csi"]["provisionerImage"] == "mirror.example.com/k8s/sig-storage/csi-provisioner:v5.3.0"
-    assert values["metrics"]["clusters"]["image"] == "mirror.example.com/hub/library/nginx:1.27.3"
-    assert len(list(texts(values, "mirror.example.com"))) == 13  # twelve, and the operator's own
-    assert container_of(made["neuralmesh:operator"])["image"] == "mirror.example.com/hub/alpine/k8s:1.33.3"
-    image = spec(made["neuralmesh:cluster"])["image"]
-    assert image == "mirror.example.com/quay/weka.io/weka-in-container:4.4.21.2"
-
-
-def texts(value: Any, beginning: str) -> Iterable[str]:
-    if isinstance(value, dict):
-        for inner in value.values():
-            yield from texts(inner, beginning)
-    elif isinstance(value, str) and value.startswith(beginning):
-        yield value
-
-
-def test_images_of_neuralmesh_are_named_for_a_mirror() -> None:
-    listed = own_images.of(with_mesh())
-    assert {own_images.HELM, "quay.io/weka.io/weka-operator:v1.11.0", *own_images.OF_WEKA_OPERATOR.values()} <= {
-        *listed
-    }
-    assert "quay.io/weka.io/weka-in-container:4.4.21.2" in listed
-    with_operator = own_images.of(with_mesh(neural_mesh(installs_operator=False, licence_secret="weka-licence")))
-    assert own_images.HELM not in with_operator
-    assert own_images.SCALER in with_operator  # the settings are a Python program
-
-
-def test_an_operator_of_somebody_else_is_not_touched() -> None:
-    made = objects(with_mesh(neural_mesh(installs_operator=False)))
-    assert not any(name.startswith("neuralmesh:operator") for name in made)
-    assert made["neuralmesh:sign-drives"].depends_on == (
-        "platform:namespace",
-        "platform:registry-quay-io-robot-secret",
-    )
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,8 @@ def installed(tmp_path: Path, **played: str) -> tuple[subprocess.CompletedProces
         "OPERATOR_CHART": CHART,
         "OPERATOR_VERSION": "v1.11.0",
         "OPERATOR_NAMESPACE": NAMESPACE,
+        "OPERATOR_MARK": "meshctl-weka-operator",
+        "MESH": "llm",
         "PULL_SECRET": "registry-quay",
         **dict.fromkeys(("RELEASE", "NO_CHART", "NOT_READY"), ""),
         **played,
@@ -70,6 +72,8 @@ def test_definitions_come_before_the_release(tmp_path: Path) -> None:
         "helm show crds",
         "kubectl apply --server-side",
         "kubectl wait --for=condition=Established",
+        "kubectl create configmap",
+        "kubectl apply --server-side",
         "helm status weka-operator",
         "helm upgrade --install",
     ]
@@ -77,6 +81,7 @@ def test_definitions_come_before_the_release(tmp_path: Path) -> None:
         f"helm upgrade --install weka-operator {CHART} --version v1.11.0 --namespace {NAMESPACE}"
         " --values /install/values.json --wait --timeout 8m"
     )
+    assert any("configmap meshctl-weka-operator" in call and "mesh=llm" in call for call in calls)
     assert '"pod-security.kubernetes.io/enforce": "privileged"' in (tmp_path / "calls").read_text()
 
 

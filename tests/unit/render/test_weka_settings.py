@@ -244,6 +244,31 @@ def test_a_wrong_password_is_said_at_once_and_not_shown(weka: tuple[Weka, str]) 
     assert "hunter2" not in str(refused.value)
 
 
+def test_an_account_that_may_not_is_no_expired_token(weka: tuple[Weka, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would log in for ever."""
+    cluster, address = weka
+
+    def answer(_method: str, path: str, *_: Any) -> tuple[int, Any]:
+        cluster.tokens += path == "login"
+        is_login = path == "login" and cluster.tokens < 20
+        return (200, {"data": {"access_token": "t"}}) if is_login else (401, {"message": "not authorized"})
+
+    monkeypatch.setattr(cluster, "answer", answer)
+    with pytest.raises(program.RefusedError, match="HTTP 401 not authorized"):
+        run(variables(address))
+    assert cluster.tokens == 2
+
+
+@pytest.mark.parametrize("answered", [None, [], {"data": None}, {"data": {}}])
+def test_a_login_that_brings_no_token_is_no_answer(
+    weka: tuple[Weka, str], monkeypatch: pytest.MonkeyPatch, answered: Any
+) -> None:
+    cluster, address = weka
+    monkeypatch.setattr(cluster, "answer", lambda *_: (200, answered))
+    with pytest.raises(program.SilentError, match="no answer from"):
+        run(variables(address))
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [

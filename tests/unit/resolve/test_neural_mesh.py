@@ -226,12 +226,14 @@ def test_an_environment_may_have_something_else_for_it() -> None:
 
 
 def test_a_weka_cluster_that_exists_gets_clients_alone() -> None:
-    weka = {"cluster": "main", "namespace": "weka"}
+    weka = {"cluster": "main", "namespace": "weka", "driver": "csi.weka.io"}
     environment = {**DC, "neuralMesh": {"devices": ["eth1"]}, "storage": {"s": {"weka": weka}}}
     resolution = carried({"p": {"nodes": 2, "cpu": {"cores": 16}}}, environment)
     deployment, mesh = deployed(resolution)
     assert mesh.joined is not None
     assert (mesh.joined.cluster, mesh.joined.namespace, mesh.pool, mesh.nodes) == ("main", "weka", "", 0)
+    assert mesh.joined.csi_driver == "csi.weka.io"
+    assert any("name the cluster's own as `neuralMesh.image`" in note for note in resolution.notes)
     assert (mesh.drives, mesh.compute, mesh.sign_drives, mesh.client.containers) == (None, None, "", 2)
     assert resolution.storage_as["s"] == "NeuralMesh of the WEKA cluster weka/main"
     assert deployment.pool("p").disk_gib == 0
@@ -321,6 +323,24 @@ def test_notes_say_what_cannot_be_undone() -> None:
     assert mesh.licence_secret == "l"
     assert mesh.encryption is not None
     assert (mesh.encryption.key_name, mesh.encryption.transit_path) == ("weka-key", "transit")
+
+
+ELSEWHERE = {"endpoints": ["10.0.0.1:14000"], "secret": "weka-user"}
+
+
+@pytest.mark.parametrize(
+    ("joined", "clients"),
+    [(None, ("p",)), ({"cluster": "shared", "namespace": "weka"}, ("q",)), (ELSEWHERE, ())],
+    ids=["made", "joined", "elsewhere"],
+)
+def test_file_systems_that_nobody_mounts_have_a_driver(joined: dict[str, Any] | None, clients: tuple[str, ...]) -> None:
+    """Without one their claims are waited for in vain, and nobody deletes their volumes."""
+    environment = {**DC, **UDP, **({"storage": {"s": {"weka": joined}}} if joined else {})}
+    mounts_none = {"w": {"kind": "service", "pool": "q", "image": "i"}}
+    pools = {"q": {"nodes": 1, "cpu": {"cores": 16, "memory": "64GiB"}}, "p": STORE}
+    _, mesh = deployed(carried(pools, environment, {**FILES, "pool": "p"}, workloads=mounts_none))
+    assert mesh.client_pools == clients
+    assert set(clients) <= set(mesh.shares)
 
 
 def test_a_mesh_without_one_has_nothing_of_it() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from meshctl.clients import weka_rights
+from meshctl.clients import weka_operators, weka_rights
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.model.deployment import Deployment, NeuralMesh, Resolution
 from meshctl.resolve.data import weka_operator
@@ -18,7 +20,7 @@ def installs(deployment: Deployment) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("up", "is_ours", "is_served", "expected"),
+    ("up", "is_ours", "is_theirs", "expected"),
     [
         (None, False, None, True),  # a cluster that is not there yet
         (None, False, False, True),
@@ -30,14 +32,14 @@ def installs(deployment: Deployment) -> bool:
     ],
 )
 def test_an_operator_of_somebody_else_stays_theirs(
-    up: NeuralMesh | None, *, is_ours: bool, is_served: bool | None, expected: bool
+    up: NeuralMesh | None, *, is_ours: bool, is_theirs: bool | None, expected: bool
 ) -> None:
-    assert installs(weka_operator.decided(with_mesh(), up, is_ours=is_ours, is_served=is_served)) is expected
+    assert installs(weka_operator.decided(with_mesh(), up, is_ours=is_ours, is_theirs=is_theirs)) is expected
 
 
 def test_a_mesh_without_neuralmesh_is_left_alone() -> None:
     without = with_mesh().model_copy(update={"neural_mesh": None})
-    assert weka_operator.decided(without, None, is_ours=False, is_served=True) is without
+    assert weka_operator.decided(without, None, is_ours=False, is_theirs=True) is without
     resolution = Resolution(mesh="m", environment="dc1", deployment=without)
     assert weka_operator.with_findings(resolution, without, (), is_up=False) is resolution
 
@@ -77,5 +79,45 @@ def test_rights_to_install_are_asked_for_only_where_it_is_installed(monkeypatch:
         "create storageclasses.storage.k8s.io",
         "bind clusterroles.rbac.authorization.k8s.io",
     )
+    client.forbidden = [("patch", "wekaclusters"), ("create", "persistentvolumes")]
+    assert weka_rights.lacking(access, "m", installs_operator=False) == ("patch wekaclusters.weka.weka.io",)
+    assert weka_rights.lacking(access, "m", installs_operator=False, is_tiered=True) == (
+        "patch wekaclusters.weka.weka.io",
+        "create persistentvolumes",
+    )
     of_weka = [each for each in client.reviews if each["group"] == "weka.weka.io"]
     assert {each["namespace"] for each in of_weka} == {"m"}
+
+
+SERVED = ("weka.weka.io/v1alpha1/WekaCluster",)
+BY_CHART = {"metadata": {"name": "manager", "labels": {"app": "weka-operator"}}}
+BY_HAND = {"metadata": {"name": "weka-operator-controller-manager"}}
+OTHER = {"metadata": {"name": "coredns"}}
+
+
+def mark(mesh: str) -> dict[str, Any]:
+    return {"metadata": {"name": "meshctl-weka-operator"}, "data": {"mesh": mesh}}
+
+
+@pytest.mark.parametrize(
+    ("served", "objects", "refused", "expected"),
+    [
+        ((), {"deployments": [BY_CHART]}, {}, False),
+        (SERVED, {"deployments": [OTHER, BY_CHART]}, {}, True),
+        (SERVED, {"deployments": [BY_HAND]}, {}, True),
+        (SERVED, {"deployments": [OTHER]}, {}, False),  # definitions that an uninstall has left
+        (SERVED, {}, {"deployments": 403, "configmaps": 403}, True),
+        (SERVED, {"deployments": [BY_CHART], "configmaps": [mark("m")]}, {}, False),  # an earlier `up` of this mesh
+        (SERVED, {"deployments": [BY_CHART], "configmaps": [mark("other")]}, {}, True),
+    ],
+)
+def test_an_operator_is_of_another_where_it_runs_and_this_mesh_has_not_brought_it(
+    monkeypatch: pytest.MonkeyPatch,
+    served: tuple[str, ...],
+    objects: dict[str, Any],
+    refused: dict[str, int],
+    *,
+    expected: bool,
+) -> None:
+    monkeypatch.setattr(ClusterAccess, "client", client_of(FakeClient(objects, refused, served)))
+    assert weka_operators.is_of_another(ClusterAccess("dc1"), "m") is expected

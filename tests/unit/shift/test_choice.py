@@ -9,7 +9,7 @@ import pytest
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Fabric, NeuralMesh, Pool, WekaContainers
 from meshctl.model.value import Price
-from meshctl.shift import equality
+from meshctl.shift import equality, pods
 from meshctl.shift.planning import Disturbance, NodeLoad, PodLoad, choose, disturbances
 from tests.unit.resolve.lending_meshes import deployed as lending
 
@@ -35,6 +35,17 @@ def test_idle_nodes_come_first_then_the_cheapest_and_pods_of_others_last() -> No
     assert names(nodes, 1) == ["d-idle"]
     assert names(nodes, 2) == ["c-chat", "d-idle"]
     assert names(nodes, 3) == ["b-gang", "c-chat", "d-idle"]
+
+
+def test_pods_of_weka_stay_where_they_are() -> None:
+    """The operator copies the labels of a WekaClient to them."""
+    labels = {"app.kubernetes.io/managed-by": "meshctl"}
+    metadata = {"name": "chat-1", "namespace": "mesh", "labels": labels}
+    chat = {"metadata": metadata, "spec": {"nodeName": "n1"}}
+    client = {**chat, "metadata": {**metadata, "ownerReferences": [{"kind": "WekaContainer", "name": "mesh-chat-n1"}]}}
+    assert pods.to_move([client, chat], "mesh") == [chat]
+    assert not pods.is_of_mesh(client, "mesh")
+    assert pods.stays_with_its_node(client)
 
 
 def test_a_second_node_of_a_stopped_gang_costs_less_than_a_second_gang() -> None:

@@ -13,6 +13,7 @@ from typing import Final
 
 from meshctl.model.deployment import Deployment, Pool, Subnet
 from meshctl.model.questions import InPlace
+from meshctl.model.resource_types import WEKA_CLUSTER
 from meshctl.model.stack_state import Resource, StackState
 
 _CREATE_FAILED: Final = "CREATE_FAILED"
@@ -39,6 +40,23 @@ def in_place(state: StackState) -> InPlace:
 def last_run(state: StackState) -> Deployment | None:
     """What the last run declared; of a first one that was killed, what it was about to make."""
     return state.deployment or state.begun
+
+
+def with_formed_storage(state: StackState) -> Deployment | None:
+    """What the last run declared. Where a killed one has made a WEKA cluster, with its layout, which can't change."""
+    up, begun = state.deployment, state.begun
+    if begun is None or begun.neural_mesh is None or not _has_weka_cluster(state):
+        return up
+    if up is None:
+        return begun
+    is_formed_before = up.neural_mesh is not None and up.neural_mesh.joined is None
+    return up if is_formed_before else up.model_copy(update={"neural_mesh": begun.neural_mesh})
+
+
+def _has_weka_cluster(state: StackState) -> bool:
+    """Also where a run was killed while it waited for one."""
+    pending = (operation.resource for operation in state.pending_operations)
+    return any(resource.type == WEKA_CLUSTER for resource in (*state.resources, *pending))
 
 
 def _declared(state: StackState, by_subject: Mapping[str, list[Resource]]) -> tuple[Pool, ...]:

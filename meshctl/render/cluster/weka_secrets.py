@@ -1,0 +1,21 @@
+"""The Secrets of a NeuralMesh whose values are counted, so that its Jobs run again when they change. PURE. Called by
+`platform`.
+"""
+
+from __future__ import annotations
+
+from meshctl.model.deployment import Deployment
+from meshctl.model.pods import object_names
+from meshctl.render.cluster import weka_operator, weka_settings
+from meshctl.render.pod import registries
+
+
+def entries(deployment: Deployment) -> dict[str, dict[str, str]]:
+    """By the name of each Secret, its keys, each with the name of the deferred value that it holds: the licence, and
+    the credentials that are copied for the operator."""
+    mesh, by_secret = deployment.neural_mesh, {}
+    if mesh is not None and weka_settings.has_licence(mesh):
+        by_secret[object_names.WEKA_LICENCE] = {weka_settings.LICENCE_KEY: f"secret.{mesh.licence_secret}"}
+    if mesh is not None and weka_operator.has_pull_secret(mesh):
+        by_secret[registries.secret_of(mesh)] = {registries.KEY: f"secret.{mesh.image_pull_secret}"}
+    return by_secret
