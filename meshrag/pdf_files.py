@@ -44,7 +44,7 @@ class _Process:
         self._requests, its_own = socket.socketpair()
         try:
             with its_own:
-                self._process = subprocess.Popen(COMMAND, stdin=its_own, stdout=its_own)
+                self._process = subprocess.Popen(COMMAND, stdin=its_own.fileno(), stdout=its_own.fileno())
         except OSError as error:
             self._requests.close()
             raise RuntimeError(f"the reader of PDF files does not start: {error}") from error

@@ -254,7 +254,7 @@ def test_a_client_that_reads_slowly_takes_nothing_of_a_stream_s_time(
     servers: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(model_servers.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     servers.answers["/v1/chat/completions"] = (200, STREAM.encode())
     servers.pause_s, servers.paused = 0.001, "/v1/chat/completions"
     llm = configuration(servers).llm
