@@ -2,36 +2,47 @@
 
 Called by `meshrag.ingestion`. A document that can't be read is an outcome and no error: the others go on. Whether it is
 damaged, or the file system has failed, is told apart: of the latter nothing is known, and it may be read another time.
+Nothing is known either of what is more than is read here, and an index may have it that was made by what read more.
 """
 
 from __future__ import annotations
 
-import io
+import contextlib
 import os
 import stat
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
-from meshrag import outcomes
+from meshrag import outcomes, pdf_pages
+from meshrag.pdf_files import PdfFiles
 
-MOST_BYTES: Final = 256 * 2**20  # of one document: all of it is held in memory
-MOST_TEXT: Final = 16 * 2**20  # bytes of a text, characters of a PDF file: split at its worst, it takes 1 GiB
-MOST_MINUTES: Final = 10  # for the pages of one PDF file
+MOST_BYTES: Final = 256 * 2**20  # of a PDF file: all of it is held in memory
+MOST_TEXT: Final = pdf_pages.MOST_CHARACTERS  # bytes of a text
 _TEXT: Final = frozenset({".txt", ".md", ".markdown", ".rst", ".text"})
 _PDF: Final = ".pdf"
-_PAGE_END: Final = "\n\n"
+_pdf_files: Final = PdfFiles()
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """The process that reads PDF files, which the first of them starts, ends with it."""
+    try:
+        yield
+    finally:
+        _pdf_files.close()
 
 
 @dataclass(frozen=True)
 class Reading:
-    """`text`: "" wherever `outcome` is not ok. `is_unread`: the file system has failed, and the text is not known."""
+    """`text`: "" wherever `outcome` is not ok. `is_unread`: the text is not known, as the file system has failed, or
+    there is more than is read. `is_lasting`: it is as unread another time."""
 
     outcome: str
     text: str = ""
     is_unread: bool = False
+    is_lasting: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,39 +109,59 @@ def read(folder: Path, key: str) -> Reading:
     if suffix not in _TEXT and suffix != _PDF:
         return Reading(outcomes.skipped("neither text, Markdown nor PDF"))
     try:
-        data = _content(path, MOST_BYTES if suffix == _PDF else MOST_TEXT)
+        with open(path, "rb", opener=_not_by_a_link) as file:
+            return _pdf_reading(file) if suffix == _PDF else _text_reading(file)
     except FileNotFoundError as error:
         return Reading(outcomes.unreadable(error))
     except OSError as error:
         return Reading(outcomes.unreadable(error), is_unread=True)
     except _TooMuchError as error:
-        return Reading(outcomes.skipped(str(error)))
-    return _reading(data, suffix) if data else Reading(outcomes.EMPTY)
+        return _excess(str(error))
 
 
-def _content(path: Path, most: int) -> bytes:
-    """Not by a link, which may have taken the document's place since it was listed.
-
-    Raises: OSError; _TooMuchError where it has more than `most` bytes."""
-    with open(path, "rb", opener=_not_by_a_link) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > most:
-            raise _TooMuchError(f"larger than {most // 2**20} MiB")
-        return file.read(size)
+def _excess(reason: str) -> Reading:
+    return Reading(outcomes.skipped(reason), is_unread=True, is_lasting=True)
 
 
 def _not_by_a_link(name: str, flags: int) -> int:
+    """Not by a link, which may have taken the document's place since it was listed."""
     return os.open(name, flags | os.O_NOFOLLOW)
 
 
-def _reading(data: bytes, suffix: str) -> Reading:
+def _text_reading(file: BinaryIO) -> Reading:
+    """Raises: OSError, _TooMuchError."""
+    data = file.read(_size(file, MOST_TEXT))
     try:
-        text = _storable(_pdf_text(data) if suffix == _PDF else data.decode("utf-8-sig"))
-    except _TooMuchError as error:
-        return Reading(outcomes.skipped(str(error)))
-    except (_NoPdfError, UnicodeDecodeError) as error:
+        return _reading(data.decode("utf-8-sig")) if data else Reading(outcomes.EMPTY)
+    except UnicodeDecodeError as error:
         return Reading(outcomes.unreadable(error))
-    return Reading(outcomes.OK, text) if text.strip() else Reading(outcomes.NO_TEXT)
+
+
+def _pdf_reading(file: BinaryIO) -> Reading:
+    """Raises: OSError, _TooMuchError; RuntimeError where PDF files can't be read at all."""
+    if not _size(file, MOST_BYTES):
+        return Reading(outcomes.EMPTY)
+    kind, text = _pdf_files.content(file.fileno())
+    if kind == pdf_pages.TEXT:
+        return _reading(text)
+    if kind == pdf_pages.EXCESS:
+        return _excess(text)
+    if kind == pdf_pages.ENDED:
+        return Reading(outcomes.skipped(text), is_unread=True)
+    return Reading(f"{outcomes.UNREADABLE}: {text}", is_unread=kind == pdf_pages.FAILED)
+
+
+def _size(file: BinaryIO, most: int) -> int:
+    """In bytes. Raises: OSError; _TooMuchError where there are more than `most`."""
+    size = os.fstat(file.fileno()).st_size
+    if size > most:
+        raise _TooMuchError(f"larger than {most // 2**20} MiB")
+    return size
+
+
+def _reading(text: str) -> Reading:
+    storable = _storable(text)
+    return Reading(outcomes.OK, storable) if storable.strip() else Reading(outcomes.NO_TEXT)
 
 
 def shown(key: str) -> str:
@@ -143,37 +174,5 @@ def _storable(text: str) -> str:
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
-class _NoPdfError(Exception):
-    """What pypdf says of a file, under its own name."""
-
-
 class _TooMuchError(Exception):
-    """More text than is split in memory, or pages that take too long."""
-
-
-def _pdf_text(data: bytes) -> str:
-    """The text of all pages. What a stream of a page may unpack to is bounded by pypdf.
-
-    Raises: _NoPdfError, whose type has the name that pypdf gives the fault; _TooMuchError."""
-    import pypdf  # half a second: only where there are PDF files
-
-    try:
-        with pypdf.PdfReader(io.BytesIO(data)) as reader:
-            return _PAGE_END.join(_bounded(page.extract_text() for page in reader.pages))
-    except _TooMuchError:
-        raise
-    except Exception as error:  # damaged files make its parsers raise whatever Python has
-        raise type(type(error).__name__, (_NoPdfError,), {})(str(error)) from error
-
-
-def _bounded(pages: Iterable[str]) -> Iterator[str]:
-    """Raises: _TooMuchError after a page, so that a single one may take its time."""
-    deadline = time.monotonic() + 60 * MOST_MINUTES
-    characters = 0
-    for text in pages:
-        characters += len(text)
-        if characters > MOST_TEXT:
-            raise _TooMuchError(f"more than {MOST_TEXT // 2**20} million characters")
-        if time.monotonic() > deadline:
-            raise _TooMuchError(f"its pages take longer than {MOST_MINUTES} min")
-        yield text
+    """More bytes than are held in memory."""

@@ -28,6 +28,7 @@ from meshrag.stores import Store, open_store
 
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 15.0
+_TIMES_BETWEEN: Final = 9  # as long as trying to read has taken, before it is tried again
 
 
 class _Patience:
@@ -62,6 +63,7 @@ class Ingestion:
         self._listing: object = None
         self._fingerprint = ""
         self._unread: tuple[str, ...] = ()
+        self._next_try = 0.0
         self.problem = "the documents are being read"
 
     def run_once(self) -> Summary:
@@ -113,7 +115,7 @@ class Ingestion:
         """Whether documents have changed or can be read again, or the store is not as the last run left it."""
         if ingestion.listing(self._folder) != self._listing:
             return True
-        if any(documents.is_readable(self._folder, key) for key in self._unread):
+        if self._has_readable():
             return True
         try:
             completion = self._store.completion()
@@ -124,6 +126,19 @@ class Ingestion:
             return False
         self.problem = "the store has lost the index, and the documents are read again"
         return True
+
+    @documents.reading()
+    def _has_readable(self) -> bool:
+        """Whether one of those that could not be read can be read now. A PDF file may take ten minutes to be unreadable
+        again, in which nothing else happens: trying takes a tenth of the time at most, or what a scan has for it."""
+        begun = time.monotonic()
+        if begun < self._next_try:
+            return False
+        is_any = any(documents.is_readable(self._folder, key) for key in self._unread)
+        now = time.monotonic()
+        pause_s = _TIMES_BETWEEN * (now - begun)
+        self._next_try = now + pause_s if pause_s > self._settings.rescan_s else now
+        return is_any
 
 
 def main(words: Sequence[str]) -> int:

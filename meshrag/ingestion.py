@@ -1,7 +1,7 @@
 """Documents of a folder -> chunks in a store. EDGE: reads files, and writes to the store.
 
-Called by `meshrag.ingest`. Documents that can't be read now, and those in a folder that can't be listed, keep the
-chunks that the store has of them: nobody knows that they have changed.
+Called by `meshrag.ingest`. Documents that can't be read now, those in a folder that can't be listed, and those that are
+more than is read, keep the chunks that the store has of them: nobody knows that they have changed.
 
 Chunks are added before those that they replace are removed, and a run over all documents is marked as complete at its
 end. So a run that is killed leaves an index that the next one goes on with.
@@ -37,13 +37,13 @@ class Embeds(Protocol):
 @dataclass(frozen=True)
 class _Document:
     """`ids`: the chunks that the index is to have, by document; those of several where a folder can't be listed.
-    `is_unread`: they are what the store has, as nothing else is known."""
+    `is_retried`: they are what the store has, as nothing else is known now."""
 
     key: str
     outcome: Outcome
     difference: Difference
     ids: Mapping[str, frozenset[str]]
-    is_unread: bool = False
+    is_retried: bool = False
 
 
 def dimensions(embedder: Embeds) -> int:
@@ -51,6 +51,7 @@ def dimensions(embedder: Embeds) -> int:
     return len(embedder.vectors(["dimensions"])[0])
 
 
+@documents.reading()
 def run(
     folder: Path,
     store: Store,
@@ -77,7 +78,7 @@ def run(
         _put(group, store, embedder, length, requests)
         for document in group:
             ids_by_key.update(document.ids)
-            unread += [document.key] if document.is_unread else []
+            unread += [document.key] if document.is_retried else []
             reported.append(document.outcome)
             report(document.outcome)
     gone = [chunk_id for key, ids in stored.items() if key not in ids_by_key for chunk_id in ids]
@@ -129,7 +130,7 @@ def _unread(key: str, reading: Reading, stored: dict[str, set[str]], sorted_keys
     keys = (key, *sorted_keys[first:end])
     ids = {each: frozenset(stored[each]) for each in keys if each in stored}
     outcome = Outcome(documents.shown(key), reading.outcome, sum(map(len, ids.values())))
-    return _Document(key, outcome, Difference((), frozenset()), ids, is_unread=True)
+    return _Document(key, outcome, Difference((), frozenset()), ids, not reading.is_lasting)
 
 
 def _groups(compared: Iterator[_Document], size: int) -> Iterator[list[_Document]]:

@@ -1,8 +1,9 @@
 """The model servers: language model, embeddings and re-ranker, by HTTP. EDGE.
 
 Called by `meshrag.ingestion` and `meshrag.answering`. What a server does wrong is a `SlotError` that names its slot.
-No answer is waited for without an end, or read without one, and none is shown that repeats what it was sent: messages
-reach logs, and what is sent are documents.
+A server that sends nothing is waited for as long as its timeout says, no answer is read without an end, and none is
+shown that repeats what it was sent: messages reach logs, and what is sent are documents. An answer of a language model
+takes as long as its text, so that no timeout is that of all of it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ BATCH: Final = 32  # texts of one request: the most that text-embeddings-inferen
 _SHOWN_CHARACTERS: Final = 300
 _MOST_BYTES: Final = 64 * 2**20  # of an answer: 32 vectors of 4096 numbers are 3 MiB
 _MOST_STREAMED: Final = 16 * 2**20  # characters
-_STREAM_TIMES: Final = 10  # an answer in parts may take so many times as long as each of them
+_LONGEST_STREAM_S: Final = 6 * 3600  # that a model writes; whoever reads slowly may take longer
 _END: Final = "[DONE]"
 
 
@@ -103,7 +104,7 @@ class LanguageModel:
     def answer(self, messages: Sequence[Message], options: Mapping[str, Any]) -> dict[str, Any]:
         """The completion as the server gives it, whose first choice has a text. Raises: SlotError."""
         body = {**options, "model": self._asked.server.model, "messages": list(messages), "stream": False}
-        answer = self._asked.post("/chat/completions", body)
+        answer = self._asked.post("/chat/completions", body, is_slow_text=True)
         try:
             is_text = isinstance(answer["choices"][0]["message"]["content"], str)
         except (KeyError, IndexError, TypeError):
@@ -134,10 +135,11 @@ class _Asked:
         self._slot = slot
         self._client = httpx2.Client(timeout=server.timeout_s, headers=headers)
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+    def post(self, path: str, body: Mapping[str, Any], *, is_slow_text: bool = False) -> Any:
+        """`is_slow_text`: an answer that is on its way may take more time than the timeout."""
         url = f"{self.server.url}{path}"
         with self._answer(url, body) as response:
-            text = self._whole(url, response)
+            text = self._whole(url, response, math.inf if is_slow_text else self.server.timeout_s)
         return self._parsed(url, text, body)
 
     def stream(self, path: str, body: Mapping[str, Any]) -> Iterator[Any]:
@@ -156,7 +158,7 @@ class _Asked:
         try:
             with self._client.stream("POST", url, json=body) as response:
                 if response.status_code != httpx2.codes.OK:
-                    shown = _shown(self._whole(url, response), body)
+                    shown = _shown(self._whole(url, response, self.server.timeout_s), body)
                     raise SlotError(self._slot, f"{url} answered {response.status_code}: {shown}")
                 yield response
         except httpx2.TimeoutException:
@@ -164,30 +166,32 @@ class _Asked:
         except httpx2.HTTPError as error:
             raise SlotError(self._slot, f"{url} does not answer: {error}") from error
 
-    def _whole(self, url: str, response: httpx2.Response) -> str:
-        """All of an answer, in the time of one answer: a server that sends a byte now and then is slow as well."""
-        deadline = time.monotonic() + self.server.timeout_s
+    def _whole(self, url: str, response: httpx2.Response, limit_s: float) -> str:
+        """All of an answer. `limit_s`: a server that sends a byte now and then is slow as well."""
+        deadline = time.monotonic() + limit_s
         data = bytearray()
         for part in response.iter_bytes():
             data += part
             if len(data) > _MOST_BYTES:
                 raise SlotError(self._slot, f"{url} answered more than {_MOST_BYTES // 2**20} MiB")
             if time.monotonic() > deadline:
-                raise self._too_late(url, self.server.timeout_s)
+                raise self._too_late(url, limit_s)
         return data.decode("utf-8", "replace")
 
     def _lines(self, url: str, response: httpx2.Response) -> Iterator[str]:
-        longest_s = _STREAM_TIMES * self.server.timeout_s
-        deadline = time.monotonic() + longest_s
-        size, rest = 0, ""
+        """What has been read waits here until the client takes it, which is none of the model's time."""
+        size, reading_s, rest = 0, 0.0, ""
+        begun = time.monotonic()
         for part in response.iter_text():
             size += len(part)
+            reading_s += time.monotonic() - begun
             if size > _MOST_STREAMED:
                 raise SlotError(self._slot, f"{url} answered more than {_MOST_STREAMED // 2**20} million characters")
-            if time.monotonic() > deadline:
-                raise self._too_late(url, longest_s)
+            if reading_s > _LONGEST_STREAM_S:
+                raise self._too_late(url, _LONGEST_STREAM_S)
             *lines, rest = f"{rest}{part}".split("\n")
             yield from lines
+            begun = time.monotonic()
         yield rest
 
     def _too_late(self, url: str, limit_s: float) -> SlotError:

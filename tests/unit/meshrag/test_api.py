@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -26,6 +27,7 @@ for library in ("langgraph", "starlette", "uvicorn"):
 QUESTION = {"messages": [{"role": "user", "content": "Where?"}]}
 COMPLETION = {"id": "1", "choices": [{"index": 0, "message": {"role": "assistant", "content": "Here."}}]}
 SLOW, DRIPPING = object(), object()
+LIMITS = {f"RAG_{name}_TIMEOUT_S": "0.3" for name in ("EMBED", "RERANK", "LLM")}
 
 
 class Store:
@@ -64,7 +66,12 @@ class ModelServers(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(data) + (9 if self.path == server.cut else 0)))
         self.end_headers()
-        self.wfile.write(data)
+        begun = time.monotonic()
+        for byte in data if self.path == server.paused else ():
+            time.sleep(server.pause_s)
+            self.wfile.write(bytes([byte]))
+        server.took_s = time.monotonic() - begun
+        self.wfile.write(b"" if self.path == server.paused else data)
         self.close_connection = self.path == server.cut
 
     def _drip(self, server: Any) -> None:
@@ -86,7 +93,7 @@ def embeddings(number: int) -> dict[str, Any]:
 @pytest.fixture
 def servers() -> Iterator[Any]:
     server: Any = ThreadingHTTPServer(("127.0.0.1", 0), ModelServers)
-    server.requests, server.ended, server.cut = [], threading.Event(), ""
+    server.requests, server.ended, server.cut, server.paused = [], threading.Event(), "", ""
     server.answers = {
         "/v1/embeddings": (200, embeddings(1)),
         "/rerank": (200, [{"index": 1, "score": 0.8}, {"index": 0, "score": 0.1}]),
@@ -214,9 +221,12 @@ def test_a_stream(servers: Any) -> None:
     ],
     ids=["slow", "dripping", "error", "no stream", "no JSON", "other form", "empty"],
 )
-def test_a_stream_that_does_not_begin_has_a_status(servers: Any, answer: Any, status: int) -> None:
+def test_a_stream_that_does_not_begin_has_a_status(
+    servers: Any, monkeypatch: pytest.MonkeyPatch, answer: Any, status: int
+) -> None:
+    monkeypatch.setattr(model_servers, "_LONGEST_STREAM_S", 0.5)
     servers.answers["/v1/chat/completions"] = answer
-    config = configuration(servers, RAG_LLM_TIMEOUT_S="0.1" if answer in (SLOW, DRIPPING) else "60")
+    config = configuration(servers, RAG_LLM_TIMEOUT_S="0.3" if answer is SLOW else "60")
     code, text = ask(config, "/v1/chat/completions", {**QUESTION, "stream": True})
     assert (code, json.loads(text)["error"]["slot"]) == (status, "llm")
 
@@ -227,6 +237,33 @@ def test_a_stream_that_is_cut_says_so_in_its_last_event(servers: Any) -> None:
     status, text = ask(configuration(servers), "/v1/chat/completions", {**QUESTION, "stream": True})
     _, last = streamed(text)
     assert (status, last["error"]["slot"], "[DONE]" in text) == (200, "llm", False)
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_a_long_answer_takes_longer_than_its_timeout(servers: Any, *, is_stream: bool) -> None:
+    """The timeout is that between two parts of it, however many there are."""
+    servers.answers["/v1/chat/completions"] = (200, STREAM.encode() if is_stream else COMPLETION)
+    servers.pause_s, servers.paused = 0.02, "/v1/chat/completions"
+    config = configuration(servers, RAG_LLM_TIMEOUT_S="0.2")
+    status, text = ask(config, "/v1/chat/completions", {**QUESTION, "stream": is_stream})
+    assert (status, "error" in text) == (200, False)
+    assert servers.took_s > (10 * 0.2 if is_stream else 0.2)
+
+
+def test_a_client_that_reads_slowly_takes_nothing_of_a_stream_s_time(
+    servers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    servers.answers["/v1/chat/completions"] = (200, STREAM.encode())
+    servers.pause_s, servers.paused = 0.001, "/v1/chat/completions"
+    llm = configuration(servers).llm
+    assert llm is not None
+    parts = []
+    for part in model_servers.LanguageModel(llm).stream([], {}):
+        parts.append(part)
+        now[0] += 24 * 3600
+    assert parts == PARTS
 
 
 @pytest.mark.parametrize(
@@ -241,21 +278,28 @@ def test_a_stream_that_is_cut_says_so_in_its_last_event(servers: Any) -> None:
         ((200, {"choices": [], "data": [], "results": []}), 502, ""),
         ((200, {"choices": [{"message": None}], "data": [{}], "results": [{"index": 7}]}), 502, ""),
         ((200, None), 502, ""),
-        (DRIPPING, 504, "no answer within 0.3 s"),
     ],
-    ids=["slow", "error", "no JSON", "empty", "other form", "null", "dripping"],
+    ids=["slow", "error", "no JSON", "empty", "other form", "null"],
 )
 def test_a_model_server_that_fails_is_named(
     servers: Any, path: str, slot: str, answer: Any, status: int, words: str
 ) -> None:
     servers.answers[path] = answer
-    is_late = answer in (SLOW, DRIPPING)
-    limits = {f"RAG_{name}_TIMEOUT_S": "0.3" for name in ("EMBED", "RERANK", "LLM")} if is_late else {}
+    limits = LIMITS if answer is SLOW else {}
     code, text = ask(configuration(servers, **limits), "/v1/chat/completions", QUESTION)
     error = json.loads(text)["error"]
     assert (code, error["slot"], error["type"]) == (status, slot, "server_error")
     assert error["message"].startswith(f"{slot}: ")
     assert words in error["message"]
+
+
+@pytest.mark.parametrize(("path", "slot"), [("/v1/embeddings", "embed"), ("/rerank", "rerank")])
+def test_an_answer_that_drips_is_late(servers: Any, path: str, slot: str) -> None:
+    """Other than a text that is being written, all of which takes its time."""
+    servers.answers[path] = DRIPPING
+    code, text = ask(configuration(servers, **LIMITS), "/v1/chat/completions", QUESTION)
+    assert (code, json.loads(text)["error"]["slot"]) == (504, slot)
+    assert "no answer within 0.3 s" in text
 
 
 @pytest.mark.parametrize("is_stream", [True, False])

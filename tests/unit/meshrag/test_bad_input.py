@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import json
+import sys
 import threading
 import time
 import tracemalloc
@@ -16,11 +17,12 @@ from typing import Any
 import pytest
 
 from meshrag import documents, ingest, ingestion, settings
+from meshrag import pdf_files as pdf_files_
 from meshrag.chunks import Chunk, Piece
 from meshrag.errors import SlotError
 from meshrag.ingest import Ingestion
 from meshrag.model_servers import Embedder
-from tests.unit.meshrag.test_ingestion import MemoryStore, run, split
+from tests.unit.meshrag.test_ingestion import MemoryStore, ingestion_of, run, split
 
 pytest.importorskip("httpx2", reason="the extra rag is not installed; `nox -s rag` has it")
 SLOW, GONE = object(), object()
@@ -229,47 +231,131 @@ def test_a_text_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     }
 
 
-class Page:
-    def __init__(self, text: str) -> None:
-        self._text = text
+READER = """
+import time
+import pypdf
+from meshrag import pdf_pages
 
-    def extract_text(self) -> str:
-        return self._text
+class Reader:
+    def __init__(self, stream):
+        self.pages = [self, self, self]
+        self._words = stream.read().decode()
 
+    def __enter__(self):
+        return self
 
-def pdf_of(monkeypatch: pytest.MonkeyPatch, folder: Path, *pages: str) -> None:
-    """A file that pypdf reads these pages from."""
-    pypdf = pytest.importorskip("pypdf", reason="the extra rag is not installed; `nox -s rag` has it")
+    def __exit__(self, *_):
+        pass
 
-    class Reader:
-        pages: list[Page]
+    def extract_text(self):
+        exec(self._words)
+        return "x" * 2**19
 
-        def __init__(self, _stream: Any) -> None:
-            self.pages = [Page(text) for text in pages]
-
-        def __enter__(self) -> Reader:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            """Nothing is open."""
-
-    monkeypatch.setattr(pypdf, "PdfReader", Reader)
-    (folder / "a.pdf").write_bytes(b"%PDF-1.7")
+pypdf.PdfReader = Reader
+pdf_pages.MOST_SECONDS, pdf_pages.MOST_CHARACTERS, pdf_pages.MOST_MEMORY = 1, {characters}, 2**28
+pdf_pages.main()
+"""
 
 
-def test_a_pdf_file_with_text_without_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "MOST_TEXT", 2**20)
-    pdf_of(monkeypatch, tmp_path, *("x" * 2**19,) * 3)
+@pytest.fixture
+def pdf_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Reads PDF files by what a function says, which tells the most characters of one; each page does what is in the
+    file, and has half a million of them."""
+    pytest.importorskip("pypdf", reason="the extra rag is not installed; `nox -s rag` has it")
+    reader = pdf_files_.PdfFiles()
+    monkeypatch.setattr(documents, "_pdf_files", reader)
+
+    def reading(characters: int) -> None:
+        reader.close()
+        words = READER.replace("{characters}", str(characters))
+        monkeypatch.setattr(pdf_files_, "COMMAND", (sys.executable, "-c", words))
+
+    reading(2**24)
+    yield reading
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    ("page", "outcome"),
+    [
+        ("while True: pass", "skipped: its pages take longer than 0.0166667 min of a processor"),
+        ("bytearray(2**30)", "skipped: its pages take more than 256 MiB of memory"),
+        ("import os; os.kill(os.getpid(), 9)", "skipped: its reader has ended with -9"),
+        ("raise ValueError('secret')", "unreadable: ValueError"),
+        (
+            "import os; os.kill(os.getppid(), 9); os.kill(os.getpid(), 9)",
+            "skipped: the reader of PDF files has ended",
+        ),
+    ],
+    ids=["no end", "memory", "killed", "damaged", "all of the reader"],
+)
+def test_a_page_that_does_harm_ends_the_reading_of_its_file_alone(
+    tmp_path: Path, pdf_files: Any, page: str, outcome: str
+) -> None:
+    (tmp_path / "a.pdf").write_text(page)
+    (tmp_path / "b.pdf").write_text("pass")
+    assert run(tmp_path, MemoryStore())[1] == {"a.pdf": outcome, "b.pdf": "ok"}
+
+
+def test_what_is_too_much_now_keeps_the_chunks_that_the_store_has(
+    tmp_path: Path, pdf_files: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index that was made by what read more has them, and who asked it gets the same citations."""
+    (tmp_path / "text.txt").write_text("one two three four")
+    (tmp_path / "pages.pdf").write_text("pass")
+    (tmp_path / "bytes.pdf").write_text("pass")
+    store = MemoryStore()
+    running = ingestion_of(tmp_path, store)
+    before, chunks = running.run_once(), dict(store.chunks)
+    pdf_files(2**20)
+    monkeypatch.setattr(documents, "MOST_TEXT", 4)
+    monkeypatch.setattr(documents, "MOST_BYTES", 5)
+    (tmp_path / "bytes.pdf").write_text("pass  ")
+    after = running.run_once()
+    assert (after.removed, after.chunks, after.fingerprint) == (0, before.chunks, before.fingerprint)
+    assert (store.chunks, after.without_text, after.unread) == (chunks, 3, ())
+    assert not running.has_work()  # another time they are as large
+    (tmp_path / "text.txt").unlink()
+    assert running.run_once().removed == 2
+
+
+def test_a_file_whose_pages_take_too_long_keeps_its_chunks_and_is_tried_again(
+    tmp_path: Path, pdf_files: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not with each scan: it takes ten minutes, in which nothing else is read."""
+    (tmp_path / "a.pdf").write_text("pass")
+    store = MemoryStore()
+    running = ingestion_of(tmp_path, store)
+    before = running.run_once()
+    (tmp_path / "a.pdf").write_text("while True: pass")
+    after = running.run_once()
+    assert (after.removed, after.fingerprint, after.unread) == (0, before.fingerprint, ("a.pdf",))
+    times = iter([1000.0, 1600.0, 6999.0, 7001.0, 7002.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(documents, "is_readable", lambda *_: False)
+    assert [running.has_work() for _ in range(3)] == [False, False, False]
+    with pytest.raises(StopIteration):
+        next(times)
+
+
+def test_a_reader_that_does_not_start_is_an_error(
+    tmp_path: Path, pdf_files: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no index without PDF files."""
+    (tmp_path / "a.pdf").write_text("pass")
+    for command in ((sys.executable, "-c", "raise SystemExit(1)"), (str(tmp_path / "none"),)):
+        monkeypatch.setattr(pdf_files_, "COMMAND", command)
+        with pytest.raises(RuntimeError, match="the reader of PDF files does not start"):
+            run(tmp_path, MemoryStore())
+
+
+def test_a_pdf_file_with_text_without_an_end(tmp_path: Path, pdf_files: Any) -> None:
+    pdf_files(2**20)
+    (tmp_path / "a.pdf").write_text("pass")
     assert documents.read(tmp_path, "a.pdf").outcome == "skipped: more than 1 million characters"
 
 
-def test_a_pdf_file_whose_pages_take_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter([0.0, 300.0, 601.0])
-    monkeypatch.setattr(time, "monotonic", lambda: next(times))
-    pdf_of(monkeypatch, tmp_path, "one", "two", "three")
-    assert documents.read(tmp_path, "a.pdf").outcome == "skipped: its pages take longer than 10 min"
-
-
+@documents.reading()
 def test_a_pdf_file_with_a_password(tmp_path: Path) -> None:
     pypdf = pytest.importorskip("pypdf", reason="the extra rag is not installed; `nox -s rag` has it")
     writer = pypdf.PdfWriter()

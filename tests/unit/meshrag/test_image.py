@@ -126,5 +126,19 @@ def test_the_docs_say_how_it_is_built_and_whose_it_is() -> None:
     assert image_names.mirrored(IMAGE_OF_BLUEPRINT, mirror) == "registry.example.com/rag:0.2"
 
 
+def test_the_docs_say_what_an_older_image_lacks_which_has_the_same_tag() -> None:
+    """Another tag would roll out what is up, and so the error of the older one is what is read."""
+    docs = (ROOT / "docs" / "blueprints.md").read_text()
+    assert IMAGE_OF_BLUEPRINT.endswith(":0.2")
+    assert (
+        "before a mesh first has `llm: off`: with an older image the API ends at once with `error: RAG_LLM_URL is not"
+        in docs
+    )
+    assert "an older image does not know `RAG_ENVIRONMENT`" in docs
+    mirror = {"ghcr.io/meshctl/rag": "registry.example.com/rag-new"}
+    assert image_names.mirrored(IMAGE_OF_BLUEPRINT, mirror) == "registry.example.com/rag-new:0.2"
+    assert "`registry.example.com/rag-new:0.2`, and name that in `images`" in docs
+
+
 if __name__ == "__main__":
     sys.stdout.write(text())

@@ -359,6 +359,7 @@ def test_whatever_ends_the_runs_ends_the_process(
     assert str(error) in capsys.readouterr().out
 
 
+@documents.reading()
 def test_pdf_files(tmp_path: Path) -> None:
     pytest.importorskip("pypdf", reason="the extra rag is not installed; `nox -s rag` has it")
     (tmp_path / "damaged.pdf").write_bytes((EXAMPLE / "coolant.pdf").read_bytes()[:400])
