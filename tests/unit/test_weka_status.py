@@ -136,8 +136,14 @@ def killed(*, is_waiting: bool = False) -> StackState:
 
 @pytest.mark.parametrize("is_waiting", [False, True], ids=["made", "waited for"])
 def test_so_does_one_of_a_first_run_that_was_killed(monkeypatch: pytest.MonkeyPatch, *, is_waiting: bool) -> None:
-    client, asked = Patched(), []
-    monkeypatch.setattr(ClusterAccess, "client", lambda access: asked.append(access) or client)
+    client = Patched()
+    asked: list[ClusterAccess] = []
+
+    def connected(access: ClusterAccess) -> Patched:
+        asked.append(access)
+        return client
+
+    monkeypatch.setattr(ClusterAccess, "client", connected)
     weka_ends.end_at_once(killed(is_waiting=is_waiting))
     assert client.calls == [("wekaclusters", "llm-prod/llm-prod", {"spec": {"gracefulDestroyDuration": "0s"}})]
     assert asked == [ClusterAccess("dc1", "/k/config", "dc", "uid-1")]

@@ -13,7 +13,8 @@ from meshctl.render.pod import registries
 def entries(deployment: Deployment) -> dict[str, dict[str, str]]:
     """By the name of each Secret, its keys, each with the name of the deferred value that it holds: the licence, and
     the credentials that are copied for the operator."""
-    mesh, by_secret = deployment.neural_mesh, {}
+    mesh = deployment.neural_mesh
+    by_secret: dict[str, dict[str, str]] = {}
     if mesh is not None and weka_settings.has_licence(mesh):
         by_secret[object_names.WEKA_LICENCE] = {weka_settings.LICENCE_KEY: f"secret.{mesh.licence_secret}"}
     if mesh is not None and weka_operator.has_pull_secret(mesh):

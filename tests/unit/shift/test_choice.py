@@ -40,8 +40,8 @@ def test_idle_nodes_come_first_then_the_cheapest_and_pods_of_others_last() -> No
 def test_pods_of_weka_stay_where_they_are() -> None:
     """The operator copies the labels of a WekaClient to them."""
     labels = {"app.kubernetes.io/managed-by": "meshctl"}
-    metadata = {"name": "chat-1", "namespace": "mesh", "labels": labels}
-    chat = {"metadata": metadata, "spec": {"nodeName": "n1"}}
+    metadata: dict[str, Any] = {"name": "chat-1", "namespace": "mesh", "labels": labels}
+    chat: dict[str, Any] = {"metadata": metadata, "spec": {"nodeName": "n1"}}
     client = {**chat, "metadata": {**metadata, "ownerReferences": [{"kind": "WekaContainer", "name": "mesh-chat-n1"}]}}
     assert pods.to_move([client, chat], "mesh") == [chat]
     assert not pods.is_of_mesh(client, "mesh")
