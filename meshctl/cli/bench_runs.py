@@ -42,8 +42,7 @@ def rag(context: Context, environment: str, workload: str, questions: Path | Non
         name = project.checked_name(environment)
         outputs = project.session.outputs(name)
         deployment = _deployed(name, outputs.deployment)
-        store = bench_results.opened(context, project)
-        endpoint = target.documents_endpoint_of(deployment, workload)
+        store, endpoint = bench_results.opened(context, project), target.documents_endpoint_of(deployment, workload)
         addresses = {key: address_of(value) for key, value in outputs.addresses.items() if key == endpoint.name}
         server = target.server(deployment, endpoint, addresses)
         refuse_if_moving(project, name)

@@ -153,7 +153,7 @@ def _waits(claim: Object, classes: dict[str, Object]) -> bool:
 def _is_to_be_deleted(volume: Object) -> bool:
     """A driver takes only those for its own that say so, also of those that it has not made."""
     made_by = (volume["metadata"].get("annotations") or {}).get(_PROVISIONED_BY)
-    is_released = volume.get("status", {}).get("phase") == "Released"
+    is_released = bool(volume.get("status", {}).get("phase") == "Released")
     return (
         is_released
         and volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete"
