@@ -121,5 +121,5 @@ def _wake_env(workload: Workload, scale: Scale, metrics: Metrics) -> list[tuple[
 def _probe_paths(workload: Workload, metrics: Metrics) -> list[str]:
     """Where its pods are asked for health and metrics. `/` is a path of its users as well."""
     health = workload.health
-    asked = (metrics.path, health.path, health.live) if health is not None else (metrics.path,)
-    return sorted({path for path in asked if path not in ("", "/")})
+    paths = (metrics.path, health.path, health.live) if health is not None else (metrics.path,)
+    return sorted({path for path in paths if path not in ("", "/")})

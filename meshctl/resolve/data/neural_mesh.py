@@ -111,7 +111,7 @@ def _made(
         has_clients=pool.name in where.client_pools,
         dpdk=not options.udp,
     )
-    sized = sizing.size(machine, wish, formed.kept if formed else None)
+    sized = sizing.size(machine, wish, formed.sizes if formed else None)
     if isinstance(sized, Shortage):
         return (_gap(name, sized.wanted, sized.best, sized.hint),)
     others = _client_shares(place, where, pools, sized.client, up)
@@ -304,8 +304,8 @@ def _client_shares(
         if name == where.pool or name not in pools:
             continue
         machine = _machine(place, pools[name])
-        kept = neural_mesh_formed.kept_share(up, pools[name], client, udp=udp)
-        shares[name] = kept or sizing.share_of(
+        share_up = neural_mesh_formed.share_up(up, pools[name], client, udp=udp)
+        shares[name] = share_up or sizing.share_of(
             client,
             threads_per_core=machine.threads_per_core if machine is not None else 1,
             dpdk=not udp,

@@ -28,9 +28,9 @@ class Formed:
     machine: str
 
     @property
-    def kept(self) -> sizing.Kept:
+    def sizes(self) -> sizing.FormedSizes:
         value = self.value
-        return sizing.Kept(
+        return sizing.FormedSizes(
             layout=sizing.Layout(value.stripe_width, value.redundancy, value.hot_spare),
             drives=self.drives,
             compute=self.compute,
@@ -67,8 +67,8 @@ def gap(name: str, wanted: Wanted, cluster: Formed) -> Gap | None:
     differences = (*_of_layout(wanted, cluster), *_of_nodes(wanted, cluster), *_of_settings(wanted, cluster.value))
     if not differences:
         return None
-    asked, best, hint = differences[0]
-    return Gap(subject=f"storage/{name}", wanted=asked, best=best, hint=hint)
+    wish, best, hint = differences[0]
+    return Gap(subject=f"storage/{name}", wanted=wish, best=best, hint=hint)
 
 
 def _of_layout(wanted: Wanted, cluster: Formed) -> Iterator[tuple[str, str, str]]:
@@ -118,7 +118,7 @@ def _of_settings(wanted: Wanted, up: NeuralMesh) -> Iterator[tuple[str, str, str
         yield "unencrypted file systems", best, f"leave `neuralMesh.encryption` as it was; {_ANOTHER}"
 
 
-def kept_share(up: Deployment | None, pool: Pool, client: WekaContainers, *, udp: bool) -> NodeShare | None:
+def share_up(up: Deployment | None, pool: Pool, client: WekaContainers, *, udp: bool) -> NodeShare | None:
     """What a client takes of the nodes of a pool that is up, for which they were set up; None where it is another."""
     value = up.neural_mesh if up is not None else None
     if up is None or value is None or value.udp != udp or value.client.cores != client.cores:

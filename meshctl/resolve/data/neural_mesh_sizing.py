@@ -94,7 +94,7 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class FormedSizes:
     """Of a cluster that is up: its layout, which can't change, and its containers and what they take of a node, for
     which nodes with data on their drives were set up. `has_client`: whether pods on these nodes mount it."""
 
@@ -126,20 +126,20 @@ class Sizing:
     left_memory_gib: float
 
 
-def size(machine: Hardware, wish: Wish, kept: Kept | None = None) -> Sizing | Shortage:
-    """What carries the wish on such nodes, or what is too little. `kept`: of a cluster that is up."""
-    layout = kept.layout if kept is not None else layout_for(wish.nodes, wish.protection)
+def size(machine: Hardware, wish: Wish, formed: FormedSizes | None = None) -> Sizing | Shortage:
+    """What carries the wish on such nodes, or what is too little. `formed`: of a cluster that is up."""
+    layout = formed.layout if formed is not None else layout_for(wish.nodes, wish.protection)
     if isinstance(layout, Shortage):
         return layout
     if wish.nodes < layout.least_nodes:
         return shortages.too_few_to_keep(wish.nodes, layout)
     if not machine.drives:
         return shortages.without_drives(machine)
-    cores = kept.cores(wish) if kept is not None else cores_for(machine, has_client=wish.has_clients)
+    cores = formed.cores(wish) if formed is not None else cores_for(machine, has_client=wish.has_clients)
     if isinstance(cores, Shortage):
         return cores
-    drives, compute, client = _containers(machine, wish, cores, kept)
-    share = _share(machine, wish, kept, (client if wish.has_clients else None, drives, compute))
+    drives, compute, client = _containers(machine, wish, cores, formed)
+    share = _share(machine, wish, formed, (client if wish.has_clients else None, drives, compute))
     if isinstance(share, Shortage):
         return share
     net_gib = net_capacity(wish.nodes * machine.drives * gib_of_gb(machine.drive_gb), wish.nodes, layout)
@@ -166,41 +166,41 @@ def size(machine: Hardware, wish: Wish, kept: Kept | None = None) -> Sizing | Sh
 
 
 def _containers(
-    machine: Hardware, wish: Wish, cores: Cores, kept: Kept | None
+    machine: Hardware, wish: Wish, cores: Cores, formed: FormedSizes | None
 ) -> tuple[WekaContainers, WekaContainers, WekaContainers]:
     """Of drives, of compute and of clients. More nodes have more of them, each as those that are up."""
     mounting = wish.nodes if wish.has_clients else 0
-    if kept is None:
+    if formed is None:
         return (
             drive_containers(wish.nodes, cores.drive, machine.drives, dpdk=wish.dpdk),
             compute_containers(wish.nodes, cores.compute, dpdk=wish.dpdk),
             client_containers(mounting, dpdk=wish.dpdk),
         )
-    counts = ((kept.drives, wish.nodes), (kept.compute, wish.nodes), (kept.client, mounting))
+    counts = ((formed.drives, wish.nodes), (formed.compute, wish.nodes), (formed.client, mounting))
     drives, compute, client = (each.model_copy(update={"containers": count}) for each, count in counts)
     return drives, compute, client
 
 
 def _share(
-    machine: Hardware, wish: Wish, kept: Kept | None, containers: tuple[WekaContainers | None, ...]
+    machine: Hardware, wish: Wish, formed: FormedSizes | None, containers: tuple[WekaContainers | None, ...]
 ) -> NodeShare | Shortage:
     """What containers take of a node; of a cluster that is up, what nodes were set up for. A client that comes later
     must do with what that leaves: nodes that are made anew for it would have empty drives. One that is no longer needed
     leaves its part unused."""
-    if kept is not None and (kept.has_client or not wish.has_clients):
-        return kept.share
+    if formed is not None and (formed.has_client or not wish.has_clients):
+        return formed.share
     needed = share_of(
         *containers,
         threads_per_core=machine.threads_per_core,
         dpdk=wish.dpdk,
         interface_for_each_core=machine.interfaces is not None,
     )
-    if kept is None:
+    if formed is None:
         return needed
     most_cores = min(_most_by_interfaces(machine), _most_by_cpu(machine, containers=3))
-    if kept.cores(wish).total > most_cores or needed.hugepages_mib > kept.share.set_aside_mib:
-        return shortages.without_room_for_client(machine, Cores(kept.drives.cores, kept.compute.cores, 0))
-    return needed.model_copy(update={"set_aside_mib": kept.share.set_aside_mib})
+    if formed.cores(wish).total > most_cores or needed.hugepages_mib > formed.share.set_aside_mib:
+        return shortages.without_room_for_client(machine, Cores(formed.drives.cores, formed.compute.cores, 0))
+    return needed.model_copy(update={"set_aside_mib": formed.share.set_aside_mib})
 
 
 def healthy_nodes(stripe_width: int, protection: int) -> int:

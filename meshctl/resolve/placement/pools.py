@@ -65,9 +65,9 @@ def _machine_with_data(carrying: str, up: Deployment | None) -> str:
     return next((pool.machine for pool in up.pools if pool.name == carrying), "")
 
 
-def _with_kept_first(choice: machines.Choice, kept: str) -> machines.Choice:
+def _with_machine_first(choice: machines.Choice, name: str) -> machines.Choice:
     """A machine that fits and has data on its drives is taken, whatever is cheaper now."""
-    fitting = sorted(choice.fitting, key=lambda machine: machine.name != kept)
+    fitting = sorted(choice.fitting, key=lambda machine: machine.name != name)
     return replace(choice, fitting=tuple(fitting))
 
 
@@ -103,7 +103,7 @@ def _from_catalog(
             pools.gaps.append(gap)
             continue
         if name == carrying:
-            choice = _with_kept_first(choice, kept_machine)
+            choice = _with_machine_first(choice, kept_machine)
         made = _pool_of_machine(
             name, mesh, environment, offer, choice, requirement, target, mixed=mixed, is_carrying=name == carrying
         )

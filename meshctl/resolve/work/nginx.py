@@ -110,7 +110,7 @@ def config(settings: Settings) -> str:
             lines += _location(match, *passed)
     for number, waker in enumerate(settings.wakers.values()):
         lines += _location(f"@again-{number}", *_passed_or_held(number))
-        lines += _location(f"@held-{number}", *_held(number, waker))
+        lines += _location(f"@held-{number}", *_to_waker(number, waker))
     if woken:
         lines += _location(_LATER, f"add_header Retry-After {RETRY_S} always;", 'return 503 "no pod yet\\n";')
     before = _BEFORE + (_RENEWED if settings.tls == "renewed" else "")
@@ -144,7 +144,7 @@ def _passed_or_held(number: int) -> tuple[str, ...]:
     )
 
 
-def _held(number: int, waker: str) -> tuple[str, ...]:
+def _to_waker(number: int, waker: str) -> tuple[str, ...]:
     """What holds a request names the location from which it goes on (`X-Accel-Redirect`): a named one keeps method and
     body, and nginx goes to ten of them for one request (ngx_http_core_module, "internal"), two for each try. Headers of
     a location stand in place of the others. An answer with a text of its own has no `error_page`."""

@@ -11,7 +11,7 @@ from meshctl.catalog import load_catalog
 from meshctl.model.files.units import gib_of_gb
 from meshctl.resolve.data import neural_mesh_sizing as sizing
 from meshctl.resolve.data.neural_mesh_shortages import Shortage
-from meshctl.resolve.data.neural_mesh_sizing import Hardware, Kept, Layout, Sizing, Wish
+from meshctl.resolve.data.neural_mesh_sizing import FormedSizes, Hardware, Layout, Sizing, Wish
 
 # as weka-eks has them: 8 interfaces, one of which is the node's and one that of its pods
 I3EN = Hardware(
@@ -20,20 +20,20 @@ I3EN = Hardware(
 P5 = Hardware("p5.48xlarge", 192, 2048, drives=8, drive_gb=3800, threads_per_core=2, interfaces=31, network_gbps=3200)
 
 
-def sized(machine: Hardware, wish: Wish, kept: Kept | None = None) -> Sizing:
-    result = sizing.size(machine, wish, kept)
+def sized(machine: Hardware, wish: Wish, formed: FormedSizes | None = None) -> Sizing:
+    result = sizing.size(machine, wish, formed)
     assert isinstance(result, Sizing), result
     return result
 
 
-def shortage(machine: Hardware, wish: Wish, kept: Kept | None = None) -> Shortage:
-    result = sizing.size(machine, wish, kept)
+def shortage(machine: Hardware, wish: Wish, formed: FormedSizes | None = None) -> Shortage:
+    result = sizing.size(machine, wish, formed)
     assert isinstance(result, Shortage)
     return result
 
 
-def kept(up: Sizing) -> Kept:
-    return Kept(up.layout, up.drives, up.compute, up.client, up.share, has_client=up.client.containers > 0)
+def formed(up: Sizing) -> FormedSizes:
+    return FormedSizes(up.layout, up.drives, up.compute, up.client, up.share, has_client=up.client.containers > 0)
 
 
 def test_the_published_example_of_six_interfaces() -> None:
@@ -136,7 +136,7 @@ def test_too_few_nodes(nodes: int, protection: Literal[2, 4], least: str) -> Non
 
 
 def test_a_layout_that_is_formed_stays() -> None:
-    up = kept(sized(I3EN, Wish(nodes=8, capacity_gib=1)))
+    up = formed(sized(I3EN, Wish(nodes=8, capacity_gib=1)))
     assert sized(I3EN, Wish(nodes=12, capacity_gib=1), up).layout == Layout(5, 2, 1)
     result = shortage(I3EN, Wish(nodes=7, capacity_gib=1), up)
     assert result.best == (
@@ -147,7 +147,7 @@ def test_a_layout_that_is_formed_stays() -> None:
 
 def test_containers_of_a_cluster_that_is_up_stay_whatever_the_formulas_say_now() -> None:
     up = sized(replace(I3EN, interfaces=4), Wish(nodes=6, capacity_gib=1))
-    grown = sized(I3EN, Wish(nodes=7, capacity_gib=1), kept(up))
+    grown = sized(I3EN, Wish(nodes=7, capacity_gib=1), formed(up))
     assert (grown.drives, grown.compute, grown.client) == tuple(
         each.model_copy(update={"containers": 7}) for each in (up.drives, up.compute, up.client)
     )
@@ -158,13 +158,13 @@ def test_a_client_that_comes_later_does_with_what_is_left() -> None:
     """Nodes are not set up anew for it, so that the pages that they set aside must be enough."""
     roomy = replace(I3EN, cpu_cores=96, interfaces=None)
     up = sized(roomy, Wish(nodes=6, capacity_gib=1, has_clients=False))
-    later = sized(roomy, Wish(nodes=6, capacity_gib=1), kept(up))
+    later = sized(roomy, Wish(nodes=6, capacity_gib=1), formed(up))
     assert later.share.set_aside_mib == up.share.set_aside_mib
     assert later.share.hugepages_mib == up.share.hugepages_mib + sizing.requested_mib(later.client, dpdk=True)
     assert later.share.cpu_cores > up.share.cpu_cores
     assert (later.client.containers, later.client.cores) == (6, 1)
     alone = sized(I3EN, Wish(nodes=6, capacity_gib=1, has_clients=False))
-    result = shortage(I3EN, Wish(nodes=6, capacity_gib=1), kept(alone))
+    result = shortage(I3EN, Wish(nodes=6, capacity_gib=1), formed(alone))
     assert result.best == (
         "i3en.12xlarge has no core, network interface or huge pages left for it: what is up has 2 for drives + 4 for"
         " compute, and a node that is made anew has empty drives"
@@ -173,9 +173,9 @@ def test_a_client_that_comes_later_does_with_what_is_left() -> None:
 
 def test_a_client_that_goes_leaves_its_part() -> None:
     up = sized(I3EN, Wish(nodes=6, capacity_gib=1))
-    without = sized(I3EN, Wish(nodes=6, capacity_gib=1, has_clients=False), kept(up))
+    without = sized(I3EN, Wish(nodes=6, capacity_gib=1, has_clients=False), formed(up))
     assert (without.share, without.compute, without.client.containers) == (up.share, up.compute, 0)
-    again = sized(I3EN, Wish(nodes=6, capacity_gib=1), kept(without))
+    again = sized(I3EN, Wish(nodes=6, capacity_gib=1), formed(without))
     assert again.share == up.share
 
 

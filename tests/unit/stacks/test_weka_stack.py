@@ -58,7 +58,8 @@ def test_nobody_waits_for_storage_whose_nodes_are_gone() -> None:
     ended = ReservedCapacity(has_ended=True)
     pools = tuple(pool.model_copy(update={"reserved": ended if pool.name == "train" else None}) for pool in made.pools)
     objects = render.platform_objects(made.model_copy(update={"pools": pools}))
-    assert not [item.name for item in objects if item.wait and item.subject in ("neuralmesh", "storage/data")]
+    waited_for = [item.name for item in objects if item.wait and item.subject in ("neuralmesh", "storage/data")]
+    assert waited_for == ["neuralmesh:operator"]  # which other nodes run
     assert [item.name for item in render.platform_objects(made) if item.wait and item.subject == "storage/data"]
 
 
