@@ -14,19 +14,10 @@ from contextlib import contextmanager
 
 import psutil
 
+from tests.hangups import hangups_not_ignored
 from tests.lab_fixture import RunningLab
 
 LIMIT_S = 400.0  # a whole environment comes up in a fraction of it
-
-
-@contextmanager
-def hangups_not_ignored() -> Iterator[None]:
-    """What is started inside gets SIGHUP, also where the tests themselves run under `nohup`, which is inherited."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGHUP, before)
 
 
 class Started:

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from tests.faults.small_mesh import BEGUN, WHOLE, counts, faults
-from tests.faults.started import hangups_not_ignored, kill_when, started
+from tests.faults.started import kill_when, started
+from tests.hangups import hangups_not_ignored
 from tests.lab_fixture import RunningLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.exhaustive]

@@ -24,6 +24,7 @@ from meshctl.errors import InterruptedByUserError, LockedError, ResourcesFailedE
 from meshctl.model.stack_state import StackState
 from providers.plugin.provider import CheckFailure, Created, Diff, Provider, ProviderError
 from providers.plugin.serve import start
+from tests.hangups import hangups_not_ignored
 from tests.waiting import WAIT_S
 
 MESH = """\
@@ -223,13 +224,11 @@ def test_ctrl_c_after_the_run_was_told_to_finish_does_not_end_it_at_once(tmp_pat
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_has_the_engine_finish(tmp_path: Path, number: signal.Signals, request: pytest.FixtureRequest) -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever started the tests may have had it ignored
-    request.addfinalizer(lambda: signal.signal(signal.SIGHUP, before))
+def test_a_signal_has_the_engine_finish(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "mesh.yaml").write_text(MESH)
     (tmp_path / "environments.yaml").write_text(ENVIRONMENTS)
     stopped: list[int] = []
-    with opened(in_folder(tmp_path), "up") as mesh:
+    with hangups_not_ignored(), opened(in_folder(tmp_path), "up") as mesh:
         mesh.on_stop.append(lambda: stopped.append(number))
         os.kill(os.getpid(), number)
         assert mesh.session.program.interrupted

@@ -17,6 +17,7 @@ from meshctl.cli.signals import once
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.errors import CredentialsError, LockedError, MeasurementError
 from meshctl.render.benchmarks import KIND_LABEL
+from tests.hangups import hangups_not_ignored
 from tests.unit.api_server import Answer, ApiServer, Asked, api_server
 
 JOBS, JOB = "/apis/batch/v1/namespaces/acme/jobs", "/apis/batch/v1/namespaces/acme/jobs/bench-storage-shared"
@@ -235,7 +236,7 @@ def test_the_job_goes_also_where_the_command_is_stopped_while_it_is_deleted(
             return super().answer(asked)
 
     cluster = Stopped("", "Complete", pods=[pod("packed")])
-    with once(), pytest.raises(KeyboardInterrupt):
+    with hangups_not_ignored(), once(), pytest.raises(KeyboardInterrupt):
         run(cluster, tmp_path)
     assert cluster.existing is None
     assert left == []
