@@ -1,8 +1,7 @@
 """The example platform of a package of its own, in the lab: `plan`, `up`, and a migration there and back.
 
 The lab knows nothing of it. Its cluster is the control plane `dc1`; what Acme's own controller would do, to make the
-nodes of a `NodeGroup`, is done here (`NodeGroups`). It runs in `nox -s faults`, as it takes some minutes; what needs no
-cluster is in tests/unit/platforms.
+nodes of a `NodeGroup`, is done here (`NodeGroups`). What needs no cluster is in tests/unit/platforms.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from tests.acme_platform import install
 from tests.lab_fixture import RunningLab
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.lab, pytest.mark.exhaustive]
+pytestmark = pytest.mark.lab
 
 MESH = """\
 apiVersion: meshctl/v1
