@@ -22,7 +22,13 @@ _UNKNOWN: Final = "no expectation known"
 _OF_SEARCH: Final = 0.8  # of a rate that is the best of many shapes
 _OF_ACCELERATORS: Final = (serving.OUTPUT, nccl.ALL_REDUCE, gemm.PRODUCT)
 _LARGE_BLOCK: Final = 128 * 2**10  # bytes; smaller ones measure operations
-_HIDDEN: Final = ("subject", "completed", "failed", "skipped")  # of a setting: they tell no two results apart
+_HIDDEN: Final = (
+    "subject",
+    "completed",
+    "failed",
+    "skipped",
+    "kept_rate",
+)  # of a setting: they tell no two results apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +91,16 @@ def _order(row: Row) -> tuple[str, str, int, str, str]:
 
 
 def newest(results: Iterable[Result]) -> list[Result]:
-    """Of each subject, metric and setting."""
-    latest: dict[tuple[str, str, str], Result] = {}
-    for result in sorted(results, key=lambda each: each.taken.date):
-        latest[(result.setting.get("subject", ""), result.metric, label(result))] = result
+    """Of each subject, metric, setting, machine, origin and version: none of them hides a result of another one."""
+    latest = {_identity(result): result for result in sorted(results, key=lambda each: each.taken.date)}
     return list(latest.values())
+
+
+def _identity(result: Result) -> tuple[object, ...]:
+    """meshctl's own version is no part of it: it measures the same as the one before."""
+    versions = frozenset((name, version) for name, version in result.versions.items() if name != "meshctl")
+    taken, subject = result.taken, result.setting.get("subject", "")
+    return subject, result.metric, label(result), taken.machine, taken.origin, versions
 
 
 def label(result: Result) -> str:
@@ -188,6 +199,9 @@ def _expected_output(result: Result, served: Situation) -> tuple[float | None, f
     least, most = runs.replicas(result, served.workload)
     if not most:
         return None, None, "none of its replicas runs"
+    if result.value < figure.low * least and runs.kept_rate(result):
+        rate = result.setting["rate"]
+        return None, None, f"the server kept up with {rate} requests/s: it was not at full load, as a higher --rate is"
     replicas = f"{runs.count_text(least, most)} x a replica at full load"
     return figure.low * least, figure.high * most, f"{replicas}, by the formula of docs/advise.md: {figure.basis}"
 

@@ -13,6 +13,7 @@ from meshctl.advise import facts
 from meshctl.advise.facts import Given, ModelFacts
 from meshctl.catalog import models
 from meshctl.catalog.models import Model
+from meshctl.measure import serving
 from meshctl.measure.results import Result
 from meshctl.model.deployment import Workload
 
@@ -54,6 +55,16 @@ def is_of(result: Result, workload: Workload, model: Model) -> bool:
 
 def _is_its_name(workload: Workload, name: str) -> bool:
     return any(name == each for each, _ in facts.names(workload))
+
+
+def kept_rate(result: Result) -> bool:
+    """Whether the server kept up with the rate of an open loop, so that it may be able to do more. Runs of versions
+    before 0.2 do not say it: by their own number of tokens."""
+    kept, rate = result.setting.get("kept_rate", ""), result.setting.get("rate", "")
+    if kept or result.metric != serving.OUTPUT or not re.fullmatch(r"\d+(\.\d+)?", rate):
+        return kept == "yes"
+    _, output_tokens = tokens(result) or (0, 0)
+    return bool(output_tokens) and result.value / output_tokens >= serving.KEPT * float(rate)
 
 
 def count_text(least: int, most: int) -> str:

@@ -23,14 +23,25 @@ def endpoint_of(deployment: Deployment, workload: str) -> Endpoint:
     if workload and workload not in names:
         raise UsageError(
             f"no inference workload {workload} with an endpoint{suggestion(workload, names)}",
-            hint=f"measured can be: {', '.join(names) or 'none'}; load is sent through an endpoint, as users do",
+            hint=_new_endpoint(deployment, workload)
+            or f"measured can be: {', '.join(names) or 'none'}; load is sent through an endpoint, as users do",
         )
     if not workload and len(names) != 1:
         raise UsageError(
             f"{'no' if not names else 'more than one'} inference workload with an endpoint is up",
-            hint=f"say --workload: {', '.join(names)}" if names else "give it an endpoint, and run `meshctl up`",
+            hint=f"say --workload: {', '.join(names)}" if names else _new_endpoint(deployment, ""),
         )
     return next(each for each in serving if each.workload == (workload or names[0]))
+
+
+def _new_endpoint(deployment: Deployment, workload: str) -> str:
+    """What makes this model server reachable, or any; "" where the mesh has no such server with a port."""
+    servers = [each for each in deployment.workloads if each.kind == "inference" and each.ports]
+    server = next((each for each in servers if workload in ("", each.name)), None)
+    if server is None:
+        return ""
+    line = f"{{workload: {server.name}, port: {next(iter(server.ports))}, host: {server.name}.example.com}}"
+    return f"write endpoints: {{{server.name}: {line}}} with a name of yours, and run `meshctl up`"
 
 
 def documents_endpoint_of(deployment: Deployment, workload: str) -> Endpoint:
@@ -50,6 +61,19 @@ def documents_endpoint_of(deployment: Deployment, workload: str) -> Endpoint:
 def has_answers(workload: Workload) -> bool:
     """Whether an API that finds documents also answers from them: a blueprint with `llm: off` does not."""
     return bool(workload.env.get(_MODEL))
+
+
+def documents_setting(workload: Workload) -> dict[str, str]:
+    """What the answers of such an API depend on: {"store": "milvus", "embeddings": MODEL, "model": MODEL,
+    "re-ranked": "yes" | "no"}."""
+    env = workload.env
+    values = {
+        "store": env.get(_INDEX, "").partition(":")[0],
+        "embeddings": env.get("RAG_EMBED_MODEL", ""),
+        "model": env.get("RAG_LLM_MODEL", ""),
+        "re-ranked": "yes" if env.get("RAG_RERANK_URL") else "no",
+    }
+    return {name: value for name, value in values.items() if value}
 
 
 def server(deployment: Deployment, endpoint: Endpoint, addresses: Mapping[str, str]) -> Server:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 def bench(
     ctx: typer.Context,
     environment: Annotated[str, typer.Argument(help="The environment that is measured.", metavar="ENV")],
-    what: Annotated[str, typer.Option("--what", help="What to measure: serve, rag, storage, fabric or gpu.")] = "",
+    what: Annotated[
+        str, typer.Option("--what", help="serve, rag, storage, fabric or gpu; or several, with commas. By default all.")
+    ] = "",
     workload: Annotated[str, typer.Option("--workload", help="The model server or API, if there are several.")] = "",
     rate: Annotated[float, typer.Option("--rate", help="Requests per second.")] = 2.0,
     seconds: Annotated[int, typer.Option("--seconds", help="How long is measured.")] = 30,
@@ -49,25 +51,34 @@ def bench(
 ) -> None:
     """Measure a server, answers from documents, storage or a fabric, or read and show what others have measured."""
     context: Context = ctx.obj
-    if sum((bool(what), bool(files), show)) != 1:
-        raise UsageError("say what to do", hint="one of --what serve, --from FILE, --show")
+    if sum((bool(what), bool(files), show)) > 1:
+        raise UsageError("say one thing to do", hint="one of --what serve, --from FILE, --show")
     if show:
         _show(context, environment)
     elif files:
         _read(context, environment, files, subject, _About(machine, date, replayed))
-    elif what == "storage":
-        bench_runs.storage(context, environment, subject, size, seconds)
-    elif what == "rag":
-        bench_runs.rag(context, environment, workload, questions)
-    elif what == "fabric":
-        bench_runs.fabric(context, environment, subject)
-    elif what == "gpu":
-        bench_runs.gpu(context, environment, subject)
-    elif what != "serve":
-        hint = "--what serve, rag, storage, fabric or gpu, or --from FILE"
-        raise UsageError(f'nothing named "{what}" can be measured', hint=hint)
     else:
-        bench_runs.serve(context, environment, workload, bench_runs.plan_of(rate, seconds, tokens))
+        kinds = _kinds(what)
+        wishes = bench_runs.wishes(
+            subject=subject,
+            workload=workload,
+            size=size,
+            rate=rate,
+            seconds=seconds,
+            tokens=tokens,
+            questions=questions,
+        )
+        bench_runs.measure(context, environment, kinds, wishes)
+
+
+def _kinds(what: str) -> list[str]:
+    """In the order of `KINDS`; "" is all of them. Raises: UsageError."""
+    wanted = [each.strip() for each in what.split(",")] if what else list(bench_runs.KINDS)
+    for each in wanted:
+        if each not in bench_runs.KINDS:
+            hint = f"--what {', '.join(bench_runs.KINDS)} or several of them with commas between, or --from FILE"
+            raise UsageError(f'nothing named "{each}" can be measured', hint=hint)
+    return [each for each in bench_runs.KINDS if each in wanted]
 
 
 class _About:

@@ -2,165 +2,333 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from meshctl import __version__
-from meshctl.cli import bench_results
+from meshctl.cli import bench_results, signals
 from meshctl.cli.advise import lengths_of
 from meshctl.cli.context import Context
-from meshctl.errors import UsageError
+from meshctl.errors import MeshError, UsageError
 
 if TYPE_CHECKING:
-    from meshctl.bench.load import Plan, Server
+    from meshctl.bench.load import Plan
+    from meshctl.bench.storage import Size
     from meshctl.clients.cluster_access import ClusterAccess
-    from meshctl.measure.results import Result
-    from meshctl.model.deployment import Deployment
+    from meshctl.measure.rag import Question
+    from meshctl.measure.results import Result, Taken
+    from meshctl.model.deployment import Deployment, Endpoint
+    from meshctl.model.stack_state import StackOutputs
+    from meshctl.project import Project
 
-_MOST_REQUESTS = 10_000
-_LONGEST_S = 600
-
-
-def rag(context: Context, environment: str, workload: str, questions: Path | None) -> None:
-    """Ask an API that answers from documents, through its endpoint."""
-    from meshctl.bench import rag as asking
-    from meshctl.bench import target
-    from meshctl.cli.guards import refuse_if_moving
-    from meshctl.cli.opened import opened
-    from meshctl.cli.signals import at_once
-    from meshctl.dns.lookup import address_of
-    from meshctl.measure import rag as rag_results
-    from meshctl.measure.results import Taken
-
-    if questions is None:
-        raise UsageError("--what rag needs questions", hint="--questions FILE, like examples/rag/questions.yaml")
-    golden = rag_results.questions(bench_results.text_of(questions), questions.name)
-    with opened(context, "bench") as project:
-        name = project.checked_name(environment)
-        outputs = project.session.outputs(name)
-        deployment = _deployed(name, outputs.deployment)
-        store, endpoint = bench_results.opened(context, project), target.documents_endpoint_of(deployment, workload)
-        addresses = {key: address_of(value) for key, value in outputs.addresses.items() if key == endpoint.name}
-        server = target.server(deployment, endpoint, addresses)
-        refuse_if_moving(project, name)
-        if context.must_confirm:
-            context.confirm(f"ask {endpoint.host} in {name} {len(golden)} questions, one after the other?")
-            refuse_if_moving(project, name)  # a migration may have begun while the question was open
-        context.say(f"asking {server.host} {len(golden)} questions")
-        served = deployment.workload(endpoint.workload)
-        with at_once():  # nothing is in flight but a request: nothing is left behind
-            replies = asking.run(server, golden, has_answers=target.has_answers(served))
-        rows = rag_results.summarize(
-            golden,
-            replies,
-            setting={"subject": f"workload/{served.name}", "passages": str(asking.PASSAGES)},
-            versions={"meshctl": __version__, "image": served.image},
-            taken=Taken(
-                machine=deployment.pool(served.pool).machine,
-                date=bench_results.now("%Y-%m-%dT%H:%M:%SZ"),
-                source=f"meshctl bench through {server.host}: {questions.name}",
-            ),
-        )
-        bench_results.show_new(context, name, rows, [bench_results.write(store, project, name, rows)])
+_MOST_REQUESTS: Final = 10_000
+_LONGEST_S: Final = 600
+_Run = Callable[[], "tuple[Result, ...]"]
 
 
-def storage(context: Context, environment: str, subject: str, size: str, seconds: int) -> None:
-    """Run fio on file systems, or on the disk of a pool's nodes."""
-    from meshctl.bench import storage as of_storage
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What the user has said, besides which kinds. `subject`: of Jobs; `workload`: of what is asked through an
+    endpoint. "" and None: not said."""
 
-    _check_seconds(seconds)
-    wanted = of_storage.checked_size(_gib(size), seconds)
-
-    def planned(deployment: Deployment) -> _Measurements:
-        runs = of_storage.runs(deployment, subject, wanted)
-        subjects = ", ".join(run.subject for run in runs)
-        return _Measurements(
-            question=f"write {size} in a folder of its own on {subjects}, and read and write it for {seconds} s"
-            f"{' each' * (len(runs) > 1)}",
-            measure={run.subject: partial(of_storage.measure, deployment, run) for run in runs},
-        )
-
-    _by_jobs(context, environment, planned)
-
-
-def fabric(context: Context, environment: str, subject: str) -> None:
-    """Run nccl-tests on the nodes of pools."""
-    from meshctl.bench import fabric as of_fabric
-
-    def planned(deployment: Deployment) -> _Measurements:
-        runs = of_fabric.runs(deployment, subject)
-        return _Measurements(
-            question=f"run nccl-tests on all accelerators of {', '.join(f'pool {run.pool}' for run in runs)}",
-            measure={f"the fabric of pool {run.pool}": partial(of_fabric.measure, deployment, run) for run in runs},
-        )
-
-    _by_jobs(context, environment, planned)
-
-
-def gpu(context: Context, environment: str, subject: str) -> None:
-    """Multiply matrices on the accelerators of a node."""
-    from meshctl.bench import accelerators
-
-    def planned(deployment: Deployment) -> _Measurements:
-        runs = accelerators.runs(deployment, subject)
-        return _Measurements(
-            question=f"use all accelerators of one node of {', '.join(f'pool {run.pool}' for run in runs)}",
-            measure={
-                f"the accelerators of pool {run.pool}": partial(accelerators.measure, deployment, run) for run in runs
-            },
-        )
-
-    _by_jobs(context, environment, planned)
+    subject: str
+    workload: str
+    plan: Plan
+    size: Size
+    questions: _Questions | None
 
 
 @dataclass(frozen=True)
-class _Measurements:
-    """`measure`: by what is measured; given access to the cluster, the date, and where to say what it waits for."""
+class _Questions:
+    """Of a file of the user's, which `name` names."""
+
+    name: str
+    asked: tuple[Question, ...]
+
+
+@dataclass(frozen=True)
+class _Measurement:
+    """`question`: what it does, for whoever confirms it; `runs`: by what is measured; `stops`: how a signal ends it."""
 
     question: str
-    measure: Mapping[str, Callable[[ClusterAccess, str, Callable[[str], None]], tuple[Result, ...]]]
+    runs: Mapping[str, _Run]
+    stops: Callable[[], AbstractContextManager[None]]
 
 
-def _by_jobs(context: Context, environment: str, planned: Callable[[Deployment], _Measurements]) -> None:
+@dataclass
+class _Environment:
+    """What is up, and how it is reached. `say`: where to write what is waited for."""
+
+    name: str
+    outputs: StackOutputs
+    deployment: Deployment
+    say: Callable[[str], None]
+
+    @cached_property
+    def access(self) -> ClusterAccess:
+        """Raises: CredentialsError."""
+        from meshctl.clients import clusters
+
+        return clusters.access(self.deployment, self.outputs)
+
+
+def measure(context: Context, environment: str, kinds: Sequence[str], wishes: Wishes) -> None:
+    """Each of the kinds after the other. One of several that has nothing to measure, or that fails, does not end the
+    others. Raises: UsageError where nothing can be measured, and what the first one that failed has raised."""
     from meshctl.cli.guards import refuse_if_moving
     from meshctl.cli.opened import opened
-    from meshctl.cli.signals import once
-    from meshctl.clients import clusters
 
+    if list(kinds) == ["rag"] and wishes.questions is None:
+        raise _without_questions()
     with opened(context, "bench") as project:
-        name = project.checked_name(environment)
-        outputs = project.session.outputs(name)
-        deployment = _deployed(name, outputs.deployment)
+        up = _up(context, project, environment)
         store = bench_results.opened(context, project)
-        measurements = planned(deployment)
-        refuse_if_moving(project, name)
+        measurements = _measurements(up, kinds, wishes)
+        refuse_if_moving(project, up.name)
         if context.must_confirm:
-            context.confirm(f"{measurements.question} in {name}, beside its workloads?")
-            refuse_if_moving(project, name)  # a migration may have begun while the question was open
-        access, date = clusters.access(deployment, outputs), bench_results.now("%Y-%m-%dT%H:%M:%SZ")
+            questions = "; ".join(each.question for each in measurements.values())
+            context.confirm(f"{questions} in {up.name}, beside its workloads?")
+            refuse_if_moving(project, up.name)  # a migration may have begun while the question was open
         rows: list[Result] = []
         paths: list[str] = []
-        with once():  # the Job is deleted on the way out
-            for subject, measure in measurements.measure.items():
-                context.say(f"measuring {subject}")
-                results = measure(access, date, context.say)
-                paths.append(bench_results.write(store, project, name, results))
-                rows.extend(results)
-        bench_results.show_new(context, name, rows, paths)
+        failures: list[MeshError] = []
+
+        def keep(results: tuple[Result, ...]) -> None:
+            paths.append(bench_results.write(store, project, up.name, results))
+            rows.extend(results)
+
+        for kind, measurement in measurements.items():
+            try:
+                if paths:
+                    refuse_if_moving(project, up.name)  # or while the one before was measured
+                _measure(measurement, keep, context.say)
+            except MeshError as failure:
+                failures.append(failure)
+                if len(measurements) > 1:
+                    context.say(f"not measured: {kind}: {failure.what}{f': {failure.why}' if failure.why else ''}")
+        if rows:
+            bench_results.show_new(context, up.name, rows, paths)
+        if failures:
+            raise failures[0]
 
 
-def _deployed(environment: str, deployment: Deployment | None) -> Deployment:
-    if deployment is None:
-        raise UsageError(f"{environment}: nothing is up there", hint=f"`meshctl up {environment}` brings it up")
-    return deployment
+def _measure(measurement: _Measurement, keep: Callable[[tuple[Result, ...]], None], say: Callable[[str], None]) -> None:
+    """What was measured is kept although the next one fails."""
+    for subject, run in measurement.runs.items():
+        say(f"measuring {subject}")
+        with measurement.stops():
+            results = run()
+        keep(results)
 
 
-def _check_seconds(seconds: int) -> None:
+def _up(context: Context, project: Project, environment: str) -> _Environment:
+    name = project.checked_name(environment)
+    outputs = project.session.outputs(name)
+    if outputs.deployment is None:
+        raise UsageError(f"{name}: nothing is up there", hint=f"`meshctl up {name}` brings it up")
+    return _Environment(name, outputs, outputs.deployment, context.say)
+
+
+def _measurements(up: _Environment, kinds: Sequence[str], wishes: Wishes) -> dict[str, _Measurement]:
+    """By kind: those of them that have something to measure here. Raises: UsageError where that is none."""
+    measurements: dict[str, _Measurement] = {}
+    refusals: dict[str, UsageError] = {}
+    for kind in kinds:
+        try:
+            measurements[kind] = _PLANNED[kind](up, wishes)
+        except UsageError as refusal:
+            refusals[kind] = refusal
+    if refusals and len(kinds) == 1:
+        raise refusals[kinds[0]]
+    if not measurements:
+        raise UsageError(
+            f"nothing of {', '.join(kinds)} can be measured in {up.name}",
+            why="; ".join(f"{kind}: {refusal.what}" for kind, refusal in refusals.items()),
+            hint="--what KIND says of one of them what it takes",
+        )
+    for kind, refusal in refusals.items():
+        up.say(f"not measured: {kind}: {refusal.what}{f' ({refusal.hint})' if refusal.hint else ''}")
+    return measurements
+
+
+def _storage(up: _Environment, wishes: Wishes) -> _Measurement:
+    """fio on file systems, or on the disk of a pool's nodes."""
+    from meshctl.bench import storage
+
+    size = wishes.size
+    runs = storage.runs(up.deployment, wishes.subject, size)
+    subjects = ", ".join(run.subject for run in runs)
+    written = f"{size.size_mib / 1024:g} GiB" if size.size_mib >= 1024 else f"{size.size_mib} MiB"
+    return _Measurement(
+        question=f"write {written} in a folder of its own on {subjects}, and read and write it for {size.seconds} s"
+        f"{' each' * (len(runs) > 1)}",
+        runs={run.subject: _by_job(up, partial(storage.measure, up.deployment, run)) for run in runs},
+        stops=signals.once,
+    )
+
+
+def _fabric(up: _Environment, wishes: Wishes) -> _Measurement:
+    """nccl-tests on the nodes of pools."""
+    from meshctl.bench import fabric
+
+    runs = fabric.runs(up.deployment, wishes.subject)
+    return _Measurement(
+        question=f"run nccl-tests on all accelerators of {', '.join(f'pool {run.pool}' for run in runs)}",
+        runs={
+            f"the fabric of pool {run.pool}": _by_job(up, partial(fabric.measure, up.deployment, run)) for run in runs
+        },
+        stops=signals.once,
+    )
+
+
+def _gpu(up: _Environment, wishes: Wishes) -> _Measurement:
+    """Products of matrices on the accelerators of a node."""
+    from meshctl.bench import accelerators
+
+    runs = accelerators.runs(up.deployment, wishes.subject)
+    return _Measurement(
+        question=f"use all accelerators of one node of {', '.join(f'pool {run.pool}' for run in runs)}",
+        runs={
+            f"the accelerators of pool {run.pool}": _by_job(up, partial(accelerators.measure, up.deployment, run))
+            for run in runs
+        },
+        stops=signals.once,
+    )
+
+
+def _by_job(
+    up: _Environment, measure_job: Callable[[ClusterAccess, str, Callable[[str], None]], tuple[Result, ...]]
+) -> _Run:
+    """The cluster is reached once the Job is to run."""
+    return lambda: measure_job(up.access, _date(), up.say)
+
+
+def _rag(up: _Environment, wishes: Wishes) -> _Measurement:
+    """Questions for an API that answers from documents, through its endpoint."""
+    from meshctl.bench import target
+    from meshctl.measure import rag as rag_results
+
+    if wishes.questions is None:
+        raise _without_questions()
+    name, questions = wishes.questions.name, wishes.questions.asked
+    endpoint = target.documents_endpoint_of(up.deployment, wishes.workload)
+    server = target.server(up.deployment, endpoint, _addresses(up, endpoint))
+
+    def run() -> tuple[Result, ...]:
+        from meshctl.bench import rag
+
+        served = up.deployment.workload(endpoint.workload)
+        replies = rag.run(server, questions, has_answers=target.has_answers(served))
+        return rag_results.summarize(
+            questions,
+            replies,
+            setting={
+                "subject": f"workload/{served.name}",
+                "passages": str(rag.PASSAGES),
+                **target.documents_setting(served),
+            },
+            versions={"meshctl": __version__, "image": served.image},
+            taken=_taken(up, endpoint, f"meshctl bench through {server.host}: {name}"),
+        )
+
+    return _Measurement(
+        question=f"ask {endpoint.host} {len(questions)} questions, one after the other",
+        runs={f"answers of {server.host} to {len(questions)} questions": run},
+        stops=signals.at_once,  # nothing is in flight but a request: nothing is left behind
+    )
+
+
+def _without_questions() -> UsageError:
+    return UsageError("--what rag needs questions", hint="--questions FILE, like examples/rag/questions.yaml")
+
+
+def _serve(up: _Environment, wishes: Wishes) -> _Measurement:
+    """Load for a model server, through its endpoint."""
+    from meshctl.bench import target
+
+    plan = wishes.plan
+    endpoint = target.endpoint_of(up.deployment, wishes.workload)
+    server = target.server(up.deployment, endpoint, _addresses(up, endpoint))
+
+    def run() -> tuple[Result, ...]:
+        from meshctl.advise.runs import count_text
+        from meshctl.bench import load
+        from meshctl.measure import load as load_results
+
+        model, served = load.model_of(server), up.deployment.workload(endpoint.workload)
+        answers, duration_s = load.run(server, model, plan)
+        return load_results.summarize(
+            answers,
+            duration_s=duration_s,
+            due_s=plan.duration_s,
+            setting={
+                "subject": f"workload/{served.name}",
+                "model": model,
+                "rate": f"{plan.rate:g}",
+                "seconds": f"{plan.duration_s:g}",
+                "tokens": f"{plan.input_tokens}/{plan.output_tokens}",
+                "replicas": count_text(served.at_least, served.at_most),
+            },
+            versions={"meshctl": __version__, "image": served.image},
+            taken=_taken(up, endpoint, f"meshctl bench through {server.host}, from the machine that ran it"),
+        )
+
+    return _Measurement(
+        question=f"send about {plan.rate * plan.duration_s:.0f} requests within {plan.duration_s:.0f} s to"
+        f" {endpoint.host}, beside those of its users",
+        runs={f"{server.host} by {plan.rate:g} requests per second for {plan.duration_s:.0f} s": run},
+        stops=signals.at_once,
+    )
+
+
+_PLANNED: Final = {"serve": _serve, "rag": _rag, "storage": _storage, "fabric": _fabric, "gpu": _gpu}
+KINDS: Final = tuple(_PLANNED)
+"""What can be measured, in order: what disturbs least comes first."""
+
+
+def _addresses(up: _Environment, endpoint: Endpoint) -> dict[str, str]:
+    from meshctl.dns.lookup import address_of
+
+    return {name: address_of(value) for name, value in up.outputs.addresses.items() if name == endpoint.name}
+
+
+def _taken(up: _Environment, endpoint: Endpoint, source: str) -> Taken:
+    from meshctl.measure.results import Taken
+
+    machine = up.deployment.pool(up.deployment.workload(endpoint.workload).pool).machine
+    return Taken(machine=machine, date=_date(), source=source)
+
+
+def _date() -> str:
+    return bench_results.now("%Y-%m-%dT%H:%M:%SZ")
+
+
+def wishes(
+    *, subject: str, workload: str, size: str, rate: float, seconds: int, tokens: str, questions: Path | None
+) -> Wishes:
+    """Raises: UsageError for a run without bounds, or a size or length that is none."""
+    from meshctl.bench import storage
+
     if not 0 < seconds <= _LONGEST_S:
         raise UsageError(f"{seconds} s is no length of a run", hint=f"at most {_LONGEST_S} s")
+    return Wishes(
+        subject=subject,
+        workload=workload,
+        plan=_plan(rate, seconds, tokens),
+        size=storage.checked_size(_gib(size), seconds),
+        questions=_questions(questions) if questions is not None else None,
+    )
+
+
+def _questions(path: Path) -> _Questions:
+    """Raises: UsageError, FileError, ForeignOutputError."""
+    from meshctl.measure import rag
+
+    return _Questions(path.name, rag.questions(bench_results.text_of(path), path.name))
 
 
 def _gib(size: str) -> float:
@@ -172,74 +340,14 @@ def _gib(size: str) -> float:
         raise UsageError(f"--size {size}: {error}", hint="write it as in --size 1GiB") from error
 
 
-def plan_of(rate: float, seconds: int, tokens: str) -> Plan:
-    """Of `serve`. Raises: UsageError for a run without bounds."""
+def _plan(rate: float, seconds: int, tokens: str) -> Plan:
     from meshctl.bench.load import Plan
 
     sizes = lengths_of(tokens)
-    if not 0 < rate <= 1000 or not 0 < seconds <= _LONGEST_S or rate * seconds > _MOST_REQUESTS:
-        problem = "is too large" if min(rate, seconds) > 0 else "is no load"
+    if not 0 < rate <= 1000 or rate * seconds > _MOST_REQUESTS:
+        problem = "is too large" if rate > 0 else "is no load"
         raise UsageError(
             f"{rate:g} requests per second for {seconds} s {problem}",
             hint=f"at most {_LONGEST_S} s and {_MOST_REQUESTS} requests; --rate up to 1000",
         )
     return Plan(rate=rate, duration_s=seconds, input_tokens=sizes[0], output_tokens=sizes[1])
-
-
-def serve(context: Context, environment: str, workload: str, plan: Plan) -> None:
-    """Send load to a model server, through its endpoint."""
-    from meshctl.bench import target
-    from meshctl.cli.guards import refuse_if_moving
-    from meshctl.cli.opened import opened
-    from meshctl.dns.lookup import address_of
-
-    with opened(context, "bench") as project:
-        name = project.checked_name(environment)
-        outputs = project.session.outputs(name)
-        deployment = _deployed(name, outputs.deployment)
-        store = bench_results.opened(context, project)
-        endpoint = target.endpoint_of(deployment, workload)
-        addresses = {key: address_of(value) for key, value in outputs.addresses.items() if key == endpoint.name}
-        server = target.server(deployment, endpoint, addresses)
-        refuse_if_moving(project, name)
-        if context.must_confirm:
-            context.confirm(
-                f"send about {plan.rate * plan.duration_s:.0f} requests within {plan.duration_s:.0f} s to"
-                f" {endpoint.host} in {name}, beside those of its users?"
-            )
-            refuse_if_moving(project, name)  # a migration may have begun while the question was open
-        rows = _measured(context, deployment, endpoint.workload, server, plan)
-        bench_results.show_new(context, name, rows, [bench_results.write(store, project, name, rows)])
-
-
-def _measured(
-    context: Context, deployment: Deployment, workload: str, server: Server, plan: Plan
-) -> tuple[Result, ...]:
-    from meshctl.advise.runs import count_text
-    from meshctl.bench import load
-    from meshctl.cli.signals import at_once
-    from meshctl.measure import load as load_results
-    from meshctl.measure.results import Taken
-
-    model, served = load.model_of(server), deployment.workload(workload)
-    context.say(f"sending {plan.rate:g} requests per second for {plan.duration_s:.0f} s to {server.host}")
-    with at_once():  # nothing is in flight but requests: nothing is left behind
-        answers, duration_s = load.run(server, model, plan)
-    return load_results.summarize(
-        answers,
-        duration_s=duration_s,
-        setting={
-            "subject": f"workload/{workload}",
-            "model": model,
-            "rate": f"{plan.rate:g}",
-            "seconds": f"{plan.duration_s:g}",
-            "tokens": f"{plan.input_tokens}/{plan.output_tokens}",
-            "replicas": count_text(served.at_least, served.at_most),
-        },
-        versions={"meshctl": __version__, "image": served.image},
-        taken=Taken(
-            machine=deployment.pool(served.pool).machine,
-            date=bench_results.now("%Y-%m-%dT%H:%M:%SZ"),
-            source=f"meshctl bench through {server.host}, from the machine that ran it",
-        ),
-    )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshctl.measure.results import Result, Taken
-from meshctl.measure.serving import ITL, LATENCY, TTFT, Run, Spread, results
+from meshctl.measure.serving import ITL, KEPT, LATENCY, TTFT, Run, Spread, results
 
 _PERCENTILES: Final = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0}
 
@@ -42,11 +42,13 @@ def summarize(
     answers: Iterable[Answer],
     *,
     duration_s: float,
+    due_s: float,
     setting: Mapping[str, str],
     versions: Mapping[str, str],
     taken: Taken,
 ) -> tuple[Result, ...]:
-    """`duration_s`: from the first moment that a request was due to the last answer."""
+    """`duration_s`: from the first moment that a request was due to the last answer; `due_s`: how long requests were
+    due."""
     every = tuple(answers)
     whole = [answer for answer in every if answer.is_whole]
     failures = Counter(answer.failure for answer in every if not answer.is_whole)
@@ -59,8 +61,18 @@ def summarize(
         setting=setting,
         versions=versions,
         warnings=tuple(f"{count} x {failure}" for failure, count in failures.most_common(3)),
+        kept_rate=not failures and _kept_rate(whole, duration_s, due_s),
     )
     return results(run, taken)
+
+
+def _kept_rate(answers: Sequence[Answer], duration_s: float, due_s: float) -> bool:
+    """Whether answers came as fast as requests were due. The last answer comes one latency after the last request; a
+    server that is too slow has a queue by then, whose last request has waited for about twice the median latency."""
+    if not answers:
+        return False
+    median_s = percentile([answer.end_s or 0.0 for answer in answers], 50)
+    return duration_s - median_s <= due_s / KEPT
 
 
 def _latencies(answers: Sequence[Answer]) -> dict[str, list[float]]:

@@ -8,6 +8,7 @@ warning: a server that refuses half of all requests is fast for the other half.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,6 +27,7 @@ LATENCY: Final = "request latency"
 REQUESTS: Final = "requests"
 OUTPUT: Final = "output tokens"
 
+KEPT: Final = 0.9  # of the rate of an open loop: less, and requests have waited for those before them
 _PERCENTILES: Final = ("p50", "p90", "p95", "p99")
 
 
@@ -39,7 +41,9 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run of a load generator. `failed`: requests without a whole answer. None = the tool doesn't say it."""
+    """One run of a load generator. `failed`: requests without a whole answer. None = the tool doesn't say it.
+    `kept_rate`: whether the server kept up with the rate of an open loop, so that it was not at full load; None = as
+    the rate of requests in `setting` says it, if it is one."""
 
     requests_per_s: float
     output_tokens_per_s: float | None
@@ -49,6 +53,7 @@ class Run:
     setting: Mapping[str, str]
     versions: Mapping[str, str]
     warnings: tuple[str, ...] = ()
+    kept_rate: bool | None = None
 
 
 def results(run: Run, taken: Taken) -> tuple[Result, ...]:
@@ -56,7 +61,7 @@ def results(run: Run, taken: Taken) -> tuple[Result, ...]:
     made: dict[str, Any] = {
         "what": "serve",
         "taken": taken,
-        "setting": {**run.setting, "completed": f"{run.completed:.0f}"},
+        "setting": {**run.setting, "completed": f"{run.completed:.0f}", **_kept_rate(run)},
         "versions": run.versions,
         "warnings": (*_failures(run), *run.warnings),
     }
@@ -68,6 +73,17 @@ def results(run: Run, taken: Taken) -> tuple[Result, ...]:
         for name, spread in run.latencies.items()
     ]
     return (*rates, *spreads)
+
+
+def _kept_rate(run: Run) -> dict[str, str]:
+    """{"kept_rate": "yes" | "no"}; nothing of a run that was not of a given rate."""
+    rate = run.setting.get("rate", "")
+    if run.kept_rate is not None:
+        return {"kept_rate": "yes" if run.kept_rate else "no"}
+    if not re.fullmatch(r"\d+(\.\d+)?", rate) or not float(rate):  # vLLM's "inf": all requests at once
+        return {}
+    kept = not run.failed and run.requests_per_s >= KEPT * float(rate)
+    return {"kept_rate": "yes" if kept else "no"}
 
 
 def _failures(run: Run) -> Iterator[str]:

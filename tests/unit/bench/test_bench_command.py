@@ -18,6 +18,7 @@ import pytest
 from meshctl.bench import cluster_jobs, storage
 from meshctl.cli import guards
 from meshctl.cli import opened as opening
+from meshctl.cli.context import Context
 from meshctl.errors import LockedError, MeasurementError, UsageError
 from meshctl.load import load
 from meshctl.model.pods import own_images
@@ -180,8 +181,8 @@ def test_environments_are_compared(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ((), 64, "say what to do"),
-        (("--what", "serve", "--show"), 64, "say what to do"),
+        (("--what", "serve", "--show"), 64, "say one thing to do"),
+        (("--what", "serve,coffee"), 64, 'nothing named "coffee"'),
         (("--what", "storage", "--size", "1TiB"), 64, "64 GiB at most"),
         (("--what", "storage", "--size", "much"), 64, "write it as in --size 1GiB"),
         (("--what", "storage", "--seconds", "0"), 64, "no length of a run"),
@@ -189,7 +190,7 @@ def test_environments_are_compared(folder: Path) -> None:
         (("--what", "rag", "--questions", "mesh.yaml"), 65, "mesh.yaml holds no questions"),
         (("--what", "coffee"), 64, 'nothing named "coffee"'),
         (("--what", "serve", "--rate", "0"), 64, "is no load"),
-        (("--what", "serve", "--seconds", "3600"), 64, "is too large"),
+        (("--what", "serve", "--seconds", "3600"), 64, "no length of a run"),
         (("--what", "serve", "--rate", "900", "--seconds", "100"), 64, "at most 600 s and 10000 requests"),
         (("--from", "mesh.yaml"), 64, "say what the files are of"),
         (("--from", "mesh.yaml", "--of", "storage/shard"), 64, 'did you mean "storage/shared"'),
@@ -389,3 +390,81 @@ def test_nothing_is_measured_beside_a_migration(
             guards.refuse_if_moving(project, environment)
     else:
         guards.refuse_if_moving(project, environment)
+
+
+def test_several_kinds_are_measured_in_order_and_what_can_not_be_is_a_line(folder: Path, fio: list[str]) -> None:
+    """The fabric of the mesh has 2 nodes with accelerators; the recording of fio is no output of nccl-tests."""
+    load = ("--rate", "30", "--seconds", "4", "--tokens", "4/6", "--size", "64MiB")
+    arguments = ("--what", "rag,storage,serve", *load, "--yes", "--output", "json")
+    result = meshctl("bench", "aws-east", *arguments, folder=folder)
+    assert result.returncode == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert {row["result"]["what"] for row in document["results"]} == {"serve", "storage"}
+    assert [path.partition("/")[0] for path in document["files"]] == ["bench", "bench"]
+    assert "not measured: rag: --what rag needs questions (--questions FILE" in result.stderr
+    assert result.stderr.index("measuring chat.") < result.stderr.index("measuring storage/shared")
+
+
+def test_by_default_all_is_measured_and_a_failure_ends_only_its_own_kind(
+    folder: Path, up: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: Any, **__: Any) -> cluster_jobs.Ended:
+        raise MeasurementError("no node has room")
+
+    monkeypatch.setattr(cluster_jobs, "run", run)
+    arguments = ("--rate", "30", "--seconds", "4", "--tokens", "4/6", "--size", "64MiB", "--yes")
+    result = meshctl("bench", "aws-east", *arguments, folder=folder)
+    assert result.returncode == 3, result.stderr
+    assert "workload/chat: output tokens" in result.stdout
+    for kind in ("storage", "fabric", "gpu"):
+        assert f"not measured: {kind}: no node has room" in result.stderr
+    assert result.stderr.count("error: no node has room") == 1
+
+
+def test_one_question_names_all_that_is_measured(folder: Path, fio: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    questions: list[str] = []
+    monkeypatch.setattr(Context, "must_confirm", property(lambda _: True))
+    monkeypatch.setattr(Context, "confirm", lambda _, question: questions.append(question))
+    arguments = ("--what", "storage,serve", "--rate", "30", "--seconds", "4", "--tokens", "4/6", "--size", "64MiB")
+    assert meshctl("bench", "aws-east", *arguments, folder=folder).returncode == 0
+    (question,) = questions
+    assert question.startswith("send about 120 requests within 4 s to chat.")
+    assert question.endswith("and read and write it for 4 s in aws-east, beside its workloads?")
+
+
+def test_where_nothing_can_be_measured_each_reason_is_said(folder: Path, up: list[str]) -> None:
+    arguments = ("--what", "serve,fabric", "--workload", "train", "--of", "pool/web", "--yes")
+    result = meshctl("bench", "aws-east", *arguments, folder=folder)
+    assert result.returncode == 64
+    assert "nothing of serve, fabric can be measured in aws-east" in result.stderr
+    assert "no inference workload train with an endpoint" in result.stderr
+    assert 'the fabric of "pool/web" can\'t be measured' in result.stderr
+
+
+def test_no_result_hides_one_of_another_machine_origin_or_version(folder: Path) -> None:
+    read(folder, "nccl-coreweave-h100.txt", "pool/train", "--machine", "gd-8xh100ib-i128")
+    here = meshctl("bench", "aws-east", "--show", folder=folder).stdout
+    read(folder, "nccl-coreweave-h100.txt", "pool/train", "--machine", "p4d.24xlarge", "--replayed")
+    read(folder, "nccl-coreweave-h100.txt", "pool/train", "--machine", "gd-8xh100ib-i128", "--replayed")
+    both = meshctl("bench", "aws-east", "--show", folder=folder).stdout
+    assert both.count(", gd-8xh100ib-i128") == 2 * here.count(", gd-8xh100ib-i128")
+    assert both.count(", p4d.24xlarge") == here.count(", gd-8xh100ib-i128")
+
+
+@pytest.mark.parametrize(
+    ("sent", "answered", "verdict"),
+    [("10.0", 9.8, "no expectation known"), ("10.0", 5.0, "below"), ("inf", 10.0, "below")],
+    ids=["kept", "fell behind", "all at once"],
+)
+def test_a_server_that_keeps_up_with_the_rate_is_not_below(
+    folder: Path, sent: str, answered: float, verdict: str
+) -> None:
+    """10 requests/s of 1,000 tokens each: two replicas could give more than 25,000 tokens/s."""
+    text = RUN.format(
+        model="nvidia/Llama-3.3-70B-Instruct-FP8", input_tokens=1000, output_tokens=1000, rate=answered * 1000
+    ).replace('"request_throughput": 10.0', f'"request_throughput": {answered}, "request_rate": "{sent}"')
+    (folder / "run.json").write_text(text)
+    shown = read(folder, str(folder / "run.json"), "workload/chat")
+    block = shown.split("workload/chat: output tokens\n")[1].split("\n\n")[0]
+    assert f"tokens/s; {verdict}\n" in block
+    assert ("not at full load" in block, "GPU-hour delivered" in block) == (verdict != "below", verdict == "below")

@@ -16,7 +16,7 @@ TAKEN = Taken(machine="p5.48xlarge", date="2026-11-29", source="test")
 
 
 def by_metric(answers: list[Answer], duration_s: float) -> dict[str, Result]:
-    rows = summarize(answers, duration_s=duration_s, setting={}, versions={}, taken=TAKEN)
+    rows = summarize(answers, duration_s=duration_s, due_s=PLAN.duration_s, setting={}, versions={}, taken=TAKEN)
     return {row.metric: row for row in rows}
 
 
@@ -90,3 +90,27 @@ def test_failures_are_counted_by_their_kind() -> None:
     assert row.value == 2.5
     assert row.warnings == ("3 of 4 requests failed; the numbers are of the others", "3 x status 503")
     assert by_metric(answers, 2.0)["inter-token latency"].value == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("latencies_s", "is_kept"),
+    [
+        ([2.0] * 40, True),
+        ([0.5 * number for number in range(40)], False),  # each waits for those before it: half as fast as the rate
+        ([], False),
+    ],
+    ids=["each as fast as the first", "a queue", "none"],
+)
+def test_a_queue_shows_that_the_rate_was_not_kept(latencies_s: list[float], is_kept: bool) -> None:
+    """40 requests, one each half second."""
+    due = [0.5 * number for number in range(40)]
+    answers = [Answer(first_token_s=0.1, end_s=latency, tokens=8) for latency in latencies_s]
+    last_s = max((moment + latency for moment, latency in zip(due, latencies_s, strict=False)), default=20.0)
+    rows = summarize(answers, duration_s=last_s, due_s=20.0, setting={"rate": "2"}, versions={}, taken=TAKEN)
+    assert {row.setting["kept_rate"] for row in rows} == {"yes" if is_kept else "no"}
+
+
+def test_a_run_with_failures_has_not_kept_its_rate() -> None:
+    answers = [Answer(first_token_s=0.1, end_s=1.0, tokens=8)] * 39 + [Answer(failure="status 503")]
+    rows = summarize(answers, duration_s=21.0, due_s=20.0, setting={"rate": "2"}, versions={}, taken=TAKEN)
+    assert {row.setting["kept_rate"] for row in rows} == {"no"}

@@ -155,3 +155,22 @@ def test_the_api_is_the_one_that_is_told_of_an_index() -> None:
         target.documents_endpoint_of(with_index, "chats")
     with pytest.raises(UsageError, match="no API with an endpoint that answers from documents"):
         target.documents_endpoint_of(deployed, "")
+
+
+def test_a_model_server_without_an_endpoint_is_named_with_the_line_that_gives_it_one() -> None:
+    """The language model of a blueprint `rag` is reached by its API alone."""
+    hidden = deployment().model_copy(update={"endpoints": ()})
+    line = "endpoints: {chat: {workload: chat, port: http, host: chat.example.com}}"
+    for workload in ("", "chat"):
+        with pytest.raises(UsageError, match="no inference workload") as raised:
+            target.endpoint_of(hidden, workload)
+        assert line in raised.value.hint
+
+
+def test_what_answers_depend_on_is_part_of_their_setting() -> None:
+    env = {"RAG_STORE": "pgvector://store:5432/docs", "RAG_EMBED_MODEL": "bge-m3", "RAG_LLM_MODEL": "Qwen"}
+    api = deployment().workload("chat").model_copy(update={"env": env})
+    setting = {"store": "pgvector", "embeddings": "bge-m3", "model": "Qwen", "re-ranked": "no"}
+    assert target.documents_setting(api) == setting
+    reranked = api.model_copy(update={"env": {**env, "RAG_RERANK_URL": "http://rerank:80"}})
+    assert target.documents_setting(reranked) == {**setting, "re-ranked": "yes"}
