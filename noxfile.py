@@ -137,9 +137,10 @@ def integration(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """The exhaustive rest, for a release and whenever engine, look, journal or steps changed; `-- --shard 1/4` cuts it.
 
-    200 sequences of kills and refused reads, each object of a mesh deleted by hand, migrations killed in every phase.
+    200 sequences of kills and refused reads, each object of a mesh deleted by hand, migrations killed in every phase,
+    and a mesh with real retrieval (900 MB of disk) moved while questions are asked.
     """
-    install(session)
+    install(session, "rag", "lab-rag")
     session.run("meshctl", "setup")
     session.run("meshctl", "setup", "lws-manager", "kueue-manager")
     pytest(session, *IN_THREE, "-m", "exhaustive", *WITH_LAB)
@@ -162,6 +163,19 @@ def rag(session: nox.Session) -> None:
     install(session, "rag", "lab-rag")
     session.run("meshctl", "setup")
     pytest(session, "tests/unit/meshrag", "tests/unit/lab_pods", *REAL_RAG)
+    real_milvus(session)
+
+
+def real_milvus(session: nox.Session) -> None:
+    """The tests of stores again, with the server of Milvus 2.3.5: its wheel (56 MB) in an environment of its own."""
+    environment = f"{session.virtualenv.location}-milvus"
+    session.run_install("uv", "venv", "--quiet", "--allow-existing", environment)
+    python = f"{environment}/bin/python"
+    session.run_install("uv", "pip", "install", "--quiet", "--python", python, "milvus==2.3.5", "setuptools<81")
+    # a network of its own, as this server listens on all addresses; a user namespace lets others than root make it
+    alone = ("unshare", "--net", "--map-root-user", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
+    tests = ("pytest", "tests/faults/test_rag.py", "-k", "milvus or both_stores")
+    session.run(*alone, *tests, external=True, env={"MESHCTL_REAL_MILVUS": python})
 
 
 @nox.session

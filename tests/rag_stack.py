@@ -38,6 +38,9 @@ needs_rag = pytest.mark.skipif(
     or not (language_model.is_installed() and minilm.is_installed()),
     reason="the extras rag and lab-rag are not installed; `nox -s rag` has them",
 )
+REAL_MILVUS = os.environ.get("MESHCTL_REAL_MILVUS", "")
+"""A Python that has the wheel `milvus`, whose server then runs instead of milvus-lite. It listens on all addresses, so
+`nox -s rag` runs these tests in a network namespace of their own."""
 PORTS = {"milvus": milvus_server.PORT, "pgvector": 5432}
 
 
@@ -48,6 +51,7 @@ class Question:
     ask: str
     document: str
     chunk: str
+    answer: str = ""
 
 
 def questions() -> list[Question]:
@@ -72,6 +76,8 @@ class Stack:
         known = images.runnable(image)
         assert known is not None
         argv = images.argv(known, [], list(args), sys.executable)
+        if name == "milvus" and REAL_MILVUS:
+            argv = [REAL_MILVUS, str(Path(__file__).parent / "real_milvus.py")]
         env = {**os.environ, **variables, "POD_ADDRESS": address}
         with (data / "log").open("w") as log:
             process = subprocess.Popen(argv, env=env, cwd=data, stdout=log, stderr=subprocess.STDOUT)

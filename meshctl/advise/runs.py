@@ -60,9 +60,9 @@ def _is_its_name(workload: Workload, name: str) -> bool:
 def kept_rate(result: Result) -> bool:
     """Whether the server kept up with the rate of an open loop, so that it may be able to do more. Runs of versions
     before 0.2 do not say it: by their own number of tokens."""
-    kept, rate = result.setting.get("kept_rate", ""), result.setting.get("rate", "")
-    if kept or result.metric != serving.OUTPUT or not re.fullmatch(r"\d+(\.\d+)?", rate):
-        return kept == "yes"
+    recorded, rate = result.setting.get("kept_rate", ""), result.setting.get("rate", "")
+    if recorded or result.metric != serving.OUTPUT or not re.fullmatch(r"\d+(\.\d+)?", rate):
+        return recorded == "yes"
     _, output_tokens = tokens(result) or (0, 0)
     return bool(output_tokens) and result.value / output_tokens >= serving.KEPT * float(rate)
 

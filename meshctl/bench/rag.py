@@ -35,8 +35,8 @@ def _reply(client: httpx2.Client, server: Server, question: Question, *, has_ans
         if not has_answers:
             return Reply(passages=passages, cited=None)
         begun = time.monotonic()
-        cited = _cited(client, server, question)
-        return Reply(passages=passages, cited=cited, answer_s=time.monotonic() - begun)
+        cited, answer = _answer(client, server, question)
+        return Reply(passages=passages, cited=cited, answer=answer, answer_s=time.monotonic() - begun)
     except httpx2.HTTPStatusError as error:
         return Reply(passages=passages, failure=f"status {error.response.status_code}")
     except httpx2.HTTPError:
@@ -51,10 +51,13 @@ def _search(client: httpx2.Client, server: Server, question: Question) -> tuple[
     return tuple((str(each["key"]), str(each["text"])) for each in results)
 
 
-def _cited(client: httpx2.Client, server: Server, question: Question) -> tuple[str, ...]:
+def _answer(client: httpx2.Client, server: Server, question: Question) -> tuple[tuple[str, ...], str]:
+    """The keys that it cites, and its text."""
     messages = [{"role": "user", "content": question.ask}]
     request = {"messages": messages, "max_tokens": _MOST_TOKENS, "temperature": 0}
-    return tuple(str(each["key"]) for each in _post(client, server, "/v1/chat/completions", request)["citations"])
+    body = _post(client, server, "/v1/chat/completions", request)
+    text = body["choices"][0]["message"]["content"]
+    return tuple(str(each["key"]) for each in body["citations"]), str(text)
 
 
 def _post(client: httpx2.Client, server: Server, path: str, body: dict[str, Any]) -> Any:

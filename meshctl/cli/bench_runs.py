@@ -47,7 +47,7 @@ class _Questions:
     """Of a file of the user's, which `name` names."""
 
     name: str
-    asked: tuple[Question, ...]
+    entries: tuple[Question, ...]
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ def _rag(up: _Environment, wishes: Wishes) -> _Measurement:
 
     if wishes.questions is None:
         raise _without_questions()
-    name, questions = wishes.questions.name, wishes.questions.asked
+    name, questions = wishes.questions.name, wishes.questions.entries
     endpoint = target.documents_endpoint_of(up.deployment, wishes.workload)
     server = target.server(up.deployment, endpoint, _addresses(up, endpoint))
 

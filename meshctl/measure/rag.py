@@ -20,6 +20,7 @@ HIT: Final = "hit rate"
 FIRST: Final = "right document first"
 PASSAGE: Final = "right passage first"
 CITED: Final = "answers that cite the document"
+WORDED: Final = "answers with the expected words"
 LATENCY: Final = "answer latency"
 MOST_QUESTIONS: Final = 1000
 _PERCENTILES: Final = {"p50": 50.0, "p90": 90.0, "p99": 99.0}
@@ -27,26 +28,30 @@ _PERCENTILES: Final = {"p50": 50.0, "p90": 90.0, "p99": 99.0}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """`document`: the key that is to be cited. `chunk`: words of the passage that has the answer, "" = not said."""
+    """`document`: the key that is to be cited. `chunk`: words of the passage that has the answer, `answer`: words that
+    an answer is to have; "" = not said."""
 
     ask: str
     document: str
     chunk: str = ""
+    answer: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """To one question. `passages`: what a search returns, best first, as (key, text); `cited`: the keys that an answer
-    cites, None = no answer was asked for. `answer_s`: how long the answer took. `failure` "": both were whole."""
+    cites, None = no answer was asked for. `answer`: its text. `answer_s`: how long it took. `failure` "": both were
+    whole."""
 
     passages: tuple[tuple[str, str], ...] = ()
     cited: tuple[str, ...] | None = ()
+    answer: str = ""
     answer_s: float = 0.0
     failure: str = ""
 
 
 def questions(text: str, where: str) -> tuple[Question, ...]:
-    """Of a file {"questions": [{"ask", "document", "chunk"}]}. Raises: ForeignOutputError, which names the entry."""
+    """Of a file {"questions": [{"ask", "document", "chunk", "answer"}]}. Raises: ForeignOutputError, which names the entry."""
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -60,17 +65,19 @@ def questions(text: str, where: str) -> tuple[Question, ...]:
 def _question(entry: Any, number: int, where: str) -> Question:
     fields = entry if isinstance(entry, dict) else {}
     texts = {key: value for key, value in fields.items() if isinstance(value, str) and value.strip()}
-    unknown = sorted(set(map(str, fields)) - {"ask", "document", "chunk"})
+    unknown = sorted(set(map(str, fields)) - {"ask", "document", "chunk", "answer"})
     if unknown or texts.keys() != fields.keys() or not {"ask", "document"} <= texts.keys():
-        raise _refused(where, f"question {number} has not the texts `ask` and `document`, and at most `chunk` beside")
-    return Question(ask=texts["ask"], document=texts["document"], chunk=texts.get("chunk", ""))
+        raise _refused(
+            where, f"question {number} has not the texts `ask` and `document`, and at most `chunk` and `answer` beside"
+        )
+    return Question(**texts)
 
 
 def _refused(where: str, why: str) -> ForeignOutputError:
     return ForeignOutputError(
         f"{where} holds no questions with their documents",
         why=why,
-        hint="write {questions: [{ask: …, document: KEY, chunk: words of the passage}]}; see examples/rag",
+        hint="write {questions: [{ask: …, document: KEY, chunk: words of the passage, answer: words of the answer}]}; see examples/rag",
     )
 
 
@@ -97,6 +104,11 @@ def summarize(
         FIRST: [reply.passages[:1] != () and reply.passages[0][0] == question.document for question, reply in pairs],
         PASSAGE: [_has_passage_first(question, reply) for question, reply in pairs if question.chunk],
         CITED: [question.document in reply.cited for question, reply in pairs if reply.cited is not None],
+        WORDED: [
+            _has_words(question.answer, reply.answer)
+            for question, reply in pairs
+            if question.answer and reply.cited is not None
+        ],
     }
     rates = [
         Result(metric=name, value=round(100 * sum(hits) / len(hits), 2), unit="%", **made)
@@ -108,8 +120,18 @@ def summarize(
 
 
 def _has_passage_first(question: Question, reply: Reply) -> bool:
-    """Line breaks of the document are no part of what somebody has written down."""
-    return bool(reply.passages) and " ".join(question.chunk.split()) in " ".join(reply.passages[0][1].split())
+    """Whether the first passage has the words as they are written."""
+    return bool(reply.passages) and _joined(question.chunk) in _joined(reply.passages[0][1])
+
+
+def _has_words(expected: str, answer: str) -> bool:
+    """A model may begin a sentence with them."""
+    return _joined(expected).casefold() in _joined(answer).casefold()
+
+
+def _joined(text: str) -> str:
+    """Line breaks are no part of what somebody has written down."""
+    return " ".join(text.split())
 
 
 def _latency(times_ms: list[float], made: Mapping[str, Any]) -> Result:

@@ -82,8 +82,8 @@ def _kept_rate(run: Run) -> dict[str, str]:
         return {"kept_rate": "yes" if run.kept_rate else "no"}
     if not re.fullmatch(r"\d+(\.\d+)?", rate) or not float(rate):  # vLLM's "inf": all requests at once
         return {}
-    kept = not run.failed and run.requests_per_s >= KEPT * float(rate)
-    return {"kept_rate": "yes" if kept else "no"}
+    is_kept = not run.failed and run.requests_per_s >= KEPT * float(rate)
+    return {"kept_rate": "yes" if is_kept else "no"}
 
 
 def _failures(run: Run) -> Iterator[str]:

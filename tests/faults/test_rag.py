@@ -73,6 +73,7 @@ def test_questions_get_the_same_citations_from_both_stores(processes: Stack) -> 
         assert [citations(api, question) for question in questions()] == of_milvus
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("store", ["milvus", "pgvector"])
 def test_a_vector_of_another_length_is_not_the_stores_fault(processes: Stack, store: str) -> None:
     processes.ingest(store)
@@ -84,6 +85,7 @@ def test_a_vector_of_another_length_is_not_the_stores_fault(processes: Stack, st
     assert "embed: a vector of 2 numbers, and the index has vectors of 384" in str(other_length(index, 2))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("store", ["milvus", "pgvector"])
 def test_documents_that_change_or_go_leave_no_chunks(processes: Stack, store: str) -> None:
     processes.ingest(store)

@@ -63,6 +63,16 @@ def all_citations(here: RunningLab, environment: str) -> list[list[tuple[str, st
     return [citations(asked, question) for question in questions()]
 
 
+def hit_rate(here: RunningLab, environment: str) -> float:
+    """As `meshctl bench` measures it, by the questions of the example."""
+    file = str(EXAMPLE / "questions.yaml")
+    results = here.json("bench", environment, "--what", "rag", "--questions", file, "--yes")["results"]
+    rates = {row["result"]["metric"]: row["result"] for row in results}
+    assert rates["hit rate"]["warnings"] == []
+    assert rates["right document first"]["value"] == rates["answers that cite the document"]["value"] == 100.0
+    return float(rates["hit rate"]["value"])
+
+
 def test_another_store_by_one_line(example: RunningLab) -> None:
     up(example, "dc1")
     of_milvus = all_citations(example, "dc1")
@@ -88,6 +98,7 @@ def test_a_migration_while_questions_are_asked(example: RunningLab) -> None:
     """Each of them is answered, before, during and after the cutover, from the same passages."""
     up(example, "aws-east")
     before = all_citations(example, "aws-east")
+    assert hit_rate(example, "aws-east") == 100.0
     (index,) = example.json("migrate", "aws-east", "cw", "--dry-run")["indexes"]
     assert (index["workload"], index["documents"], index["objects"]) == ("docs-ingest", "documents", DOCUMENTS)
     assert index["minutes"] is not None
@@ -101,3 +112,5 @@ def test_a_migration_while_questions_are_asked(example: RunningLab) -> None:
     assert result.failures == []
     assert set(result.by_environment) == {counted(environment, before[0]) for environment in ("aws-east", "cw")}
     assert all_citations(example, "cw") == before
+    example.meshctl("migrations", "finish", "--yes")  # nothing is measured while a migration is open
+    assert hit_rate(example, "cw") == 100.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,16 @@ def test_shares_are_of_all_questions() -> None:
     }
 
 
+def test_the_words_of_an_answer_count_where_somebody_has_written_them_down() -> None:
+    """However the model breaks its lines, and whether or not a sentence begins with them."""
+    worded, others = replace(BACKUP, answer="at 02:00 UTC"), replace(BACKUP, answer="at noon")
+    reply = replace(RIGHT, answer="At\n02:00 UTC it begins.")
+    assert values((worded, reply), (others, reply), (HOTEL, SECOND))[rag_results.WORDED] == 50.0
+    assert values((worded, reply), (worded, Reply(failure="status 502")))[rag_results.WORDED] == 50.0
+    assert rag_results.WORDED not in values((BACKUP, reply))
+    assert rag_results.WORDED not in values((worded, replace(reply, cited=None)))
+
+
 def test_what_failed_is_a_miss_and_a_warning() -> None:
     pairs = [(BACKUP, RIGHT), (HOTEL, Reply(failure="status 502")), (HOTEL, Reply(failure="status 502"))]
     results = rag_results.summarize(
@@ -74,7 +85,7 @@ def test_the_questions_of_the_example_are_read() -> None:
         ("questions: []", "with 1 to 1000 entries"),
         ("questions: [{ask: what}]", "question 1 has not the texts"),
         ("questions: [{ask: what, document: a.md}, {ask: 1, document: a.md}]", "question 2 has not the texts"),
-        ("questions: [{ask: what, document: a.md, answer: b}]", "and at most `chunk` beside"),
+        ("questions: [{ask: what, document: a.md, words: b}]", "and at most `chunk` and `answer` beside"),
     ],
 )
 def test_a_file_of_another_kind_is_named(text: str, why: str) -> None:
@@ -91,7 +102,8 @@ def respond(asked: Asked) -> Answer:
         assert asked.body == {"query": BACKUP.ask, "limit": rag.PASSAGES}
         return Answer(200, {"results": [{"key": BACKUP.document, "text": BACKUP.chunk, "chunk": "9b", "start": 0}]})
     citation: dict[str, Any] = {"key": BACKUP.document, "chunk": "9b", "start": 0, "score": 0.8}
-    return Answer(200, {"choices": [], "citations": [citation]} if "what" not in str(asked.body) else {"choices": []})
+    choices = [{"message": {"role": "assistant", "content": "It begins at\n02:00."}}]
+    return Answer(200, {"choices": choices, "citations": [citation]})
 
 
 def test_each_question_is_searched_and_answered() -> None:
@@ -99,6 +111,7 @@ def test_each_question_is_searched_and_answered() -> None:
         replies = rag.run(Server(server.url, "docs.example.com:80"), [BACKUP, HOTEL])
     assert replies[0].passages == ((BACKUP.document, BACKUP.chunk),)
     assert replies[0].cited == (BACKUP.document,)
+    assert replies[0].answer == "It begins at\n02:00."
     assert replies[0].answer_s > 0
     assert replies[1].failure == "status 502"
 
