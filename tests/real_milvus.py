@@ -3,15 +3,17 @@
 For a Python of its own: the wheel needs a setuptools that still has pkg_resources. Used by `rag_stack`.
 """
 
-import os
+from __future__ import annotations
+
 import signal
+from pathlib import Path
 
 from milvus import MilvusServer  # type: ignore[import-not-found]
 
 
 def main() -> None:
     server = MilvusServer()
-    server.set_base_dir(os.getcwd())
+    server.set_base_dir(str(Path.cwd()))
     signals = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     server.start()

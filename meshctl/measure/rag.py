@@ -51,7 +51,10 @@ class Reply:
 
 
 def questions(text: str, where: str) -> tuple[Question, ...]:
-    """Of a file {"questions": [{"ask", "document", "chunk", "answer"}]}. Raises: ForeignOutputError, which names the entry."""
+    """Of a file {"questions": [{"ask", "document", "chunk", "answer"}]}.
+
+    Raises: ForeignOutputError, which names the entry.
+    """
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -77,7 +80,8 @@ def _refused(where: str, why: str) -> ForeignOutputError:
     return ForeignOutputError(
         f"{where} holds no questions with their documents",
         why=why,
-        hint="write {questions: [{ask: …, document: KEY, chunk: words of the passage, answer: words of the answer}]}; see examples/rag",
+        hint="write {questions: [{ask: …, document: KEY}]}, and beside them chunk: words of the passage, or answer:"
+        " words of the answer; see examples/rag",
     )
 
 
