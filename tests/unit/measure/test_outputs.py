@@ -166,6 +166,8 @@ def test_a_sick_gpu_is_named() -> None:
 SERVING = {
     "vllm-bench-serve.json": (6582.87, 32.42, 9626.13, 12666.73),
     "aiperf.json": (2483.2, 9.7, 120.5, 250.0),
+    "aiperf-smollm2.json": (7.643292474655074, 0.46795668212173924, 2102.509091, 3952.9154384600006),
+    "inference-perf-stage.json": (1.0476521171951891, 0.16762433875123026, 34083.2892275827, 57366.436906069684),
     "guidellm.json": (51.3, 0.2, 12262.48, 16000.0),
     "inference-perf.json": (500.5, 1.96, 120.0, 250.0),
 }
@@ -180,6 +182,15 @@ def test_all_load_generators_give_the_same_units(name: str) -> None:
     assert results["time to first token"].value == pytest.approx(ttft_ms)
     assert results["time to first token"].percentiles["p99"] == pytest.approx(p99_ms)
     assert {result.unit for result in results.values()} == {"tokens/s", "1/s", "ms"}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("inference-perf-stage.json", "no"), ("aiperf-smollm2.json", None), ("vllm-bench-serve.json", None)],
+)
+def test_an_open_loop_says_whether_its_rate_was_kept(name: str, said: str | None) -> None:
+    """The server took 72 seconds for the requests of 12; the two others were sent as fast as answers came."""
+    assert {result.setting.get("kept_rate") for result in by_metric(name).values()} == {said}
 
 
 def test_seconds_of_guidellm_are_milliseconds() -> None:
