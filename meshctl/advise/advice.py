@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from meshctl.advise import facts, inference, training
+from meshctl.advise.edits import Declared
 from meshctl.advise.facts import Given
 from meshctl.advise.figures import Advice, WorkloadAdvice
 from meshctl.advise.situation import Situation
@@ -23,8 +24,10 @@ def of_environment(
     results: Iterable[Result],
     given: Mapping[str, Given],
     tokens: tuple[int, int],
+    declared: Declared,
 ) -> Advice:
-    """`given`: by workload. `tokens`: input and output of a request. Raises: UsageError for an unknown workload."""
+    """`given`: by workload. `tokens`: input and output of a request. `declared`: into which changes are to be written.
+    Raises: UsageError for an unknown workload."""
     advised = [workload for workload in deployment.workloads if _is_advised(workload)]
     _check_names(given, [workload.name for workload in advised])
     rows = tuple(results)
@@ -37,6 +40,7 @@ def of_environment(
                 results=rows,
                 input_tokens=tokens[0],
                 output_tokens=tokens[1],
+                declared=declared,
             ),
             given.get(workload.name),
         )

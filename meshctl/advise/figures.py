@@ -36,13 +36,15 @@ class Figure:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """Something that helps. `gain`: 0.25 = a quarter more of what the bottleneck limits; `usd_per_hour`: more than now,
-    None = no price known. `how`: what to write."""
+    None = no price known. `plan`: what becomes of what is up, "" = nothing of it is the mesh's. `how`: what to write.
+    """
 
     what: str
     effect: str
     gain: float
     usd_per_hour: float | None
     how: str
+    plan: str = ""
     caution: str = ""
 
 

@@ -82,10 +82,9 @@ def cost_text(advice: WorkloadAdvice) -> str:
 
 def change_text(change: Change) -> str:
     caution = f" ({change.caution})" if change.caution else ""
-    return f"{change.what}: {change.effect}, {usd_text(change)}; {change.how}{caution}"
+    return f"{change.what}: {change.effect}, {price_and_plan(change)}; {change.how}{caution}"
 
 
-def usd_text(change: Change) -> str:
-    if change.usd_per_hour is None:
-        return "no price known"
-    return f"{change.usd_per_hour:+.2f} USD/h"
+def price_and_plan(change: Change) -> str:
+    price = "no price known" if change.usd_per_hour is None else f"{change.usd_per_hour:+.2f} USD/h"
+    return f"{price}, {change.plan}" if change.plan else price

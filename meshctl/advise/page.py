@@ -61,7 +61,7 @@ def _summary(advice: Advice) -> str:
 def _first_change(advice: WorkloadAdvice) -> str:
     if not advice.changes:
         return "-"
-    return f"{advice.changes[0].what}: {advice.changes[0].effect}, {human.usd_text(advice.changes[0])}"
+    return f"{advice.changes[0].what}: {advice.changes[0].effect}, {human.price_and_plan(advice.changes[0])}"
 
 
 def _workload(advice: WorkloadAdvice) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from meshctl.advise.edits import Declared, Edit
 from meshctl.catalog import Catalog, Machine, speeds
 from meshctl.catalog.speeds import Accelerator
 from meshctl.measure.results import Result
@@ -16,7 +17,8 @@ from meshctl.model.deployment import Deployment, Pool, Workload
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """`results`: measured in this environment. `input_tokens`, `output_tokens`: of a request that is assumed."""
+    """`results`: measured in this environment. `input_tokens`, `output_tokens`: of a request that is assumed.
+    `declared`: what the user has written, into which changes are to be written; None where none are asked for."""
 
     deployment: Deployment
     workload: Workload
@@ -24,6 +26,7 @@ class Situation:
     results: tuple[Result, ...]
     input_tokens: int
     output_tokens: int
+    declared: Declared | None = None
 
     @property
     def pool(self) -> Pool:
@@ -85,11 +88,28 @@ class Situation:
     def free_accelerators(self) -> int:
         """Of the pool's nodes, which no workload asks for."""
         return self.pool.nodes * self.pool.gpus_per_node - sum(
-            each.accelerators * each.pods for each in self._neighbours() if each.runs
+            each.accelerators * each.pods for each in self.on_pool if each.runs
         )
 
-    def _neighbours(self) -> Iterable[Workload]:
-        return (each for each in self.deployment.workloads if each.pool == self.workload.pool)
+    @property
+    def makes_nodes(self) -> bool:
+        """Whether they are machines of the catalog, so that a changed mesh can be resolved without a cluster."""
+        return self.machine is not None
+
+    def with_edits(self, edits: Iterable[Edit]) -> Deployment | None:
+        """The environment once they are written; None where it can't be, or where only its cluster knows."""
+        if self.declared is None or not self.makes_nodes:
+            return None
+        return self.declared.deployed(self.deployment.environment, self.catalog, edits)
+
+    def more_usd_per_hour(self, changed: Deployment) -> float | None:
+        now, then = self.deployment.hourly_usd, changed.hourly_usd
+        return round(then - now, 2) if now is not None and then is not None else None
+
+    @property
+    def on_pool(self) -> tuple[Workload, ...]:
+        """All workloads that run on the same nodes, and this one."""
+        return tuple(each for each in self.deployment.workloads if each.pool == self.workload.pool)
 
 
 def accelerator_of(model: str, memory_gib: float) -> Accelerator | None:

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from meshctl.advise import formulas, storage
+from meshctl.advise import edits, formulas, storage
 from meshctl.advise.facts import ModelFacts
 from meshctl.advise.figures import Change, Figure, WorkloadAdvice, smallest_first
 from meshctl.advise.situation import Situation, origin
 from meshctl.catalog import measured
 from meshctl.measure import nccl
 from meshctl.measure.results import Result
+from meshctl.model.mesh import Mesh
 from meshctl.resolve.placement import fabric_expectation
 from meshctl.words import pluralize
 
@@ -224,8 +225,10 @@ def _changes(situation: Situation, times: _Times) -> Iterator[Change]:
         yield change or _storage_that_suffices(situation, checkpoint.storage, times)
     if times.all_reduce_s and times.compute_s is not None:
         yield from _repaired_fabric(situation, times.all_reduce_s, times.compute_s)
-    if times.bottleneck == "compute" and times.compute_s is not None:
-        yield _one_more_node(situation, times.compute_s)
+    if times.bottleneck == "compute" and times.compute_s is not None and situation.declared is not None:
+        larger = _one_more_node(situation, situation.declared.mesh, times.compute_s)
+        if larger is not None:
+            yield larger
     if times.bottleneck == "fabric" and times.all_reduce_s is not None and times.compute_s is not None:
         yield _rarer_exchange(times.all_reduce_s, times.compute_s)
 
@@ -251,17 +254,25 @@ def _rate_of(situation: Situation, name: str) -> float:
     return rate.bytes_per_s if rate is not None else 0.0
 
 
-def _one_more_node(situation: Situation, compute_s: float) -> Change:
+def _one_more_node(situation: Situation, mesh: Mesh, compute_s: float) -> Change | None:
+    """None where the platform has no such pool: racks are sold whole."""
     workload, pool = situation.workload, situation.pool
-    per_node = situation.node_usd_per_hour
+    written = (
+        edits.gang_nodes(mesh, workload.name, workload.replicas + 1),
+        edits.pool_nodes(mesh, pool.name, pool.nodes + 1),
+    )
+    per_node, changed = situation.node_usd_per_hour, situation.with_edits(written)
+    if situation.makes_nodes and changed is None:
+        return None
+    usd = situation.more_usd_per_hour(changed) if changed is not None else per_node
     then_s = compute_s * workload.replicas / (workload.replicas + 1)
     return Change(
         what="one more node",
         effect=f"computing in {then_s:.3g} instead of {compute_s:.3g} s",
         gain=1 / workload.replicas,
-        usd_per_hour=round(per_node, 2) if per_node is not None else None,
-        how=f"workloads.{workload.name}.nodes: {workload.replicas + 1}, pools.{pool.name}.nodes: {pool.nodes + 1}",
-        caution="the gang starts anew from its last checkpoint",
+        usd_per_hour=round(usd, 2) if usd is not None else None,
+        how=edits.lines(written),
+        plan="the gang starts anew from its last checkpoint",
     )
 
 

@@ -1,0 +1,159 @@
+"""What advice says to write can be written, and then costs and is what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from meshctl.advise.figures import Change
+from tests.unit.advise.situations import EXAMPLE, MODELS, ROOT, Case, advised, case, of
+
+MESH = (EXAMPLE / "mesh.yaml").read_text(encoding="utf-8")
+RAG, BLUEPRINTS = ROOT / "examples" / "rag", ROOT / "examples" / "blueprints"
+
+
+def written(change: Change, mesh: str, folder: Path, environment: str = "aws-east") -> Case:
+    """The environment once a user has written the change into mesh.yaml."""
+    document = yaml.safe_load(mesh)
+    for path, value in yaml.safe_load(f"{{{change.how}}}").items():
+        *above, key = path.split(".")
+        section: dict[str, Any] = document
+        for name in above:
+            section = section.setdefault(name, {})
+        section[key] = value
+    return case(environment, yaml.safe_dump(document), folder=folder)
+
+
+def with_replicas(count: str, mesh: str = MESH) -> str:
+    """Of the example's model server."""
+    return mesh.replace("    replicas: 2\n    image: vllm", f"    replicas: {count}\n    image: vllm")
+
+
+def copied(example: Path, folder: Path) -> str:
+    """The mesh of an example, whose environments are beside the changed mesh then."""
+    (folder / "environments.yaml").write_text((example / "environments.yaml").read_text("utf-8"), encoding="utf-8")
+    return (example / "mesh.yaml").read_text(encoding="utf-8")
+
+
+def more_usd(before: Case, after: Case) -> float:
+    return round((after.deployment.hourly_usd or 0) - (before.deployment.hourly_usd or 0), 2)
+
+
+def named(changes: tuple[Change, ...], beginning: str) -> Change:
+    return next(each for each in changes if each.what.startswith(beginning))
+
+
+@pytest.mark.parametrize(
+    ("mesh", "replicas", "nodes"),
+    [
+        (MESH, "3", "{min: 3, max: 6}"),
+        (MESH.replace("nodes: {min: 2, max: 6}", "nodes: 2"), "3", "3"),
+        (MESH.replace("nodes: {min: 2, max: 6}", "nodes: {min: 2, max: 3}"), "3", "3"),
+        (with_replicas("{min: 2, max: 5}"), "{min: 3, max: 5}", "{min: 3, max: 6}"),
+    ],
+    ids=["range of nodes", "number of nodes", "end of a range", "range of replicas"],
+)
+def test_one_more_replica_keeps_ranges(tmp_path: Path, mesh: str, replicas: str, nodes: str) -> None:
+    before = case(mesh=mesh, folder=tmp_path)
+    change = named(of(advised(before, *MODELS), "chat").changes, "one more replica")
+    assert change.how == f"workloads.chat.replicas: {replicas}, pools.serve.nodes: {nodes}"
+    after = written(change, mesh, tmp_path)
+    assert after.deployment.workload("chat").at_least == 3
+    assert change.usd_per_hour == more_usd(before, after)
+
+
+def test_a_replica_of_a_blueprint_is_written_where_the_blueprint_has_it(tmp_path: Path) -> None:
+    mesh = copied(RAG, tmp_path)
+    before = case(mesh=mesh, folder=tmp_path)
+    change = named(of(advised(before), "docs-llm").changes, "one more replica")
+    assert change.how == "blueprints.docs.llm.replicas: 2"
+    after = written(change, mesh, tmp_path)
+    assert after.deployment.workload("docs-llm").replicas == 2
+    assert change.usd_per_hour == more_usd(before, after) == 0
+
+
+def test_a_slot_that_is_the_name_of_its_part_becomes_a_mapping(tmp_path: Path) -> None:
+    mesh = copied(RAG, tmp_path).replace("    store: milvus ", "    llm: sglang\n    store: milvus ")
+    before = case(mesh=mesh, folder=tmp_path)
+    change = named(of(advised(before), "docs-llm").changes, "one more replica")
+    assert change.how == "blueprints.docs.llm: {part: sglang, replicas: 2}"
+    after = written(change, mesh, tmp_path).deployment.workload("docs-llm")
+    assert (after.replicas, after.image) == (2, before.deployment.workload("docs-llm").image)
+
+
+@pytest.mark.parametrize("in_slot", [False, True])
+def test_a_served_model_has_replicas_of_its_own(tmp_path: Path, in_slot: bool) -> None:
+    mesh = copied(BLUEPRINTS, tmp_path)
+    if in_slot:
+        mesh = mesh.replace("llm: {secrets", "llm: {replicas: 2, secrets")
+    before = case(mesh=mesh, folder=tmp_path)
+    change = named(of(advised(before, "chat=llama-3.1-8b"), "chat").changes, "one more replica")
+    where = "blueprints.chat.llm.replicas" if in_slot else "blueprints.chat.replicas"
+    assert change.how == f"{where}: 3, pools.gpu.nodes: 5"
+    assert written(change, mesh, tmp_path).deployment.workload("chat").replicas == 3
+
+
+def test_a_training_run_of_a_blueprint_gets_its_nodes_there(tmp_path: Path) -> None:
+    mesh = copied(BLUEPRINTS, tmp_path)
+    before = case(mesh=mesh, folder=tmp_path)
+    tune = of(advised(before, "tune=llama-3.3-70b,tokensPerStep=4e6"), "tune")
+    assert tune.bottleneck == "compute"
+    change = named(tune.changes, "one more node")
+    assert change.how == "blueprints.tune.nodes: 3, pools.gpu.nodes: 5"
+    after = written(change, mesh, tmp_path)
+    assert after.deployment.workload("tune").replicas == 3
+    assert change.usd_per_hour == more_usd(before, after)
+
+
+@pytest.mark.parametrize(("environment", "model"), [("aws-east", "B200"), ("cw", "H200")])
+def test_another_machine_has_the_price_that_check_has(tmp_path: Path, environment: str, model: str) -> None:
+    """The region of cw has no B200, which would be cheaper still: it is not named."""
+    before = case(environment)
+    change = named(of(advised(before, *MODELS), "chat").changes, f"{model} instead of H100")
+    after = written(change, MESH, tmp_path, environment)
+    assert after.deployment.pool("serve").gpu_model == model
+    assert change.usd_per_hour == more_usd(before, after)
+
+
+def test_a_machine_that_would_leave_accelerators_without_work_is_not_offered(tmp_path: Path) -> None:
+    """A model server on one of two nodes with an L4 each: two nodes with 8 x B200 would cost 86 times as much. With one
+    H100 there are nodes, too, and the price is that of both."""
+    mesh = copied(RAG, tmp_path)
+    before = case(mesh=mesh, folder=tmp_path)
+    (change,) = (each for each in of(advised(before), "docs-llm").changes if " instead of " in each.what)
+    assert change.what == "H100 instead of L4 (p5.4xlarge)"
+    after = written(change, mesh, tmp_path)
+    assert change.usd_per_hour == more_usd(before, after) == pytest.approx(2 * (6.88 - 1.3232), abs=0.01)
+
+
+def test_another_number_of_accelerators_on_a_node_is_written_for_pods_that_have_all(tmp_path: Path) -> None:
+    """16 x L40S on 4 nodes with 4 each; on nodes with 8, a pod that has `all` would have 8."""
+    mesh = with_replicas("4", MESH.replace("nodes: {min: 2, max: 6}", "nodes: 4"))
+    preference = "model: [H100, H200], count: 8}         # in order of preference\n    fabric: backend"
+    mesh = mesh.replace(preference, "model: L40S, count: 4}")
+    mesh = mesh.replace("{accelerators: 8, cpu: 64, memory: 512GiB}", "{accelerators: all}")
+    before = case(mesh=mesh, folder=tmp_path)
+    change = named(of(advised(before, "chat=llama-3.1-8b"), "chat").changes, "B200 instead of L40S")
+    assert change.how == (
+        "pools.serve.accelerator: {model: B200, count: 8}, pools.serve.nodes: 2,"
+        " workloads.chat.resources.accelerators: 4"
+    )
+    after = written(change, mesh, tmp_path)
+    assert after.deployment.workload("chat").accelerators == 4
+    assert change.usd_per_hour == more_usd(before, after)
+
+
+def test_a_machine_of_a_reservation_is_not_exchanged(tmp_path: Path) -> None:
+    """What is reserved is paid for, and of one machine type."""
+    mesh = MESH.replace("    fabric: backend\n  web:", "    fabric: backend\n    capacity: reserved\n  web:")
+    environments = (EXAMPLE / "environments.yaml").read_text(encoding="utf-8")
+    capacity = "    capacity: {reservations: [cr-0123456789abcdef0]}\n    network: {cidr: 10.64.0.0/16}"
+    (tmp_path / "environments.yaml").write_text(
+        environments.replace("    network: {cidr: 10.64.0.0/16}", capacity), encoding="utf-8"
+    )
+    reserved = case(mesh=mesh, folder=tmp_path)
+    assert reserved.deployment.pool("serve").reservation
+    assert not [each for each in of(advised(reserved, *MODELS), "chat").changes if " instead of " in each.what]
