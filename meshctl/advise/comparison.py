@@ -144,7 +144,8 @@ def _expected(
     if result.metric == gemm.PRODUCT:
         return _expected_product(result)
     kind, _, name = result.setting.get("subject", "").partition("/")
-    rate = storage.bought(expected.deployment).get(name) if expected is not None and kind == "storage" else None
+    direction: storage.Direction = "write" if result.metric.startswith("write") else "read"
+    rate = storage.expected(expected.deployment, name, direction) if expected and kind == "storage" else None
     if expected is None or rate is None or result.unit != "MB/s":
         return None, None, _UNKNOWN
     return _expected_storage(result, rate, storage.clients(expected.deployment, name))

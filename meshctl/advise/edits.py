@@ -6,6 +6,7 @@ check` would after the line is written. Called by `inference`, `training` and `o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -77,6 +78,17 @@ def accelerator_of_pool(pool: str, model: str, count: int) -> Edit:
     accelerators = (Accelerator(model=(model,), count=count),)
     line = f"pools.{pool}.accelerator: {{model: {model}, count: {count}}}"
     return Edit(line, lambda edited: _pool(edited, pool, accelerators=accelerators))
+
+
+def throughput(storage: str, mbps: float) -> Edit:
+    """In whole MB/s: a fraction more would be the tier after the next."""
+    whole = math.floor(mbps)
+
+    def made(mesh: Mesh) -> Mesh:
+        edited = mesh.storage[storage].model_copy(update={"throughput_mbps": float(whole)})
+        return mesh.model_copy(update={"storage": {**mesh.storage, storage: edited}})
+
+    return Edit(f"storage.{storage}.throughput: {whole}MB/s", made)
 
 
 def _range(least: int, most: int) -> str:

@@ -12,7 +12,7 @@ from meshctl.advise.edits import Declared, Edit
 from meshctl.catalog import Catalog, Machine, speeds
 from meshctl.catalog.speeds import Accelerator
 from meshctl.measure.results import Result
-from meshctl.model.deployment import Deployment, Pool, Workload
+from meshctl.model.deployment import Block, Deployment, FileSystem, ObjectStore, Pool, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,13 +103,39 @@ class Situation:
         return self.declared.deployed(self.deployment.environment, self.catalog, edits)
 
     def more_usd_per_hour(self, changed: Deployment) -> float | None:
-        now, then = self.deployment.hourly_usd, changed.hourly_usd
-        return round(then - now, 2) if now is not None and then is not None else None
+        """Of all that differs; None where the price of something that differs is not known."""
+        now, then = _by_subject(self.deployment), _by_subject(changed)
+        more = 0.0
+        for subject in now | then:
+            if now.get(subject) == then.get(subject):
+                continue
+            before, after = _usd(now.get(subject)), _usd(then.get(subject))
+            if before is None or after is None:
+                return None
+            more += after - before
+        return round(more, 2)
 
     @property
     def on_pool(self) -> tuple[Workload, ...]:
         """All workloads that run on the same nodes, and this one."""
         return tuple(each for each in self.deployment.workloads if each.pool == self.workload.pool)
+
+
+_Priced = Pool | ObjectStore | FileSystem | Block
+
+
+def _by_subject(deployment: Deployment) -> dict[str, _Priced]:
+    things: tuple[_Priced, ...] = (
+        *deployment.pools,
+        *deployment.object_stores,
+        *deployment.file_systems,
+        *deployment.blocks,
+    )
+    return {thing.price.subject: thing for thing in things}
+
+
+def _usd(thing: _Priced | None) -> float | None:
+    return thing.price.usd_per_hour if thing is not None else 0.0
 
 
 def accelerator_of(model: str, memory_gib: float) -> Accelerator | None:

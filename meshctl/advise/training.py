@@ -17,6 +17,7 @@ from meshctl.advise.situation import Situation, origin
 from meshctl.catalog import measured
 from meshctl.measure import nccl
 from meshctl.measure.results import Result
+from meshctl.model.deployment import Pool
 from meshctl.model.mesh import Mesh
 from meshctl.resolve.placement import fabric_expectation
 from meshctl.words import pluralize
@@ -139,20 +140,28 @@ def _fabric(situation: Situation, facts: ModelFacts | str) -> Figure:
 
 
 def _measured_here(situation: Situation) -> Result | None:
+    return _newest(_all_reduces_here(situation))
+
+
+def _newest(rows: list[Result]) -> Result | None:
     """With the largest size, of the newest date."""
-    rows = _all_reduces_here(situation)
     return max(rows, key=lambda row: (row.taken.date, int(row.setting.get("size_bytes", "0"))), default=None)
 
 
 def _all_reduces_here(situation: Situation) -> list[Result]:
     """By as many ranks as the gang has: other numbers of ranks say nothing of it."""
+    return [row for row in _all_reduces_of_pool(situation) if row.setting.get("ranks") == str(situation.gpus)]
+
+
+def _all_reduces_of_pool(situation: Situation) -> list[Result]:
+    """By any number of ranks: `bench` takes all nodes of a pool."""
+    subject = f"pool/{situation.pool.name}"
     return [
         row
         for row in situation.results
         if row.metric == nccl.ALL_REDUCE
         and situation.is_measured_here(row)
-        and row.setting.get("ranks") == str(situation.gpus)
-        and row.setting.get("subject", f"pool/{situation.pool.name}") == f"pool/{situation.pool.name}"
+        and row.setting.get("subject", subject) == subject
     ]
 
 
@@ -173,12 +182,15 @@ def _ratio(situation: Situation, measured_here: Result) -> str:
 
 
 def _not_measured(situation: Situation) -> str:
-    counts = measured.nodes_measured(situation.pool.machine)
+    pool, environment = situation.pool, situation.deployment.environment
+    counts = measured.nodes_measured(pool.machine)
     others = f" (published only with {', '.join(map(str, counts))} nodes, which says nothing of it)" if counts else ""
-    return (
-        f"no expectation known for {situation.nodes} nodes of {situation.pool.machine}{others}; nccl-tests measures"
-        " it, and `meshctl bench --from` reads what it prints"
+    command = (
+        f"`meshctl bench {environment} --what fabric --of pool/{pool.name}` measures it"
+        if situation.nodes == pool.nodes and fabric_expectation.is_measurable(pool)
+        else f"`meshctl bench {environment} --from FILE --of pool/{pool.name}` reads what nccl-tests print on so many"
     )
+    return f"no expectation known for {situation.nodes} nodes of {pool.machine}{others}; {command}"
 
 
 def _storage(situation: Situation, facts: ModelFacts | str) -> Figure:
@@ -218,9 +230,8 @@ def _why(times: _Times) -> str:
 def _changes(situation: Situation, times: _Times) -> Iterator[Change]:
     checkpoint = situation.workload.checkpoint
     if times.bottleneck == "storage" and checkpoint is not None and times.write_s is not None:
-        effect = f"a checkpoint in {times.write_s / 2:.0f} instead of {times.write_s:.0f} s"
         change = storage.repaired(situation, checkpoint.storage, "write", times.write_s) or storage.faster(
-            situation, checkpoint.storage, times.write_share / 2, effect
+            situation, checkpoint.storage, times.write_s, times.write_share
         )
         yield change or _storage_that_suffices(situation, checkpoint.storage, times)
     if times.all_reduce_s and times.compute_s is not None:
@@ -245,7 +256,7 @@ def _storage_that_suffices(situation: Situation, name: str, times: _Times) -> Ch
         effect=f"a checkpoint in {enough_s:,.0f} instead of {times.write_s:,.0f} s, {_LONG:.0%} of the time",
         gain=times.write_share - _LONG,
         usd_per_hour=None,
-        how=f"another storage than {name}, or its throughput where that is bought",
+        how=f"another storage or storage class than that of {name}; the mesh can't buy more of this one",
     )
 
 
@@ -294,15 +305,23 @@ def _repaired_fabric(situation: Situation, all_reduce_s: float, compute_s: float
 
 
 def _verdict(situation: Situation) -> fabric_expectation.Verdict | None:
-    """Of the newest measurement; None where there is none, or nobody has published its sizes: of a nominal bandwidth it
-    is not known how much can be reached."""
-    newest = _measured_here(situation)
+    """Of the newest measurement by as many ranks as the gang has."""
+    return _verdict_on(situation.pool, _all_reduces_here(situation), situation.gpus)
+
+
+def _verdict_on(pool: Pool, rows: list[Result], ranks: int) -> fabric_expectation.Verdict | None:
+    """Of the newest of `rows`, held against what as many nodes can give as so many ranks fill; None where there is
+    none, or nobody has published its sizes: of a nominal bandwidth it is not known how much can be reached."""
+    nodes, left = divmod(ranks, pool.gpus_per_node or 1)
+    newest = _newest(rows)
+    if newest is None or left:
+        return None
     rates = {
         int(row.setting["size_bytes"]): row.value
-        for row in _all_reduces_here(situation)
-        if newest is not None and row.taken == newest.taken and row.setting.get("size_bytes", "").isdecimal()
+        for row in rows
+        if row.taken == newest.taken and row.setting.get("size_bytes", "").isdecimal()
     }
-    verdict = fabric_expectation.verdict(situation.pool, rates)
+    verdict = fabric_expectation.verdict(pool.model_copy(update={"nodes": nodes}), rates)
     return verdict if verdict is not None and verdict.expected.is_published else None
 
 
@@ -332,9 +351,8 @@ def _useless(situation: Situation, times: _Times) -> Iterator[str]:
 
 
 def _notes(situation: Situation, facts: ModelFacts | str, times: _Times) -> Iterator[str]:
-    measured_here = _measured_here(situation)
-    if measured_here is not None:
-        yield from measured_here.warnings
+    if situation.nodes > 1:
+        yield from _notes_on_fabric(situation)
     accelerator = situation.accelerator
     if not isinstance(facts, str) and accelerator is not None:
         state, memory = _STATE_BYTES * facts.model.params, situation.gpus * accelerator.memory_bytes
@@ -345,6 +363,27 @@ def _notes(situation: Situation, facts: ModelFacts | str, times: _Times) -> Iter
         yield (
             f"best interval between checkpoints: {_duration(times.interval_s)}, where {situation.gpus} GPUs run"
             f" {hours:,.0f} h between failures"
+        )
+
+
+def _notes_on_fabric(situation: Situation) -> Iterator[str]:
+    """The newest run in the pool, which may have had other ranks than the gang: what is wrong with its fabric is wrong
+    for the gang as well."""
+    pool, rows = situation.pool, _all_reduces_of_pool(situation)
+    newest = _newest(rows)
+    if newest is None:
+        return
+    yield from newest.warnings
+    ranks = newest.setting.get("ranks", "")
+    if not ranks.isdecimal() or ranks == str(situation.gpus):
+        return
+    of_ranks = [row for row in rows if row.setting.get("ranks") == ranks]
+    verdict = _verdict_on(pool, of_ranks, int(ranks))
+    if verdict is not None and verdict.share < storage.TOLERATED:
+        yield (
+            f"{ranks} ranks of pool {pool.name} were measured to get {verdict.gbytes_per_s:.4g} of"
+            f" {verdict.expected.gbytes_per_s:.4g} GB/s ({origin(newest)}; {verdict.expected.basis}): look for the"
+            f" reason before this gang of {situation.gpus}"
         )
 
 

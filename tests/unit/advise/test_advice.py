@@ -7,9 +7,11 @@ import pytest
 
 from meshctl.advise import comparison, facts
 from meshctl.advise.figures import Change, smallest_first
+from meshctl.bench import fabric as bench_fabric
+from meshctl.bench import storage as bench_storage
 from meshctl.catalog import load_catalog
 from meshctl.errors import UsageError
-from tests.unit.advise.situations import EXAMPLE, MODELS, advised, case, deployment, measured, of, recorded
+from tests.unit.advise.situations import EXAMPLE, MODELS, Case, advised, case, deployment, measured, of, recorded
 
 MESH = (EXAMPLE / "mesh.yaml").read_text(encoding="utf-8")
 
@@ -109,6 +111,53 @@ def test_a_nominal_bandwidth_is_no_change_that_can_be_had() -> None:
     assert not [change.what for change in pretrain.changes if "GB/s of its machines" in change.what]
 
 
+def test_a_gang_in_a_larger_pool_is_held_against_what_its_own_ranks_can_reach(tmp_path: Path) -> None:
+    """Two of four nodes: 437 GB/s are published of two, and nothing of four."""
+    mesh = MESH.replace("    nodes: 4                                             #", "    nodes: 2  #")
+    deployed = case(mesh=mesh, folder=tmp_path)
+    assert (deployed.deployment.pool("train").nodes, deployed.deployment.workload("pretrain").replicas) == (4, 2)
+    results = measured("nccl-tcp.txt", ranks="16", subject="pool/train")
+    pretrain = of(advised(deployed, MODELS[0], "pretrain=llama-3.3-70b,tokensPerStep=1e6", results=results), "pretrain")
+    assert pretrain.changes[0].what == "the fabric at the 437 GB/s of its machines, instead of 4.08"
+
+
+def test_two_nodes_of_a_rack_are_not_told_of_the_bandwidth_of_eighteen() -> None:
+    """847 GB/s are published of 72 ranks, and nothing of eight."""
+    example = case("cw")
+    of_rack = {"machine": "gb200-4x", "nodes": 18, "gpus_per_node": 4}
+    pools = tuple(
+        pool.model_copy(update=of_rack) if pool.name == "train" else pool for pool in example.deployment.pools
+    )
+    gang = example.deployment.workload("pretrain").model_copy(update={"replicas": 2, "accelerators": 4})
+    deployed = example.deployment.model_copy(update={"pools": pools, "workloads": (gang,)})
+    results = tuple(
+        dataclasses.replace(each, value=240.0, taken=dataclasses.replace(each.taken, machine="gb200-4x"))
+        for each in measured("nccl-tcp.txt", ranks="8", size_bytes="8589934592", subject="pool/train")
+    )
+    pretrain = of(advised(Case(example.declared, deployed), MODELS[1], results=results), "pretrain")
+    assert "240 GB/s measured here: nccl-tcp.txt" in pretrain.figures[1].basis
+    assert not [change for change in pretrain.changes if "GB/s of its machines" in change.what]
+    assert not [note for note in pretrain.notes if "847" in note]
+
+
+def test_a_fall_back_to_tcp_is_named_for_a_gang_of_another_size(tmp_path: Path) -> None:
+    """`bench` takes all nodes of a pool: what is wrong with its fabric is wrong for the gang as well."""
+    mesh = MESH.replace("    nodes: 4                                             #", "    nodes: 3  #")
+    results = measured("nccl-tcp.txt", ranks="16", subject="pool/train")
+    pretrain = of(advised(case(mesh=mesh, folder=tmp_path), *MODELS, results=results), "pretrain")
+    assert pretrain.figures[1].value is None
+    assert pretrain.notes[0] == "NCCL fell back to TCP sockets over eth0: the fabric's adapters were not used"
+    assert pretrain.notes[1].startswith("16 ranks of pool train were measured to get 4.08 of 437 GB/s (nccl-tcp.txt,")
+    assert pretrain.notes[1].endswith(": look for the reason before this gang of 24")
+
+
+def test_a_gang_of_one_node_uses_no_fabric(tmp_path: Path) -> None:
+    mesh = MESH.replace("    nodes: 4                                             #", "    nodes: 1  #")
+    results = measured("nccl-tcp.txt", ranks="32", subject="pool/train")
+    notes = of(advised(case(mesh=mesh, folder=tmp_path), *MODELS, results=results), "pretrain").notes
+    assert not [note for note in notes if "TCP" in note or "ranks" in note]
+
+
 def test_a_measured_bandwidth_is_held_against_what_was_published_for_its_own_size(tmp_path: Path) -> None:
     """For p5.48xlarge 1 GiB was published and 2 GiB was not; gradients of 141 GB are nearest to 16 GiB."""
     deployed = case(mesh=two_nodes(tmp_path), folder=tmp_path)
@@ -179,27 +228,6 @@ def test_clients_get_no_more_together_than_was_bought(tmp_path: Path) -> None:
     assert "but no more than was bought: fsx-lustre: 500 MB/s per TiB of 4800 GiB" in storage.basis
 
 
-LARGE = (MODELS[0], "pretrain=llama-3.3-70b,params=400e9,tokensPerStep=4e6")
-
-
-@pytest.mark.parametrize("has_price", [True, False])
-def test_faster_storage_has_its_price_where_the_catalog_has_both(tmp_path: Path, has_price: bool) -> None:
-    mesh = MESH.replace("checkpoint: {storage: checkpoints,", "checkpoint: {storage: shared,")
-    mesh = mesh.replace("size: 4800GiB, throughput: 1.2GB/s, ephemeral: true", "size: 1200GiB, throughput: 0.1GB/s")
-    deployed = case(mesh=mesh, folder=tmp_path)
-    (system,) = deployed.deployment.file_systems
-    assert system.per_unit_throughput == 125
-    row = next(each for each in load_catalog().storage["aws"] if each.service.endswith("-125"))
-    double = dataclasses.replace(row, service=row.service.replace("125", "250"), usd_per_gb_month=1.0)
-    rows = (row, double) if has_price else (row,)
-    catalog = dataclasses.replace(load_catalog(), storage={"aws": rows})
-    (slow, *_) = measured("fio-limited-write.json", value=40.0, subject="storage/shared")
-    made = advised(deployed, *LARGE, results=(slow,), catalog=catalog)
-    change = next(each for each in of(made, "pretrain").changes if each.what.startswith("twice the throughput"))
-    more_usd = (system.price.usd_per_hour or 0) * (1.0 / 0.145 - 1)
-    assert change.usd_per_hour == (pytest.approx(more_usd, abs=1e-3) if has_price else None)
-
-
 RUN = {"subject": "workload/chat", "model": "meta-llama/Llama-3.3-70B-Instruct-FP8"}
 RUN |= {"input_tokens": "1002", "output_tokens": "991"}
 
@@ -264,22 +292,30 @@ def test_a_server_may_have_a_name_of_its_own_for_its_model() -> None:
     assert of(advised(case(), *MODELS, results=results), "chat").figures[0].measured is not None
 
 
-def test_what_is_unknown_of_a_storage_can_be_measured_by_a_command_that_exists() -> None:
-    basis = of(advised(case(), *MODELS), "pretrain").figures[2].basis
-    assert basis == (
-        "no expectation known for storage checkpoints; `meshctl bench --from` reads what fio has measured on its mount"
-        " (--of storage/checkpoints)"
+def test_what_is_unknown_can_be_measured_by_a_command_that_runs() -> None:
+    """`bench` writes to what some workload writes to, and not to a bucket with weights that is only read."""
+    example = case()
+    made = advised(example, *MODELS)
+    _, fabric, checkpoints = of(made, "pretrain").figures
+    assert checkpoints.basis == (
+        "no expectation known for storage checkpoints; `meshctl bench aws-east --what storage --of storage/checkpoints`"
+        " measures it"
     )
+    assert bench_storage.runs(example.deployment, "storage/checkpoints", bench_storage.checked_size(1, 10))
+    assert fabric.basis.endswith("`meshctl bench aws-east --what fabric --of pool/train` measures it")
+    assert bench_fabric.runs(example.deployment, "pool/train")
+    assert of(made, "chat").figures[2].basis == (
+        "no expectation known for storage weights; `meshctl bench aws-east --from FILE --of storage/weights` reads what"
+        " fio has measured on its mount"
+    )
+    with pytest.raises(UsageError, match="can't be measured"):
+        bench_storage.runs(example.deployment, "storage/weights", bench_storage.checked_size(1, 10))
 
 
-def test_of_a_file_system_it_names_the_command_that_measures_it(tmp_path: Path) -> None:
-    mesh = MESH.replace("checkpoint: {storage: checkpoints,", "checkpoint: {storage: shared,")
-    mesh = mesh.replace("kind: filesystem, size: 4800GiB, throughput: 1.2GB/s", "kind: filesystem, size: 4800GiB")
-    on_cw = case("cw", mesh=mesh, folder=tmp_path)
-    basis = of(advised(on_cw, *MODELS), "pretrain").figures[2].basis
-    assert basis == (
-        "no expectation known for storage shared; `meshctl bench cw --what storage --of storage/shared` measures it"
-    )
+def test_a_gang_smaller_than_its_pool_is_measured_by_hand(tmp_path: Path) -> None:
+    mesh = MESH.replace("    nodes: 4                                             #", "    nodes: 3  #")
+    basis = of(advised(case(mesh=mesh, folder=tmp_path), *MODELS), "pretrain").figures[1].basis
+    assert basis.endswith("`meshctl bench aws-east --from FILE --of pool/train` reads what nccl-tests print on so many")
 
 
 def test_a_mixture_of_experts_says_that_its_error_is_larger() -> None:
