@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from meshctl.advise import edits, formulas, other_machine, runs, storage
+from meshctl.advise import edits, formulas, observed, other_machine, runs, storage
 from meshctl.advise.edits import Edit
 from meshctl.advise.facts import ModelFacts
 from meshctl.advise.figures import Change, Figure, WorkloadAdvice, smallest_first
@@ -51,6 +51,8 @@ def advice(situation: Situation, facts: ModelFacts | str) -> WorkloadAdvice:
         bottleneck="",
         why=str(predicted),
         usd_per_hour=situation.usd_per_hour,
+        latencies=observed.latencies(situation),
+        notes=tuple(observed.other_images(situation)),
     )
     return unpredicted if isinstance(predicted, str) else _with_prediction(unpredicted, situation, predicted)
 
@@ -68,7 +70,7 @@ def _with_prediction(advice: WorkloadAdvice, situation: Situation, predicted: _P
         first_token_s=formulas.first_token_s(predicted.load, predicted.accelerator),
         token_s=formulas.token_s(predicted.load, predicted.accelerator),
         limits=_limits(predicted),
-        notes=_notes(advice.figures, predicted),
+        notes=(*_notes(advice.figures, predicted), *advice.notes),
     )
 
 

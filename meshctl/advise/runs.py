@@ -56,6 +56,14 @@ def _is_its_name(workload: Workload, name: str) -> bool:
     return any(name == each for each, _ in facts.names(workload))
 
 
+def load_words(result: Result) -> str:
+    """Under which load it was measured, as far as the run says it: `4 requests/s, 512 tokens in, 128 out`."""
+    rate, pair = result.setting.get("rate", ""), tokens(result)
+    words = [f"{rate} requests/s"] if rate and rate != "inf" else []
+    words += [f"{result.setting['questions']} questions"] if "questions" in result.setting else []
+    return ", ".join([*words, *([f"{pair[0]} tokens in, {pair[1]} out"] if pair is not None else [])])
+
+
 def count_text(least: int, most: int) -> str:
     """`2`, or `2 to 6` where load moves the number of replicas."""
     return f"{least}" if least == most else f"{least} to {most}"
