@@ -37,7 +37,8 @@ class Expectations:
 class Row:
     """The newest result for one subject and setting. `low`, `high`: expected, None where nothing is known, or no upper
     end; `basis`: by whom, or why not. `usd_per_million_tokens`: of output tokens at the measured rate.
-    `usd_per_gpu_hour`: what an accelerator costs; None also where the result is of something else."""
+    `usd_per_gpu_hour`: what an accelerator costs; None also where the result is of something else. `note`: what has
+    changed since, "" = nothing that is known."""
 
     environment: str
     subject: str
@@ -47,6 +48,7 @@ class Row:
     basis: str
     usd_per_million_tokens: float | None = None
     usd_per_gpu_hour: float | None = None
+    note: str = ""
 
     @property
     def delivered_share(self) -> float | None:
@@ -110,7 +112,16 @@ def _row(environment: str, result: Result, expected: Expectations | None) -> Row
         basis=basis,
         usd_per_million_tokens=_usd(result, served),
         usd_per_gpu_hour=_usd_per_gpu_hour(result, expected),
+        note=_note(result, expected),
     )
+
+
+def _note(result: Result, expected: Expectations | None) -> str:
+    """Of a run of a server; of a recording it is known that it is of another place."""
+    name = result.setting.get("subject", "").removeprefix("workload/")
+    workloads = expected.deployment.workloads if expected is not None and result.taken.origin == "measured" else ()
+    workload = next((each for each in workloads if each.name == name), None)
+    return runs.other_image(result, workload) if workload is not None else ""
 
 
 def _served(result: Result, expected: Expectations) -> Situation | None:
@@ -291,5 +302,7 @@ def _lines(row: Row) -> Iterator[str]:
         f"  {'':<12} {result.taken.source}, {result.taken.date}, {result.taken.machine or 'unknown machine'}"
         f"{versions}{replayed}"
     )
+    if row.note:
+        yield one_line(f"  {'':<12} {row.note}")
     for warning in result.warnings:
         yield one_line(f"  {'':<12} warning: {warning}")

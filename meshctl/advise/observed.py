@@ -16,14 +16,20 @@ from meshctl.advise.situation import Situation, origin
 from meshctl.measure import gemm, nccl, rag, serving
 from meshctl.measure.results import Result
 
-_ACCURACY: Final = (rag.HIT, rag.FIRST, rag.PASSAGE, rag.CITED)
 _LATENCY: Final = (serving.TTFT, serving.ITL, serving.LATENCY, rag.LATENCY)
 _RATES: Final = (nccl.ALL_REDUCE, serving.OUTPUT, gemm.PRODUCT, "read throughput", "write throughput", rag.HIT)
 
 
 def accuracy(situation: Situation) -> tuple[Measured, ...]:
     """Of questions whose answers somebody knows, in percent: the newest run."""
-    return _newest(situation, _ACCURACY)
+    return _newest(situation, _shares(situation))
+
+
+def _shares(situation: Situation) -> tuple[str, ...]:
+    """The metrics of accuracy that were measured for the workload, in the order of `bench`."""
+    subject = f"workload/{situation.workload.name}"
+    rows = (row for row in situation.results if row.what == "rag" and row.unit == "%")
+    return tuple(dict.fromkeys(row.metric for row in rows if row.setting.get("subject") == subject))
 
 
 def latencies(situation: Situation) -> tuple[Measured, ...]:
@@ -33,11 +39,9 @@ def latencies(situation: Situation) -> tuple[Measured, ...]:
 
 def other_images(situation: Situation) -> Iterator[str]:
     """Notes on newest runs that another image has answered than the one that the mesh has now."""
-    image = situation.workload.image
-    rows = (_last(situation, name) for name in (serving.OUTPUT, *_ACCURACY, *_LATENCY))
-    older = {row.versions["image"]: row for row in rows if row and row.versions.get("image", image) != image}
-    for measured_image, row in older.items():
-        yield f"measured with image {measured_image}, now {image} ({origin(row)}): measure again"
+    rows = (_last(situation, name) for name in (serving.OUTPUT, *_shares(situation), *_LATENCY))
+    changed = (row for row in rows if row is not None and runs.other_image(row, situation.workload))
+    yield from dict.fromkeys(f"{origin(row)} was {runs.other_image(row, situation.workload)}" for row in changed)
 
 
 def recordings(situation: Situation) -> Iterator[str]:

@@ -64,6 +64,12 @@ def load_words(result: Result) -> str:
     return ", ".join([*words, *([f"{pair[0]} tokens in, {pair[1]} out"] if pair is not None else [])])
 
 
+def other_image(result: Result, workload: Workload) -> str:
+    """That another image has answered than the one of the workload now, in words; "" where the run doesn't say so."""
+    image = result.versions.get("image", workload.image)
+    return f"measured with image {image}, now {workload.image}: measure again" if image != workload.image else ""
+
+
 def count_text(least: int, most: int) -> str:
     """`2`, or `2 to 6` where load moves the number of replicas."""
     return f"{least}" if least == most else f"{least} to {most}"

@@ -68,8 +68,8 @@ def _notes_of_cluster(name: str, value: NeuralMesh, *, nodes_are_made: bool) -> 
         )
     else:
         yield (
-            f"neuralmesh/{name}: how fast it is on such nodes is not known; `meshctl bench --from` reads what fio"
-            " measures"
+            f"neuralmesh/{name}: how fast it is on such nodes is not known; `meshctl bench ENV --what storage` measures"
+            " it"
         )
     yield (
         f"neuralmesh/{name}: `migrate` leaves its file systems behind, as all others; WEKA moves them by snapshots that"

@@ -6,8 +6,10 @@ import dataclasses
 
 import pytest
 
-from meshctl.advise import human, page
+from meshctl.advise import comparison, human, page
+from meshctl.advise.comparison import Expectations
 from meshctl.advise.figures import WorkloadAdvice
+from meshctl.catalog import load_catalog
 from meshctl.measure import rag
 from meshctl.measure.rag import Question, Reply
 from meshctl.measure.results import Origin, Result, Taken
@@ -87,10 +89,23 @@ def test_a_recording_and_a_run_on_another_machine_are_no_accuracy_of_here() -> N
 def test_another_image_than_the_one_that_was_measured_is_named() -> None:
     assert not [note for note in docs(*asked(*RIGHT)).notes if "image" in note]
     (note,) = (note for note in docs(*asked(*RIGHT, image="ghcr.io/meshctl/rag:0.1")).notes if "image" in note)
-    assert note.startswith(f"measured with image ghcr.io/meshctl/rag:0.1, now {IMAGE} (")
+    assert note == (
+        "meshctl bench through docs.example.com, 2026-11-28 was measured with image ghcr.io/meshctl/rag:0.1, now"
+        f" {IMAGE}: measure again"
+    )
     older = (dataclasses.replace(each, versions={"image": "vllm/vllm-openai:v0.10.0"}) for each in served())
     notes = of(advised(case(folder=RAG), results=tuple(older)), "docs-llm").notes
     assert any("measured with image vllm/vllm-openai:v0.10.0, now vllm/vllm-openai:v0.11.0" in note for note in notes)
+
+
+def test_results_of_another_image_are_marked_where_all_are_shown() -> None:
+    expected = {"aws-east": Expectations(deployment=case(folder=RAG).deployment, catalog=load_catalog())}
+    older = asked(*RIGHT, image="ghcr.io/meshctl/rag:0.1")
+    shown = comparison.text(comparison.rows({"aws-east": older}, expected))
+    assert f"measured with image ghcr.io/meshctl/rag:0.1, now {IMAGE}: measure again" in shown
+    assert "measure again" not in comparison.text(comparison.rows({"aws-east": asked(*RIGHT)}, expected))
+    replayed = asked(*RIGHT, image="ghcr.io/meshctl/rag:0.1", origin="replayed")
+    assert "measure again" not in comparison.text(comparison.rows({"aws-east": replayed}, expected))
 
 
 def test_the_latency_of_a_server_is_shown_with_its_load_beside_the_inferred_one() -> None:
