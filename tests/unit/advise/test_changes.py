@@ -165,6 +165,27 @@ def test_a_machine_of_a_reservation_is_not_exchanged(tmp_path: Path) -> None:
     assert not [each for each in of(advised(reserved, *MODELS), "chat").changes if " instead of " in each.what]
 
 
+def with_prices(rates: str, folder: Path) -> Case:
+    """The example with contract rates in aws-east."""
+    environments = (EXAMPLE / "environments.yaml").read_text(encoding="utf-8")
+    network = "    network: {cidr: 10.64.0.0/16}"
+    (folder / "environments.yaml").write_text(
+        environments.replace(network, f"{network}\n    prices: {rates}"), encoding="utf-8"
+    )
+    return case(mesh=MESH, folder=folder)
+
+
+def test_a_rate_of_a_pool_is_no_price_of_another_machine(tmp_path: Path) -> None:
+    changes = of(advised(with_prices("{serve: 50 USD/h}", tmp_path), *MODELS), "chat").changes
+    assert [change.what for change in changes] == ["one more replica on 1 more node"]
+
+
+def test_a_rate_of_another_machine_is_its_price(tmp_path: Path) -> None:
+    before = with_prices("{p5en.48xlarge: 20 USD/h}", tmp_path)
+    change = named(of(advised(before, *MODELS), "chat").changes, "H200 instead of H100 (p5en.48xlarge)")
+    assert change.usd_per_hour == pytest.approx(2 * (20 - 55.04))
+
+
 SLOW = (MODELS[0], "pretrain=llama-3.3-70b,params=400e9,tokensPerStep=4e6")
 
 
