@@ -96,8 +96,9 @@ def _measured(numbers: tuple[Measured, ...]) -> str:
     if not numbers:
         return "-"
     number = numbers[0]
-    tail = f"<br>p99 {human.amount(number.percentiles['p99'])} {number.unit}" if "p99" in number.percentiles else ""
-    return f"{_safe(number.metric)}<br>{human.amount(number.value)} {_safe(number.unit)}{tail}"
+    unit, p99 = _safe(number.unit), number.percentiles.get("p99")
+    tail = f"<br>p99 {human.amount(p99)} {unit}" if p99 is not None else ""
+    return f"{_safe(number.metric)}<br>{human.amount(number.value)} {unit}{tail}"
 
 
 def _figure(figure: Figure) -> str:

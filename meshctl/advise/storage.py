@@ -107,8 +107,10 @@ def unknown(situation: Situation, name: str) -> str:
 def repaired(situation: Situation, name: str, direction: Direction, took_s: float) -> Change | None:
     """What is expected, where its clients were measured to get less of it together: there is nothing to buy. `took_s`:
     what a transfer takes as it was measured."""
-    deployment = situation.deployment
+    deployment, system = situation.deployment, _system(situation.deployment, name)
     most, is_sold = expected(deployment, name, direction), sold(deployment, name, direction) is not None
+    if system is not None and system.service == _NEURAL_MESH and not is_sold:
+        return None  # what is too little for the mesh may be all that its nodes can give
     measured = best_of_newest(situation.measured(f"{direction} throughput", f"storage/{name}"))
     if most is None or measured is None:
         return None

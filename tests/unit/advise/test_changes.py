@@ -269,3 +269,16 @@ def test_one_more_storage_node_has_its_rate_its_price_and_its_plan(tmp_path: Pat
     assert after.deployment.neural_mesh is not None
     assert after.deployment.neural_mesh.nodes == 9
     assert change.usd_per_hour == more_usd(before, after)
+
+
+def test_a_neural_mesh_of_unknown_rate_grows_from_what_was_measured(tmp_path: Path) -> None:
+    """On drives of p5.48xlarge nobody has published it; the mesh asks for more than it gives."""
+    mesh = with_checkpoints_on("shared", "size: 20TiB, throughput: 12GB/s, engine: neuralmesh, pool: train")
+    mesh = mesh.replace("  train:\n    role: training\n    nodes: 4\n", "  train:\n    role: training\n    nodes: 8\n")
+    before = case(mesh=mesh.replace("scratch: 10TB", "scratch: 28TB"), folder=tmp_path)
+    assert before.deployment.neural_mesh is not None
+    assert before.deployment.neural_mesh.write_mbps == 0
+    changes = of(advised(before, *SLOW, results=of_a_client(40.0)), "pretrain").changes
+    change = named(changes, "+1 storage node")
+    assert change.effect.startswith("0.16 -> 0.18 GB/s, a checkpoint in ")
+    assert (change.how, change.usd_per_hour) == ("pools.train.nodes: 9", pytest.approx(55.04))
