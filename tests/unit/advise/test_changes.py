@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from meshctl.advise import comparison
 from meshctl.advise.figures import Change
 from meshctl.catalog import load_catalog
 from meshctl.measure.results import Result
@@ -269,6 +270,20 @@ def test_one_more_storage_node_has_its_rate_its_price_and_its_plan(tmp_path: Pat
     assert after.deployment.neural_mesh is not None
     assert after.deployment.neural_mesh.nodes == 9
     assert change.usd_per_hour == more_usd(before, after)
+
+
+def test_a_client_of_a_neural_mesh_is_judged_by_what_its_nodes_are_known_to_give(tmp_path: Path) -> None:
+    """10,663 MB/s of writes for four nodes that mount it; reads are three times as fast."""
+    mesh = with_checkpoints_on("shared", "size: 20TiB, engine: neuralmesh, pool: store")
+    deployed = case(mesh=mesh.replace("  web:\n", STORAGE_POOL, 1), folder=tmp_path).deployment
+    expected = {"aws-east": comparison.Expectations(deployment=deployed, catalog=load_catalog())}
+    slow, fast = (of_a_client(mbps)[:1] for mbps in (2000.0, 3000.0))
+    assert [comparison.rows({"aws-east": rows}, expected)[0].verdict for rows in (slow, fast)] == [
+        "below",
+        "as expected",
+    ]
+    (read,) = (dataclasses.replace(row, metric="read throughput") for row in fast)
+    assert comparison.rows({"aws-east": (read,)}, expected)[0].verdict == "below"
 
 
 def test_a_neural_mesh_of_unknown_rate_grows_from_what_was_measured(tmp_path: Path) -> None:
