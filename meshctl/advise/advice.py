@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Final
 
-from meshctl.advise import facts, inference, training
-from meshctl.advise.facts import Given
+from meshctl.advise import answers, facts, inference, observed, training
+from meshctl.advise.edits import Declared
+from meshctl.advise.facts import Given, ModelFacts
 from meshctl.advise.figures import Advice, WorkloadAdvice
 from meshctl.advise.situation import Situation
 from meshctl.catalog import Catalog
@@ -14,7 +17,9 @@ from meshctl.measure.results import Result
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.files.file_problems import suggestion
 
-_KINDS = {"inference": inference.advice, "training": training.advice}
+_Adviser = Callable[[Situation, ModelFacts | str], WorkloadAdvice]
+
+_KINDS: Final[Mapping[str, _Adviser]] = {"inference": inference.advice, "training": training.advice}
 
 
 def of_environment(
@@ -23,10 +28,12 @@ def of_environment(
     results: Iterable[Result],
     given: Mapping[str, Given],
     tokens: tuple[int, int],
+    declared: Declared,
 ) -> Advice:
-    """`given`: by workload. `tokens`: input and output of a request. Raises: UsageError for an unknown workload."""
-    advised = [workload for workload in deployment.workloads if _is_advised(workload)]
-    _check_names(given, [workload.name for workload in advised])
+    """`given`: by workload. `tokens`: input and output of a request. `declared`: into which changes are to be written.
+    Raises: UsageError for an unknown workload."""
+    _check_names(given, [workload.name for workload in deployment.workloads if _has_formulas(workload)])
+    advised = [workload for workload in deployment.workloads if _adviser(deployment, workload) is not None]
     rows = tuple(results)
     workloads = tuple(
         _of_workload(
@@ -37,6 +44,7 @@ def of_environment(
                 results=rows,
                 input_tokens=tokens[0],
                 output_tokens=tokens[1],
+                declared=declared,
             ),
             given.get(workload.name),
         )
@@ -51,8 +59,14 @@ def of_environment(
     )
 
 
-def _is_advised(workload: Workload) -> bool:
+def _has_formulas(workload: Workload) -> bool:
     return workload.kind in _KINDS and workload.accelerators > 0
+
+
+def _adviser(deployment: Deployment, workload: Workload) -> _Adviser | None:
+    if _has_formulas(workload):
+        return _KINDS[workload.kind]
+    return answers.advice if answers.is_api(deployment, workload) else None
 
 
 def _check_names(given: Mapping[str, Given], names: list[str]) -> None:
@@ -65,4 +79,6 @@ def _check_names(given: Mapping[str, Given], names: list[str]) -> None:
 
 
 def _of_workload(situation: Situation, given: Given | None) -> WorkloadAdvice:
-    return _KINDS[situation.workload.kind](situation, facts.of_workload(situation.workload, given))
+    advise = _adviser(situation.deployment, situation.workload) or answers.advice
+    advice = advise(situation, facts.of_workload(situation.workload, given))
+    return replace(advice, notes=(*advice.notes, *observed.recordings(situation)))

@@ -43,7 +43,8 @@ class Expectations:
 class Row:
     """The newest result for one subject and setting. `low`, `high`: expected, None where nothing is known, or no upper
     end; `basis`: by whom, or why not. `usd_per_million_tokens`: of output tokens at the measured rate.
-    `usd_per_gpu_hour`: what an accelerator costs; None also where the result is of something else."""
+    `usd_per_gpu_hour`: what an accelerator costs; None also where the result is of something else. `note`: what has
+    changed since, "" = nothing that is known."""
 
     environment: str
     subject: str
@@ -53,6 +54,7 @@ class Row:
     basis: str
     usd_per_million_tokens: float | None = None
     usd_per_gpu_hour: float | None = None
+    note: str = ""
 
     @property
     def delivered_share(self) -> float | None:
@@ -121,7 +123,16 @@ def _row(environment: str, result: Result, expected: Expectations | None) -> Row
         basis=basis,
         usd_per_million_tokens=_usd(result, served),
         usd_per_gpu_hour=_usd_per_gpu_hour(result, expected),
+        note=_note(result, expected),
     )
+
+
+def _note(result: Result, expected: Expectations | None) -> str:
+    """Of a run of a server; of a recording it is known that it is of another place."""
+    name = result.setting.get("subject", "").removeprefix("workload/")
+    workloads = expected.deployment.workloads if expected is not None and result.taken.origin == "measured" else ()
+    workload = next((each for each in workloads if each.name == name), None)
+    return runs.other_image(result, workload) if workload is not None else ""
 
 
 def _served(result: Result, expected: Expectations) -> Situation | None:
@@ -155,7 +166,8 @@ def _expected(
     if result.metric == gemm.PRODUCT:
         return _expected_product(result)
     kind, _, name = result.setting.get("subject", "").partition("/")
-    rate = storage.bought(expected.deployment).get(name) if expected is not None and kind == "storage" else None
+    direction: storage.Direction = "write" if result.metric.startswith("write") else "read"
+    rate = storage.expected(expected.deployment, name, direction) if expected and kind == "storage" else None
     if expected is None or rate is None or result.unit != "MB/s":
         return None, None, _UNKNOWN
     return _expected_storage(result, rate, storage.clients(expected.deployment, name))
@@ -304,5 +316,7 @@ def _lines(row: Row) -> Iterator[str]:
         f"  {'':<12} {result.taken.source}, {result.taken.date}, {result.taken.machine or 'unknown machine'}"
         f"{versions}{replayed}"
     )
+    if row.note:
+        yield one_line(f"  {'':<12} {row.note}")
     for warning in result.warnings:
         yield one_line(f"  {'':<12} warning: {warning}")

@@ -34,22 +34,38 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One number that is measured and never predicted. `percentiles`: by name, in `unit`. `source`: under which load,
+    by which run, and when. `warnings`: what makes it doubtful."""
+
+    metric: str
+    value: float
+    unit: str
+    percentiles: dict[str, float]
+    source: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """Something that helps. `gain`: 0.25 = a quarter more of what the bottleneck limits; `usd_per_hour`: more than now,
-    None = no price known. `how`: what to write."""
+    None = no price known. `plan`: what becomes of what is up, "" = nothing of it is the mesh's. `how`: what to write.
+    """
 
     what: str
     effect: str
     gain: float
     usd_per_hour: float | None
     how: str
+    plan: str = ""
     caution: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadAdvice:
     """`bottleneck` "": none can be named; `why` says it in either case. `changes`: the smallest first. `useless`: what
-    would not help, and why. `limits`: what each part alone would allow, by name, for the plot."""
+    would not help, and why. `limits`: what each part alone would allow, by name, for the plot. `first_token_s`,
+    `token_s`: inferred; `latencies`, `accuracy`: as they were measured."""
 
     workload: str
     workload_kind: str
@@ -65,13 +81,15 @@ class WorkloadAdvice:
     usd_per_million_tokens: float | None = None
     first_token_s: float | None = None
     token_s: float | None = None
+    latencies: tuple[Measured, ...] = ()
+    accuracy: tuple[Measured, ...] = ()
     limits: tuple[tuple[str, float], ...] = ()
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """Of one environment. `left_out`: workloads that run without accelerators."""
+    """Of one environment. `left_out`: workloads without accelerators that don't answer from documents."""
 
     mesh: str
     environment: str

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
-from meshctl.advise.figures import Advice, Change, Figure, WorkloadAdvice
+from meshctl.advise.figures import Advice, Change, Figure, Measured, WorkloadAdvice
 from meshctl.printable import one_line
 
 _LINE: Final = 118
@@ -35,13 +35,15 @@ def _workload(advice: WorkloadAdvice) -> Iterator[str]:
     yield from _line("setting", advice.setting)
     for figure in advice.figures:
         yield from _line(figure.kind, figure_text(figure))
-    if advice.first_token_s is not None and advice.token_s is not None:
-        first_ms, token_ms = advice.first_token_s * 1e3, advice.token_s * 1e3
-        yield from _line(
-            "latency", f"first token {first_ms:.0f} ms, then {token_ms:.1f} ms each, without other load (inferred)"
-        )
+    for number, latency in enumerate(latency_texts(advice)):
+        yield from _line("latency" if number == 0 else "", latency)
+    for number, share in enumerate(map(measured_text, advice.accuracy)):
+        yield from _line("accuracy" if number == 0 else "", share)
     yield from _line("cost", cost_text(advice))
-    yield from _line("bottleneck", f"{advice.bottleneck or 'not known'}: {advice.why}")
+    if advice.figures:
+        yield from _line("bottleneck", f"{advice.bottleneck or 'not known'}: {advice.why}")
+    else:
+        yield from _line("prediction", f"none: {advice.why}")
     for number, change in enumerate(advice.changes):
         yield from _line("helps" if number == 0 else "", change_text(change))
     for number, useless in enumerate(advice.useless):
@@ -51,9 +53,14 @@ def _workload(advice: WorkloadAdvice) -> Iterator[str]:
 
 
 def _line(label: str, words: str) -> list[str]:
-    head = f"  {label:<{_INDENT - 2}}"
+    """Broken at spaces alone: names and commands can be copied."""
     return textwrap.wrap(
-        one_line(words), _LINE, initial_indent=head, subsequent_indent=" " * _INDENT, break_long_words=False
+        one_line(words),
+        _LINE,
+        initial_indent=f"  {label:<{_INDENT - 2}}",
+        subsequent_indent=" " * _INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 
@@ -64,6 +71,20 @@ def figure_text(figure: Figure) -> str:
         return f"{figure.basis}{ending}"
     band = f" ({amount(figure.low)} to {amount(figure.high)})" if figure.low and figure.high else ""
     return f"{amount(figure.value)} {figure.unit}{band}, {figure.metric}: {figure.basis}{ending}"
+
+
+def latency_texts(advice: WorkloadAdvice) -> Iterator[str]:
+    """What is inferred, then what was measured."""
+    if advice.first_token_s is not None and advice.token_s is not None:
+        first_ms, token_ms = advice.first_token_s * 1e3, advice.token_s * 1e3
+        yield f"first token {first_ms:.0f} ms, then {token_ms:.1f} ms each, without other load (inferred)"
+    yield from map(measured_text, advice.latencies)
+
+
+def measured_text(measured: Measured) -> str:
+    spread = ", ".join(f"{name} {amount(value)}" for name, value in measured.percentiles.items())
+    inside = f"{spread}; {measured.source}" if spread else measured.source
+    return f"{measured.metric} {amount(measured.value)} {measured.unit} measured ({inside})"
 
 
 def amount(value: float | None) -> str:
@@ -82,10 +103,9 @@ def cost_text(advice: WorkloadAdvice) -> str:
 
 def change_text(change: Change) -> str:
     caution = f" ({change.caution})" if change.caution else ""
-    return f"{change.what}: {change.effect}, {usd_text(change)}; {change.how}{caution}"
+    return f"{change.what}: {change.effect}, {price_and_plan(change)}; {change.how}{caution}"
 
 
-def usd_text(change: Change) -> str:
-    if change.usd_per_hour is None:
-        return "no price known"
-    return f"{change.usd_per_hour:+.2f} USD/h"
+def price_and_plan(change: Change) -> str:
+    price = "no price known" if change.usd_per_hour is None else f"{change.usd_per_hour:+.2f} USD/h"
+    return f"{price}, {change.plan}" if change.plan else price

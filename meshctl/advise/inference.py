@@ -5,23 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
-from meshctl.advise import formulas, runs, storage
+from meshctl.advise import edits, formulas, observed, other_machine, runs, storage
+from meshctl.advise.edits import Edit
 from meshctl.advise.facts import ModelFacts
 from meshctl.advise.figures import Change, Figure, WorkloadAdvice, smallest_first
 from meshctl.advise.formulas import DoesNotFit, Load, Throughput
-from meshctl.advise.situation import Situation, accelerator_of, best_of_newest, origin
-from meshctl.catalog import Machine
+from meshctl.advise.situation import Situation, best_of_newest, origin
 from meshctl.catalog.speeds import Accelerator
 from meshctl.measure import serving
+from meshctl.model.mesh import Mesh
 from meshctl.words import pluralize
 
 _TOKENS: Final = "output tokens of a replica at full load"
 _WEIGHTS: Final = "weights loaded at the start of a replica"
 _PRECISIONS: Final = ("fp4", "fp8", "bf16")
 _SIXTEEN_BIT: Final = 2
-_CHEAPER: Final = 0.9  # another machine is named only where a token costs clearly less
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ def advice(situation: Situation, facts: ModelFacts | str) -> WorkloadAdvice:
         bottleneck="",
         why=str(predicted),
         usd_per_hour=situation.usd_per_hour,
+        latencies=observed.latencies(situation),
+        notes=tuple(observed.other_images(situation)),
     )
     return unpredicted if isinstance(predicted, str) else _with_prediction(unpredicted, situation, predicted)
 
@@ -67,7 +70,7 @@ def _with_prediction(advice: WorkloadAdvice, situation: Situation, predicted: _P
         first_token_s=formulas.first_token_s(predicted.load, predicted.accelerator),
         token_s=formulas.token_s(predicted.load, predicted.accelerator),
         limits=_limits(predicted),
-        notes=_notes(advice.figures, predicted),
+        notes=(*_notes(advice.figures, predicted), *advice.notes),
     )
 
 
@@ -216,8 +219,12 @@ def _changes(situation: Situation, predicted: _Prediction) -> Iterator[Change]:
     quantized = _quantized(situation, predicted)
     if quantized is not None:
         yield quantized
-    yield _one_more_replica(situation, predicted)
-    other = _other_machine(situation, predicted)
+    if situation.declared is None:
+        return
+    more = _one_more_replica(situation, situation.declared.mesh, predicted)
+    if more is not None:
+        yield more
+    other = other_machine.cheaper(situation, predicted.replica, partial(_replica_on, predicted.load))
     if other is not None:
         yield other
 
@@ -244,68 +251,50 @@ def _quantized(situation: Situation, predicted: _Prediction) -> Change | None:
     )
 
 
-def _one_more_replica(situation: Situation, predicted: _Prediction) -> Change:
-    workload, pool = situation.workload, situation.pool
-    replicas = workload.at_least
+def _one_more_replica(situation: Situation, mesh: Mesh, predicted: _Prediction) -> Change | None:
+    """On free accelerators, or on more nodes: one more than these need where its other resources have no room. None
+    where no such nodes can be added."""
+    pool = situation.pool
     missing = max(situation.gpus - situation.free_accelerators(), 0)
-    nodes = math.ceil(missing / pool.gpus_per_node) if pool.gpus_per_node else 0
-    per_node = situation.node_usd_per_hour
-    how = f"workloads.{workload.name}.replicas: {replicas + 1}"
+    least = math.ceil(missing / pool.gpus_per_node) if pool.gpus_per_node else 0
+    written = {nodes: _replica_edits(situation, mesh, nodes) for nodes in (least, least + 1)}
+    if not situation.makes_nodes:
+        per_node = situation.node_usd_per_hour
+        usd = 0.0 if not least else None if per_node is None else round(least * per_node, 2)
+        return _replica_change(situation, predicted, least, usd, written[least])
+    for nodes, edits_of_nodes in written.items():
+        changed = situation.with_edits(edits_of_nodes)
+        if changed is not None:
+            usd = situation.more_usd_per_hour(changed)
+            return _replica_change(situation, predicted, nodes, usd, edits_of_nodes)
+    return None
+
+
+def _replica_edits(situation: Situation, mesh: Mesh, nodes: int) -> tuple[Edit, ...]:
+    """`nodes`: more than now."""
+    workload, pool = situation.workload, situation.pool
+    replicas = edits.replicas(mesh, workload.name, workload.at_least + 1)
+    return (replicas, edits.pool_nodes(mesh, pool.name, pool.nodes + nodes)) if nodes else (replicas,)
+
+
+def _replica_change(
+    situation: Situation, predicted: _Prediction, nodes: int, usd_per_hour: float | None, written: tuple[Edit, ...]
+) -> Change:
+    replicas = situation.workload.at_least
     return Change(
         what="one more replica" + (f" on {pluralize(nodes, 'more node')}" if nodes else " on free accelerators"),
         effect=_effect(predicted.replica * replicas, predicted.replica * (replicas + 1)),
         gain=1 / replicas if replicas else 1,
-        usd_per_hour=0 if not nodes else None if per_node is None else round(nodes * per_node, 2),
-        how=f"{how}, pools.{pool.name}.nodes: {pool.nodes + nodes}" if nodes else how,
+        usd_per_hour=usd_per_hour,
+        how=edits.lines(written),
+        plan="in place",
     )
 
 
-def _other_machine(situation: Situation, predicted: _Prediction) -> Change | None:
-    """The machine of this platform whose tokens cost least, where that is clearly less than now."""
-    now = situation.node_usd_per_hour
-    if now is None:
-        return None
-    offers = [offer for machine in _candidates(situation) if (offer := _offer(situation, predicted, machine))]
-    if not offers:
-        return None
-    usd, replica, machine = min(offers, key=lambda offer: offer[0] / offer[1])
-    pool, replicas = situation.pool, situation.workload.at_least
-    per_replica = now * situation.workload.accelerators / pool.gpus_per_node
-    if usd / replica > _CHEAPER * per_replica / predicted.replica:
-        return None
-    used = (usd - per_replica) * replicas
-    return Change(
-        what=f"{machine.gpu_model} instead of {pool.gpu_model} ({machine.name})",
-        effect=f"{_effect(predicted.replica * replicas, replica * replicas)}, each token at"
-        f" {usd / replica / (per_replica / predicted.replica):.0%} of its price",
-        gain=replica / predicted.replica - 1,
-        usd_per_hour=round(used, 2),
-        how=f"pools.{pool.name}.accelerator: {{model: {machine.gpu_model}, count: {machine.gpu_count}}}",
-        caution="its nodes are made anew; `meshctl check` says whether the region has them",
-    )
-
-
-def _candidates(situation: Situation) -> Iterator[Machine]:
-    pool, region = situation.pool, situation.deployment.region
-    for machine in situation.catalog.machines.get(situation.deployment.provider, ()):
-        enough = machine.gpu_count >= situation.workload.accelerators and machine.gpu_fraction >= 1
-        if enough and machine.arch == pool.arch and machine.price(pool.market, region) and machine.name != pool.machine:
-            yield machine
-
-
-def _offer(situation: Situation, predicted: _Prediction, machine: Machine) -> tuple[float, float, Machine] | None:
-    """USD per hour of the accelerators of one replica there, and its tokens per second."""
-    accelerator = accelerator_of(machine.gpu_model, machine.gpu_memory_gib)
-    price = machine.price(situation.pool.market, situation.deployment.region)
-    elsewhere = _with(_load_elsewhere(predicted.load), accelerator) if accelerator is not None else ""
-    if isinstance(elsewhere, str) or price is None:
-        return None
-    return price.usd_per_hour * situation.workload.accelerators / machine.gpu_count, elsewhere.replica, machine
-
-
-def _load_elsewhere(load: Load) -> Load:
-    """As the weights are, not as this accelerator computes them."""
-    return replace(load, precision=_precision(load.weight_bytes))
+def _replica_on(load: Load, accelerator: Accelerator) -> float | None:
+    """Output tokens per second on another accelerator: as the weights are, not as this one computes them."""
+    elsewhere = _with(replace(load, precision=_precision(load.weight_bytes)), accelerator)
+    return None if isinstance(elsewhere, str) else elsewhere.replica
 
 
 def _precision(weight_bytes: float) -> str:

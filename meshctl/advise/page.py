@@ -6,11 +6,11 @@ PURE. The page loads nothing: its style and its SVG are in it.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from meshctl.advise import human
-from meshctl.advise.figures import Advice, Figure, WorkloadAdvice
+from meshctl.advise.figures import Advice, Figure, Measured, WorkloadAdvice
 
 _WIDTH: Final = 560
 _BAR: Final = 22
@@ -47,12 +47,14 @@ def _summary(advice: Advice) -> str:
         f"<tr><td>{_safe(each.workload)}</td><td>{_safe(each.machine)}</td>"
         f'<td class="number">{_usd(each.usd_per_hour)}</td><td class="number">{_usd(each.usd_per_million_tokens)}</td>'
         f'<td class="number">{_milliseconds(each.first_token_s)}</td>'
-        f"<td>{_safe(each.bottleneck or 'not known')}</td>"
+        f'<td class="number">{_measured(each.latencies)}</td><td class="number">{_measured(each.accuracy)}</td>'
+        f"<td>{_safe(each.bottleneck or ('not known' if each.figures else '-'))}</td>"
         f"<td>{_safe(_first_change(each))}</td></tr>"
         for each in advice.workloads
     )
     head = (
-        "<tr><th>workload</th><th>machine</th><th>USD/h</th><th>USD per million tokens</th><th>first token</th>"
+        "<tr><th>workload</th><th>machine</th><th>USD/h</th><th>USD per million tokens</th>"
+        "<th>first token, inferred</th><th>latency, measured</th><th>accuracy, measured</th>"
         "<th>bottleneck</th><th>smallest change that helps</th></tr>"
     )
     return f"<table>{head}{rows}</table>"
@@ -61,21 +63,42 @@ def _summary(advice: Advice) -> str:
 def _first_change(advice: WorkloadAdvice) -> str:
     if not advice.changes:
         return "-"
-    return f"{advice.changes[0].what}: {advice.changes[0].effect}, {human.usd_text(advice.changes[0])}"
+    return f"{advice.changes[0].what}: {advice.changes[0].effect}, {human.price_and_plan(advice.changes[0])}"
 
 
 def _workload(advice: WorkloadAdvice) -> str:
     parts = [
         f"<h2>{_safe(advice.workload)}</h2><p>{_safe(advice.setting)}</p>",
-        f'<p class="bottleneck">Bottleneck: {_safe(advice.bottleneck or "not known")}</p><p>{_safe(advice.why)}</p>',
+        _bottleneck(advice),
         _plot(advice),
         f"<p>{_safe(human.cost_text(advice))}</p>",
-        "<table>" + "".join(_figure(figure) for figure in advice.figures) + "</table>",
+        _figures(advice),
+        *_list("Latency", human.latency_texts(advice)),
+        *_list("Accuracy", map(human.measured_text, advice.accuracy)),
         *_list("What helps, the smallest change first", (human.change_text(each) for each in advice.changes)),
         *_list("What would not help", iter(advice.useless)),
         *_list("Notes", iter(advice.notes)),
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _bottleneck(advice: WorkloadAdvice) -> str:
+    name = f'<p class="bottleneck">Bottleneck: {_safe(advice.bottleneck or "not known")}</p>' if advice.figures else ""
+    return f"{name}<p>{_safe(advice.why)}</p>"
+
+
+def _figures(advice: WorkloadAdvice) -> str:
+    return f"<table>{''.join(map(_figure, advice.figures))}</table>" if advice.figures else ""
+
+
+def _measured(numbers: tuple[Measured, ...]) -> str:
+    """The first of them, which says most to who decides; the others stand below the table."""
+    if not numbers:
+        return "-"
+    number = numbers[0]
+    unit, p99 = _safe(number.unit), number.percentiles.get("p99")
+    tail = f"<br>p99 {human.amount(p99)} {unit}" if p99 is not None else ""
+    return f"{_safe(number.metric)}<br>{human.amount(number.value)} {unit}{tail}"
 
 
 def _figure(figure: Figure) -> str:
@@ -87,7 +110,7 @@ def _figure(figure: Figure) -> str:
     )
 
 
-def _list(title: str, items: Iterator[str]) -> Iterator[str]:
+def _list(title: str, items: Iterable[str]) -> Iterator[str]:
     entries = "".join(f"<li>{_safe(item)}</li>" for item in items)
     if entries:
         yield f"<h3>{title}</h3><ul>{entries}</ul>"
@@ -95,6 +118,8 @@ def _list(title: str, items: Iterator[str]) -> Iterator[str]:
 
 def _plot(advice: WorkloadAdvice) -> str:
     """One bar for each limit, one for the prediction with its band, one for what was measured."""
+    if not advice.figures:
+        return ""
     compute = advice.figures[0]
     bars = [(name, value, 0.0, 0.0) for name, value in advice.limits]
     if compute.value is not None and compute.unit == "tokens/s":

@@ -76,3 +76,17 @@ def replicas(result: Result, workload: Workload) -> tuple[int, int]:
     """The least and the most that can have answered together: as the run says it, else as the workload has them now."""
     match = re.fullmatch(r"(\d+)(?: to (\d+))?", result.setting.get("replicas", ""))
     return (int(match[1]), int(match[2] or match[1])) if match else (workload.at_least, workload.at_most)
+
+
+def load_words(result: Result) -> str:
+    """Under which load it was measured, as far as the run says it: `4 requests/s, 512 tokens in, 128 out`."""
+    rate, pair = result.setting.get("rate", ""), tokens(result)
+    words = [f"{rate} requests/s"] if rate and rate != "inf" else []
+    words += [f"{result.setting['questions']} questions"] if "questions" in result.setting else []
+    return ", ".join([*words, *([f"{pair[0]} tokens in, {pair[1]} out"] if pair is not None else [])])
+
+
+def other_image(result: Result, workload: Workload) -> str:
+    """That another image has answered than the one of the workload now, in words; "" where the run doesn't say so."""
+    image = result.versions.get("image", workload.image)
+    return f"measured with image {image}, now {workload.image}: measure again" if image != workload.image else ""

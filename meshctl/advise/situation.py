@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from meshctl.advise.edits import Declared, Edit
 from meshctl.catalog import Catalog, Machine, speeds
 from meshctl.catalog.speeds import Accelerator
 from meshctl.measure.results import Result
-from meshctl.model.deployment import Deployment, Pool, Workload
+from meshctl.model.deployment import Block, Deployment, FileSystem, ObjectStore, Pool, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """`results`: measured in this environment. `input_tokens`, `output_tokens`: of a request that is assumed."""
+    """`results`: measured in this environment. `input_tokens`, `output_tokens`: of a request that is assumed.
+    `declared`: what the user has written, into which changes are to be written; None where none are asked for."""
 
     deployment: Deployment
     workload: Workload
@@ -24,6 +26,7 @@ class Situation:
     results: tuple[Result, ...]
     input_tokens: int
     output_tokens: int
+    declared: Declared | None = None
 
     @property
     def pool(self) -> Pool:
@@ -85,11 +88,54 @@ class Situation:
     def free_accelerators(self) -> int:
         """Of the pool's nodes, which no workload asks for."""
         return self.pool.nodes * self.pool.gpus_per_node - sum(
-            each.accelerators * each.pods for each in self._neighbours() if each.runs
+            each.accelerators * each.pods for each in self.on_pool if each.runs
         )
 
-    def _neighbours(self) -> Iterable[Workload]:
-        return (each for each in self.deployment.workloads if each.pool == self.workload.pool)
+    @property
+    def makes_nodes(self) -> bool:
+        """Whether they are machines of the catalog, so that a changed mesh can be resolved without a cluster."""
+        return self.machine is not None
+
+    def with_edits(self, edits: Iterable[Edit]) -> Deployment | None:
+        """The environment once they are written; None where it can't be, or where only its cluster knows."""
+        if self.declared is None or not self.makes_nodes:
+            return None
+        return self.declared.deployed(self.deployment.environment, self.catalog, edits)
+
+    def more_usd_per_hour(self, changed: Deployment) -> float | None:
+        """Of all that differs; None where the price of something that differs is not known."""
+        now, then = _by_subject(self.deployment), _by_subject(changed)
+        more = 0.0
+        for subject in now | then:
+            if now.get(subject) == then.get(subject):
+                continue
+            before, after = _usd(now.get(subject)), _usd(then.get(subject))
+            if before is None or after is None:
+                return None
+            more += after - before
+        return round(more, 2)
+
+    @property
+    def on_pool(self) -> tuple[Workload, ...]:
+        """All workloads that run on the same nodes, and this one."""
+        return tuple(each for each in self.deployment.workloads if each.pool == self.workload.pool)
+
+
+_Priced = Pool | ObjectStore | FileSystem | Block
+
+
+def _by_subject(deployment: Deployment) -> dict[str, _Priced]:
+    things: tuple[_Priced, ...] = (
+        *deployment.pools,
+        *deployment.object_stores,
+        *deployment.file_systems,
+        *deployment.blocks,
+    )
+    return {thing.price.subject: thing for thing in things}
+
+
+def _usd(thing: _Priced | None) -> float | None:
+    return thing.price.usd_per_hour if thing is not None else 0.0
 
 
 def accelerator_of(model: str, memory_gib: float) -> Accelerator | None:

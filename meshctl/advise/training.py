@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from meshctl.advise import formulas, storage
+from meshctl.advise import edits, formulas, storage
 from meshctl.advise.facts import ModelFacts
 from meshctl.advise.figures import Change, Figure, WorkloadAdvice, smallest_first
 from meshctl.advise.situation import Situation, origin
 from meshctl.catalog import measured
 from meshctl.measure import nccl
 from meshctl.measure.results import Result
+from meshctl.model.deployment import Pool
+from meshctl.model.mesh import Mesh
 from meshctl.resolve.placement import fabric_expectation
 from meshctl.words import pluralize
 
@@ -138,20 +140,28 @@ def _fabric(situation: Situation, facts: ModelFacts | str) -> Figure:
 
 
 def _measured_here(situation: Situation) -> Result | None:
+    return _newest(_all_reduces_here(situation))
+
+
+def _newest(rows: list[Result]) -> Result | None:
     """With the largest size, of the newest date."""
-    rows = _all_reduces_here(situation)
     return max(rows, key=lambda row: (row.taken.date, int(row.setting.get("size_bytes", "0"))), default=None)
 
 
 def _all_reduces_here(situation: Situation) -> list[Result]:
     """By as many ranks as the gang has: other numbers of ranks say nothing of it."""
+    return [row for row in _all_reduces_of_pool(situation) if row.setting.get("ranks") == str(situation.gpus)]
+
+
+def _all_reduces_of_pool(situation: Situation) -> list[Result]:
+    """By any number of ranks: `bench` takes all nodes of a pool."""
+    subject = f"pool/{situation.pool.name}"
     return [
         row
         for row in situation.results
         if row.metric == nccl.ALL_REDUCE
         and situation.is_measured_here(row)
-        and row.setting.get("ranks") == str(situation.gpus)
-        and row.setting.get("subject", f"pool/{situation.pool.name}") == f"pool/{situation.pool.name}"
+        and row.setting.get("subject", subject) == subject
     ]
 
 
@@ -172,12 +182,15 @@ def _ratio(situation: Situation, measured_here: Result) -> str:
 
 
 def _not_measured(situation: Situation) -> str:
-    counts = measured.nodes_measured(situation.pool.machine)
+    pool, environment = situation.pool, situation.deployment.environment
+    counts = measured.nodes_measured(pool.machine)
     others = f" (published only with {', '.join(map(str, counts))} nodes, which says nothing of it)" if counts else ""
-    return (
-        f"no expectation known for {situation.nodes} nodes of {situation.pool.machine}{others}; nccl-tests measures"
-        " it, and `meshctl bench --from` reads what it prints"
+    command = (
+        f"`meshctl bench {environment} --what fabric --of pool/{pool.name}` measures it"
+        if situation.nodes == pool.nodes and fabric_expectation.is_measurable(pool)
+        else f"`meshctl bench {environment} --from FILE --of pool/{pool.name}` reads what nccl-tests print on so many"
     )
+    return f"no expectation known for {situation.nodes} nodes of {pool.machine}{others}; {command}"
 
 
 def _storage(situation: Situation, facts: ModelFacts | str) -> Figure:
@@ -217,15 +230,16 @@ def _why(times: _Times) -> str:
 def _changes(situation: Situation, times: _Times) -> Iterator[Change]:
     checkpoint = situation.workload.checkpoint
     if times.bottleneck == "storage" and checkpoint is not None and times.write_s is not None:
-        effect = f"a checkpoint in {times.write_s / 2:.0f} instead of {times.write_s:.0f} s"
         change = storage.repaired(situation, checkpoint.storage, "write", times.write_s) or storage.faster(
-            situation, checkpoint.storage, times.write_share / 2, effect
+            situation, checkpoint.storage, times.write_s, times.write_share
         )
         yield change or _storage_that_suffices(situation, checkpoint.storage, times)
     if times.all_reduce_s and times.compute_s is not None:
         yield from _repaired_fabric(situation, times.all_reduce_s, times.compute_s)
-    if times.bottleneck == "compute" and times.compute_s is not None:
-        yield _one_more_node(situation, times.compute_s)
+    if times.bottleneck == "compute" and times.compute_s is not None and situation.declared is not None:
+        larger = _one_more_node(situation, situation.declared.mesh, times.compute_s)
+        if larger is not None:
+            yield larger
     if times.bottleneck == "fabric" and times.all_reduce_s is not None and times.compute_s is not None:
         yield _rarer_exchange(times.all_reduce_s, times.compute_s)
 
@@ -242,7 +256,7 @@ def _storage_that_suffices(situation: Situation, name: str, times: _Times) -> Ch
         effect=f"a checkpoint in {enough_s:,.0f} instead of {times.write_s:,.0f} s, {_LONG:.0%} of the time",
         gain=times.write_share - _LONG,
         usd_per_hour=None,
-        how=f"another storage than {name}, or its throughput where that is bought",
+        how=f"another storage or storage class than that of {name}; the mesh can't buy more of this one",
     )
 
 
@@ -251,17 +265,25 @@ def _rate_of(situation: Situation, name: str) -> float:
     return rate.bytes_per_s if rate is not None else 0.0
 
 
-def _one_more_node(situation: Situation, compute_s: float) -> Change:
+def _one_more_node(situation: Situation, mesh: Mesh, compute_s: float) -> Change | None:
+    """None where the platform has no such pool: racks are sold whole."""
     workload, pool = situation.workload, situation.pool
-    per_node = situation.node_usd_per_hour
+    written = (
+        edits.gang_nodes(mesh, workload.name, workload.replicas + 1),
+        edits.pool_nodes(mesh, pool.name, pool.nodes + 1),
+    )
+    per_node, changed = situation.node_usd_per_hour, situation.with_edits(written)
+    if situation.makes_nodes and changed is None:
+        return None
+    usd = situation.more_usd_per_hour(changed) if changed is not None else per_node
     then_s = compute_s * workload.replicas / (workload.replicas + 1)
     return Change(
         what="one more node",
         effect=f"computing in {then_s:.3g} instead of {compute_s:.3g} s",
         gain=1 / workload.replicas,
-        usd_per_hour=round(per_node, 2) if per_node is not None else None,
-        how=f"workloads.{workload.name}.nodes: {workload.replicas + 1}, pools.{pool.name}.nodes: {pool.nodes + 1}",
-        caution="the gang starts anew from its last checkpoint",
+        usd_per_hour=round(usd, 2) if usd is not None else None,
+        how=edits.lines(written),
+        plan="the gang starts anew from its last checkpoint",
     )
 
 
@@ -283,15 +305,23 @@ def _repaired_fabric(situation: Situation, all_reduce_s: float, compute_s: float
 
 
 def _verdict(situation: Situation) -> fabric_expectation.Verdict | None:
-    """Of the newest measurement; None where there is none, or nobody has published its sizes: of a nominal bandwidth it
-    is not known how much can be reached."""
-    newest = _measured_here(situation)
+    """Of the newest measurement by as many ranks as the gang has."""
+    return _verdict_on(situation.pool, _all_reduces_here(situation), situation.gpus)
+
+
+def _verdict_on(pool: Pool, rows: list[Result], ranks: int) -> fabric_expectation.Verdict | None:
+    """Of the newest of `rows`, held against what as many nodes can give as so many ranks fill; None where there is
+    none, or nobody has published its sizes: of a nominal bandwidth it is not known how much can be reached."""
+    nodes, left = divmod(ranks, pool.gpus_per_node or 1)
+    newest = _newest(rows)
+    if newest is None or left:
+        return None
     rates = {
         int(row.setting["size_bytes"]): row.value
-        for row in _all_reduces_here(situation)
-        if newest is not None and row.taken == newest.taken and row.setting.get("size_bytes", "").isdecimal()
+        for row in rows
+        if row.taken == newest.taken and row.setting.get("size_bytes", "").isdecimal()
     }
-    verdict = fabric_expectation.verdict(situation.pool, rates)
+    verdict = fabric_expectation.verdict(pool.model_copy(update={"nodes": nodes}), rates)
     return verdict if verdict is not None and verdict.expected.is_published else None
 
 
@@ -321,9 +351,8 @@ def _useless(situation: Situation, times: _Times) -> Iterator[str]:
 
 
 def _notes(situation: Situation, facts: ModelFacts | str, times: _Times) -> Iterator[str]:
-    measured_here = _measured_here(situation)
-    if measured_here is not None:
-        yield from measured_here.warnings
+    if situation.nodes > 1:
+        yield from _notes_on_fabric(situation)
     accelerator = situation.accelerator
     if not isinstance(facts, str) and accelerator is not None:
         state, memory = _STATE_BYTES * facts.model.params, situation.gpus * accelerator.memory_bytes
@@ -334,6 +363,27 @@ def _notes(situation: Situation, facts: ModelFacts | str, times: _Times) -> Iter
         yield (
             f"best interval between checkpoints: {_duration(times.interval_s)}, where {situation.gpus} GPUs run"
             f" {hours:,.0f} h between failures"
+        )
+
+
+def _notes_on_fabric(situation: Situation) -> Iterator[str]:
+    """The newest run in the pool, which may have had other ranks than the gang: what is wrong with its fabric is wrong
+    for the gang as well."""
+    pool, rows = situation.pool, _all_reduces_of_pool(situation)
+    newest = _newest(rows)
+    if newest is None:
+        return
+    yield from newest.warnings
+    ranks = newest.setting.get("ranks", "")
+    if not ranks.isdecimal() or ranks == str(situation.gpus):
+        return
+    of_ranks = [row for row in rows if row.setting.get("ranks") == ranks]
+    verdict = _verdict_on(pool, of_ranks, int(ranks))
+    if verdict is not None and verdict.share < storage.TOLERATED:
+        yield (
+            f"{ranks} ranks of pool {pool.name} were measured to get {verdict.gbytes_per_s:.4g} of"
+            f" {verdict.expected.gbytes_per_s:.4g} GB/s ({origin(newest)}; {verdict.expected.basis}): look for the"
+            f" reason before this gang of {situation.gpus}"
         )
 
 

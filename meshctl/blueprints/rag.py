@@ -60,6 +60,8 @@ SLOTS: Final = (
     SlotOfRag("ui", (slots.OWN, slots.OFF), slots.OFF, "a page on the port `http`, which asks $OPENAI_API_BASE_URL"),
 )
 
+STORE_VARIABLE: Final = "RAG_STORE"  # tells both programs where the index is
+MODEL_VARIABLE: Final = "RAG_LLM_MODEL"  # tells the API which model it asks
 IMAGE: Final = "ghcr.io/meshctl/rag:0.2"
 _TEI_IMAGE: Final = "ghcr.io/huggingface/text-embeddings-inference:cpu-1.8"
 _MILVUS_IMAGE: Final = "milvusdb/milvus:v2.6.5"
@@ -259,7 +261,7 @@ def _ingest(stack: _Stack, slot: Slot) -> dict[str, Template]:
 def _api(stack: _Stack, slot: Slot) -> dict[str, Template]:
     env = {
         "RAG_LLM_URL": _llm_url(stack),
-        "RAG_LLM_MODEL": stack.source.given("model"),
+        MODEL_VARIABLE: stack.source.given("model"),
         **_variables(stack),
         "RAG_RERANK_URL": _rerank_url(stack),
     }
@@ -306,7 +308,7 @@ def _variables(stack: _Stack) -> dict[str, Template]:
     return {
         "RAG_EMBED_URL": url,
         "RAG_EMBED_MODEL": stack.source.given("embedModel") or _EMBED_MODEL,
-        "RAG_STORE": _store_url(stack),
+        STORE_VARIABLE: _store_url(stack),
         **_collection(stack),
     }
 

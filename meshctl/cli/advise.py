@@ -34,13 +34,15 @@ def advise(
     """Name the bottleneck of each workload, and the smallest change that helps, with its price."""
     # pydantic and the catalog: not for `meshctl --help`
     from meshctl.advise import advice, facts, human, page
+    from meshctl.advise.edits import Declared
     from meshctl.catalog import load_catalog
 
     context: Context = ctx.obj
     given = dict(facts.parse(each) for each in model or ())
     lengths = lengths_of(tokens)
     deployment = _deployment(context, environment)
-    made = advice.of_environment(deployment, load_catalog(), _results(context, environment), given, lengths)
+    results = _results(context, environment)
+    made = advice.of_environment(deployment, load_catalog(), results, given, lengths, Declared(*context.load()))
     if html is not None:
         _write(html, page.text(made))
         context.say(f"written to {html}")

@@ -71,7 +71,9 @@ def resolve(place: Place, where: Places, pools: Sequence[Pool], up: Deployment |
         carried.file_systems.append(system)
         carried.words[name] = _words(outcome, system)
     carried.notes.extend(
-        neural_mesh_notes.notes(place.mesh, outcome, nodes_are_made=place.platform.nodes.made_of is not None)
+        neural_mesh_notes.notes(
+            place.mesh, place.name, outcome, nodes_are_made=place.platform.nodes.made_of is not None
+        )
     )
     return carried
 

@@ -23,7 +23,7 @@ def takes(share: NodeShare) -> str:
     return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def notes(mesh: mesh_model.Mesh, value: NeuralMesh, *, nodes_are_made: bool) -> Iterator[str]:
+def notes(mesh: mesh_model.Mesh, environment: str, value: NeuralMesh, *, nodes_are_made: bool) -> Iterator[str]:
     """`nodes_are_made`: whether meshctl replaces nodes."""
     for name, share in value.shares.items():
         yield (
@@ -32,7 +32,7 @@ def notes(mesh: mesh_model.Mesh, value: NeuralMesh, *, nodes_are_made: bool) -> 
             " kubelet's static CPU manager"
         )
     if value.joined is None:
-        yield from _notes_of_cluster(mesh.name, value, nodes_are_made=nodes_are_made)
+        yield from _notes_of_cluster(mesh.name, environment, value, nodes_are_made=nodes_are_made)
         return
     yield (
         f"neuralmesh/{mesh.name}: its clients run {value.image}, and WEKA lets only those in whose release goes with"
@@ -51,7 +51,7 @@ def left(usable: Mapping[str, Usable], pools: Iterable[str]) -> Iterator[str]:
             yield f"pool/{name}: each node has {cores:.4g} cores and {format_in_gib(memory_gib)} memory left for pods"
 
 
-def _notes_of_cluster(name: str, value: NeuralMesh, *, nodes_are_made: bool) -> Iterator[str]:
+def _notes_of_cluster(name: str, environment: str, value: NeuralMesh, *, nodes_are_made: bool) -> Iterator[str]:
     width, parity, spare = value.stripe_width, value.redundancy, value.hot_spare
     reserve = f" and {spare} hot spare" if spare else ""
     drives = value.drives.drives if value.drives else 0
@@ -68,8 +68,8 @@ def _notes_of_cluster(name: str, value: NeuralMesh, *, nodes_are_made: bool) -> 
         )
     else:
         yield (
-            f"neuralmesh/{name}: how fast it is on such nodes is not known; `meshctl bench --from` reads what fio"
-            " measures"
+            f"neuralmesh/{name}: how fast it is on such nodes is not known;"
+            f" `meshctl bench {environment} --what storage` measures it"
         )
     yield (
         f"neuralmesh/{name}: `migrate` leaves its file systems behind, as all others; WEKA moves them by snapshots that"

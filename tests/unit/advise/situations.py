@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from meshctl.advise import advice, facts
+from meshctl.advise.edits import Declared
 from meshctl.advise.figures import Advice, WorkloadAdvice
-from meshctl.catalog import load_catalog
+from meshctl.catalog import Catalog, load_catalog
 from meshctl.load import load
 from meshctl.measure import outputs
 from meshctl.measure.results import Origin, Result, Taken
@@ -22,25 +24,42 @@ RECORDED = ROOT / "tests" / "unit" / "measure" / "recorded"
 MODELS = ("chat=llama-3.3-70b,bytes=1,kvBytes=1", "pretrain=llama-3.3-70b,tokensPerStep=4e6")
 
 
-def deployment(environment: str = "aws-east", mesh: str = "", *, folder: Path = EXAMPLE) -> Deployment:
+@dataclass(frozen=True)
+class Case:
+    """An environment as it is written, and as it was resolved."""
+
+    declared: Declared
+    deployment: Deployment
+
+
+def case(environment: str = "aws-east", mesh: str = "", *, folder: Path = EXAMPLE) -> Case:
     """`mesh`: a text in the place of the example's."""
     path = folder / "mesh.yaml"
     if mesh:
         path = folder / "changed.yaml"
         path.write_text(mesh, encoding="utf-8")
-    loaded, environments = load(path, EXAMPLE / "environments.yaml")
-    resolved = resolve(loaded, environments, environment, load_catalog()).deployment
-    assert resolved is not None
-    return resolved
+    environments_yaml = folder / "environments.yaml"
+    declared = Declared(*load(path, environments_yaml if environments_yaml.exists() else EXAMPLE / "environments.yaml"))
+    resolved = resolve(declared.mesh, declared.environments, environment, load_catalog())
+    assert resolved.deployment is not None, resolved.gaps
+    return Case(declared, resolved.deployment)
+
+
+def deployment(environment: str = "aws-east", mesh: str = "", *, folder: Path = EXAMPLE) -> Deployment:
+    return case(environment, mesh, folder=folder).deployment
 
 
 def advised(
-    deployed: Deployment,
+    of_case: Case,
     *given: str,
     results: tuple[Result, ...] = (),
     tokens: tuple[int, int] = (1000, 1000),
+    catalog: Catalog | None = None,
 ) -> Advice:
-    return advice.of_environment(deployed, load_catalog(), results, dict(map(facts.parse, given)), tokens)
+    models = dict(map(facts.parse, given))
+    return advice.of_environment(
+        of_case.deployment, catalog or load_catalog(), results, models, tokens, of_case.declared
+    )
 
 
 def of(made: Advice, workload: str) -> WorkloadAdvice:

@@ -5,18 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from meshctl.advise import advice, comparison, facts
+from meshctl.advise import comparison, facts
 from meshctl.advise.figures import Change, smallest_first
+from meshctl.bench import fabric as bench_fabric
+from meshctl.bench import storage as bench_storage
 from meshctl.catalog import load_catalog
 from meshctl.errors import UsageError
-from tests.unit.advise.situations import EXAMPLE, MODELS, advised, deployment, measured, of, recorded
+from tests.unit.advise.situations import EXAMPLE, MODELS, Case, advised, case, deployment, measured, of, recorded
 
 MESH = (EXAMPLE / "mesh.yaml").read_text(encoding="utf-8")
 
 
 def test_a_published_setting_is_predicted_as_it_was_measured() -> None:
     """2 x H100 in FP8, 2,209 tokens/s for each: the mesh has 8, so the weights are split further."""
-    chat = of(advised(deployment(), *MODELS), "chat")
+    chat = of(advised(case(), *MODELS), "chat")
     compute, fabric, storage = chat.figures
     assert compute.value is not None
     assert compute.low is not None
@@ -29,10 +31,10 @@ def test_a_published_setting_is_predicted_as_it_was_measured() -> None:
 
 
 def test_changes_come_with_their_price_the_smallest_first() -> None:
-    changes = of(advised(deployment(), "chat=llama-3.3-70b"), "chat").changes
+    changes = of(advised(case(), "chat=llama-3.3-70b"), "chat").changes
     assert [(each.what, each.usd_per_hour) for each in changes] == [
         ("weights in FP8", 0),
-        ("one more replica on 1 more node", 55.04),
+        ("one more replica on 1 more node", 55.10),  # with the volume of its pod
         ("B200 instead of H100 (p6-b200.48xlarge)", pytest.approx(117.79, abs=0.01)),
     ]
     assert all(each.gain > 0 for each in changes)
@@ -48,14 +50,14 @@ def test_a_change_without_a_known_price_comes_last() -> None:
 
 def test_a_model_that_does_not_fit_has_no_prediction(tmp_path: Path) -> None:
     mesh = MESH.replace("resources: {accelerators: 8, cpu: 64, memory: 512GiB}", "resources: {accelerators: 1}")
-    chat = of(advised(deployment(mesh=mesh, folder=tmp_path), "chat=llama-3.3-70b"), "chat")
+    chat = of(advised(case(mesh=mesh, folder=tmp_path), "chat=llama-3.3-70b"), "chat")
     assert chat.figures[0].value is None
     assert chat.why.startswith("it does not fit: 142 GB of weights and one sequence for each of 1 GPU")
     assert chat.changes == ()
 
 
 def test_nothing_is_said_of_an_unknown_model() -> None:
-    chat = of(advised(deployment()), "chat")
+    chat = of(advised(case()), "chat")
     assert chat.why == 'nothing is known of its model "/models/llama"; say --model chat=NAME or params=…'
     assert {figure.value for figure in chat.figures} == {None}
 
@@ -64,12 +66,12 @@ def test_the_arguments_of_a_server_name_its_model(tmp_path: Path) -> None:
     mesh = MESH.replace(
         "args: [--model, /models/llama,", "args: [--model, /models/x, --served-model-name, acme/Llama-3.3-70B-FP8,"
     )
-    chat = of(advised(deployment(mesh=mesh, folder=tmp_path)), "chat")
+    chat = of(advised(case(mesh=mesh, folder=tmp_path)), "chat")
     assert "llama-3.3-70b (by its --served-model-name) at 1 bytes per weight" in chat.setting
 
 
 def test_an_all_reduce_of_other_numbers_of_nodes_says_nothing() -> None:
-    fabric = of(advised(deployment(), *MODELS), "pretrain").figures[1]
+    fabric = of(advised(case(), *MODELS), "pretrain").figures[1]
     assert fabric.value is None
     assert fabric.basis.startswith("no expectation known for 4 nodes of p5.48xlarge (published only with 2 nodes")
 
@@ -79,7 +81,7 @@ def two_nodes(folder: Path) -> str:
 
 
 def test_the_published_bus_bandwidth_of_the_same_nodes_is_used(tmp_path: Path) -> None:
-    pretrain = of(advised(deployment(mesh=two_nodes(tmp_path), folder=tmp_path), *MODELS), "pretrain")
+    pretrain = of(advised(case(mesh=two_nodes(tmp_path), folder=tmp_path), *MODELS), "pretrain")
     fabric = pretrain.figures[1]
     assert fabric.value == pytest.approx(2 * 15 / 16 * 2 * 70.6e9 / 487e9)
     assert "awsome-distributed-training" in fabric.basis
@@ -90,7 +92,7 @@ def test_the_published_bus_bandwidth_of_the_same_nodes_is_used(tmp_path: Path) -
 def test_a_fall_back_to_tcp_is_the_bottleneck_and_is_named(tmp_path: Path) -> None:
     """The run has 4.13 GB/s, and says why."""
     results = measured("nccl-tcp.txt", ranks="16", subject="pool/train")
-    deployed = deployment(mesh=two_nodes(tmp_path), folder=tmp_path)
+    deployed = case(mesh=two_nodes(tmp_path), folder=tmp_path)
     pretrain = of(advised(deployed, MODELS[0], "pretrain=llama-3.3-70b,tokensPerStep=1e6", results=results), "pretrain")
     fabric = pretrain.figures[1]
     assert fabric.value == pytest.approx(64.1, abs=0.1)
@@ -105,13 +107,60 @@ def test_a_fall_back_to_tcp_is_the_bottleneck_and_is_named(tmp_path: Path) -> No
 def test_a_nominal_bandwidth_is_no_change_that_can_be_had() -> None:
     """Four nodes of p5.48xlarge are not published; 3,200 Gbps of each are on paper."""
     results = measured("nccl-tcp.txt", ranks="32", subject="pool/train")
-    pretrain = of(advised(deployment(), *MODELS, results=results), "pretrain")
+    pretrain = of(advised(case(), *MODELS, results=results), "pretrain")
     assert not [change.what for change in pretrain.changes if "GB/s of its machines" in change.what]
+
+
+def test_a_gang_in_a_larger_pool_is_held_against_what_its_own_ranks_can_reach(tmp_path: Path) -> None:
+    """Two of four nodes: 437 GB/s are published of two, and nothing of four."""
+    mesh = MESH.replace("    nodes: 4                                             #", "    nodes: 2  #")
+    deployed = case(mesh=mesh, folder=tmp_path)
+    assert (deployed.deployment.pool("train").nodes, deployed.deployment.workload("pretrain").replicas) == (4, 2)
+    results = measured("nccl-tcp.txt", ranks="16", subject="pool/train")
+    pretrain = of(advised(deployed, MODELS[0], "pretrain=llama-3.3-70b,tokensPerStep=1e6", results=results), "pretrain")
+    assert pretrain.changes[0].what == "the fabric at the 437 GB/s of its machines, instead of 4.08"
+
+
+def test_two_nodes_of_a_rack_are_not_told_of_the_bandwidth_of_eighteen() -> None:
+    """847 GB/s are published of 72 ranks, and nothing of eight."""
+    example = case("cw")
+    of_rack = {"machine": "gb200-4x", "nodes": 18, "gpus_per_node": 4}
+    pools = tuple(
+        pool.model_copy(update=of_rack) if pool.name == "train" else pool for pool in example.deployment.pools
+    )
+    gang = example.deployment.workload("pretrain").model_copy(update={"replicas": 2, "accelerators": 4})
+    deployed = example.deployment.model_copy(update={"pools": pools, "workloads": (gang,)})
+    results = tuple(
+        dataclasses.replace(each, value=240.0, taken=dataclasses.replace(each.taken, machine="gb200-4x"))
+        for each in measured("nccl-tcp.txt", ranks="8", size_bytes="8589934592", subject="pool/train")
+    )
+    pretrain = of(advised(Case(example.declared, deployed), MODELS[1], results=results), "pretrain")
+    assert "240 GB/s measured here: nccl-tcp.txt" in pretrain.figures[1].basis
+    assert not [change for change in pretrain.changes if "GB/s of its machines" in change.what]
+    assert not [note for note in pretrain.notes if "847" in note]
+
+
+def test_a_fall_back_to_tcp_is_named_for_a_gang_of_another_size(tmp_path: Path) -> None:
+    """`bench` takes all nodes of a pool: what is wrong with its fabric is wrong for the gang as well."""
+    mesh = MESH.replace("    nodes: 4                                             #", "    nodes: 3  #")
+    results = measured("nccl-tcp.txt", ranks="16", subject="pool/train")
+    pretrain = of(advised(case(mesh=mesh, folder=tmp_path), *MODELS, results=results), "pretrain")
+    assert pretrain.figures[1].value is None
+    assert pretrain.notes[0] == "NCCL fell back to TCP sockets over eth0: the fabric's adapters were not used"
+    assert pretrain.notes[1].startswith("16 ranks of pool train were measured to get 4.08 of 437 GB/s (nccl-tcp.txt,")
+    assert pretrain.notes[1].endswith(": look for the reason before this gang of 24")
+
+
+def test_a_gang_of_one_node_uses_no_fabric(tmp_path: Path) -> None:
+    mesh = MESH.replace("    nodes: 4                                             #", "    nodes: 1  #")
+    results = measured("nccl-tcp.txt", ranks="32", subject="pool/train")
+    notes = of(advised(case(mesh=mesh, folder=tmp_path), *MODELS, results=results), "pretrain").notes
+    assert not [note for note in notes if "TCP" in note or "ranks" in note]
 
 
 def test_a_measured_bandwidth_is_held_against_what_was_published_for_its_own_size(tmp_path: Path) -> None:
     """For p5.48xlarge 1 GiB was published and 2 GiB was not; gradients of 141 GB are nearest to 16 GiB."""
-    deployed = deployment(mesh=two_nodes(tmp_path), folder=tmp_path)
+    deployed = case(mesh=two_nodes(tmp_path), folder=tmp_path)
     results = measured("nccl-tcp.txt", ranks="16", subject="pool/train")
     gibibyte = tuple(each for each in results if each.setting["size_bytes"] == str(2**30))
     fabric = of(advised(deployed, *MODELS, results=gibibyte), "pretrain").figures[1]
@@ -120,7 +169,7 @@ def test_a_measured_bandwidth_is_held_against_what_was_published_for_its_own_siz
 
 
 def test_recordings_and_other_machines_were_not_measured_here(tmp_path: Path) -> None:
-    deployed = deployment(mesh=two_nodes(tmp_path), folder=tmp_path)
+    deployed = case(mesh=two_nodes(tmp_path), folder=tmp_path)
     recordings = recorded("nccl-tcp.txt", ranks="16", subject="pool/train")
     elsewhere = tuple(
         dataclasses.replace(each, taken=dataclasses.replace(each.taken, machine="p4d.24xlarge"))
@@ -129,19 +178,19 @@ def test_recordings_and_other_machines_were_not_measured_here(tmp_path: Path) ->
     disk = recorded("fio-limited-write.json", subject="storage/checkpoints")
     pretrain = of(advised(deployed, *MODELS, results=(*recordings, *elsewhere, *disk)), "pretrain")
     assert pretrain.figures[1].basis.startswith("141 GB; 487 GB/s published")
-    assert not any("TCP" in note for note in pretrain.notes)
+    assert all(note.startswith("replayed: ") for note in pretrain.notes if "TCP" in note)
     assert pretrain.figures[2].value is None
 
 
 def test_results_of_another_number_of_ranks_are_left_alone() -> None:
     results = measured("nccl-coreweave-h100.txt", subject="pool/train")
-    assert of(advised(deployment(), *MODELS, results=results), "pretrain").figures[1].value is None
+    assert of(advised(case(), *MODELS, results=results), "pretrain").figures[1].value is None
 
 
 def test_a_slow_disk_is_the_bottleneck() -> None:
     """A folder that gives each of four nodes 5 MB/s, measured by fio on one of them."""
     results = measured("fio-limited-write.json", value=5.0, subject="storage/checkpoints")
-    pretrain = of(advised(deployment(), *MODELS, results=results), "pretrain")
+    pretrain = of(advised(case(), *MODELS, results=results), "pretrain")
     storage = pretrain.figures[2]
     assert storage.value == pytest.approx(14 * 70.6e9 / 20e6, rel=0.001)
     assert "write measured by one client (5 MB/s: fio-limited-write.json, 2026-11-29), 4 nodes as fast" in storage.basis
@@ -151,7 +200,7 @@ def test_a_slow_disk_is_the_bottleneck() -> None:
 def test_a_file_system_that_gives_less_than_was_bought_is_to_be_mended_and_not_bought_again(tmp_path: Path) -> None:
     mesh = MESH.replace("checkpoint: {storage: checkpoints,", "checkpoint: {storage: shared,")
     results = measured("fio-limited-write.json", value=5.0, subject="storage/shared")
-    pretrain = of(advised(deployment(mesh=mesh, folder=tmp_path), *MODELS, results=results), "pretrain")
+    pretrain = of(advised(case(mesh=mesh, folder=tmp_path), *MODELS, results=results), "pretrain")
     assert pretrain.bottleneck == "storage"
     (change,) = pretrain.changes
     assert change.what == "what was bought of storage shared, of which 4 nodes get 1%"
@@ -166,38 +215,17 @@ def test_the_fastest_job_of_the_newest_date_is_the_rate_of_a_client() -> None:
         dataclasses.replace(each, value=500.0, taken=dataclasses.replace(each.taken, date="2026-10-01"))
         for each in small
     )
-    pretrain = of(advised(deployment(), *MODELS, results=(*small, *large, *older)), "pretrain")
+    pretrain = of(advised(case(), *MODELS, results=(*small, *large, *older)), "pretrain")
     assert pretrain.figures[2].value == pytest.approx(14 * 70.6e9 / 200e6, rel=0.001)
 
 
 def test_clients_get_no_more_together_than_was_bought(tmp_path: Path) -> None:
     mesh = MESH.replace("checkpoint: {storage: checkpoints,", "checkpoint: {storage: shared,")
     results = measured("fio-limited-write.json", value=25000.0, subject="storage/shared")
-    storage = of(advised(deployment(mesh=mesh, folder=tmp_path), *MODELS, results=results), "pretrain").figures[2]
+    storage = of(advised(case(mesh=mesh, folder=tmp_path), *MODELS, results=results), "pretrain").figures[2]
     assert storage.value == pytest.approx(14 * 70.6e9 / 2343.75e6, rel=0.001)
     assert "(25,000 MB/s: " in storage.basis
     assert "but no more than was bought: fsx-lustre: 500 MB/s per TiB of 4800 GiB" in storage.basis
-
-
-LARGE = (MODELS[0], "pretrain=llama-3.3-70b,params=400e9,tokensPerStep=4e6")
-
-
-@pytest.mark.parametrize("has_price", [True, False])
-def test_faster_storage_has_its_price_where_the_catalog_has_both(tmp_path: Path, has_price: bool) -> None:
-    mesh = MESH.replace("checkpoint: {storage: checkpoints,", "checkpoint: {storage: shared,")
-    mesh = mesh.replace("size: 4800GiB, throughput: 1.2GB/s, ephemeral: true", "size: 1200GiB, throughput: 0.1GB/s")
-    deployed = deployment(mesh=mesh, folder=tmp_path)
-    (system,) = deployed.file_systems
-    assert system.per_unit_throughput == 125
-    row = next(each for each in load_catalog().storage["aws"] if each.service.endswith("-125"))
-    double = dataclasses.replace(row, service=row.service.replace("125", "250"), usd_per_gb_month=1.0)
-    rows = (row, double) if has_price else (row,)
-    catalog = dataclasses.replace(load_catalog(), storage={"aws": rows})
-    (slow, *_) = measured("fio-limited-write.json", value=40.0, subject="storage/shared")
-    made = advice.of_environment(deployed, catalog, (slow,), dict(map(facts.parse, LARGE)), (1000, 1000))
-    change = next(each for each in of(made, "pretrain").changes if each.what.startswith("twice the throughput"))
-    more_usd = (system.price.usd_per_hour or 0) * (1.0 / 0.145 - 1)
-    assert change.usd_per_hour == (pytest.approx(more_usd, abs=1e-3) if has_price else None)
 
 
 RUN = {"subject": "workload/chat", "model": "meta-llama/Llama-3.3-70B-Instruct-FP8"}
@@ -207,7 +235,7 @@ RUN |= {"input_tokens": "1002", "output_tokens": "991"}
 def test_a_measured_server_that_is_too_slow_is_named() -> None:
     """Both replicas together gave 6,583."""
     results = measured("vllm-bench-serve.json", RUN)
-    chat = of(advised(deployment(), *MODELS, results=results), "chat")
+    chat = of(advised(case(), *MODELS, results=results), "chat")
     assert chat.figures[0].measured == 6582.87 / 2
     assert chat.notes[0].startswith(
         "measured 3,291 tokens/s (6,583 of 2 replicas together, vllm-bench-serve.json, 2026-11-29), less than"
@@ -216,9 +244,9 @@ def test_a_measured_server_that_is_too_slow_is_named() -> None:
 
 def test_a_run_may_say_how_many_replicas_it_had() -> None:
     four = measured("vllm-bench-serve.json", RUN, replicas="4")
-    assert of(advised(deployment(), *MODELS, results=four), "chat").figures[0].measured == 6582.87 / 4
+    assert of(advised(case(), *MODELS, results=four), "chat").figures[0].measured == 6582.87 / 4
     unknown = measured("vllm-bench-serve.json", RUN, replicas="2 to 6")
-    assert of(advised(deployment(), *MODELS, results=unknown), "chat").figures[0].measured is None
+    assert of(advised(case(), *MODELS, results=unknown), "chat").figures[0].measured is None
 
 
 def test_where_load_moves_replicas_a_run_is_expected_between_the_least_and_the_most() -> None:
@@ -250,47 +278,55 @@ def test_where_load_moves_replicas_a_run_is_expected_between_the_least_and_the_m
 )
 def test_a_run_of_another_setting_is_not_shown_beside_a_prediction(setting: dict[str, str]) -> None:
     results = measured("vllm-bench-serve.json", {**RUN, **setting})
-    assert of(advised(deployment(), *MODELS, results=results), "chat").figures[0].measured is None
+    assert of(advised(case(), *MODELS, results=results), "chat").figures[0].measured is None
 
 
 def test_a_recorded_run_is_not_shown_beside_a_prediction() -> None:
     results = recorded("vllm-bench-serve.json", RUN)
-    assert of(advised(deployment(), *MODELS, results=results), "chat").figures[0].measured is None
+    assert of(advised(case(), *MODELS, results=results), "chat").figures[0].measured is None
 
 
 def test_a_server_may_have_a_name_of_its_own_for_its_model() -> None:
     """The example's arguments name a folder, /models/llama, and so its server does."""
     results = measured("vllm-bench-serve.json", {**RUN, "model": "/models/llama"})
-    assert of(advised(deployment(), *MODELS, results=results), "chat").figures[0].measured is not None
+    assert of(advised(case(), *MODELS, results=results), "chat").figures[0].measured is not None
 
 
-def test_what_is_unknown_of_a_storage_can_be_measured_by_a_command_that_exists() -> None:
-    basis = of(advised(deployment(), *MODELS), "pretrain").figures[2].basis
-    assert basis == (
-        "no expectation known for storage checkpoints; `meshctl bench --from` reads what fio has measured on its mount"
-        " (--of storage/checkpoints)"
+def test_what_is_unknown_can_be_measured_by_a_command_that_runs() -> None:
+    """`bench` writes to what some workload writes to, and not to a bucket with weights that is only read."""
+    example = case()
+    made = advised(example, *MODELS)
+    _, fabric, checkpoints = of(made, "pretrain").figures
+    assert checkpoints.basis == (
+        "no expectation known for storage checkpoints; `meshctl bench aws-east --what storage --of storage/checkpoints`"
+        " measures it"
     )
-
-
-def test_of_a_file_system_it_names_the_command_that_measures_it(tmp_path: Path) -> None:
-    mesh = MESH.replace("checkpoint: {storage: checkpoints,", "checkpoint: {storage: shared,")
-    mesh = mesh.replace("kind: filesystem, size: 4800GiB, throughput: 1.2GB/s", "kind: filesystem, size: 4800GiB")
-    dc1 = deployment("cw", mesh=mesh, folder=tmp_path)
-    basis = of(advised(dc1, *MODELS), "pretrain").figures[2].basis
-    assert basis == (
-        "no expectation known for storage shared; `meshctl bench cw --what storage --of storage/shared` measures it"
+    assert bench_storage.runs(example.deployment, "storage/checkpoints", bench_storage.checked_size(1, 10))
+    assert fabric.basis.endswith("`meshctl bench aws-east --what fabric --of pool/train` measures it")
+    assert bench_fabric.runs(example.deployment, "pool/train")
+    assert of(made, "chat").figures[2].basis == (
+        "no expectation known for storage weights; `meshctl bench aws-east --from FILE --of storage/weights` reads what"
+        " fio has measured on its mount"
     )
+    with pytest.raises(UsageError, match="can't be measured"):
+        bench_storage.runs(example.deployment, "storage/weights", bench_storage.checked_size(1, 10))
+
+
+def test_a_gang_smaller_than_its_pool_is_measured_by_hand(tmp_path: Path) -> None:
+    mesh = MESH.replace("    nodes: 4                                             #", "    nodes: 3  #")
+    basis = of(advised(case(mesh=mesh, folder=tmp_path), *MODELS), "pretrain").figures[1].basis
+    assert basis.endswith("`meshctl bench aws-east --from FILE --of pool/train` reads what nccl-tests print on so many")
 
 
 def test_a_mixture_of_experts_says_that_its_error_is_larger() -> None:
-    chat = of(advised(deployment(), "chat=gpt-oss-120b"), "chat")
+    chat = of(advised(case(), "chat=gpt-oss-120b"), "chat")
     assert chat.figures[0].value is not None
     assert "error -35 % to +53 %" in chat.figures[0].basis
     assert chat.notes == ("a mixture of experts: the error is larger, see docs/advise.md",)
 
 
 def test_a_state_that_is_too_large_is_named() -> None:
-    pretrain = of(advised(deployment(), "pretrain=llama-3.1-405b"), "pretrain")
+    pretrain = of(advised(case(), "pretrain=llama-3.1-405b"), "pretrain")
     assert pretrain.notes[0] == "its state of 6,494 GB is more than the 2,560 GB of all its accelerators"
 
 
@@ -310,17 +346,17 @@ def test_a_state_that_is_too_large_is_named() -> None:
 )
 def test_a_mistake_is_named(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        advised(deployment(), text)
+        advised(case(), text)
 
 
 def test_numbers_of_a_model_that_nobody_knows() -> None:
-    chat = of(advised(deployment(), "chat=params=70.6e9,bytes=1,kvBytes=1,layers=80,kvHeads=8,headDim=128"), "chat")
-    known = of(advised(deployment(), MODELS[0]), "chat")
+    chat = of(advised(case(), "chat=params=70.6e9,bytes=1,kvBytes=1,layers=80,kvHeads=8,headDim=128"), "chat")
+    known = of(advised(case(), MODELS[0]), "chat")
     assert chat.figures[0].value == known.figures[0].value
 
 
 def test_without_the_size_of_its_cache_nothing_is_predicted() -> None:
-    chat = of(advised(deployment(), "chat=params=7e9"), "chat")
+    chat = of(advised(case(), "chat=params=7e9"), "chat")
     assert chat.why == "the size of its key-value cache is not known: say layers=…,kvHeads=…,headDim=…"
 
 

@@ -11,7 +11,7 @@ import pytest
 from meshctl.advise import human, page
 from tests.command_line import meshctl
 from tests.golden_files import Golden
-from tests.unit.advise.situations import EXAMPLE, MODELS, advised, deployment, measured, recorded
+from tests.unit.advise.situations import EXAMPLE, MODELS, Case, advised, case, measured, recorded
 
 SETTING = {"model": "meta-llama/Llama-3.3-70B-Instruct", "input_tokens": "1000", "output_tokens": "1000"}
 RESULTS = (
@@ -31,7 +31,7 @@ def test_the_example_in_both_clouds(golden: Golden) -> None:
 
 def test_with_results(golden: Golden) -> None:
     """A run of the same model and tokens, and a recorded one of another model, which does not count."""
-    golden("advise/measured.txt", human.text(advised(deployment(), *MODELS, results=RESULTS)))
+    golden("advise/measured.txt", human.text(advised(case(), *MODELS, results=RESULTS)))
 
 
 def test_as_json(golden: Golden) -> None:
@@ -41,7 +41,7 @@ def test_as_json(golden: Golden) -> None:
 
 
 def test_as_a_page(golden: Golden) -> None:
-    golden("advise/measured.html", page.text(advised(deployment(), *MODELS, results=RESULTS)))
+    golden("advise/measured.html", page.text(advised(case(), *MODELS, results=RESULTS)))
 
 
 def test_a_page_loads_nothing_and_is_well_formed(tmp_path: Path) -> None:
@@ -56,10 +56,12 @@ def test_a_page_loads_nothing_and_is_well_formed(tmp_path: Path) -> None:
 
 
 def test_text_of_the_mesh_is_escaped_in_a_page() -> None:
-    deployed = deployment()
+    example = case()
+    deployed = example.deployment
     chat = deployed.workload("chat").model_copy(update={"args": ("--model", "<script>alert(1)</script>&")})
     others = tuple(each for each in deployed.workloads if each.name != "chat")
-    text = page.text(advised(deployed.model_copy(update={"workloads": (chat, *others)})))
+    changed = Case(example.declared, deployed.model_copy(update={"workloads": (chat, *others)}))
+    text = page.text(advised(changed))
     assert "<script" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;&amp;" in text
 

@@ -179,7 +179,9 @@ def test_c4_lustre_is_priced_by_its_tier_and_region() -> None:
     oregon = lustre("1GB/s", region="us-west-2", zones=["us-west-2a", "us-west-2b"])
     assert oregon.per_unit_throughput == 250
     assert oregon.price.usd_per_hour == pytest.approx(1008 / 730, abs=1e-4), "as the source counts it"
-    unknown = lustre("1GB/s")
+    virginia = [lustre(throughput).price.usd_per_hour for throughput in ("1GB/s", "2GB/s", "4GB/s")]
+    assert virginia == pytest.approx([4800 * tier / 730 for tier in (0.21, 0.34, 0.6)], abs=1e-4)
+    unknown = lustre("2GB/s", region="us-west-2", zones=["us-west-2a", "us-west-2b"])
     assert unknown.price.usd_per_hour is None
     assert unknown.price.source == "no list price of fsx-lustre on aws"
 
