@@ -20,7 +20,8 @@ from meshctl.measure.results import Taken
 from meshctl.model.deployment import Deployment
 from meshctl.model.pods import own_images
 from meshctl.render import benchmarks
-from meshctl.render.benchmarks import StorageRun
+from meshctl.render.benchmarks import FabricRun, GpuRun, StorageRun
+from tests.golden_files import Golden
 from tests.unit.advise.situations import ROOT, deployment
 
 RUN = StorageRun(subject="storage/shared", pool="train", size_mib=64, seconds=8)
@@ -30,6 +31,23 @@ TAKEN = Taken(machine="p5.48xlarge", date="2026-11-29", source="a test")
 def pod_of(deployed: Deployment, run: StorageRun = RUN) -> dict[str, Any]:
     spec: dict[str, Any] = benchmarks.storage_job(deployed, run)["spec"]["template"]["spec"]
     return spec
+
+
+@pytest.mark.parametrize("environment", ["aws-east", "cw"])
+def test_what_is_started_is_what_was_read(environment: str, golden: Golden) -> None:
+    """Each kind of Job as it is sent: whoever changes how they are made sees what that changes."""
+    deployed = deployment(environment)
+    disk = StorageRun(subject="pool/train", pool="train", size_mib=64, seconds=8)
+    fabric, companions = benchmarks.fabric_objects(deployed, FabricRun(pool="train"), "the private key")
+    jobs = {
+        "a file system": benchmarks.storage_job(deployed, RUN),
+        "a disk": benchmarks.storage_job(deployed, disk),
+        "an object store": benchmarks.object_job(deployed, OBJECTS),
+        "accelerators": benchmarks.gpu_job(deployed, GpuRun(pool="train")),
+        "a fabric": fabric,
+        "beside a fabric": companions,
+    }
+    golden.json(f"bench/jobs-{environment}.json", jobs)
 
 
 def test_a_job_ends_by_itself_and_gives_way_to_the_mesh() -> None:
