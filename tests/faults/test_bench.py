@@ -12,7 +12,7 @@ import pytest
 
 from meshctl.lab.images.fio import RATE_FILE
 from meshctl.lab.images.nccl_tests import RECORDING
-from meshctl.render.benchmarks import FOLDER
+from meshctl.render.benchmark_scripts import FOLDER
 from tests.faults.small_mesh import ENVIRONMENTS
 from tests.faults.started import started
 from tests.lab_fixture import RunningLab

@@ -23,7 +23,7 @@ from meshctl.measure import nccl, packed
 from meshctl.measure.results import Result, Taken
 from meshctl.model.deployment import Deployment, Pool
 from meshctl.model.pods import own_images
-from meshctl.render import benchmarks
+from meshctl.render import benchmark_scripts, benchmarks
 from meshctl.render.benchmarks import FabricRun
 from meshctl.resolve.placement import fabric_expectation
 from tests.unit.advise.situations import RECORDED, ROOT, deployment, recorded
@@ -260,7 +260,7 @@ def run_script(
     for name, text in programs_of_image.items():
         (programs / name).write_text(f"#!/bin/sh\n{text}\n")
         (programs / name).chmod(0o755)
-    script = benchmarks.FABRIC_SCRIPT.replace("/run/meshctl-bench", str(keys))
+    script = benchmark_scripts.FABRIC_SCRIPT.replace("/run/meshctl-bench", str(keys))
     script = script.replace("/tmp/meshctl-bench", str(own))  # noqa: S108 (of a container)
     script = script.replace("/run/sshd", str(folder / "sshd"))
     env = {

@@ -19,7 +19,7 @@ from meshctl.measure import fio, packed, rclone
 from meshctl.measure.results import Taken
 from meshctl.model.deployment import Deployment
 from meshctl.model.pods import own_images
-from meshctl.render import benchmarks
+from meshctl.render import benchmark_scripts, benchmarks
 from meshctl.render.benchmarks import FabricRun, GpuRun, StorageRun
 from tests.golden_files import Golden
 from tests.unit.advise.situations import ROOT, deployment
@@ -126,7 +126,7 @@ def started(mounted: Path, program: str) -> subprocess.Popen[bytes]:
     (programs / "fio").chmod(0o755)
     arguments = ["8", "0.2", str(mounted), str(mounted.parent / "report")]
     return subprocess.Popen(
-        ["sh", "-c", benchmarks.STORAGE_SCRIPT, "bench", *arguments],  # noqa: S607 (as the container does)
+        ["sh", "-c", benchmark_scripts.STORAGE_SCRIPT, "bench", *arguments],  # noqa: S607 (as the container does)
         env={**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)},
         stderr=subprocess.DEVNULL,
     )
@@ -136,7 +136,7 @@ FIO = f'#!/bin/sh\nexec "{sys.executable}" -m meshctl.lab.images.commands fio "$
 
 
 def test_the_script_measures_and_leaves_only_its_report(mounted: Path) -> None:
-    left = mounted / benchmarks.FOLDER / "of-a-node-that-died"
+    left = mounted / benchmark_scripts.FOLDER / "of-a-node-that-died"
     left.mkdir(parents=True)
     (left / "data1").write_text("of a run that was killed")
     two_hours_ago = time.time() - 7200
@@ -182,18 +182,18 @@ def test_a_measurement_that_fails_leaves_nothing(mounted: Path) -> None:
 
 def test_a_run_touches_nothing_of_one_beside_it(mounted: Path) -> None:
     """A pod that is still ending, or that of another environment with the same file system."""
-    other = mounted / benchmarks.FOLDER / "another"
+    other = mounted / benchmark_scripts.FOLDER / "another"
     other.mkdir(parents=True)
     (other / "data1").write_text("of a run that goes on")
     assert started(mounted, FIO).wait(60) == 0
-    assert [each.name for each in (mounted / benchmarks.FOLDER).iterdir()] == ["another"]
+    assert [each.name for each in (mounted / benchmark_scripts.FOLDER).iterdir()] == ["another"]
     assert (other / "data1").read_text() == "of a run that goes on"
 
 
 def test_a_measurement_that_is_ended_leaves_nothing(mounted: Path) -> None:
     process = started(mounted, "#!/bin/sh\nexec sleep 60\n")
     deadline = time.monotonic() + 20
-    while not any(mounted.glob(f"{benchmarks.FOLDER}/*")) and time.monotonic() < deadline:
+    while not any(mounted.glob(f"{benchmark_scripts.FOLDER}/*")) and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
@@ -222,7 +222,7 @@ def copied(store: Path, size_mib: int = 32) -> subprocess.CompletedProcess[str]:
     (rclone_program,) = (each for each in [shutil.which("rclone", path=str(Path(sys.executable).parent))] if each)
     arguments = [str(store), str(size_mib), str(store.parent / "disk"), str(store.parent / "report")]
     return subprocess.run(
-        ["sh", "-c", benchmarks.OBJECTS_SCRIPT, "bench", *arguments],  # noqa: S607 (as the container does)
+        ["sh", "-c", benchmark_scripts.OBJECTS_SCRIPT, "bench", *arguments],  # noqa: S607 (as the container does)
         env={**os.environ, "PATH": f"{Path(rclone_program).parent}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
         text=True,
@@ -232,7 +232,7 @@ def copied(store: Path, size_mib: int = 32) -> subprocess.CompletedProcess[str]:
 
 
 def test_objects_are_written_and_read_and_nothing_of_others_is_touched(mounted: Path) -> None:
-    folder = mounted / benchmarks.FOLDER
+    folder = mounted / benchmark_scripts.FOLDER
     now = time.time()
     for run, written in (("of-a-node-that-died", now - 7200), ("another", now)):
         (folder / run).mkdir(parents=True)
