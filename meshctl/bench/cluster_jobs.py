@@ -48,6 +48,18 @@ class Ended:
     node: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who runs a Job. `check` is called while it runs, and raises what stops it. `is_alone`: nobody else may measure
+    there now, so that a Job of its name that still runs was left by a run that was killed."""
+
+    check: Callable[[], None] = lambda: None
+    is_alone: bool = False
+
+
+ANYBODY: Final = Holder()
+
+
 def run(
     access: ClusterAccess,
     manifest: Mapping[str, Any],
@@ -55,6 +67,7 @@ def run(
     *,
     companions: Sequence[Mapping[str, Any]] = (),
     start_s: float = LONGEST_START_S,
+    holder: Holder = ANYBODY,
 ) -> Ended:
     """Create the Job, wait for the end of its first pod, and delete it. An interrupt deletes it as well: its pods have
     their grace period to remove files. `companions`: objects that go with it. `start_s`: how long it may take until the
@@ -65,12 +78,12 @@ def run(
     """
     name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
     with access.connected() as client:
-        _refuse_beside_another(client, access.name, name, namespace)
+        _refuse_beside_another(client, access.name, name, namespace, holder)
         job = _create(client, manifest, name, namespace)
         try:
             for companion in companions:
                 _create_with(client, companion, job, access.name)
-            return _ended(client, access, manifest, job["metadata"]["uid"], say, start_s)
+            return _ended(client, access, manifest, job["metadata"]["uid"], say, start_s, holder.check)
         finally:
             _remove(client, JOBS.path(namespace, name), job["metadata"]["uid"])
 
@@ -88,13 +101,13 @@ def _remove(client: Client, path: str, uid: str) -> None:
         raise
 
 
-def _refuse_beside_another(client: Client, environment: str, name: str, namespace: str) -> None:
+def _refuse_beside_another(client: Client, environment: str, name: str, namespace: str, holder: Holder) -> None:
     """One that has ended was left by a command that was killed: it goes."""
     existing = _job(client, name, namespace)
     if existing is None:
         return
     _refuse_foreign(existing, "Job", environment)
-    if not _outcome(existing):
+    if not _outcome(existing) and not holder.is_alone:
         deadline_s = existing.get("spec", {}).get("activeDeadlineSeconds", 0)
         raise LockedError(
             f"{name} is running in {environment} already",
@@ -105,6 +118,7 @@ def _refuse_beside_another(client: Client, environment: str, name: str, namespac
     client.send(requests.delete(JOBS.path(namespace, name), propagation="Background", uid=uid))
     deadline = time.monotonic() + LONGEST_START_S
     while _job(client, name, namespace) is not None and time.monotonic() < deadline:
+        holder.check()
         time.sleep(_POLL_S)
 
 
@@ -195,6 +209,7 @@ def _ended(
     uid: str,
     say: Callable[[str], None],
     start_s: float,
+    check: Callable[[], None],
 ) -> Ended:
     """`uid`: of the Job. Pods of one that had its name before may be about to end."""
     name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
@@ -204,6 +219,7 @@ def _ended(
     reported = ""
     while time.monotonic() < deadline:
         time.sleep(_POLL_S)
+        check()
         try:
             job, pods = _job(client, name, namespace), _pods(client, uid, namespace)
         except (ApiError, NoAnswerError) as error:

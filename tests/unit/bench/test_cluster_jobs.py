@@ -15,7 +15,8 @@ import pytest
 from meshctl.bench import cluster_jobs
 from meshctl.cli.signals import once
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.errors import CredentialsError, LockedError, MeasurementError
+from meshctl.errors import CredentialsError, InterruptedByUserError, LockedError, MeasurementError
+from meshctl.objects.progress import Stop
 from meshctl.render.benchmarks import KIND_LABEL
 from tests.hangups import hangups_not_ignored
 from tests.unit.api_server import Answer, ApiServer, Asked, api_server
@@ -90,6 +91,7 @@ def run(
     said: Callable[[str], None] = lambda _: None,
     companions: Sequence[dict[str, Any]] = (),
     manifest: dict[str, Any] = MANIFEST,
+    holder: cluster_jobs.Holder = cluster_jobs.ANYBODY,
 ) -> tuple[Any, ApiServer]:
     with api_server(cluster.answer) as server:
         user = {"name": "u", "user": {"token": "t"}}
@@ -102,8 +104,8 @@ def run(
         (folder / "config").write_text(json.dumps(config))
         access = ClusterAccess("cw", str(folder / "config"))
         try:
-            return cluster_jobs.run(access, manifest, said, companions=companions, start_s=0.3), server
-        except (MeasurementError, LockedError, CredentialsError) as error:
+            return cluster_jobs.run(access, manifest, said, companions=companions, start_s=0.3, holder=holder), server
+        except (MeasurementError, LockedError, CredentialsError, InterruptedByUserError) as error:
             return error, server
 
 
@@ -149,6 +151,36 @@ def test_what_a_killed_command_left_is_removed_first(tmp_path: Path) -> None:
     ended, server = run(Cluster("", "Complete", pods=[pod("packed")], existing="Complete"), tmp_path)
     assert ended.message == "packed"
     assert [each.method for each in server.asked if each.method in ("POST", "DELETE")] == ["DELETE", "POST", "DELETE"]
+
+
+def test_whoever_is_alone_there_replaces_what_a_killed_run_has_left_running(tmp_path: Path) -> None:
+    """A migration that was killed while it measured: its lock keeps others from measuring there."""
+    alone = cluster_jobs.Holder(is_alone=True)
+    ended, server = run(Cluster("", "Complete", pods=[pod("packed")], existing=""), tmp_path, holder=alone)
+    assert ended.message == "packed"
+    assert [each.method for each in server.asked if each.method in ("POST", "DELETE")] == ["DELETE", "POST", "DELETE"]
+
+    theirs = Cluster("", "Complete", pods=[pod("packed")], existing="")
+    theirs.labels = {}
+    error, server = run(theirs, tmp_path, holder=alone)
+    assert isinstance(error, LockedError)
+    assert {each.method for each in server.asked} == {"GET"}
+
+
+def test_whoever_is_asked_to_stop_ends_it(tmp_path: Path) -> None:
+    stop = Stop()
+    running = Cluster("", pods=[pod(phase="Running")])
+    cluster_answer = running.answer
+
+    def answer(asked: Asked) -> Answer:
+        if asked.path == PODS:
+            stop.request()
+        return cluster_answer(asked)
+
+    running.answer = answer  # type: ignore[method-assign]
+    error, server = run(running, tmp_path, holder=cluster_jobs.Holder(check=stop.check))
+    assert isinstance(error, InterruptedByUserError)
+    assert deleted(server) == [JOB]
 
 
 def test_a_user_who_may_not_see_pods_waits_for_nothing(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from meshctl.bench import cluster_jobs, fabric
+from meshctl.bench import cluster_jobs, fabric, fabric_gate
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.errors import MeasurementError, UsageError
 from meshctl.lab.images import python_script
@@ -68,7 +68,7 @@ def of_two_nodes(*rates: tuple[int, float]) -> list[Result]:
 def test_a_fall_back_to_tcp_is_an_error_and_says_what_to_do(deployed: Deployment) -> None:
     """Replayed: two p4d.24xlarge without EFA, as skypilot has measured them."""
     with pytest.raises(MeasurementError) as raised:
-        fabric.refuse_slow(deployed, deployed.pool("train"), recorded("nccl-tcp.txt"))
+        fabric_gate.refuse_slow(deployed, deployed.pool("train"), recorded("nccl-tcp.txt"))
     assert raised.value.what == (
         "the fabric of pool train gives 4.13 GB/s, 5% of the expected 77.35; its workloads were not started in aws-east"
     )
@@ -83,14 +83,14 @@ def test_a_fall_back_to_tcp_is_an_error_and_says_what_to_do(deployed: Deployment
 
 
 def test_a_fabric_that_is_fast_enough_is_no_error(deployed: Deployment) -> None:
-    fabric.refuse_slow(deployed, deployed.pool("train"), of_two_nodes((2**30, 10.0), (2**31, 0.8 * 77.35)))
+    fabric_gate.refuse_slow(deployed, deployed.pool("train"), of_two_nodes((2**30, 10.0), (2**31, 0.8 * 77.35)))
     with pytest.raises(MeasurementError, match="79% of the expected"):
-        fabric.refuse_slow(deployed, deployed.pool("train"), of_two_nodes((2**31, 0.79 * 77.35)))
+        fabric_gate.refuse_slow(deployed, deployed.pool("train"), of_two_nodes((2**31, 0.79 * 77.35)))
 
 
 def test_sizes_of_which_nothing_is_expected_are_no_proof(deployed: Deployment) -> None:
     with pytest.raises(MeasurementError, match="nothing of it can be compared") as raised:
-        fabric.refuse_slow(deployed, deployed.pool("train"), of_two_nodes((2**20, 90.0)))
+        fabric_gate.refuse_slow(deployed, deployed.pool("train"), of_two_nodes((2**20, 90.0)))
     assert "expected: 77.35 GB/s at 2 GiB" in raised.value.why
 
 
@@ -104,16 +104,16 @@ def test_of_machines_that_nobody_has_measured_the_bandwidth_of_their_network_is_
 
 
 def test_the_pool_is_measured_before_its_first_workload_starts(deployed: Deployment) -> None:
-    assert [pool.name for pool in fabric.gated(deployed, None)] == ["train"]
-    waiting = fabric.waiting(deployed, fabric.gated(deployed, None))
+    assert [pool.name for pool in fabric_gate.gated(deployed, None)] == ["train"]
+    waiting = fabric_gate.waiting(deployed, fabric_gate.gated(deployed, None))
     assert [each.name for each in waiting.workloads if each.paused] == ["pretrain"]
     # after a measurement that found too little: the workloads wait, and the next `up` measures again
-    assert [pool.name for pool in fabric.gated(deployed, waiting)] == ["train"]
+    assert [pool.name for pool in fabric_gate.gated(deployed, waiting)] == ["train"]
 
 
 def test_what_is_up_is_not_measured(deployed: Deployment) -> None:
-    assert fabric.gated(deployed, deployed) == ()
-    assert fabric.gated(deployed, deployment()) == ()
+    assert fabric_gate.gated(deployed, deployed) == ()
+    assert fabric_gate.gated(deployed, deployment()) == ()
 
 
 def test_a_workload_that_runs_and_changes_its_pool_is_not_stopped_to_measure(deployed: Deployment) -> None:
@@ -122,8 +122,8 @@ def test_a_workload_that_runs_and_changes_its_pool_is_not_stopped_to_measure(dep
         each.model_copy(update={"pool": "web"}) if each.pool == "train" else each for each in deployed.workloads
     )
     up = deployed.model_copy(update={"workloads": elsewhere})
-    assert fabric.gated(deployed, up) == ()
-    assert [pool.name for pool in fabric.gated(deployed, up.paused(frozenset({"pretrain"})))] == ["train"]
+    assert fabric_gate.gated(deployed, up) == ()
+    assert [pool.name for pool in fabric_gate.gated(deployed, up.paused(frozenset({"pretrain"})))] == ["train"]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_workload_that_runs_and_changes_its_pool_is_not_stopped_to_measure(dep
     ids=["not asked for", "one node", "no nodes", "no accelerators"],
 )
 def test_nothing_is_measured_where_there_is_nothing_to_measure(changes: dict[str, Any]) -> None:
-    assert fabric.gated(with_pool(deployment(), **changes), None) == ()
+    assert fabric_gate.gated(with_pool(deployment(), **changes), None) == ()
 
 
 def test_without_an_expectation_the_workloads_start_and_a_note_says_so(deployed: Deployment) -> None:
@@ -142,7 +142,7 @@ def test_without_an_expectation_the_workloads_start_and_a_note_says_so(deployed:
         update={"machine": "acme.8x", "fabric": pool.fabric.model_copy(update={"bandwidth_gbps": 0})}
     )
     pools = tuple(unknown if each.name == "train" else each for each in deployed.pools)
-    assert fabric.gated(deployed.model_copy(update={"pools": pools}), None) == ()
+    assert fabric_gate.gated(deployed.model_copy(update={"pools": pools}), None) == ()
     assert list(fabric_expectation.notes([unknown])) == [
         "fabrics.backend.expect: no expectation known for 2 nodes of acme.8x; the workloads of pool train start"
         " unmeasured"
@@ -176,7 +176,9 @@ def test_the_results_are_of_the_pool_and_say_whether_they_are_a_recording(
 ) -> None:
     started: list[tuple[Any, Any]] = []
 
-    def run(_access: Any, manifest: Any, _say: Any, *, companions: Any, start_s: float) -> cluster_jobs.Ended:
+    def run(
+        _access: Any, manifest: Any, _say: Any, *, companions: Any, start_s: float, holder: Any
+    ) -> cluster_jobs.Ended:
         started.append((manifest, companions))
         return cluster_jobs.Ended(message_of(head + TCP), "n1")
 

@@ -15,6 +15,8 @@ from meshctl.changes.losses import Loss
 from meshctl.clients.health_checks import Answer, Question
 from meshctl.engine.state_store import StateStore
 from meshctl.errors import OwnedField, OwnedFieldsError, UnreachableError, UsageError
+from meshctl.measure import nccl
+from meshctl.measure.results import Result, Taken
 from meshctl.migrate.gateway import EndpointTarget, PendingChanges, UpResult
 from meshctl.migrate.planning.inputs import StoreFacts
 from meshctl.model.deployment import (
@@ -133,6 +135,9 @@ class FakeGateway:
     silent: set[str] = field(default_factory=set)  # clusters (by environment) and buckets that do not answer
     volumes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by environment: claims that a destroy deletes
     losses_of_up: dict[str, tuple[Loss, ...]] = field(default_factory=dict)
+    wanted: dict[str, float] = field(default_factory=dict)  # by fabric: what the mesh's files want now
+    fabric_gbytes: float = 50.0  # what nccl-tests gives between nodes
+    measured: list[tuple[str, str]] = field(default_factory=list)  # environment and pool
     written: dict[tuple[str, str], tuple[bytes, float]] = field(default_factory=dict)  # bucket, key -> content, when
 
     def begin(self) -> Self:
@@ -288,6 +293,31 @@ class FakeGateway:
             self.up(deployment, say)
         finally:
             self.owned[name] = own | others
+
+    def wanted_of_fabric(self, fabric: str) -> float | None:
+        return self.wanted.get(fabric)
+
+    def measure_fabric(
+        self, deployment: Deployment, pool: str, stop: Stop, say: Callable[[str], None]
+    ) -> Sequence[Result]:
+        self.moment()
+        stop.check()
+        name = deployment.environment
+        self.ask(name)
+        using = [
+            w.name for w in deployment.workloads if w.pool == pool and w.accelerators and self.running(name, w.name)
+        ]
+        assert not using, f"the accelerators of {pool} are in use by {using}"
+        self.measured.append((name, pool))
+        self.tick()
+        self.moment()
+        taken = Taken(machine=deployment.pool(pool).machine, date="2026-11-29", source="in memory")
+        size = {"size_bytes": str(2**33)}
+        return [
+            Result(
+                what="fabric", metric=nccl.ALL_REDUCE, value=self.fabric_gbytes, unit="GB/s", taken=taken, setting=size
+            )
+        ]
 
     def weights_seen(self, environment: str) -> int:
         weights = self.buckets[f"{environment}-weights"]
