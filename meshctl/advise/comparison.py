@@ -205,13 +205,16 @@ def _predicted(result: Result, served: Situation) -> Figure | str:
 
 
 def _expected_all_reduce(result: Result) -> tuple[float | None, float | None, str]:
-    """Within a tenth of what others have measured on the same machine, with the same ranks and size."""
+    """Within a tenth of what others have measured on the same machine, with the same ranks and size, and as much of it
+    sharing NVLink, where the result says that."""
     ranks, size = result.setting.get("ranks"), result.setting.get("size_bytes")
+    shared_by = result.setting.get("nvlink")
     match = next(
         (
             row
             for row in measured.all_reduces()
             if (row.machine, str(row.ranks), str(row.size_bytes)) == (result.taken.machine, ranks, size)
+            and (shared_by is None or (row.nvlink == "rack") == (shared_by == "rack"))
         ),
         None,
     )

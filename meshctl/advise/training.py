@@ -157,8 +157,12 @@ def _all_reduces_here(situation: Situation) -> list[Result]:
 
 def _published(situation: Situation, size_bytes: float) -> measured.AllReduce | None:
     """For the same machine, nodes and ranks."""
-    row = measured.all_reduce(situation.pool.machine, situation.nodes, size_bytes)
+    row = measured.all_reduce(situation.pool.machine, situation.nodes, size_bytes, _nvlink(situation))
     return row if row is not None and row.ranks == situation.gpus else None
+
+
+def _nvlink(situation: Situation) -> str:
+    return situation.pool.fabric.nvlink if situation.pool.fabric is not None else ""
 
 
 def _ratio(situation: Situation, measured_here: Result) -> str:
@@ -172,7 +176,7 @@ def _ratio(situation: Situation, measured_here: Result) -> str:
 
 
 def _not_measured(situation: Situation) -> str:
-    counts = measured.nodes_measured(situation.pool.machine)
+    counts = measured.nodes_measured(situation.pool.machine, _nvlink(situation))
     others = f" (published only with {', '.join(map(str, counts))} nodes, which says nothing of it)" if counts else ""
     return (
         f"no expectation known for {situation.nodes} nodes of {situation.pool.machine}{others}; nccl-tests measures"

@@ -19,6 +19,7 @@ from meshctl.measure import nccl, packed
 from meshctl.measure.results import Result, Taken
 from meshctl.model.deployment import Deployment
 from meshctl.model.files.file_problems import suggestion
+from meshctl.model.keys import nvlink
 from meshctl.model.pods import own_images
 from meshctl.render import benchmarks
 from meshctl.render.benchmarks import FabricRun
@@ -34,12 +35,12 @@ def runs(deployment: Deployment, subject: str) -> tuple[FabricRun, ...]:
     if subject and subject not in subjects:
         raise UsageError(
             f'the fabric of "{subject}" can\'t be measured{suggestion(subject, subjects)}',
-            why="it takes a pool with accelerators on two nodes at least",
+            why="it takes a pool with whole accelerators of NVIDIA on two nodes at least, for nccl-tests",
             hint=f"there {'is' if len(names) == 1 else 'are'} {', '.join(subjects) or 'none'}",
         )
     if not names:
         raise UsageError(
-            f"{deployment.environment} has no pool with accelerators on two nodes",
+            f"{deployment.environment} has no pool with accelerators of NVIDIA on two nodes",
             why="there is no GPU here that could exchange anything with another node's",
             hint="--from FILE --of pool/NAME reads what nccl-tests has printed elsewhere, with --replayed",
         )
@@ -66,11 +67,13 @@ def measure(
         source=f"meshctl bench: nccl-tests on {pool.nodes} nodes of pool {pool.name}",
         origin="replayed" if packed.is_recording(text) else "measured",
     )
+    shared_by = nvlink.between(pool)
+    setting = {"subject": f"pool/{pool.name}", "nodes": str(pool.nodes), **({"nvlink": shared_by} if shared_by else {})}
     image = own_images.nccl_tests(pool.fabric.kind if pool.fabric is not None else "ethernet")
     return tuple(
         replace(
             each,
-            setting={"subject": f"pool/{pool.name}", "nodes": str(pool.nodes), **each.setting},
+            setting={**setting, **each.setting},
             versions={**each.versions, "image": image},
         )
         for each in nccl.read(text, taken)

@@ -6,7 +6,8 @@ measures them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from meshctl.errors import MeasurementError
 from meshctl.measure import nccl
@@ -15,9 +16,11 @@ from meshctl.model.deployment import Deployment, Pool
 from meshctl.resolve.placement import fabric_expectation
 from meshctl.resolve.placement.fabric_expectation import Verdict
 
+_TCP: Final = "Socket"  # as NCCL calls it
+
 
 def gated(deployment: Deployment, up: Deployment | None) -> tuple[Pool, ...]:
-    """The pools to measure before their workloads start: `expect` asks for it, something is expected, and none of their
+    """The pools to measure before their workloads start: `expect` asks for it, it can be judged, and none of their
     workloads is up, in this pool or in the one that it leaves: to measure would be to stop it. What is up has its
     nodes, and stays. `up`: what the last `up` declared."""
     running = [each for each in up.workloads if each.runs] if up is not None else []
@@ -30,7 +33,7 @@ def gated(deployment: Deployment, up: Deployment | None) -> tuple[Pool, ...]:
         for pool in deployment.pools
         if fabric_expectation.is_asked_for(pool)
         and fabric_expectation.is_measurable(pool)
-        and fabric_expectation.expectations(pool)
+        and (fabric_expectation.uses_rdma(pool) or fabric_expectation.expectations(pool))
         and pool.name in starting - in_use - without_nodes
     )
 
@@ -49,16 +52,20 @@ def wanting(pool: Pool, share: float) -> Pool:
     return pool.model_copy(update={"fabric": fabric})
 
 
-def refuse_slow(deployment: Deployment, pool: Pool, results: Sequence[Result], *, again: str = "") -> Verdict:
-    """What was measured beside what is expected. `again`: the command that measures once more; "" = an `up`.
+def refuse_slow(deployment: Deployment, pool: Pool, results: Sequence[Result], *, again: str = "") -> Verdict | None:
+    """What was measured beside what is expected; None where nothing is, and NCCL has used the fabric. `again`: the
+    command that measures once more; "" = an `up`.
 
-    Raises: MeasurementError where the fabric gives less than the mesh wants of it."""
+    Raises: MeasurementError where the fabric gives less than the mesh wants of it, or is not used."""
     hint = _hint(pool, again or f"meshctl up {deployment.environment}")
     rates = {
         int(each.setting["size_bytes"]): each.value
         for each in results
         if each.metric == nccl.ALL_REDUCE and each.setting.get("size_bytes", "").isdecimal()
     }
+    if not fabric_expectation.expectations(pool):
+        _refuse_unused(deployment, pool, results, rates, hint)
+        return None
     verdict = fabric_expectation.verdict(pool, rates)
     if verdict is None:
         raise MeasurementError(
@@ -81,7 +88,34 @@ def refuse_slow(deployment: Deployment, pool: Pool, results: Sequence[Result], *
     )
 
 
-def _sizes(rates: dict[int, float]) -> str:
+def _refuse_unused(
+    deployment: Deployment, pool: Pool, results: Sequence[Result], rates: Mapping[int, float], hint: str
+) -> None:
+    """Raises: MeasurementError for TCP between machines with RDMA: whatever they can give, it is not that."""
+    falls_back = any(_TCP in each.setting.get("network", "") for each in results)
+    if not rates or (falls_back and fabric_expectation.uses_rdma(pool)):
+        problem = "NCCL does not use the fabric" if rates else "no all-reduce was measured on the fabric"
+        doubts = dict.fromkeys(warning for each in results for warning in each.warnings)
+        raise MeasurementError(
+            f"{problem} of pool {pool.name}; its workloads were not started in {deployment.environment}",
+            why=f"measured: {_sizes(rates) or 'nothing'}{''.join(f'; {doubt}' for doubt in doubts)}; how much"
+            f" {pool.nodes} nodes of {pool.machine} can give is not known",
+            hint=hint,
+        )
+
+
+def outcome(pool: Pool, verdict: Verdict | None, results: Sequence[Result]) -> str:
+    """What is said of a fabric on which workloads start."""
+    if verdict is not None:
+        return f"the fabric of pool {pool.name} is as fast as the mesh expects"
+    most = max((each.value for each in results if each.metric == nccl.ALL_REDUCE), default=0.0)
+    return (
+        f"NCCL uses the fabric of pool {pool.name}, which gives {most:.4g} GB/s: whether that is much for"
+        f" {pool.nodes} nodes of {pool.machine} is not known"
+    )
+
+
+def _sizes(rates: Mapping[int, float]) -> str:
     return ", ".join(f"{rate:.4g} GB/s at {size / 2**30:g} GiB" for size, rate in sorted(rates.items()))
 
 

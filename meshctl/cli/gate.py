@@ -39,5 +39,5 @@ def measure(
         context.say(f"measuring the fabric of pool {pool.name} before its workloads start")
         with once():  # the Job is deleted on the way out
             results = fabric.measure_and_keep(deployment, pool.name, access, project.state_store, context.say)
-        fabric_gate.refuse_slow(deployment, pool, results)
-        context.say(f"the fabric of pool {pool.name} is as fast as the mesh expects")
+        verdict = fabric_gate.refuse_slow(deployment, pool, results)
+        context.say(fabric_gate.outcome(pool, verdict, results))

@@ -16,7 +16,7 @@ from meshctl.measure.results import Result
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import NO_OUTPUTS
 from tests.unit.advise.situations import deployment
-from tests.unit.bench.test_fabric import of_two_nodes, with_pool
+from tests.unit.bench.fabric_pools import of_two_nodes, with_pool
 from tests.unit.engine.job_meshes import state
 
 

@@ -68,7 +68,7 @@ def plan_expansion(
             *share_notes(source, target, share),
             *_notes(source, target, share, ttl_s),
             *rights.notes,
-            *fabric_expectation.unmeasured(target.pools),
+            *fabric_expectation.unjudged(target.pools),
         ),
         options=options,
         share=share,

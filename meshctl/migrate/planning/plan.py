@@ -155,7 +155,7 @@ def plan_migration(
             *indexes.notes(target, remade),
             *jobs.notes(source, target, states or {}),
             *_expansion_notes(source, expanded),
-            *fabric_expectation.unmeasured(target.pools),
+            *fabric_expectation.unjudged(target.pools),
         ),
         options=options,
         expanded=expanded,

@@ -25,6 +25,9 @@ def act_measure(context: StepContext) -> dict[str, Any]:
     verdict = fabric_gate.refuse_slow(
         context.deployment, fabric_gate.wanting(pool, share), results, again="meshctl migrations resume"
     )
+    context.say(fabric_gate.outcome(pool, verdict, results))
+    if verdict is None:
+        return {"measured": True}
     return {
         "measured": True,
         "gbytes_per_s": verdict.gbytes_per_s,

@@ -15,8 +15,6 @@ from meshctl.changes.losses import Loss
 from meshctl.clients.health_checks import Answer, Question
 from meshctl.engine.state_store import StateStore
 from meshctl.errors import OwnedField, OwnedFieldsError, UnreachableError, UsageError
-from meshctl.measure import nccl
-from meshctl.measure.results import Result, Taken
 from meshctl.migrate.gateway import EndpointTarget, PendingChanges, UpResult
 from meshctl.migrate.planning.inputs import StoreFacts
 from meshctl.model.deployment import (
@@ -40,6 +38,7 @@ from meshctl.objects.seeded import ETags
 from meshctl.objects.store import ObjectAccess
 from meshctl.objects.sync import CopyResult
 from meshctl.objects.verify import Comparison, SideSummary, checksums, digest
+from tests.unit.migrate.fake_fabrics import FakeFabrics
 
 TTL_S = 30
 GRACE_TICKS = 2  # a trainer that is being stopped writes once more before it ends
@@ -105,7 +104,7 @@ def deployment(environment: str, *, ephemeral_weights: bool = False) -> Deployme
 
 
 @dataclass
-class FakeGateway:
+class FakeGateway(FakeFabrics):
     """Implements `Gateway` and `Data`. `kill_at` is the number of the moment at which the run is killed."""
 
     declared: dict[str, Deployment] = field(default_factory=lambda: {e: deployment(e) for e in ("east", "west")})
@@ -135,9 +134,6 @@ class FakeGateway:
     silent: set[str] = field(default_factory=set)  # clusters (by environment) and buckets that do not answer
     volumes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by environment: claims that a destroy deletes
     losses_of_up: dict[str, tuple[Loss, ...]] = field(default_factory=dict)
-    wanted: dict[str, float] = field(default_factory=dict)  # by fabric: what the mesh's files want now
-    fabric_gbytes: float = 50.0  # what nccl-tests gives between nodes
-    measured: list[tuple[str, str]] = field(default_factory=list)  # environment and pool
     written: dict[tuple[str, str], tuple[bytes, float]] = field(default_factory=dict)  # bucket, key -> content, when
 
     def begin(self) -> Self:
@@ -293,31 +289,6 @@ class FakeGateway:
             self.up(deployment, say)
         finally:
             self.owned[name] = own | others
-
-    def wanted_of_fabric(self, fabric: str) -> float | None:
-        return self.wanted.get(fabric)
-
-    def measure_fabric(
-        self, deployment: Deployment, pool: str, stop: Stop, say: Callable[[str], None]
-    ) -> Sequence[Result]:
-        self.moment()
-        stop.check()
-        name = deployment.environment
-        self.ask(name)
-        using = [
-            w.name for w in deployment.workloads if w.pool == pool and w.accelerators and self.running(name, w.name)
-        ]
-        assert not using, f"the accelerators of {pool} are in use by {using}"
-        self.measured.append((name, pool))
-        self.tick()
-        self.moment()
-        taken = Taken(machine=deployment.pool(pool).machine, date="2026-11-29", source="in memory")
-        size = {"size_bytes": str(2**33)}
-        return [
-            Result(
-                what="fabric", metric=nccl.ALL_REDUCE, value=self.fabric_gbytes, unit="GB/s", taken=taken, setting=size
-            )
-        ]
 
     def weights_seen(self, environment: str) -> int:
         weights = self.buckets[f"{environment}-weights"]
@@ -540,17 +511,9 @@ class FakeGateway:
         stop: Stop,
     ) -> Comparison:
         at_source, at_target = self.listing(source), self.listing(target)
-        source_digest, target_digest = (
-            digest(at_source, checksums(at_source, {})),
-            digest(at_target, checksums(at_target, {})),
-        )
         return Comparison(
-            SideSummary(
-                len(at_source), sum(item.size for item in at_source.values()), source_digest, newest(at_source)
-            ),
-            SideSummary(
-                len(at_target), sum(item.size for item in at_target.values()), target_digest, newest(at_target)
-            ),
+            _summary(at_source),
+            _summary(at_target),
             tuple(sorted(at_source.keys() - at_target.keys())),
             tuple(sorted(at_target.keys() - at_source.keys())),
             tuple(
@@ -558,6 +521,12 @@ class FakeGateway:
             ),
             0,
         )
+
+
+def _summary(items: Listing) -> SideSummary:
+    return SideSummary(
+        len(items), sum(item.size for item in items.values()), digest(items, checksums(items, {})), newest(items)
+    )
 
 
 @dataclass(frozen=True)
