@@ -13,7 +13,7 @@ from meshctl.advise.human import amount
 from meshctl.advise.situation import Situation
 from meshctl.advise.storage import Rate
 from meshctl.catalog import Catalog, measured, speeds
-from meshctl.measure import gemm, nccl, serving
+from meshctl.measure import dcgm, gemm, nccl, serving
 from meshctl.measure.results import Result
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.printable import one_line
@@ -22,7 +22,14 @@ _UNKNOWN: Final = "no expectation known"
 _OF_SEARCH: Final = 0.8  # of a rate that is the best of many shapes
 _OF_ACCELERATORS: Final = (serving.OUTPUT, nccl.ALL_REDUCE, gemm.PRODUCT)
 _LARGE_BLOCK: Final = 128 * 2**10  # bytes; smaller ones measure operations
-_HIDDEN: Final = ("subject", "completed", "failed", "skipped")  # of a setting: they tell no two results apart
+_HIDDEN: Final = (
+    "subject",
+    "completed",
+    "failed",
+    "passed",
+    "skipped",
+    "status",
+)  # of a setting: they tell no two results apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +150,8 @@ def _expected(
         return _expected_output(result, served)
     if result.metric == gemm.PRODUCT:
         return _expected_product(result)
+    if result.metric == dcgm.FAILED:
+        return 0.0, 0.0, "an accelerator that is well fails none"
     kind, _, name = result.setting.get("subject", "").partition("/")
     rate = storage.bought(expected.deployment).get(name) if expected is not None and kind == "storage" else None
     if expected is None or rate is None or result.unit != "MB/s":

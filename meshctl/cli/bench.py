@@ -29,6 +29,10 @@ def bench(
     seconds: Annotated[int, typer.Option("--seconds", help="How long is measured.")] = 30,
     tokens: Annotated[str, typer.Option("--tokens", help="Tokens of a request: INPUT/OUTPUT.")] = "128/128",
     size: Annotated[str, typer.Option("--size", help="With --what storage: how much is written.")] = "1GiB",
+    diagnose: Annotated[
+        int,
+        typer.Option("--diagnose", help="With --what gpu: DCGM's diagnosis of this level, 2 or 3.", metavar="LEVEL"),
+    ] = 0,
     questions: Annotated[
         Path | None, typer.Option("--questions", help="With --what rag: questions and their documents.", metavar="FILE")
     ] = None,
@@ -51,6 +55,8 @@ def bench(
     context: Context = ctx.obj
     if sum((bool(what), bool(files), show)) != 1:
         raise UsageError("say what to do", hint="one of --what serve, --from FILE, --show")
+    if diagnose and what != "gpu":
+        raise UsageError("--diagnose is of accelerators", hint=f"--what gpu --diagnose {diagnose}")
     if show:
         _show(context, environment)
     elif files:
@@ -62,7 +68,7 @@ def bench(
     elif what == "fabric":
         bench_runs.fabric(context, environment, subject)
     elif what == "gpu":
-        bench_runs.gpu(context, environment, subject)
+        bench_runs.gpu(context, environment, subject, diagnose)
     elif what != "serve":
         hint = "--what serve, rag, storage, fabric or gpu, or --from FILE"
         raise UsageError(f'nothing named "{what}" can be measured', hint=hint)

@@ -100,9 +100,18 @@ def fabric(context: Context, environment: str, subject: str) -> None:
     _by_jobs(context, environment, planned)
 
 
-def gpu(context: Context, environment: str, subject: str) -> None:
-    """Multiply matrices on the accelerators of a node."""
+def gpu(context: Context, environment: str, subject: str, level: int) -> None:
+    """Multiply matrices on the accelerators of a node; with a `level`, have DCGM diagnose those of all nodes."""
     from meshctl.bench import accelerators
+
+    def diagnosed(deployment: Deployment) -> _Measurements:
+        runs = accelerators.diagnoses(deployment, subject, level)
+        minutes = max(run.seconds for run in runs) // 60
+        return _Measurements(
+            question=f"have DCGM test all accelerators of {', '.join(f'pool {run.pool}' for run in runs)} at full load,"
+            f" at most {minutes} min on a node,",
+            measure={f"the health of pool {run.pool}": partial(accelerators.diagnose, deployment, run) for run in runs},
+        )
 
     def planned(deployment: Deployment) -> _Measurements:
         runs = accelerators.runs(deployment, subject)
@@ -113,7 +122,7 @@ def gpu(context: Context, environment: str, subject: str) -> None:
             },
         )
 
-    _by_jobs(context, environment, planned)
+    _by_jobs(context, environment, diagnosed if level else planned)
 
 
 @dataclass(frozen=True)

@@ -145,3 +145,23 @@ GPU_SCRIPT: Final = """\
 python -c "$1" > /tmp/output || exit 1
 gzip -9 < /tmp/output | base64 | tr -d '\\n' > "$2"
 """
+
+
+# Arguments: the level, how long it may take in seconds, where the report goes.
+#
+# A host engine of its own, which listens on the loopback of its pod alone, and goes with the pod. What dcgmi exits with
+# is its verdict, and no failure of the measurement: that nothing could be tested is a result as well, in its words.
+DIAGNOSIS_SCRIPT: Final = """\
+folder=`mktemp -d` && cd "$folder" || exit 1
+nv-hostengine --pid "$folder/pid" -f "$folder/log" > output 2>&1
+waited=0
+until dcgmi discovery -l > discovered 2>&1 || [ $waited -ge 60 ]; do
+  sleep 1
+  let "waited += 1"
+done
+timeout "$2" dcgmi diag -r "$1" -v -j > diagnosed 2>> output
+code=$?
+[ $code != 124 ] || echo "it was not over after $2 s" >> output
+grep -q test_categories diagnosed || { tail -n 5 output discovered diagnosed > words; mv words diagnosed; }
+gzip -9 < diagnosed | base64 | tr -d '\\n' > "$3"
+"""

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from meshctl.model.deployment import Deployment, Mount, Pool, Workload
 from meshctl.model.keys import nvlink
-from meshctl.model.pods import object_names, own_images, pod_files
+from meshctl.model.pods import object_names, own_images, pod_files, pod_users
 from meshctl.render.benchmark_scripts import (
+    DIAGNOSIS_SCRIPT,
     FABRIC_SCRIPT,
     GPU_SCRIPT,
     KEYS,
@@ -36,6 +37,9 @@ _KEPT_S: Final = 300  # how long a Job that has ended stays, where nobody remove
 _LAYOUT_S: Final = 300  # for the file that is read, and for a start on a node that has no image yet
 _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 _FABRIC_S: Final = 1500  # a minute of measuring, and an image of ten gigabytes
+# by level: well over the 2 and 15 minutes that NVIDIA says (docs.nvidia.com, dcgmi diag), as many GPUs take longer
+_DIAGNOSIS_S: Final = {2: 600, 3: 2400}
+_PULL_S: Final = 900  # of an image of some gigabytes
 _LARGE_GPU_GIB: Final = 60  # nccl-tests keeps three buffers of the largest size
 
 
@@ -78,6 +82,23 @@ class GpuRun:
     @property
     def job_name(self) -> str:
         return f"bench-gpu-{self.pool}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiagnosisRun:
+    """All accelerators of each node of a pool. `level`: of DCGM, 2 or 3."""
+
+    pool: str
+    level: int
+
+    @property
+    def job_name(self) -> str:
+        return f"bench-dcgm-{self.pool}"
+
+    @property
+    def seconds(self) -> int:
+        """How long it may take on a node."""
+        return _DIAGNOSIS_S[self.level]
 
 
 def storage_job(deployment: Deployment, run: StorageRun) -> dict[str, Any]:
@@ -133,6 +154,30 @@ def gpu_job(deployment: Deployment, run: GpuRun) -> dict[str, Any]:
         memory_gib=min(32, pool.memory_gib // 2),
     )
     return _job(deployment, workload, kind="gpu", deadline_s=_FABRIC_S)
+
+
+def diagnosis_job(deployment: Deployment, run: DiagnosisRun) -> dict[str, Any]:
+    """The manifest of a Job with one pod for each node of a pool, which has DCGM diagnose all of its accelerators.
+
+    DCGM's host engine wants to be root, and does without where the namespace lets nobody be: some tests may be skipped
+    then. It gets no capability beyond those of the container runtime."""
+    pool = deployment.pool(run.pool)
+    workload = _in_shell(
+        run,
+        own_images.DCGM,
+        (DIAGNOSIS_SCRIPT, "bench", str(run.level), str(run.seconds), REPORT),
+        user="root" if runs_as_root(deployment) else None,
+        accelerators=pool.gpus_per_node,
+        cpu=min(8, pool.cpu_cores / 2),
+        memory_gib=min(64, pool.memory_gib // 2),
+    )
+    workload = workload.model_copy(update={"replicas": pool.nodes_now, "command": ("bash", "-c")})
+    return _job(deployment, workload, kind="gpu", deadline_s=run.seconds + _PULL_S)
+
+
+def runs_as_root(deployment: Deployment) -> bool:
+    """Whether DCGM is root: the mesh's own namespace enforces what its workloads need."""
+    return pod_users.level(deployment) != "restricted"
 
 
 def fabric_objects(deployment: Deployment, run: FabricRun, key: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -199,7 +244,7 @@ def _all_reduce(run: FabricRun, pool: Pool) -> Workload:
     )
 
 
-def _in_shell(run: StorageRun | GpuRun, image: str, args: tuple[str, ...] = (), **own: Any) -> Workload:
+def _in_shell(run: StorageRun | GpuRun | DiagnosisRun, image: str, args: tuple[str, ...] = (), **own: Any) -> Workload:
     """One pod whose container runs a script: `args` are its text, its name, and what it gets. `own`: more fields."""
     return Workload(
         name=run.job_name,

@@ -201,6 +201,56 @@ def test_a_server_that_does_not_answer_for_a_moment_is_asked_again(tmp_path: Pat
     assert ended.message == "packed"
 
 
+def on_node(node: str, message: str = "packed", **more: Any) -> dict[str, Any]:
+    made = pod(message, **more)
+    return {**made, "metadata": {"name": f"bench-{node or 'x'}"}, "spec": {"nodeName": node} if node else {}}
+
+
+def run_on_each(cluster: Cluster, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ApiServer]:
+    monkeypatch.setattr(cluster_jobs, "run", lambda *args, companions, **more: cluster_jobs.run_on_each(*args, **more))
+    return run(cluster, folder, manifest={**MANIFEST, "spec": {**MANIFEST["spec"], "completions": 3}})
+
+
+def test_pods_on_nodes_of_their_own_each_leave_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster("", "", "Complete", pods=[on_node("n2", "two"), on_node("n1", "one"), on_node("n3", "three")])
+    ended, server = run_on_each(cluster, tmp_path, monkeypatch)
+    assert ended == tuple(
+        cluster_jobs.Ended(message, node) for message, node in (("one", "n1"), ("two", "n2"), ("three", "n3"))
+    )
+    assert deleted(server) == [JOB]
+
+
+def test_a_node_without_room_is_not_waited_for_and_none_is_measured_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pod that found no node gets that of another one once it has ended, and would measure it again."""
+    pods = [on_node("n1"), on_node("", phase="Pending"), {**on_node("n1", phase="Running"), "metadata": {"name": "z"}}]
+    ended, server = run_on_each(Cluster("", pods=pods), tmp_path, monkeypatch)
+    assert ended == (cluster_jobs.Ended("packed", "n1"),)
+    assert deleted(server) == [JOB]
+
+
+def test_what_is_at_work_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For longer than a start may take, with a third node that has no room."""
+    begun = time.monotonic()
+
+    class Working(Cluster):
+        def answer(self, asked: Asked) -> Answer:
+            phase = "Succeeded" if time.monotonic() - begun > 0.6 else "Running"
+            self.pods = [on_node("n1"), on_node("n2", phase=phase), on_node("", phase="Pending")]
+            return super().answer(asked)
+
+    ended, _ = run_on_each(Working("", pods=[]), tmp_path, monkeypatch)
+    assert [each.node for each in ended] == ["n1", "n2"]
+
+
+def test_where_no_node_has_room_nothing_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    error, server = run_on_each(Cluster("", pods=[on_node("", phase="Pending")]), tmp_path, monkeypatch)
+    assert isinstance(error, MeasurementError)
+    assert "did not start" in error.what
+    assert deleted(server) == [JOB]
+
+
 def test_what_goes_with_the_job_is_owned_by_it_and_replaces_what_an_earlier_one_left(tmp_path: Path) -> None:
     """The Service is of a Job that is gone, and that the cluster has not collected yet."""
     ended, server = run(Cluster("", "Complete", pods=[pod("packed")]), tmp_path, companions=COMPANIONS)

@@ -15,12 +15,12 @@ import pytest
 
 from meshctl.errors import ForeignOutputError
 from meshctl.lab.images import fio as fio_of_lab
-from meshctl.measure import fio, packed, rclone
+from meshctl.measure import dcgm, fio, packed, rclone
 from meshctl.measure.results import Taken
 from meshctl.model.deployment import Deployment
 from meshctl.model.pods import own_images
 from meshctl.render import benchmark_scripts, benchmarks
-from meshctl.render.benchmarks import FabricRun, GpuRun, StorageRun
+from meshctl.render.benchmarks import DiagnosisRun, FabricRun, GpuRun, StorageRun
 from tests.golden_files import Golden
 from tests.unit.advise.situations import ROOT, deployment
 
@@ -44,6 +44,7 @@ def test_what_is_started_is_what_was_read(environment: str, golden: Golden) -> N
         "a disk": benchmarks.storage_job(deployed, disk),
         "an object store": benchmarks.object_job(deployed, OBJECTS),
         "accelerators": benchmarks.gpu_job(deployed, GpuRun(pool="train")),
+        "their health": benchmarks.diagnosis_job(deployed, DiagnosisRun(pool="train", level=2)),
         "a fabric": fabric,
         "beside a fabric": companions,
     }
@@ -88,10 +89,32 @@ def test_files_of_somebody_elses_claim_are_given_to_no_group() -> None:
     assert "fsGroup" not in pod_of(deployed.model_copy(update={"workloads": others}))["securityContext"]
 
 
-def test_its_image_comes_from_the_mirror() -> None:
-    mirrored = deployment().model_copy(update={"images": {"ghcr.io": "registry.acme.example"}})
-    (container,) = pod_of(mirrored)["containers"]
-    assert container["image"].startswith("registry.acme.example/kastenhq/kubestr:v")
+def images_of(deployed: Deployment) -> set[str]:
+    """Of each kind of Job, also of the one for EFA and of that for other networks."""
+    train = deployed.pool("train")
+    assert train.fabric is not None
+    plain = train.model_copy(update={"fabric": train.fabric.model_copy(update={"kind": "infiniband"})})
+    with_infiniband = deployed.model_copy(
+        update={"pools": tuple(plain if each.name == "train" else each for each in deployed.pools)}
+    )
+    manifests = [
+        benchmarks.storage_job(deployed, RUN),
+        benchmarks.object_job(deployed, OBJECTS),
+        benchmarks.gpu_job(deployed, GpuRun(pool="train")),
+        benchmarks.diagnosis_job(deployed, DiagnosisRun(pool="train", level=3)),
+        benchmarks.fabric_objects(deployed, FabricRun(pool="train"), "key")[0],
+        benchmarks.fabric_objects(with_infiniband, FabricRun(pool="train"), "key")[0],
+    ]
+    return {each["image"] for job in manifests for each in job["spec"]["template"]["spec"]["containers"]}
+
+
+def test_the_images_of_all_jobs_come_from_the_mirror() -> None:
+    """`images` of the environment, as of the mesh's own. Those of Docker Hub are named without it."""
+    deployed = deployment()
+    assert images_of(deployed) == set(own_images.of_measurements())
+    places = ("ghcr.io", "nvcr.io", "public.ecr.aws", "docker.io")
+    mirrored = deployed.model_copy(update={"images": {place: f"registry.acme.example/{place}" for place in places}})
+    assert {each.split("/")[0] for each in images_of(mirrored)} == {"registry.acme.example"}
 
 
 def test_the_disk_of_a_node_is_measured_in_a_folder_of_the_pods_own() -> None:
@@ -263,3 +286,59 @@ def test_a_store_that_refuses_is_an_error_with_its_words(mounted: Path) -> None:
 def test_statistics_of_nothing_are_no_result(text: str) -> None:
     with pytest.raises(ForeignOutputError):
         rclone.read(text, TAKEN, {})
+
+
+@pytest.mark.parametrize(("environment", "user"), [("aws-east", 1000), ("cw", 0)])
+def test_dcgm_runs_on_all_accelerators_of_each_node_without_privileges(environment: str, user: int) -> None:
+    """As root where the mesh's namespace lets pods be that, which InfiniBand needs there."""
+    deployed = deployment(environment)
+    manifest = benchmarks.diagnosis_job(deployed, DiagnosisRun(pool="train", level=2))
+    spec, pod = manifest["spec"], manifest["spec"]["template"]["spec"]
+    assert (spec["completions"], spec["parallelism"]) == (deployed.pool("train").nodes, deployed.pool("train").nodes)
+    assert spec["activeDeadlineSeconds"] == 1500
+    (container,) = pod["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "8"
+    assert pod["securityContext"]["runAsUser"] == user
+    assert "privileged" not in str(container["securityContext"])
+    assert "SYS_ADMIN" not in str(container["securityContext"])
+    assert "hostNetwork" not in pod
+
+
+DCGM = {
+    "nv-hostengine": 'echo "$@" > "$CALLS"',
+    "dcgmi": 'echo "$@" >> "$CALLS"; [ "$1" != diag ] || { cat "$OUTPUT"; exit 226; }',
+}
+
+
+def diagnosed(folder: Path, output: str) -> tuple[str, str]:
+    """What the container's script reports with these programs, and what it has called."""
+    programs = folder / "bin"
+    programs.mkdir()
+    for name, text in DCGM.items():
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    (folder / "output").write_text(output)
+    places = {"CALLS": str(folder / "calls"), "OUTPUT": str(folder / "output"), "TMPDIR": str(folder)}
+    done = subprocess.run(
+        ["bash", "-c", benchmark_scripts.DIAGNOSIS_SCRIPT, "bench", "2", "600", str(folder / "report")],  # noqa: S607
+        env={**os.environ, **places, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr  # what dcgmi exits with is its verdict
+    return packed.unpacked((folder / "report").read_text()), (folder / "calls").read_text()
+
+
+def test_the_diagnosis_is_packed_whatever_it_has_found(tmp_path: Path) -> None:
+    recorded = (ROOT / "tests/unit/measure/recorded/dcgm-4-diagnostic.json").read_text(encoding="utf-8")
+    text, calls = diagnosed(tmp_path, recorded)
+    assert dcgm.read(text, TAKEN)[0].value == 8
+    assert calls.splitlines()[1:] == ["discovery -l", "diag -r 2 -v -j"]
+    assert len((tmp_path / "report").read_text()) <= 4096
+
+
+def test_a_diagnosis_that_could_not_begin_says_why(tmp_path: Path) -> None:
+    text, _ = diagnosed(tmp_path, "Error: unable to establish a connection to the specified host: localhost\n")
+    assert "unable to establish a connection" in text
