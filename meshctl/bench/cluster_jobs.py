@@ -1,8 +1,8 @@
 """Runs one Job in a cluster, and returns what its pod leaves as termination message. EDGE.
 
-Called by `storage` and `fabric`. The Job is created by this module and deleted by it, whatever happens; of a command
-that was killed it ends by its own deadline, and the cluster removes it. The message is a field of the pod: no right to
-read logs is needed, and no way from the API server to the node.
+Called by `storage`, `fabric` and `accelerators`. The Job is created by this module and deleted by it, whatever happens;
+of a command that was killed it ends by its own deadline, and the cluster removes it. The message is a field of the pod:
+no right to read logs is needed, and no way from the API server to the node.
 """
 
 from __future__ import annotations
