@@ -7,11 +7,24 @@ from dataclasses import dataclass, field
 
 from meshctl.measure import nccl
 from meshctl.measure.results import Result, Taken
+from meshctl.model.deployed_pools import Fabric
 from meshctl.model.deployment import Deployment
 from meshctl.objects.progress import Stop
 
+FABRIC = Fabric(name="backend", kind="infiniband", bandwidth_gbps=400, placement="any", expect=0.8)
 
-@dataclass
+
+def on_fabric(plain: Deployment, *on_accelerators: str) -> Deployment:
+    """Its pools have 400 Gbps, so 50 GB/s; these workloads have the accelerators of pool `train`."""
+    pools = tuple(pool.model_copy(update={"fabric": FABRIC}) for pool in plain.pools)
+    workloads = tuple(
+        each.model_copy(update={"pool": "train", "accelerators": 8}) if each.name in on_accelerators else each
+        for each in plain.workloads
+    )
+    return plain.model_copy(update={"pools": pools, "workloads": workloads})
+
+
+@dataclass(kw_only=True)
 class FakeFabrics:
     """The part of `Gateway` that measures; the rest of the world is in `FakeGateway`."""
 

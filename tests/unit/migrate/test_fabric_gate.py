@@ -13,25 +13,17 @@ from meshctl.migrate.journal.history import History, read_history
 from meshctl.migrate.journal.journal import Record
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.steps.step_plan import forward, step_plan
-from meshctl.model.deployed_pools import Fabric
 from meshctl.model.deployment import Deployment
 from tests.unit.migrate import expansions
+from tests.unit.migrate.fake_fabrics import on_fabric
 from tests.unit.migrate.fake_gateway import FakeGateway, Killed, deployment
 from tests.unit.migrate.moves import OPTIONS, assert_at, go_on, migrations_of, move
 
 STEP = "provision/fabric.train"
-FABRIC = Fabric(name="backend", kind="infiniband", bandwidth_gbps=400, placement="any", expect=0.8)
 
 
 def with_fabric(environment: str, *on_accelerators: str) -> Deployment:
-    """Pool `train` with 400 Gbps, so 50 GB/s; these workloads have its accelerators."""
-    plain = deployment(environment)
-    pools = tuple(pool.model_copy(update={"fabric": FABRIC}) for pool in plain.pools)
-    workloads = tuple(
-        each.model_copy(update={"pool": "train", "accelerators": 8}) if each.name in on_accelerators else each
-        for each in plain.workloads
-    )
-    return plain.model_copy(update={"pools": pools, "workloads": workloads})
+    return on_fabric(deployment(environment), *on_accelerators)
 
 
 def gateway_of(*on_accelerators: str, gbytes_per_s: float = 50.0) -> FakeGateway:
