@@ -117,7 +117,7 @@ class Project:
         served = self._served_apis(environment, declared) if not nodes_are_given else ()
         resolution = resolve(self.mesh, self.environments, environment, self.catalog, facts, served=served)
         resolution = with_shifts(self.as_it_is_up(resolution, facts, served), shifts)
-        self._add_remarks(environment, fabric_expectation.unmeasured(resolution.pools))
+        self._add_remarks(environment, fabric_expectation.unjudged(resolution.pools))
         self._add_notes_on_loans(environment, resolution.deployment, facts)
         return self._with_gateway_shares(self._with_weka_operator(resolution))
 

@@ -13,7 +13,7 @@ from meshctl.advise.human import amount
 from meshctl.advise.situation import Situation
 from meshctl.advise.storage import Rate
 from meshctl.catalog import Catalog, measured, speeds
-from meshctl.measure import gemm, nccl, serving
+from meshctl.measure import dcgm, gemm, nccl, serving
 from meshctl.measure.results import Result
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.printable import one_line
@@ -26,7 +26,9 @@ _HIDDEN: Final = (
     "subject",
     "completed",
     "failed",
+    "passed",
     "skipped",
+    "status",
     "kept_rate",
 )  # of a setting: they tell no two results apart
 
@@ -165,6 +167,8 @@ def _expected(
         return _expected_output(result, served)
     if result.metric == gemm.PRODUCT:
         return _expected_product(result)
+    if result.metric == dcgm.FAILED:
+        return 0.0, 0.0, "an accelerator that is well fails none"
     kind, _, name = result.setting.get("subject", "").partition("/")
     direction: storage.Direction = "write" if result.metric.startswith("write") else "read"
     rate = storage.expected(expected.deployment, name, direction) if expected and kind == "storage" else None
@@ -231,13 +235,16 @@ def _predicted(result: Result, served: Situation) -> Figure | str:
 
 
 def _expected_all_reduce(result: Result) -> tuple[float | None, float | None, str]:
-    """Within a tenth of what others have measured on the same machine, with the same ranks and size."""
+    """Within a tenth of what others have measured on the same machine, with the same ranks and size, and as much of it
+    sharing NVLink, where the result says that."""
     ranks, size = result.setting.get("ranks"), result.setting.get("size_bytes")
+    shared_by = result.setting.get("nvlink")
     match = next(
         (
             row
             for row in measured.all_reduces()
             if (row.machine, str(row.ranks), str(row.size_bytes)) == (result.taken.machine, ranks, size)
+            and (shared_by is None or (row.nvlink == "rack") == (shared_by == "rack"))
         ),
         None,
     )

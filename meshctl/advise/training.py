@@ -167,8 +167,12 @@ def _all_reduces_of_pool(situation: Situation) -> list[Result]:
 
 def _published(situation: Situation, size_bytes: float) -> measured.AllReduce | None:
     """For the same machine, nodes and ranks."""
-    row = measured.all_reduce(situation.pool.machine, situation.nodes, size_bytes)
+    row = measured.all_reduce(situation.pool.machine, situation.nodes, size_bytes, _nvlink(situation))
     return row if row is not None and row.ranks == situation.gpus else None
+
+
+def _nvlink(situation: Situation) -> str:
+    return situation.pool.fabric.nvlink if situation.pool.fabric is not None else ""
 
 
 def _ratio(situation: Situation, measured_here: Result) -> str:
@@ -183,7 +187,7 @@ def _ratio(situation: Situation, measured_here: Result) -> str:
 
 def _not_measured(situation: Situation) -> str:
     pool, environment = situation.pool, situation.deployment.environment
-    counts = measured.nodes_measured(pool.machine)
+    counts = measured.nodes_measured(pool.machine, _nvlink(situation))
     others = f" (published only with {', '.join(map(str, counts))} nodes, which says nothing of it)" if counts else ""
     command = (
         f"`meshctl bench {environment} --what fabric --of pool/{pool.name}` measures it"

@@ -1,39 +1,64 @@
-"""Measures the accelerators of one node of a pool. EDGE. Called by `cli.bench`."""
+"""Measures the accelerators of one node of a pool, and diagnoses those of all of its nodes. EDGE. Called by
+`cli.bench`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
 from meshctl.bench import cluster_jobs
+from meshctl.bench.cluster_jobs import Ended
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.errors import UsageError
-from meshctl.measure import gemm, packed
+from meshctl.errors import ForeignOutputError, UsageError
+from meshctl.measure import dcgm, gemm, packed
 from meshctl.measure.results import Result, Taken
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import Deployment, Pool
 from meshctl.model.files.file_problems import suggestion
 from meshctl.model.pods import own_images
 from meshctl.render import benchmarks
-from meshctl.render.benchmarks import GpuRun
+from meshctl.render.benchmarks import DiagnosisRun, GpuRun
+from meshctl.words import pluralize
 
+LEVELS: Final = (2, 3)
 _START_S: Final = 900.0  # the image has some gigabytes
+_WORDS: Final = 300  # characters of what a diagnosis has said that tested nothing
 
 
 def runs(deployment: Deployment, subject: str) -> tuple[GpuRun, ...]:
     """The pools with accelerators, or the one that `subject` names. Raises: UsageError."""
-    subjects = {f"pool/{pool.name}": pool.name for pool in deployment.pools if pool.nodes and pool.gpus_per_node}
-    if subject and subject not in subjects:
+    return tuple(GpuRun(pool=pool.name) for pool in _chosen(deployment, subject))
+
+
+def diagnoses(deployment: Deployment, subject: str, level: int) -> tuple[DiagnosisRun, ...]:
+    """As `runs`. Raises: UsageError, also where no chosen pool has accelerators that DCGM diagnoses."""
+    if level not in LEVELS:
+        raise UsageError(f"DCGM has no diagnosis {level} that is run here", hint="--diagnose 2 or --diagnose 3")
+    chosen = _chosen(deployment, subject)
+    able = [pool for pool in chosen if pool.has_whole_nvidia_gpus]
+    if not able:
+        names = ", ".join(f"pool {pool.name} has {pool.device_resource}" for pool in chosen)
         raise UsageError(
-            f'"{subject}" has no accelerators to measure{suggestion(subject, list(subjects))}',
-            hint=f"measured can be: {', '.join(subjects) or 'none'}",
+            f"DCGM diagnoses whole accelerators of NVIDIA alone, and {names}",
+            why="other makers have programs of their own, and DCGM looks at no slices",
+            hint="for AMD: `rvs` of ROCm, on the node",
         )
-    if not subjects:
+    return tuple(DiagnosisRun(pool=pool.name, level=level) for pool in able)
+
+
+def _chosen(deployment: Deployment, subject: str) -> list[Pool]:
+    pools = {f"pool/{pool.name}": pool for pool in deployment.pools if pool.nodes and pool.gpus_per_node}
+    if subject and subject not in pools:
+        raise UsageError(
+            f'"{subject}" has no accelerators to measure{suggestion(subject, list(pools))}',
+            hint=f"measured can be: {', '.join(pools) or 'none'}",
+        )
+    if not pools:
         raise UsageError(
             f"there is no GPU here: no pool of {deployment.environment} has nodes with accelerators",
             hint="--from FILE --of pool/NAME reads what `dcgmi diag -r 2 -j` has printed elsewhere, with --replayed",
         )
-    return tuple(GpuRun(pool=name) for name in ([subjects[subject]] if subject else subjects.values()))
+    return [pools[subject]] if subject else list(pools.values())
 
 
 def measure(
@@ -54,3 +79,42 @@ def measure(
         )
         for each in gemm.read(packed.unpacked(ended.message), taken)
     )
+
+
+def diagnose(
+    deployment: Deployment, run: DiagnosisRun, access: ClusterAccess, date: str, say: Callable[[str], None]
+) -> tuple[Result, ...]:
+    """Runs DCGM's diagnosis on each node of the pool whose accelerators are free. Raises: as
+    `cluster_jobs.run_on_each`, and ForeignOutputError."""
+    pool = deployment.pool(run.pool)
+    every = cluster_jobs.run_on_each(access, benchmarks.diagnosis_job(deployment, run), say, start_s=_START_S)
+    if len(every) < pool.nodes_now:
+        missing = pluralize(pool.nodes_now - len(every), "node")
+        say(f"{missing} of pool {pool.name} had no free accelerators, and were not diagnosed")
+    user = "root" if benchmarks.runs_as_root(deployment) else "1000"
+    setting = {"subject": f"pool/{pool.name}", "level": str(run.level), "user": user}
+    return tuple(
+        replace(
+            each,
+            setting={**setting, "node": ended.node, **each.setting},
+            versions={**each.versions, "image": own_images.DCGM},
+            warnings=tuple(f"node {ended.node}: {warning}" for warning in each.warnings),
+        )
+        for ended in every
+        for each in _diagnosed(ended, pool, date)
+    )
+
+
+def _diagnosed(ended: Ended, pool: Pool, date: str) -> Iterator[Result]:
+    text = packed.unpacked(ended.message)
+    taken = Taken(
+        machine=pool.machine,
+        date=date,
+        source=f"meshctl bench: DCGM on node {ended.node} of pool {pool.name}",
+        origin="replayed" if packed.is_recording(text) else "measured",
+    )
+    try:
+        yield from dcgm.read(text, taken)
+    except ForeignOutputError as error:
+        last_words = " ".join(text.split())[-_WORDS:]
+        yield dcgm.not_run(error.why if "{" in text else last_words, taken)

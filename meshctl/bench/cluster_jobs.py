@@ -1,15 +1,15 @@
 """Runs one Job in a cluster, and returns what its pod leaves as termination message. EDGE.
 
-Called by `storage` and `fabric`. The Job is created by this module and deleted by it, whatever happens; of a command
-that was killed it ends by its own deadline, and the cluster removes it. The message is a field of the pod: no right to
-read logs is needed, and no way from the API server to the node.
+Called by `storage`, `fabric` and `accelerators`. The Job is created by this module and deleted by it, whatever happens;
+of a command that was killed it ends by its own deadline, and the cluster removes it. The message is a field of the pod:
+no right to read logs is needed, and no way from the API server to the node.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -48,6 +48,18 @@ class Ended:
     node: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who runs a Job. `check` is called while it runs, and raises what stops it. `is_alone`: nobody else may measure
+    there now, so that a Job of its name that still runs was left by a run that was killed."""
+
+    check: Callable[[], None] = lambda: None
+    is_alone: bool = False
+
+
+ANYBODY: Final = Holder()
+
+
 def run(
     access: ClusterAccess,
     manifest: Mapping[str, Any],
@@ -55,6 +67,7 @@ def run(
     *,
     companions: Sequence[Mapping[str, Any]] = (),
     start_s: float = LONGEST_START_S,
+    holder: Holder = ANYBODY,
 ) -> Ended:
     """Create the Job, wait for the end of its first pod, and delete it. An interrupt deletes it as well: its pods have
     their grace period to remove files. `companions`: objects that go with it. `start_s`: how long it may take until the
@@ -63,14 +76,45 @@ def run(
     Raises: LockedError while another one of its name runs, and where an object of its name is somebody else's;
     MeasurementError where it can't start, fails or takes longer than its deadline; CredentialsError, UnreachableError.
     """
+    with _created(access, manifest, holder) as (client, job):
+        for companion in companions:
+            _create_with(client, companion, job, access.name)
+        every = manifest["spec"].get("completions", 1)
+        watch = _Watch(client, access.name, manifest, job["metadata"]["uid"], say, start_s, every, holder.check)
+        (first, *_) = _until(watch, _is_done)
+        return Ended(_message(first), _node(first))
+
+
+def run_on_each(
+    access: ClusterAccess,
+    manifest: Mapping[str, Any],
+    say: Callable[[str], None],
+    *,
+    start_s: float = LONGEST_START_S,
+    holder: Holder = ANYBODY,
+) -> tuple[Ended, ...]:
+    """As `run`, for a Job whose pods work by themselves, each on a node of its own: what each of them left. A node that
+    has no room while others do their work is not waited for.
+
+    Raises: as `run`, where no pod has ended well."""
+    with _created(access, manifest, holder) as (client, job):
+        watch = _Watch(client, access.name, manifest, job["metadata"]["uid"], say, start_s, 1, holder.check)
+        pods = _until(watch, _all_have_ended)
+        by_node = {_node(pod): Ended(_message(pod), _node(pod)) for pod in pods if _has_ended_well(pod)}
+        return tuple(by_node[node] for node in sorted(by_node))
+
+
+@contextmanager
+def _created(
+    access: ClusterAccess, manifest: Mapping[str, Any], holder: Holder
+) -> Iterator[tuple[Client, Mapping[str, Any]]]:
+    """The Job, which is deleted whatever happens."""
     name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
     with access.connected() as client:
-        _refuse_beside_another(client, access.name, name, namespace)
+        _refuse_beside_another(client, access.name, name, namespace, holder)
         job = _create(client, manifest, name, namespace)
         try:
-            for companion in companions:
-                _create_with(client, companion, job, access.name)
-            return _ended(client, access, manifest, job["metadata"]["uid"], say, start_s)
+            yield client, job
         finally:
             _remove(client, JOBS.path(namespace, name), job["metadata"]["uid"])
 
@@ -88,13 +132,13 @@ def _remove(client: Client, path: str, uid: str) -> None:
         raise
 
 
-def _refuse_beside_another(client: Client, environment: str, name: str, namespace: str) -> None:
+def _refuse_beside_another(client: Client, environment: str, name: str, namespace: str, holder: Holder) -> None:
     """One that has ended was left by a command that was killed: it goes."""
     existing = _job(client, name, namespace)
     if existing is None:
         return
     _refuse_foreign(existing, "Job", environment)
-    if not _outcome(existing):
+    if not _outcome(existing) and not holder.is_alone:
         deadline_s = existing.get("spec", {}).get("activeDeadlineSeconds", 0)
         raise LockedError(
             f"{name} is running in {environment} already",
@@ -105,6 +149,7 @@ def _refuse_beside_another(client: Client, environment: str, name: str, namespac
     client.send(requests.delete(JOBS.path(namespace, name), propagation="Background", uid=uid))
     deadline = time.monotonic() + LONGEST_START_S
     while _job(client, name, namespace) is not None and time.monotonic() < deadline:
+        holder.check()
         time.sleep(_POLL_S)
 
 
@@ -188,41 +233,60 @@ def _outcome(job: objects.Job) -> str:
     return next((kind for kind in ended if kind in ("Complete", "Failed")), "")
 
 
-def _ended(
-    client: Client,
-    access: ClusterAccess,
-    manifest: Mapping[str, Any],
-    uid: str,
-    say: Callable[[str], None],
-    start_s: float,
-) -> Ended:
-    """`uid`: of the Job. Pods of one that had its name before may be about to end."""
-    name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
-    count = manifest["spec"].get("completions", 1)
-    begun = time.monotonic()
-    deadline = begun + manifest["spec"]["activeDeadlineSeconds"] + start_s
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """What is asked until a Job is over. `uid`: of the Job. Pods of one that had its name before may be about to
+    end. `needed`: how many of its pods must run within `start_s`."""
+
+    client: Client
+    environment: str
+    manifest: Mapping[str, Any]
+    uid: str
+    say: Callable[[str], None]
+    start_s: float
+    needed: int
+    check: Callable[[], None]
+
+    @property
+    def name(self) -> str:
+        return str(self.manifest["metadata"]["name"])
+
+    @property
+    def namespace(self) -> str:
+        return str(self.manifest["metadata"]["namespace"])
+
+
+def _until(watch: _Watch, is_over: Callable[[list[objects.Pod]], bool]) -> list[objects.Pod]:
+    """The pods once the Job is complete, or they are over. Raises: MeasurementError where it fails, or takes too
+    long."""
+    name, begun = watch.name, time.monotonic()
+    deadline = begun + watch.manifest["spec"]["activeDeadlineSeconds"] + watch.start_s
     reported = ""
     while time.monotonic() < deadline:
         time.sleep(_POLL_S)
+        watch.check()
         try:
-            job, pods = _job(client, name, namespace), _pods(client, uid, namespace)
+            job = _job(watch.client, name, watch.namespace)
+            pods = _pods(watch.client, watch.uid, watch.namespace)
         except (ApiError, NoAnswerError) as error:
             if isinstance(error, ApiError) and error.status in _REFUSED:
                 raise
             continue  # asked again until the deadline: the Job goes on by itself
         outcome = _outcome(job) if job is not None else "Failed"
-        if outcome == "Complete" or _is_done(pods):
-            return Ended(_message(pods), _node(pods))
+        if outcome == "Complete" and not pods:
+            raise _failed(watch.environment, name, "somebody has deleted its pods")
+        if outcome == "Complete" or is_over(pods):
+            return pods
         reason = _reason(pods)
         if outcome == "Failed":
-            raise _failed(access.name, name, reason or _why(job))
-        if sum(map(_has_started, pods)) < count:
+            raise _failed(watch.environment, name, reason or _why(job))
+        if sum(map(_has_started, pods)) < watch.needed:
             if reason != reported and reason:
-                say(f"{name} waits: {reason}")
+                watch.say(f"{name} waits: {reason}")
                 reported = reason
-            if time.monotonic() - begun > start_s:
-                raise _not_started(access.name, name, reason, start_s)
-    raise _failed(access.name, name, "it was not over in time")
+            if time.monotonic() - begun > watch.start_s:
+                raise _not_started(watch.environment, name, reason, watch.start_s)
+    raise _failed(watch.environment, name, "it was not over in time")
 
 
 def _pods(client: Client, uid: str, namespace: str) -> list[objects.Pod]:
@@ -240,15 +304,24 @@ def _has_started(pod: objects.Pod) -> bool:
     return pod.get("status", {}).get("phase") not in (None, "Pending")
 
 
-def _message(pods: list[objects.Pod]) -> str:
-    ended = (
-        (each.get("state") or {}).get("terminated") for pod in pods[:1] for each in clusters.container_statuses(pod)
-    )
+def _has_ended_well(pod: objects.Pod) -> bool:
+    return pod.get("status", {}).get("phase") == "Succeeded"
+
+
+def _all_have_ended(pods: list[objects.Pod]) -> bool:
+    """Whether no pod is at work any more: one without a node waits for room, and one that has got the node of another
+    would do its work again."""
+    ended = {_node(pod) for pod in pods if _has_ended_well(pod)}
+    return bool(ended) and all(_node(pod) in {*ended, ""} for pod in pods)
+
+
+def _message(pod: objects.Pod) -> str:
+    ended = ((each.get("state") or {}).get("terminated") for each in clusters.container_statuses(pod))
     return next((str(each.get("message") or "") for each in ended if each), "")
 
 
-def _node(pods: list[objects.Pod]) -> str:
-    return pods[0].get("spec", {}).get("nodeName", "") if pods else ""
+def _node(pod: objects.Pod) -> str:
+    return pod.get("spec", {}).get("nodeName", "")
 
 
 def _reason(pods: list[objects.Pod]) -> str:

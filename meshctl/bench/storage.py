@@ -15,6 +15,7 @@ from meshctl.model.deployment import Deployment
 from meshctl.model.files.file_problems import suggestion
 from meshctl.model.pods import own_images
 from meshctl.render import benchmarks
+from meshctl.render.benchmark_scripts import OBJECT_MIB, TRANSFERS
 from meshctl.render.benchmarks import StorageRun
 
 LARGEST_GIB: Final = 64
@@ -101,9 +102,9 @@ def _refuse_too_large(deployment: Deployment, run: StorageRun) -> None:
     sizes_gib |= {f"storage/{each.name}": each.size_gib for each in deployment.object_stores}
     sizes_gib |= {f"pool/{pool.name}": pool.disk_gib for pool in deployment.pools}
     size_gib = sizes_gib.get(run.subject, 0)
-    if is_object_store(deployment, run) and not benchmarks.OBJECT_MIB <= run.size_mib <= _MOST_OBJECTS_MIB:
+    if is_object_store(deployment, run) and not OBJECT_MIB <= run.size_mib <= _MOST_OBJECTS_MIB:
         raise UsageError(
-            f"of an object store {benchmarks.OBJECT_MIB} MiB at least and {_MOST_OBJECTS_MIB} MiB at most are measured",
+            f"of an object store {OBJECT_MIB} MiB at least and {_MOST_OBJECTS_MIB} MiB at most are measured",
             why="they are read into the memory of the pod",
             hint=f"--size {min(run.size_mib, _MOST_OBJECTS_MIB)}MiB",
         )
@@ -156,8 +157,8 @@ def _measure_objects(
     setting = {
         "subject": run.subject,
         "clients": "1",
-        "object_mib": str(benchmarks.OBJECT_MIB),
-        "transfers": str(benchmarks.TRANSFERS),
+        "object_mib": str(OBJECT_MIB),
+        "transfers": str(TRANSFERS),
     }
     results = rclone.read(packed.unpacked(ended.message), taken, setting)
     return tuple(replace(each, versions={"image": own_images.STAGING}) for each in results)

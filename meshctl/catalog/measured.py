@@ -16,12 +16,15 @@ import yaml
 
 @dataclass(frozen=True, slots=True)
 class AllReduce:
+    """`nvlink`: "rack" where the nodes of a rack shared NVLink, else "": as in a mesh's fabric."""
+
     machine: str
     nodes: int
     ranks: int
     size_bytes: int
     bytes_per_s: float
     source: str
+    nvlink: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +70,29 @@ def products() -> tuple[Product, ...]:
     return tuple(Product(row["accelerator"], row["tflops"], _source(row)) for row in _document()["gemm"])
 
 
-def all_reduce(machine: str, nodes: int, size_bytes: float) -> AllReduce | None:
-    """Of the nearest size; None where this machine was not measured with so many nodes."""
-    rows = [row for row in all_reduces() if (row.machine, row.nodes) == (machine, nodes)]
+def all_reduce(machine: str, nodes: int, size_bytes: float, nvlink: str = "") -> AllReduce | None:
+    """Of the nearest size; None where this machine was not measured with so many nodes. `nvlink`: as in `AllReduce`."""
+    rows = [row for row in all_reduces() if (row.machine, row.nodes, row.nvlink) == (machine, nodes, nvlink)]
     return min(rows, key=lambda row: abs(row.size_bytes - size_bytes), default=None)
 
 
-def nodes_measured(machine: str) -> tuple[int, ...]:
+def nodes_measured(machine: str, nvlink: str = "") -> tuple[int, ...]:
     """With how many nodes of this machine an all-reduce was measured."""
-    return tuple(sorted({row.nodes for row in all_reduces() if row.machine == machine}))
+    return tuple(sorted({row.nodes for row in all_reduces() if (row.machine, row.nvlink) == (machine, nvlink)}))
 
 
 @cache
 def all_reduces() -> tuple[AllReduce, ...]:
     return tuple(
-        AllReduce(row["machine"], row["nodes"], row["ranks"], row["size_bytes"], row["gbps"] * 1e9, _source(row))
+        AllReduce(
+            machine=row["machine"],
+            nodes=row["nodes"],
+            ranks=row["ranks"],
+            size_bytes=row["size_bytes"],
+            bytes_per_s=row["gbps"] * 1e9,
+            source=_source(row),
+            nvlink=row.get("nvlink", ""),
+        )
         for row in _document()["fabric"]
     )
 

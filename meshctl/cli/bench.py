@@ -31,6 +31,10 @@ def bench(
     seconds: Annotated[int, typer.Option("--seconds", help="How long is measured.")] = 30,
     tokens: Annotated[str, typer.Option("--tokens", help="Tokens of a request: INPUT/OUTPUT.")] = "128/128",
     size: Annotated[str, typer.Option("--size", help="With --what storage: how much is written.")] = "1GiB",
+    diagnose: Annotated[
+        int,
+        typer.Option("--diagnose", help="With --what gpu: DCGM's diagnosis of this level, 2 or 3.", metavar="LEVEL"),
+    ] = 0,
     questions: Annotated[
         Path | None, typer.Option("--questions", help="With --what rag: questions and their documents.", metavar="FILE")
     ] = None,
@@ -53,6 +57,8 @@ def bench(
     context: Context = ctx.obj
     if sum((bool(what), bool(files), show)) > 1:
         raise UsageError("say one thing to do", hint="one of --what serve, --from FILE, --show")
+    if diagnose and what != "gpu":
+        raise UsageError("--diagnose is of accelerators", hint=f"--what gpu --diagnose {diagnose}")
     if show:
         _show(context, environment)
     elif files:
@@ -67,6 +73,7 @@ def bench(
             seconds=seconds,
             tokens=tokens,
             questions=questions,
+            diagnose=diagnose,
         )
         bench_runs.measure(context, environment, kinds, wishes)
 

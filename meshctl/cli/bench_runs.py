@@ -33,13 +33,14 @@ _Run = Callable[[], "tuple[Result, ...]"]
 @dataclass(frozen=True, kw_only=True)
 class Wishes:
     """What the user has said, besides which kinds. `subject`: of Jobs; `workload`: of what is asked through an
-    endpoint. "" and None: not said."""
+    endpoint; `diagnose`: the level of DCGM's diagnosis. "", None and 0: not said."""
 
     subject: str
     workload: str
     plan: Plan
     size: Size
     questions: _Questions | None
+    diagnose: int
 
 
 @dataclass(frozen=True)
@@ -186,9 +187,21 @@ def _fabric(up: _Environment, wishes: Wishes) -> _Measurement:
 
 
 def _gpu(up: _Environment, wishes: Wishes) -> _Measurement:
-    """Products of matrices on the accelerators of a node."""
+    """Products of matrices on the accelerators of a node; with a level, DCGM's diagnosis of those of all nodes."""
     from meshctl.bench import accelerators
 
+    if wishes.diagnose:
+        diagnoses = accelerators.diagnoses(up.deployment, wishes.subject, wishes.diagnose)
+        minutes = max(run.seconds for run in diagnoses) // 60
+        return _Measurement(
+            question=f"have DCGM test all accelerators of {', '.join(f'pool {run.pool}' for run in diagnoses)} at full"
+            f" load, at most {minutes} min on a node,",
+            runs={
+                f"the health of pool {run.pool}": _by_job(up, partial(accelerators.diagnose, up.deployment, run))
+                for run in diagnoses
+            },
+            stops=signals.once,
+        )
     runs = accelerators.runs(up.deployment, wishes.subject)
     return _Measurement(
         question=f"use all accelerators of one node of {', '.join(f'pool {run.pool}' for run in runs)}",
@@ -308,7 +321,15 @@ def _date() -> str:
 
 
 def wishes(
-    *, subject: str, workload: str, size: str, rate: float, seconds: int, tokens: str, questions: Path | None
+    *,
+    subject: str,
+    workload: str,
+    size: str,
+    rate: float,
+    seconds: int,
+    tokens: str,
+    questions: Path | None,
+    diagnose: int,
 ) -> Wishes:
     """Raises: UsageError for a run without bounds, or a size or length that is none."""
     from meshctl.bench import storage
@@ -321,6 +342,7 @@ def wishes(
         plan=_plan(rate, seconds, tokens),
         size=storage.checked_size(_gib(size), seconds),
         questions=_questions(questions) if questions is not None else None,
+        diagnose=diagnose,
     )
 
 

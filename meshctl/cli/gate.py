@@ -1,8 +1,7 @@
-"""Measures the fabrics whose workloads an `up` is about to start. No logic: see `bench.fabric`."""
+"""Measures the fabrics whose workloads an `up` is about to start. No logic: see `bench.fabric_gate`."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,34 +16,28 @@ if TYPE_CHECKING:
 def pools(project: Project, deployment: Deployment) -> tuple[Pool, ...]:
     """Those that are measured now. What is up is read only where the mesh asks for a measurement. A job that has
     finished in another environment starts nothing."""
-    from meshctl.bench import fabric
+    from meshctl.bench import fabric_gate
     from meshctl.deploy.jobs import finished_jobs
     from meshctl.resolve.placement import fabric_expectation
 
     if not any(map(fabric_expectation.is_asked_for, deployment.pools)):
         return ()
     state = project.session.state(deployment.environment)
-    return fabric.gated(finished_jobs.with_finished_marks(deployment, state), state.deployment)
+    return fabric_gate.gated(finished_jobs.with_finished_marks(deployment, state), state.deployment)
 
 
 def measure(
     context: Context, project: Project, deployment: Deployment, waiting: Sequence[Pool], outputs: StackOutputs
 ) -> None:
     """Keep the results as `bench` does. Raises: MeasurementError for the first pool whose fabric gives too little."""
-    from meshctl.bench import fabric, result_files
+    from meshctl.bench import fabric, fabric_gate
     from meshctl.cli.signals import once
     from meshctl.clients import clusters
-    from meshctl.render.benchmarks import FabricRun
 
-    access, environment = clusters.access(deployment, outputs), deployment.environment
+    access = clusters.access(deployment, outputs)
     for pool in waiting:
         context.say(f"measuring the fabric of pool {pool.name} before its workloads start")
         with once():  # the Job is deleted on the way out
-            date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            results = fabric.measure(deployment, FabricRun(pool=pool.name), access, date, context.say)
-        store = project.state_store
-        if store is not None:
-            moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-            result_files.write(store, project.mesh.name, environment, results, moment)
-        fabric.refuse_slow(deployment, pool, results)
-        context.say(f"the fabric of pool {pool.name} is as fast as the mesh expects")
+            results = fabric.measure_and_keep(deployment, pool.name, access, project.state_store, context.say)
+        verdict = fabric_gate.refuse_slow(deployment, pool, results)
+        context.say(fabric_gate.outcome(pool, verdict, results))

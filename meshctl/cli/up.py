@@ -221,11 +221,11 @@ def _bring_up_measured(
 ) -> UpResult:
     """All but the workloads of these pools and their names; then, once their fabrics were measured, those as well. Data
     that somebody has agreed to lose is lost in the first run: nobody was asked about any more."""
-    from meshctl.bench import fabric
+    from meshctl.bench import fabric_gate
     from meshctl.changes import grouping
     from meshctl.cli import gate
 
-    waiting = fabric.waiting(deployment, pools)
+    waiting = fabric_gate.waiting(deployment, pools)
     before = mesh.session.up(waiting, previewed=preview, allow_data_loss=allow_data_loss)
     gate.measure(context, mesh, deployment, pools, before.outputs)
     after = mesh.session.up(deployment, allow_data_loss=False)

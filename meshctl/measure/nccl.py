@@ -26,9 +26,7 @@ _ROW: Final = re.compile(
 _AVERAGE: Final = re.compile(r"Avg bus bandwidth\s*:\s*([\d.]+)")
 _WRONG: Final = re.compile(r"Out of bounds values\s*:\s*(\d+)\s+(\w+)")
 _RANK: Final = re.compile(r"#\s+Rank\s+(\d+)\s+.*?\bon\s+(\S+)\s+device\s+\d+\s+\[[^\]]*\]\s+(.+)")
-_COUNTED: Final = re.compile(
-    r"^# (\d+) ranks on (\d+) hosts: (.+)$", re.MULTILINE
-)  # by the script of `render.benchmarks`
+_COUNTED: Final = re.compile(r"^# (\d+) ranks on (\d+) hosts: (.+)$", re.MULTILINE)  # by `render.benchmark_scripts`
 _NETWORK: Final = re.compile(r"Using network (\S+)")
 _SOCKET: Final = re.compile(r"NET/Socket : Using \[\d+\]([^:\s]+)")
 _VERSION: Final = re.compile(r"\b([NR]CCL) version ([\w.+-]+)")

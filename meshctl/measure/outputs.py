@@ -24,7 +24,7 @@ class Program:
 
 
 PROGRAMS: Final = (
-    Program(dcgm.PROGRAM, ('"DCGM GPU Diagnostic"',), dcgm.read),
+    *(Program(dcgm.PROGRAM, (f'"{head}"',), dcgm.read) for head in dcgm.HEADS),
     Program(gemm.PROGRAM, (f'"{gemm.PROGRAM}"', '"accelerators"'), gemm.read),
     Program(fio.PROGRAM, ('"fio version"', '"jobs"'), fio.read),
     Program(serving.AIPERF, ('"aiperf_version"', '"request_throughput"'), serving.read_aiperf),
@@ -39,7 +39,7 @@ def read(text: str, taken: Taken) -> tuple[Result, ...]:
     """Raises: ForeignOutputError where no program is known that writes such a text, or the text is damaged."""
     program = next((each for each in PROGRAMS if all(mark in text for mark in each.marks)), None)
     if program is None:
-        names = ", ".join(each.name for each in PROGRAMS)
+        names = ", ".join(dict.fromkeys(each.name for each in PROGRAMS))
         raise ForeignOutputError(
             f"{taken.source} is no output of a benchmark that meshctl reads",
             why=f"it has the marks of none of these programs: {names}",

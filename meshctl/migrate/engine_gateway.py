@@ -9,6 +9,8 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from meshctl.bench import fabric
+from meshctl.bench.cluster_jobs import Holder
 from meshctl.changes.losses import Loss
 from meshctl.clients import clusters, health_checks, rolled_out
 from meshctl.clients.cluster_access import ClusterAccess
@@ -22,6 +24,7 @@ from meshctl.deploy.session import Session
 from meshctl.dns.lookup import address_of, addresses_of, dns_server, resolve
 from meshctl.engine.events import Progress
 from meshctl.errors import UnreachableError
+from meshctl.measure.results import Result
 from meshctl.migrate.gateway import EndpointTarget, PendingChanges, Say, UpResult
 from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
 from meshctl.model.dns_splits import Split
@@ -29,6 +32,7 @@ from meshctl.model.observed import DeployState, JobState, PodState
 from meshctl.model.pods import object_names
 from meshctl.model.questions import Findings
 from meshctl.objects import object_access
+from meshctl.objects.progress import Stop
 from meshctl.objects.store import ObjectAccess
 from meshctl.project import Project
 
@@ -97,6 +101,16 @@ class EngineGateway:
     def up_workloads(self, deployment: Deployment, workloads: Collection[str], say: Say) -> None:
         with _progress_to(self._session, say):
             self._session.up_workloads(deployment, workloads)
+
+    def wanted_of_fabric(self, fabric: str) -> float | None:
+        declared = self._project.mesh.fabrics.get(fabric)
+        return declared.expect or 0.0 if declared is not None else None
+
+    def measure_fabric(self, deployment: Deployment, pool: str, stop: Stop, say: Say) -> Sequence[Result]:
+        access, store = self._access(deployment), self._project.state_store
+        # the lock of the migration keeps others from measuring there
+        holder = Holder(check=stop.check, is_alone=True)
+        return fabric.measure_and_keep(deployment, pool, access, store, say, holder=holder)
 
     def destroy(
         self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, command: str, say: Say

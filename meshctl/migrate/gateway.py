@@ -14,10 +14,12 @@ from typing import Protocol
 from meshctl.changes.losses import Loss
 from meshctl.clients.health_checks import Answer, Question
 from meshctl.errors import NoCapacityError
+from meshctl.measure.results import Result
 from meshctl.model.deployment import Deployment, Endpoint, ObjectStore
 from meshctl.model.dns_splits import SHARED_BY, Split
 from meshctl.model.observed import DeployState, JobState, PodState
 from meshctl.model.questions import Findings
+from meshctl.objects.progress import Stop
 from meshctl.objects.store import ObjectAccess
 
 Say = Callable[[str], None]  # one line of progress for a person
@@ -97,6 +99,15 @@ class Gateway(Protocol):
     def up_workloads(self, deployment: Deployment, workloads: Collection[str], say: Say) -> None:
         """Make the objects of these workloads equal to `deployment`, which is what is up but for them; everything else
         stays as it is. Raises: as `up`, and OwnedFieldsError only for fields of these workloads."""
+
+    def wanted_of_fabric(self, fabric: str) -> float | None:
+        """The share of its expected bandwidth that the mesh wants of a fabric as its files stand now; 0 where it wants
+        none, None where it has no such fabric."""
+
+    def measure_fabric(self, deployment: Deployment, pool: str, stop: Stop, say: Say) -> Sequence[Result]:
+        """What all accelerators of a pool exchange, which must be free; kept beside the state. A measurement that a run
+        has left which was killed is replaced. Raises: MeasurementError, InterruptedByUserError, and LockedError where
+        somebody else has objects of its names."""
 
     def destroy(
         self, deployment: Deployment, *, keep_data: bool, allow_data_loss: bool, command: str, say: Say

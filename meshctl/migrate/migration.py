@@ -19,6 +19,7 @@ from meshctl.errors import (
     CredentialsError,
     InterruptedByUserError,
     LockedError,
+    MeasurementError,
     MeshError,
     MigrationError,
     NewerVersionError,
@@ -378,7 +379,7 @@ def _with_next_commands(journal: Journal, is_target_lost: Callable[[History], bo
         maybe_lost = isinstance(error, _MAYBE_LOST) or isinstance(error.__cause__, _MAYBE_LOST)
         commands = _next_commands_text(migration, history, target_lost=maybe_lost and is_target_lost(history))
         hint = f"{error.hint}; {commands}" if error.hint else commands
-        if isinstance(error, MigrationError):
+        if isinstance(error, (MeasurementError, MigrationError)):
             error.hint = hint
             raise
         raise _stopped(f"migration {migration} stopped: {error.what}", error, hint) from error

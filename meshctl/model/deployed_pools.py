@@ -58,6 +58,9 @@ class Fabric(Value):
     is_declared: bool = added_later(False)
 
 
+_NVIDIA: Final = "nvidia.com/"
+
+
 class Taint(Value):
     key: str
     value: str
@@ -174,6 +177,12 @@ class Pool(Value):
     def device_resource(self) -> str:
         """What pods ask for."""
         return self.share_resource or self.gpu_resource
+
+    @property
+    def has_whole_nvidia_gpus(self) -> bool:
+        """Whether NVIDIA's own programs measure its accelerators: those of other makers have others, and slices are
+        neither diagnosed nor used between nodes."""
+        return self.gpus_per_node > 0 and self.gpu_resource.startswith(_NVIDIA) and not self.share
 
     def fabric_devices(self, accelerators: int) -> int:
         """How many of the fabric's devices a pod asks for: all on a whole node, else in proportion to its GPUs."""

@@ -12,7 +12,8 @@ import pytest
 
 from meshctl.lab.images.fio import RATE_FILE
 from meshctl.lab.images.nccl_tests import RECORDING
-from meshctl.render.benchmarks import FOLDER
+from meshctl.measure import dcgm
+from meshctl.render.benchmark_scripts import FOLDER
 from tests.faults.small_mesh import ENVIRONMENTS
 from tests.faults.started import started
 from tests.lab_fixture import RunningLab
@@ -91,6 +92,10 @@ def test_a_fabric_on_tcp_starts_nothing_and_a_fast_one_does(gated: RunningLab) -
     (job,) = jobs(gated, "gated")
     assert (job["metadata"]["name"], job["spec"]["suspend"]) == ("pretrain", True)
     assert gated.meshctl("status", "dc1").returncode == 0
+    diagnosed = gated.json("bench", "dc1", "--what", "gpu", "--diagnose", "2", "--yes")["results"]  # all are free
+    verdicts = [row["verdict"] for row in diagnosed if row["result"]["metric"] == dcgm.FAILED]
+    assert verdicts == ["as expected"] * 16
+    assert {row["result"]["taken"]["origin"] for row in diagnosed} == {"replayed"}
 
     (gated.lab.root / RECORDING).unlink()
     assert "is as fast as the mesh expects" in gated.meshctl("up", "dc1", "--yes").stderr
@@ -102,8 +107,44 @@ def test_a_fabric_on_tcp_starts_nothing_and_a_fast_one_does(gated: RunningLab) -
     assert gated.meshctl("up", "dc1", "--yes").stderr.count("measuring") == 0  # what is up stays up
 
 
-def jobs(lab: RunningLab, namespace: str = "measured") -> list[Any]:
-    listed: list[Any] = json.loads(lab.kubectl("dc1", "-n", namespace, "get", "jobs", "-o", "json"))["items"]
+@pytest.fixture
+def moving(lab: RunningLab, tmp_path: Path) -> Iterator[RunningLab]:
+    """A gang whose fabric is measured, and of whose bandwidth nothing is known; up at dc1."""
+    own = lab.at(tmp_path)
+    (tmp_path / "mesh.yaml").write_text(GATED.replace("bandwidth: 400Gbps, ", ""))
+    (tmp_path / "environments.yaml").write_text(ENVIRONMENTS)
+    own.meshctl("up", "dc1", "--yes")
+    yield own
+    (lab.lab.root / RECORDING).unlink(missing_ok=True)
+    own.meshctl("migrations", "finish", "--yes", check=False)
+    for environment in ("dc1", "cw"):
+        own.meshctl("destroy", environment, "--yes", check=False)
+
+
+def test_a_migration_measures_its_target_before_it_stops_anything(moving: RunningLab) -> None:
+    """Replayed, as above: the trainer runs on until the fabric of the target carries it."""
+    (moving.lab.root / RECORDING).write_text((RECORDED / "nccl-tcp.txt").read_text())
+    slow = moving.meshctl("migrate", "dc1", "cw", "--yes", "--observe", "2", check=False)
+    assert slow.returncode == 3, slow.stderr
+    assert "NCCL does not use the fabric of pool train; its workloads were not started in cw" in slow.stderr
+    assert "NCCL fell back to TCP sockets over eth0" in slow.stderr
+    assert suspended(moving, "dc1") == {"pretrain": False}
+    assert suspended(moving, "cw") == {"pretrain": True}
+    assert moving.json("migrations", "show")["step"] == "provision/fabric.train"
+
+    (moving.lab.root / RECORDING).unlink()
+    assert "NCCL uses the fabric of pool train" in moving.meshctl("migrations", "resume", "--yes").stderr
+    assert suspended(moving, "dc1") == {"pretrain": True}
+    assert suspended(moving, "cw") == {"pretrain": False}
+    assert "replayed" in moving.meshctl("bench", "cw", "--show").stdout
+
+
+def suspended(lab: RunningLab, context: str) -> dict[str, bool]:
+    return {job["metadata"]["name"]: job["spec"].get("suspend", False) for job in jobs(lab, "gated", context)}
+
+
+def jobs(lab: RunningLab, namespace: str = "measured", context: str = "dc1") -> list[Any]:
+    listed: list[Any] = json.loads(lab.kubectl(context, "-n", namespace, "get", "jobs", "-o", "json"))["items"]
     return listed
 
 

@@ -16,7 +16,7 @@ from meshctl.measure.results import Result
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import NO_OUTPUTS
 from tests.unit.advise.situations import deployment
-from tests.unit.bench.test_fabric import of_two_nodes, with_pool
+from tests.unit.bench.fabric_pools import of_two_nodes, with_pool
 from tests.unit.engine.job_meshes import state
 
 
@@ -53,7 +53,7 @@ class Here:
 def rate(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """What is measured next, in GB/s."""
     now = {"rate": 77.0}
-    monkeypatch.setattr(fabric, "measure", lambda *_: tuple(of_two_nodes((2**31, now["rate"]))))
+    monkeypatch.setattr(fabric, "measure", lambda *_, **__: tuple(of_two_nodes((2**31, now["rate"]))))
     return now
 
 
@@ -83,7 +83,7 @@ def test_a_fabric_that_is_too_slow_starts_nothing_and_is_measured_again(here: He
 
 
 def test_what_is_up_stays_up_unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    def measure(*_: Any) -> None:
+    def measure(*_: Any, **__: Any) -> None:
         raise AssertionError("the nodes are in use")
 
     monkeypatch.setattr(fabric, "measure", measure)

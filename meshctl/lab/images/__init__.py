@@ -51,6 +51,7 @@ _PYTHON = ("python", "python3")
 _TORCH = (*LAUNCHERS, *_PYTHON, *_INSTALLERS)
 _VLLM = ("vllm", *_PYTHON, *_INSTALLERS)
 _NCCL_TESTS = ("mpirun", "ssh", "sshd", "ssh-keygen")
+_DCGM = ("nv-hostengine", "dcgmi")
 _INFERENCE = "meshctl.lab.images.openai_server"
 _NIM = ("--lab-server", "nim")
 _REDIS = "meshctl.lab.images.redis_server"
@@ -92,6 +93,7 @@ KNOWN: tuple[Image, ...] = (
     Image("ghcr.io/kastenhq/kubestr:*", commands=("fio",)),
     Image("ghcr.io/coreweave/nccl-tests:*", commands=_NCCL_TESTS),
     Image("public.ecr.aws/hpc-cloud/nccl-tests:*", commands=_NCCL_TESTS),
+    Image("nvcr.io/nvidia/cloud-native/dcgm:*", commands=_DCGM),
     Image("registry.k8s.io/kubectl:*", program="kubectl", is_tool=True),
     *(_OF_REDIS if redis_server.find() else ()),
     *(_OF_EMBEDDINGS if minilm.is_installed() else ()),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from meshctl.lab import images
-from meshctl.lab.images import fio, gang_launch, language_model, nccl_tests
+from meshctl.lab.images import dcgm, fio, gang_launch, language_model, nccl_tests
 
 _SERVERS = {"vllm.entrypoints": "vllm", "sglang.launch_server": "sglang"}
 
@@ -28,6 +28,8 @@ def main(words: Sequence[str]) -> int:
         return fio.main(rest)
     if name in nccl_tests.PROGRAMS:
         return nccl_tests.main(name)
+    if name in dcgm.PROGRAMS:
+        return dcgm.main(words)
     if name in {"vllm", "sglang"}:
         return _serve(name, rest)
     if name.startswith("python"):

@@ -25,6 +25,7 @@ from meshctl.model.dns_splits import (
 )
 from meshctl.model.keys import gateway_shares
 from meshctl.model.questions import Findings
+from meshctl.resolve.placement import fabric_expectation
 from meshctl.words import pluralize
 
 _PLACE_OF_CHECKERS = "the health checkers of Route 53 ask from the internet"
@@ -63,7 +64,12 @@ def plan_expansion(
         stopped=(),
         warm=(),
         costs=(_running_cost(source, target), *_check_costs(source, target)),
-        notes=(*share_notes(source, target, share), *_notes(source, target, share, ttl_s), *rights.notes),
+        notes=(
+            *share_notes(source, target, share),
+            *_notes(source, target, share, ttl_s),
+            *rights.notes,
+            *fabric_expectation.unjudged(target.pools),
+        ),
         options=options,
         share=share,
     )

@@ -18,6 +18,7 @@ from meshctl.model.deployment import Block, Deployment, Endpoint, FileSystem, Ga
 from meshctl.model.observed import JobState
 from meshctl.model.value import Value, added_later
 from meshctl.platforms import registry
+from meshctl.resolve.placement import fabric_expectation
 
 _GB = 1e9
 
@@ -154,6 +155,7 @@ def plan_migration(
             *indexes.notes(target, remade),
             *jobs.notes(source, target, states or {}),
             *_expansion_notes(source, expanded),
+            *fabric_expectation.unjudged(target.pools),
         ),
         options=options,
         expanded=expanded,

@@ -12,6 +12,7 @@ from meshctl.migrate.steps import (
     data,
     dns_records,
     environment,
+    fabrics,
     finish,
     gateway_shares,
     health,
@@ -21,6 +22,7 @@ from meshctl.migrate.steps import (
     stopping,
 )
 from meshctl.migrate.steps.context import Action, never_done, nothing
+from meshctl.migrate.steps.step_parts import MEASURE
 
 ACTIONS: Mapping[str, Action] = {
     "check-running": Action(never_done, checks.check_running, nothing),
@@ -29,6 +31,7 @@ ACTIONS: Mapping[str, Action] = {
     "count-share": Action(never_done, replicas.count_share, nothing),
     "keep-replicas": Action(never_done, replicas.keep, nothing),
     "up": Action(environment.observe_up, environment.act_up, environment.verify_up),
+    MEASURE: Action(never_done, fabrics.act_measure, nothing),
     "stop": Action(environment.observe_up, environment.act_up, stopping.verify_stop),
     "refresh": Action(stopping.observe_refresh, stopping.act_refresh, nothing),
     "destroy": Action(never_done, environment.act_destroy, environment.verify_destroy, environment.before_destroy),

@@ -10,12 +10,14 @@ from meshctl.migrate.planning.expansion import unchanging
 from meshctl.migrate.planning.plan import MigrationPlan
 from meshctl.migrate.steps.step import Step
 from meshctl.migrate.steps.step_parts import (
+    fabric_steps,
     following_load,
     following_steps,
     names_of,
     names_steps,
     seed_steps,
     sync_steps,
+    without_late_measurements,
 )
 from meshctl.model.dns_splits import WHOLE
 
@@ -25,7 +27,7 @@ def expansion(history: History) -> tuple[Step, ...]:
     that the command was given again. What a round has not done before the next one began is not done any more: the next
     one copies what is new, too, and sets its own share."""
     weights = history.weights
-    steps = [*first_expansion(history.plan)]
+    steps = [*without_late_measurements(first_expansion(history.plan), history)]
     for number in range(1, len(weights)):
         is_last = number == history.rounds
         of_round = _round(history.plan, number, _written_before(history, number), weights[number])
@@ -45,6 +47,7 @@ def first_expansion(plan: MigrationPlan) -> tuple[Step, ...]:
         Step("preflight/source", "check-running", "the source is still as planned", side="source"),
         Step("preflight/target", "check-free", "nothing of the mesh runs at the target", side="target"),
         Step("provision/target", "up", "bring up the target, workloads paused", side="target", paused=workloads),
+        *fabric_steps(plan),
         *seed_steps(plan),
         *data,
         *count,

@@ -18,6 +18,7 @@ class Step:
     paused: frozenset[str] = field(default_factory=frozenset)  # workloads that have zero pods after the step
     workloads: frozenset[str] = field(default_factory=frozenset)  # the workloads that the step waits for
     store: str = ""
+    pool: str = ""  # whose fabric is measured
     endpoints: tuple[str, ...] = ()
     redo: tuple[str, ...] = ()  # steps that must be done again if this one fails
     guards: str = ""  # name of a later step: each run repeats this check until that step is done

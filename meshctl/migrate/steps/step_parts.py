@@ -2,8 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from meshctl.bench import fabric_gate
+from meshctl.migrate.journal.history import History
 from meshctl.migrate.planning.plan import MigrationPlan
 from meshctl.migrate.steps.step import Step
+
+MEASURE = "measure-fabric"
+# once one of them has begun, accelerators may be in use at the target, or the source no longer serves
+_PAST_MEASURING = ("quiesce/warm", "quiesce/stop", "start/target")
+
+
+def fabric_steps(plan: MigrationPlan) -> list[Step]:
+    """One for each pool of the target whose fabric has `expect`, and of which no workload serves yet."""
+    target = plan.target.paused(plan.idle)
+    serving = target.paused(plan.workloads - plan.serving)
+    return [
+        Step(
+            f"provision/fabric.{pool.name}",
+            MEASURE,
+            f"measure the fabric of pool {pool.name} before its workloads start",
+            side="target",
+            paused=plan.workloads - plan.serving,
+            pool=pool.name,
+        )
+        for pool in fabric_gate.gated(target, serving)
+    ]
+
+
+def without_late_measurements(steps: Iterable[Step], history: History) -> tuple[Step, ...]:
+    """A migration that an older version has begun, and brought further than to its data, measures nothing any more."""
+    is_past = history.began(*_PAST_MEASURING)
+    return tuple(step for step in steps if not is_past or step.action != MEASURE or step.name in history.done)
 
 
 def seed_steps(plan: MigrationPlan) -> list[Step]:

@@ -14,6 +14,7 @@ from meshctl.migrate.planning.plan import MigrationPlan, written_stores
 from meshctl.migrate.steps.share_plan import contraction, expansion
 from meshctl.migrate.steps.step import COUNTED, Step
 from meshctl.migrate.steps.step_parts import (
+    fabric_steps,
     following_load,
     following_steps,
     names_of,
@@ -21,6 +22,7 @@ from meshctl.migrate.steps.step_parts import (
     seed_steps,
     sync_steps,
     unsplit_steps,
+    without_late_measurements,
 )
 
 
@@ -32,7 +34,7 @@ def step_plan(history: History) -> tuple[Step, ...]:
         return rollback(history)
     if history.direction == "finish":
         return finish(history)
-    steps = forward(history.plan)
+    steps = without_late_measurements(forward(history.plan), history)
     if history.source_lost:
         left = ("seed", "quiesce", "sync", "verify")
         return tuple(s for s in steps if s.phase not in left or s.name in history.done or s.name == "quiesce/warm")
@@ -45,6 +47,7 @@ def forward(plan: MigrationPlan) -> tuple[Step, ...]:
         Step("preflight/source", "check-running", "the source is still as planned", side="source"),
         Step("preflight/target", "check-free", "nothing of the mesh runs at the target", side="target"),
         _provision(plan),
+        *fabric_steps(plan),
         *seed_steps(plan),
         *_quiesce(plan),
         *sync_steps(plan),

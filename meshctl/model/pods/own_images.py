@@ -56,19 +56,28 @@ OF_WEKA_OPERATOR: Final = {
 # The release that NVIDIA/deepops pins, whose pull request 1348 (2026-05-28) looked the image up: for amd64 and arm64.
 DCGM_EXPORTER: Final = "nvcr.io/nvidia/k8s/dcgm-exporter:4.5.3-4.8.2-distroless"
 _NVIDIA: Final = "nvidia.com/gpu"
-# Kasten's own, made to measure storage in clusters: fio 3.35 on Alpine 3.18, for amd64 and arm64 (kastenhq/kubestr,
-# Dockerfile; the release was looked up on 2026-11-29, not pulled). Only `meshctl bench` has it pulled.
+# What only `meshctl bench` has pulled. All were looked up in public code on 2026-11-29, and none was pulled.
+#
+# Kasten's own, made to measure storage in clusters. Its workflow publishes each Git tag under the tag's own name, for
+# amd64, arm64 and ppc64le (kastenhq/kubestr, .github/workflows/docker-publish.yml at 02030741); the image is Alpine
+# with its package of fio (Dockerfile). Others pin the same release.
 FIO: Final = "ghcr.io/kastenhq/kubestr:v0.4.49"
-# nccl-tests with MPI and sshd: AWS's own with EFA's libfabric and plugin for NCCL, and CoreWeave's with HPC-X. The tags
-# were looked up on 2026-11-29 (awslabs/awsome-distributed-training and users of it; README.md of coreweave/nccl-tests),
-# not pulled.
+# nccl-tests with MPI and sshd: AWS's own with EFA's libfabric and plugin for NCCL, and CoreWeave's with HPC-X.
+# NVIDIA/aicr runs the first by this tag, with the same paths of mpirun and all_reduce_perf, and AWS's own samples name
+# it (awsome-distributed-training). Its CUDA 12.8 has no code for B300 (sm_103), and on RTX PRO 6000 (sm_120) its NCCL
+# failed. The second one is in the table of README.md of coreweave/nccl-tests at f443305c, for amd64 and arm64, up to
+# Blackwell (10.0).
 _NCCL_TESTS_EFA: Final = (
     "public.ecr.aws/hpc-cloud/nccl-tests:cuda12.8.1-efa1.43.2-ofiv1.16.3-ncclv2.27.7-1-testsv2.16.9"
 )
 _NCCL_TESTS: Final = "ghcr.io/coreweave/nccl-tests:12.9.1-devel-ubuntu22.04-nccl2.27.6-1-7c12c62"
 
-# the PyTorch project's own, with CUDA's libraries and without its compiler; looked up on 2026-11-29, not pulled
+# the PyTorch project's own, with CUDA's libraries and without its compiler: a base of many public Dockerfiles
 TORCH: Final = "pytorch/pytorch:2.8.0-cuda12.8-cudnn9-runtime"
+
+# NVIDIA's own: a host engine, dcgmi and the tests. The tag that NVIDIA/cluster-readiness-engine runs its diagnoses by
+# (pkg/catalog/entries/diagnostics/dcgm-level2.yaml at bd618397), and the GPU operator its host engines
+DCGM: Final = "nvcr.io/nvidia/cloud-native/dcgm:4.5.2-1-ubuntu22.04"
 
 
 def nccl_tests(kind: FabricKind) -> str:
@@ -88,7 +97,7 @@ def efa_plugin(region: str, mirrors: Mapping[str, str] | None = None) -> str:
 
 def of_measurements() -> tuple[str, ...]:
     """Those that `meshctl bench` may have pulled in any environment."""
-    return (FIO, STAGING, TORCH, _NCCL_TESTS, _NCCL_TESTS_EFA)
+    return (FIO, STAGING, TORCH, DCGM, _NCCL_TESTS, _NCCL_TESTS_EFA)
 
 
 def of(deployment: Deployment) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Final
 
 from meshctl.catalog import measured
 from meshctl.model.deployment import Pool
+from meshctl.model.keys import nvlink
 from meshctl.words import pluralize
 
 _BITS: Final = 8
@@ -54,24 +55,38 @@ def is_asked_for(pool: Pool) -> bool:
 
 
 def is_measurable(pool: Pool) -> bool:
-    """Whether there is a network between accelerators at all."""
-    return pool.nodes > 1 and pool.gpus_per_node > 0
+    """Whether there is a network between accelerators at all, and nccl-tests runs on them."""
+    return pool.nodes > 1 and pool.has_whole_nvidia_gpus
+
+
+def uses_rdma(pool: Pool) -> bool:
+    return pool.fabric is not None and pool.fabric.kind != "ethernet"
 
 
 def expectations(pool: Pool) -> tuple[Expectation, ...]:
-    """What others have measured on as many of the same machines, by size; else the bandwidth of a node's network, which
-    an all-reduce of large messages over many nodes comes close to. None where neither is known."""
-    ranks = pool.nodes * pool.gpus_per_node
+    """What others have measured on as many of the same machines, by size, where as much of them shared NVLink; else
+    what is nominal. None where neither is known."""
+    setting = (pool.machine, pool.nodes, pool.nodes * pool.gpus_per_node, pool.fabric.nvlink if pool.fabric else "")
     published = tuple(
         Expectation(gbytes_per_s=row.bytes_per_s / 1e9, size_bytes=row.size_bytes, basis=row.source)
         for row in measured.all_reduces()
-        if (row.machine, row.nodes, row.ranks) == (pool.machine, pool.nodes, ranks)
+        if (row.machine, row.nodes, row.ranks, row.nvlink) == setting
     )
-    if published or pool.fabric is None or not pool.fabric.bandwidth_gbps:
-        return published
-    gbps = pool.fabric.bandwidth_gbps
-    nominal = f"nominal: {gbps:g} Gbps of each node, as nobody has published {pluralize(pool.nodes, 'node')} of it"
-    return (Expectation(gbytes_per_s=gbps / _BITS, size_bytes=0, basis=nominal),)
+    return published or tuple(_nominal(pool))
+
+
+def _nominal(pool: Pool) -> Iterator[Expectation]:
+    """NVLink's where all accelerators share it; else the bandwidth of a node's network, which an all-reduce of large
+    messages over many nodes comes close to. Of several racks that is the least: each has its own NVLink."""
+    unpublished = f"as nobody has published {pluralize(pool.nodes, 'node')} of it"
+    gbytes_per_s = nvlink.gbytes_per_s_of_one_rack(pool)
+    gbps = pool.fabric.bandwidth_gbps if pool.fabric is not None else 0
+    if gbytes_per_s:
+        basis = f"nominal: {gbytes_per_s:g} GB/s of each accelerator's NVLink, {unpublished}"
+        yield Expectation(gbytes_per_s=gbytes_per_s, size_bytes=0, basis=basis)
+    elif gbps:
+        basis = f"nominal: {gbps:g} Gbps of each node, {unpublished}"
+        yield Expectation(gbytes_per_s=gbps / _BITS, size_bytes=0, basis=basis)
 
 
 def verdict(pool: Pool, bandwidths: Mapping[int, float]) -> Verdict | None:
@@ -89,7 +104,7 @@ def verdict(pool: Pool, bandwidths: Mapping[int, float]) -> Verdict | None:
 
 def notes(pools: Iterable[Pool]) -> Iterator[str]:
     """What `check` says of each pool whose fabric has `expect`."""
-    yield from unmeasured(pools)
+    yield from unjudged(pools)
     for pool in pools:
         if is_asked_for(pool) and is_measurable(pool) and pool.fabric is not None and (expected := expectations(pool)):
             most = max(expected, key=lambda each: each.gbytes_per_s)
@@ -99,17 +114,31 @@ def notes(pools: Iterable[Pool]) -> Iterator[str]:
             )
 
 
-def unmeasured(pools: Iterable[Pool]) -> Iterator[str]:
-    """What `check` and `plan` say of those whose workloads start all the same."""
+def unjudged(pools: Iterable[Pool]) -> Iterator[str]:
+    """What `check` and `plan` say of those whose workloads start whatever their fabric gives."""
     for pool in pools:
         if not is_asked_for(pool):
             continue
         name = pool.fabric.name if pool.fabric is not None else ""
         if not is_measurable(pool):
-            why = "one node" if pool.nodes == 1 else "no nodes" if not pool.nodes else "no accelerators"
-            yield f"fabrics.{name}.expect: pool {pool.name} has {why}, and nothing is measured"
+            yield f"fabrics.{name}.expect: pool {pool.name} has {_lacking(pool)}, and nothing is measured"
         elif not expectations(pool):
-            yield (
-                f"fabrics.{name}.expect: no expectation known for {pluralize(pool.nodes, 'node')} of {pool.machine};"
-                f" the workloads of pool {pool.name} start unmeasured"
+            nodes = f"{pluralize(pool.nodes, 'node')} of {pool.machine}{_without_nvlink(pool)}"
+            outcome = (
+                f"`up` measures whether NCCL uses the fabric of pool {pool.name}, and can't say whether it is fast"
+                if uses_rdma(pool)
+                else f"the workloads of pool {pool.name} start unmeasured"
             )
+            yield f"fabrics.{name}.expect: no expectation known for {nodes}; {outcome}"
+
+
+def _lacking(pool: Pool) -> str:
+    if pool.nodes < 2:
+        return "one node" if pool.nodes else "no nodes"
+    return (
+        f"accelerators that nccl-tests can't use ({pool.device_resource})" if pool.gpus_per_node else "no accelerators"
+    )
+
+
+def _without_nvlink(pool: Pool) -> str:
+    return " that share no NVLink with each other" if nvlink.between(pool) == "node" else ""

@@ -19,10 +19,12 @@ from meshctl.bench import accelerators, cluster_jobs
 from meshctl.catalog import load_catalog
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.errors import ForeignOutputError, UsageError
-from meshctl.measure import gemm, outputs, packed
-from meshctl.measure.results import Taken
+from meshctl.lab.images import dcgm as dcgm_of_lab
+from meshctl.measure import dcgm, gemm, outputs, packed
+from meshctl.measure.results import Result, Taken
+from meshctl.model.deployment import Deployment
 from meshctl.render import benchmarks
-from meshctl.render.benchmarks import GpuRun
+from meshctl.render.benchmarks import DiagnosisRun, GpuRun
 from tests.unit.advise.situations import deployment
 
 TAKEN = Taken(machine="p5.48xlarge", date="2026-11-29", source="a test")
@@ -135,3 +137,94 @@ def test_the_program_measures_each_gpu_or_says_that_there_is_none(tmp_path: Path
     else:
         results = gemm.read(packed.unpacked((tmp_path / "report").read_text()), TAKEN)
         assert results[0].setting["accelerators"] == "2"
+
+
+RECORDED = Path(__file__).parents[1] / "measure" / "recorded" / "dcgm-4-diagnostic.json"
+
+
+def with_pool(**changes: Any) -> Deployment:
+    """The example, with another pool `train` and no other one with accelerators."""
+    deployed = deployment()
+    pools = tuple(
+        each.model_copy(update=changes if each.name == "train" else {"gpus_per_node": 0}) for each in deployed.pools
+    )
+    return deployed.model_copy(update={"pools": pools})
+
+
+def message_of(text: str) -> str:
+    return base64.b64encode(gzip.compress(text.encode())).decode()
+
+
+def diagnosed(
+    monkeypatch: pytest.MonkeyPatch, deployed: Deployment, *ended: cluster_jobs.Ended
+) -> tuple[list[Result], list[str]]:
+    said: list[str] = []
+    monkeypatch.setattr(cluster_jobs, "run_on_each", lambda *_, **__: ended)
+    run = DiagnosisRun(pool="train", level=2)
+    return list(accelerators.diagnose(deployed, run, ClusterAccess("aws-east"), "2026-11-29", said.append)), said
+
+
+def test_each_accelerator_of_each_node_has_its_verdict_and_a_sick_one_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    healthy = RECORDED.read_text(encoding="utf-8")
+    document = json.loads(healthy)
+    sick = document["DCGM Diagnostic"]["test_categories"][0]["tests"][0]["results"][3]
+    sick |= {"status": "Fail", "warnings": [{"warning": "XID 79", "error_severity": 2}]}
+    deployed = with_pool(nodes=2)
+    rows, said = diagnosed(
+        monkeypatch,
+        deployed,
+        cluster_jobs.Ended(message_of(healthy), "n1"),
+        cluster_jobs.Ended(message_of(json.dumps(document)), "n2"),
+    )
+    assert said == []
+    devices = {(each.setting["node"], each.setting["device"]): each for each in rows if each.metric == dcgm.FAILED}
+    assert len(devices) == 16
+    assert {key for key, each in devices.items() if each.value} == {("n2", "GPU 3")}
+    assert devices["n2", "GPU 3"].warnings == (
+        "node n2: diagnostic on GPU 3: fail: XID 79 (it can't do its work: cordon the node, and have the GPU replaced)",
+    )
+    assert {(each.setting["subject"], each.setting["level"], each.setting["user"]) for each in rows} == {
+        ("pool/train", "2", "1000")
+    }
+    table = comparison.rows({"aws-east": rows}, {})
+    verdicts = {
+        (each.result.setting["node"], each.result.setting["device"]): each.verdict
+        for each in table
+        if each.result.metric == dcgm.FAILED
+    }
+    assert verdicts["n1", "GPU 3"] == "as expected"
+    assert verdicts["n2", "GPU 3"] == "above"
+    assert "warning: node n2: diagnostic on GPU 3: fail: XID 79" in comparison.text(table)
+
+
+def test_a_node_that_tested_nothing_and_one_without_room_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = message_of("Error: unable to establish a connection to the specified host: localhost\n")
+    rows, said = diagnosed(monkeypatch, with_pool(nodes=2), cluster_jobs.Ended(words, "n1"))
+    assert said == ["1 node of pool train had no free accelerators, and were not diagnosed"]
+    (row,) = rows
+    assert row.warnings == (
+        "node n1: the diagnosis did not run: Error: unable to establish a connection to the specified host: localhost",
+    )
+
+
+def test_what_the_lab_prints_is_a_recording(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert dcgm_of_lab.main(["dcgmi", "diag", "-r", "2"]) == 0
+    rows, _ = diagnosed(monkeypatch, with_pool(nodes=1), cluster_jobs.Ended(message_of(capsys.readouterr().out), "n1"))
+    assert {each.taken.origin for each in rows} == {"replayed"}
+    assert rows[0].value == 8
+
+
+def test_dcgm_diagnoses_whole_accelerators_of_nvidia_alone() -> None:
+    assert accelerators.diagnoses(with_pool(), "", 3) == (DiagnosisRun(pool="train", level=3),)
+    with pytest.raises(UsageError, match="DCGM has no diagnosis 4"):
+        accelerators.diagnoses(with_pool(), "", 4)
+    with pytest.raises(UsageError, match=r"pool train has amd\.com/gpu"):
+        accelerators.diagnoses(with_pool(gpu_resource="amd.com/gpu"), "pool/train", 2)
+    with pytest.raises(UsageError, match="whole accelerators of NVIDIA alone"):
+        accelerators.diagnoses(with_pool(share="1g.10gb", share_resource="nvidia.com/mig-1g.10gb"), "", 2)
+    with pytest.raises(UsageError, match="there is no GPU here"):
+        accelerators.diagnoses(with_pool(gpus_per_node=0), "", 2)

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.command_line import meshctl
 from tests.golden_files import Golden
-from tests.unit.advise.situations import EXAMPLE, MODELS, RECORDED
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    for name in ("mesh.yaml", "environments.yaml"):
-        shutil.copy(EXAMPLE / name, tmp_path)
-    return tmp_path
+from tests.unit.advise.situations import MODELS, RECORDED
 
 
 def read(folder: Path, name: str, subject: str, *more: str) -> str:
@@ -171,6 +163,7 @@ def test_environments_are_compared(folder: Path) -> None:
         (("--what", "storage", "--size", "much"), 64, "write it as in --size 1GiB"),
         (("--what", "storage", "--seconds", "0"), 64, "no length of a run"),
         (("--what", "rag"), 64, "--questions FILE"),
+        (("--what", "fabric", "--diagnose", "2"), 64, "--what gpu --diagnose 2"),
         (("--what", "rag", "--questions", "mesh.yaml"), 65, "mesh.yaml holds no questions"),
         (("--what", "coffee"), 64, 'nothing named "coffee"'),
         (("--what", "serve", "--rate", "0"), 64, "is no load"),

@@ -5,9 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,48 +14,12 @@ import pytest
 
 from meshctl.bench import cluster_jobs, storage
 from meshctl.cli import guards
-from meshctl.cli import opened as opening
 from meshctl.cli.context import Context
 from meshctl.errors import LockedError, MeasurementError, UsageError
-from meshctl.load import load
 from meshctl.model.pods import own_images
 from meshctl.render.benchmarks import StorageRun
 from tests.command_line import meshctl
-from tests.unit.advise.situations import EXAMPLE, RECORDED, deployment
-from tests.unit.bench.model_server import WEIGHTS, Writer, serving
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    for name in ("mesh.yaml", "environments.yaml"):
-        shutil.copy(EXAMPLE / name, tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The example is up in aws-east, its chat served by a real server of this process. The questions to guards."""
-    asked: list[str] = []
-    with serving(Writer(WEIGHTS)) as server:
-        deployed = deployment()
-        host, _, port = server.url.removeprefix("http://").partition(":")
-        endpoints = tuple(each.model_copy(update={"listens": int(port)}) for each in deployed.endpoints)
-        state = SimpleNamespace(
-            deployment=deployed.model_copy(update={"endpoints": endpoints}),
-            addresses={"chat": host},
-            written_kubeconfig="",
-            cluster_uid="",
-        )
-        mesh, environments = load(folder / "mesh.yaml", folder / "environments.yaml")
-
-        @contextmanager
-        def opened(*_arguments: Any, **_more: Any) -> Iterator[Any]:
-            session = SimpleNamespace(outputs=lambda _: state)
-            yield SimpleNamespace(checked_name=lambda name: name, session=session, mesh=mesh, environments=environments)
-
-        monkeypatch.setattr(opening, "opened", opened)
-        monkeypatch.setattr(guards, "refuse_if_moving", lambda _project, name: asked.append(name))
-        yield asked
+from tests.unit.advise.situations import RECORDED, deployment
 
 
 def test_a_server_is_measured_through_its_endpoint(folder: Path, up: list[str]) -> None:

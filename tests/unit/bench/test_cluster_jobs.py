@@ -15,7 +15,8 @@ import pytest
 from meshctl.bench import cluster_jobs
 from meshctl.cli.signals import once
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.errors import CredentialsError, LockedError, MeasurementError
+from meshctl.errors import CredentialsError, InterruptedByUserError, LockedError, MeasurementError
+from meshctl.objects.progress import Stop
 from meshctl.render.benchmarks import KIND_LABEL
 from tests.hangups import hangups_not_ignored
 from tests.unit.api_server import Answer, ApiServer, Asked, api_server
@@ -90,6 +91,7 @@ def run(
     said: Callable[[str], None] = lambda _: None,
     companions: Sequence[dict[str, Any]] = (),
     manifest: dict[str, Any] = MANIFEST,
+    holder: cluster_jobs.Holder = cluster_jobs.ANYBODY,
 ) -> tuple[Any, ApiServer]:
     with api_server(cluster.answer) as server:
         user = {"name": "u", "user": {"token": "t"}}
@@ -102,8 +104,8 @@ def run(
         (folder / "config").write_text(json.dumps(config))
         access = ClusterAccess("cw", str(folder / "config"))
         try:
-            return cluster_jobs.run(access, manifest, said, companions=companions, start_s=0.3), server
-        except (MeasurementError, LockedError, CredentialsError) as error:
+            return cluster_jobs.run(access, manifest, said, companions=companions, start_s=0.3, holder=holder), server
+        except (MeasurementError, LockedError, CredentialsError, InterruptedByUserError) as error:
             return error, server
 
 
@@ -151,6 +153,36 @@ def test_what_a_killed_command_left_is_removed_first(tmp_path: Path) -> None:
     assert [each.method for each in server.asked if each.method in ("POST", "DELETE")] == ["DELETE", "POST", "DELETE"]
 
 
+def test_whoever_is_alone_there_replaces_what_a_killed_run_has_left_running(tmp_path: Path) -> None:
+    """A migration that was killed while it measured: its lock keeps others from measuring there."""
+    alone = cluster_jobs.Holder(is_alone=True)
+    ended, server = run(Cluster("", "Complete", pods=[pod("packed")], existing=""), tmp_path, holder=alone)
+    assert ended.message == "packed"
+    assert [each.method for each in server.asked if each.method in ("POST", "DELETE")] == ["DELETE", "POST", "DELETE"]
+
+    theirs = Cluster("", "Complete", pods=[pod("packed")], existing="")
+    theirs.labels = {}
+    error, server = run(theirs, tmp_path, holder=alone)
+    assert isinstance(error, LockedError)
+    assert {each.method for each in server.asked} == {"GET"}
+
+
+def test_whoever_is_asked_to_stop_ends_it(tmp_path: Path) -> None:
+    stop = Stop()
+    running = Cluster("", pods=[pod(phase="Running")])
+    cluster_answer = running.answer
+
+    def answer(asked: Asked) -> Answer:
+        if asked.path == PODS:
+            stop.request()
+        return cluster_answer(asked)
+
+    running.answer = answer  # type: ignore[method-assign]
+    error, server = run(running, tmp_path, holder=cluster_jobs.Holder(check=stop.check))
+    assert isinstance(error, InterruptedByUserError)
+    assert deleted(server) == [JOB]
+
+
 def test_a_user_who_may_not_see_pods_waits_for_nothing(tmp_path: Path) -> None:
     error, server = run(Cluster("", pods=[], status=403), tmp_path)
     assert isinstance(error, CredentialsError)
@@ -167,6 +199,56 @@ def test_a_server_that_does_not_answer_for_a_moment_is_asked_again(tmp_path: Pat
 
     ended, _ = run(Busy("", "", "Complete", pods=[pod("packed")]), tmp_path)
     assert ended.message == "packed"
+
+
+def on_node(node: str, message: str = "packed", **more: Any) -> dict[str, Any]:
+    made = pod(message, **more)
+    return {**made, "metadata": {"name": f"bench-{node or 'x'}"}, "spec": {"nodeName": node} if node else {}}
+
+
+def run_on_each(cluster: Cluster, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ApiServer]:
+    monkeypatch.setattr(cluster_jobs, "run", lambda *args, companions, **more: cluster_jobs.run_on_each(*args, **more))
+    return run(cluster, folder, manifest={**MANIFEST, "spec": {**MANIFEST["spec"], "completions": 3}})
+
+
+def test_pods_on_nodes_of_their_own_each_leave_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster("", "", "Complete", pods=[on_node("n2", "two"), on_node("n1", "one"), on_node("n3", "three")])
+    ended, server = run_on_each(cluster, tmp_path, monkeypatch)
+    assert ended == tuple(
+        cluster_jobs.Ended(message, node) for message, node in (("one", "n1"), ("two", "n2"), ("three", "n3"))
+    )
+    assert deleted(server) == [JOB]
+
+
+def test_a_node_without_room_is_not_waited_for_and_none_is_measured_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pod that found no node gets that of another one once it has ended, and would measure it again."""
+    pods = [on_node("n1"), on_node("", phase="Pending"), {**on_node("n1", phase="Running"), "metadata": {"name": "z"}}]
+    ended, server = run_on_each(Cluster("", pods=pods), tmp_path, monkeypatch)
+    assert ended == (cluster_jobs.Ended("packed", "n1"),)
+    assert deleted(server) == [JOB]
+
+
+def test_what_is_at_work_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For longer than a start may take, with a third node that has no room."""
+    begun = time.monotonic()
+
+    class Working(Cluster):
+        def answer(self, asked: Asked) -> Answer:
+            phase = "Succeeded" if time.monotonic() - begun > 0.6 else "Running"
+            self.pods = [on_node("n1"), on_node("n2", phase=phase), on_node("", phase="Pending")]
+            return super().answer(asked)
+
+    ended, _ = run_on_each(Working("", pods=[]), tmp_path, monkeypatch)
+    assert [each.node for each in ended] == ["n1", "n2"]
+
+
+def test_where_no_node_has_room_nothing_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    error, server = run_on_each(Cluster("", pods=[on_node("", phase="Pending")]), tmp_path, monkeypatch)
+    assert isinstance(error, MeasurementError)
+    assert "did not start" in error.what
+    assert deleted(server) == [JOB]
 
 
 def test_what_goes_with_the_job_is_owned_by_it_and_replaces_what_an_earlier_one_left(tmp_path: Path) -> None:

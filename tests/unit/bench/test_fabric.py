@@ -1,4 +1,4 @@
-"""The fabric of a pool: measured by nccl-tests, and held against what is expected before its workloads start."""
+"""The fabric of a pool is measured by nccl-tests: the Job, its script, and what comes back."""
 
 from __future__ import annotations
 
@@ -15,155 +15,25 @@ import pytest
 
 from meshctl.bench import cluster_jobs, fabric
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.errors import MeasurementError, UsageError
+from meshctl.errors import UsageError
 from meshctl.lab.images import python_script
 from meshctl.lab.images.nccl_tests import RECORDING
 from meshctl.lab.pods import addresses
 from meshctl.measure import nccl, packed
-from meshctl.measure.results import Result, Taken
-from meshctl.model.deployment import Deployment, Pool
-from meshctl.model.pods import own_images
-from meshctl.render import benchmarks
+from meshctl.measure.results import Taken
+from meshctl.model.deployment import Deployment
+from meshctl.render import benchmark_scripts, benchmarks
 from meshctl.render.benchmarks import FabricRun
-from meshctl.resolve.placement import fabric_expectation
-from tests.unit.advise.situations import RECORDED, ROOT, deployment, recorded
+from tests.unit.advise.situations import RECORDED, ROOT, deployment
+from tests.unit.bench.fabric_pools import of_racks, with_pool
 
 TCP = (RECORDED / "nccl-tcp.txt").read_text(encoding="utf-8")
 RUN = FabricRun(pool="train")
 
 
-def with_pool(deployed: Deployment, *, expect: float = 0.8, **changes: Any) -> Deployment:
-    """The pool `train` as two p4d.24xlarge, of which an all-reduce is published: 77.35 GB/s at 2 GiB."""
-    update = {"machine": "p4d.24xlarge", "nodes": 2, **changes}
-
-    def changed(pool: Pool) -> Pool:
-        if pool.name != "train" or pool.fabric is None:
-            return pool
-        return pool.model_copy(update={"fabric": pool.fabric.model_copy(update={"expect": expect}), **update})
-
-    return deployed.model_copy(update={"pools": tuple(map(changed, deployed.pools))})
-
-
 @pytest.fixture
 def deployed() -> Deployment:
     return with_pool(deployment())
-
-
-def of_two_nodes(*rates: tuple[int, float]) -> list[Result]:
-    taken = Taken(machine="p4d.24xlarge", date="2026-11-29", source="a test")
-    setting = {"ranks": "16"}
-    return [
-        Result(
-            what="fabric",
-            metric=nccl.ALL_REDUCE,
-            value=rate,
-            unit="GB/s",
-            taken=taken,
-            setting={"size_bytes": str(size), **setting},
-        )
-        for size, rate in rates
-    ]
-
-
-def test_a_fall_back_to_tcp_is_an_error_and_says_what_to_do(deployed: Deployment) -> None:
-    """Replayed: two p4d.24xlarge without EFA, as skypilot has measured them."""
-    with pytest.raises(MeasurementError) as raised:
-        fabric.refuse_slow(deployed, deployed.pool("train"), recorded("nccl-tcp.txt"))
-    assert raised.value.what == (
-        "the fabric of pool train gives 4.13 GB/s, 5% of the expected 77.35; its workloads were not started in aws-east"
-    )
-    assert raised.value.why == (
-        "an all-reduce of 2 GiB on 2 nodes; the mesh wants 80% of github.com/skypilot-org/skypilot,"
-        " examples/aws_efa/README.md at 05e8e8fe, 2026-11-28; NCCL says: Using network Socket; NCCL fell back to TCP"
-        " sockets over eth0: the fabric's adapters were not used"
-    )
-    assert "efa (vpc.amazonaws.com/efa); `meshctl up aws-east` measures again" in raised.value.hint
-    assert "Without fabrics.backend.expect" in raised.value.hint
-    assert raised.value.exit_code == 3
-
-
-def test_a_fabric_that_is_fast_enough_is_no_error(deployed: Deployment) -> None:
-    fabric.refuse_slow(deployed, deployed.pool("train"), of_two_nodes((2**30, 10.0), (2**31, 0.8 * 77.35)))
-    with pytest.raises(MeasurementError, match="79% of the expected"):
-        fabric.refuse_slow(deployed, deployed.pool("train"), of_two_nodes((2**31, 0.79 * 77.35)))
-
-
-def test_sizes_of_which_nothing_is_expected_are_no_proof(deployed: Deployment) -> None:
-    with pytest.raises(MeasurementError, match="nothing of it can be compared") as raised:
-        fabric.refuse_slow(deployed, deployed.pool("train"), of_two_nodes((2**20, 90.0)))
-    assert "expected: 77.35 GB/s at 2 GiB" in raised.value.why
-
-
-def test_of_machines_that_nobody_has_measured_the_bandwidth_of_their_network_is_expected() -> None:
-    """Each of them has 3,200 Gbps: 400 GB/s, of the largest size that was measured."""
-    pool = with_pool(deployment(), machine="p5.48xlarge", nodes=3).pool("train")
-    verdict = fabric_expectation.verdict(pool, {2**30: 390.0, 2**33: 300.0})
-    assert verdict is not None
-    assert (verdict.expected.gbytes_per_s, verdict.gbytes_per_s, verdict.is_enough) == (400.0, 300.0, False)
-    assert verdict.expected.basis == ("nominal: 3200 Gbps of each node, as nobody has published 3 nodes of it")
-
-
-def test_the_pool_is_measured_before_its_first_workload_starts(deployed: Deployment) -> None:
-    assert [pool.name for pool in fabric.gated(deployed, None)] == ["train"]
-    waiting = fabric.waiting(deployed, fabric.gated(deployed, None))
-    assert [each.name for each in waiting.workloads if each.paused] == ["pretrain"]
-    # after a measurement that found too little: the workloads wait, and the next `up` measures again
-    assert [pool.name for pool in fabric.gated(deployed, waiting)] == ["train"]
-
-
-def test_what_is_up_is_not_measured(deployed: Deployment) -> None:
-    assert fabric.gated(deployed, deployed) == ()
-    assert fabric.gated(deployed, deployment()) == ()
-
-
-def test_a_workload_that_runs_and_changes_its_pool_is_not_stopped_to_measure(deployed: Deployment) -> None:
-    """It moves to a pool whose fabric has `expect`; or its pool has a new name."""
-    elsewhere = tuple(
-        each.model_copy(update={"pool": "web"}) if each.pool == "train" else each for each in deployed.workloads
-    )
-    up = deployed.model_copy(update={"workloads": elsewhere})
-    assert fabric.gated(deployed, up) == ()
-    assert [pool.name for pool in fabric.gated(deployed, up.paused(frozenset({"pretrain"})))] == ["train"]
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"expect": 0.0}, {"nodes": 1}, {"nodes": 0}, {"gpus_per_node": 0}],
-    ids=["not asked for", "one node", "no nodes", "no accelerators"],
-)
-def test_nothing_is_measured_where_there_is_nothing_to_measure(changes: dict[str, Any]) -> None:
-    assert fabric.gated(with_pool(deployment(), **changes), None) == ()
-
-
-def test_without_an_expectation_the_workloads_start_and_a_note_says_so(deployed: Deployment) -> None:
-    pool = deployed.pool("train")
-    assert pool.fabric is not None
-    unknown = pool.model_copy(
-        update={"machine": "acme.8x", "fabric": pool.fabric.model_copy(update={"bandwidth_gbps": 0})}
-    )
-    pools = tuple(unknown if each.name == "train" else each for each in deployed.pools)
-    assert fabric.gated(deployed.model_copy(update={"pools": pools}), None) == ()
-    assert list(fabric_expectation.notes([unknown])) == [
-        "fabrics.backend.expect: no expectation known for 2 nodes of acme.8x; the workloads of pool train start"
-        " unmeasured"
-    ]
-
-
-def test_check_says_what_up_will_measure(deployed: Deployment) -> None:
-    (note,) = fabric_expectation.notes(deployed.pools)
-    assert note.startswith(
-        "`up` measures the fabric of pool train before its first workloads start, and wants 80% of 77.35 GB/s (github"
-    )
-    single = with_pool(deployment(), nodes=1).pools
-    assert list(fabric_expectation.notes(single)) == [
-        "fabrics.backend.expect: pool train has one node, and nothing is measured"
-    ]
-
-
-def test_a_mirror_needs_the_image_only_where_up_measures(deployed: Deployment) -> None:
-    image = own_images.nccl_tests("efa")
-    assert image in own_images.of(deployed)
-    assert image not in own_images.of(with_pool(deployment(), expect=0.0))
 
 
 def message_of(text: str) -> str:
@@ -176,7 +46,9 @@ def test_the_results_are_of_the_pool_and_say_whether_they_are_a_recording(
 ) -> None:
     started: list[tuple[Any, Any]] = []
 
-    def run(_access: Any, manifest: Any, _say: Any, *, companions: Any, start_s: float) -> cluster_jobs.Ended:
+    def run(
+        _access: Any, manifest: Any, _say: Any, *, companions: Any, start_s: float, holder: Any
+    ) -> cluster_jobs.Ended:
         started.append((manifest, companions))
         return cluster_jobs.Ended(message_of(head + TCP), "n1")
 
@@ -236,7 +108,7 @@ def test_only_pools_with_a_network_between_accelerators_are_measured(deployed: D
     without = deployed.model_copy(
         update={"pools": tuple(each.model_copy(update={"gpus_per_node": 0}) for each in deployed.pools)}
     )
-    with pytest.raises(UsageError, match="no pool with accelerators on two nodes") as raised:
+    with pytest.raises(UsageError, match="no pool with accelerators of NVIDIA on two nodes") as raised:
         fabric.runs(without, "")
     assert "there is no GPU here" in raised.value.why
 
@@ -260,7 +132,7 @@ def run_script(
     for name, text in programs_of_image.items():
         (programs / name).write_text(f"#!/bin/sh\n{text}\n")
         (programs / name).chmod(0o755)
-    script = benchmarks.FABRIC_SCRIPT.replace("/run/meshctl-bench", str(keys))
+    script = benchmark_scripts.FABRIC_SCRIPT.replace("/run/meshctl-bench", str(keys))
     script = script.replace("/tmp/meshctl-bench", str(own))  # noqa: S108 (of a container)
     script = script.replace("/run/sshd", str(folder / "sshd"))
     env = {
@@ -370,3 +242,16 @@ def test_a_failed_run_leaves_its_last_words_and_no_report(tmp_path: Path) -> Non
     assert done.returncode == 2
     assert "no CUDA-capable device" in done.stdout
     assert not (tmp_path / "report").exists()
+
+
+def test_a_result_of_a_rack_says_what_shares_nvlink(deployed: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_jobs, "run", lambda *_, **__: cluster_jobs.Ended(message_of(TCP), "n1"))
+    for pool, setting in (
+        (of_racks(18, nvlink="rack"), "rack"),
+        (of_racks(18, nvlink=""), "node"),
+        (deployed.pool("train"), None),
+    ):
+        pools = tuple(pool if each.name == "train" else each for each in deployed.pools)
+        of_pool = deployed.model_copy(update={"pools": pools})
+        results = fabric.measure(of_pool, RUN, ClusterAccess("cw"), "2026-11-29", lambda _: None)
+        assert {each.setting.get("nvlink") for each in results} == {setting}

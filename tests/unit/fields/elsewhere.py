@@ -15,7 +15,7 @@ from unittest import mock
 import trustme
 
 from meshctl import secret_variables
-from meshctl.bench import fabric
+from meshctl.bench import fabric_gate
 from meshctl.catalog import load_catalog
 from meshctl.deploy.secrets import secret_values
 from meshctl.deploy.session import Session
@@ -93,7 +93,7 @@ def issuers(read: Read) -> object:
 
 def measured_first(read: Read) -> object:
     """The pools that `up` measures before their workloads start, and what it wants of them."""
-    fabrics = {pool.name: pool.fabric for pool in fabric.gated(_on_aws(read), None)}
+    fabrics = {pool.name: pool.fabric for pool in fabric_gate.gated(_on_aws(read), None)}
     return {name: each.expect if each is not None else None for name, each in fabrics.items()}
 
 

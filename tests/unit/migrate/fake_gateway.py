@@ -38,6 +38,7 @@ from meshctl.objects.seeded import ETags
 from meshctl.objects.store import ObjectAccess
 from meshctl.objects.sync import CopyResult
 from meshctl.objects.verify import Comparison, SideSummary, checksums, digest
+from tests.unit.migrate.fake_fabrics import FakeFabrics
 
 TTL_S = 30
 GRACE_TICKS = 2  # a trainer that is being stopped writes once more before it ends
@@ -103,7 +104,7 @@ def deployment(environment: str, *, ephemeral_weights: bool = False) -> Deployme
 
 
 @dataclass
-class FakeGateway:
+class FakeGateway(FakeFabrics):
     """Implements `Gateway` and `Data`. `kill_at` is the number of the moment at which the run is killed."""
 
     declared: dict[str, Deployment] = field(default_factory=lambda: {e: deployment(e) for e in ("east", "west")})
@@ -510,17 +511,9 @@ class FakeGateway:
         stop: Stop,
     ) -> Comparison:
         at_source, at_target = self.listing(source), self.listing(target)
-        source_digest, target_digest = (
-            digest(at_source, checksums(at_source, {})),
-            digest(at_target, checksums(at_target, {})),
-        )
         return Comparison(
-            SideSummary(
-                len(at_source), sum(item.size for item in at_source.values()), source_digest, newest(at_source)
-            ),
-            SideSummary(
-                len(at_target), sum(item.size for item in at_target.values()), target_digest, newest(at_target)
-            ),
+            _summary(at_source),
+            _summary(at_target),
             tuple(sorted(at_source.keys() - at_target.keys())),
             tuple(sorted(at_target.keys() - at_source.keys())),
             tuple(
@@ -528,6 +521,12 @@ class FakeGateway:
             ),
             0,
         )
+
+
+def _summary(items: Listing) -> SideSummary:
+    return SideSummary(
+        len(items), sum(item.size for item in items.values()), digest(items, checksums(items, {})), newest(items)
+    )
 
 
 @dataclass(frozen=True)

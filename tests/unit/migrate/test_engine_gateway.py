@@ -7,11 +7,14 @@ from typing import Any, cast
 
 import pytest
 
+from meshctl.bench import fabric
 from meshctl.clients import clusters
 from meshctl.dns.lookup import DNS_SERVER, dns_server, resolve
-from meshctl.errors import UnreachableError, UsageError
+from meshctl.errors import InterruptedByUserError, UnreachableError, UsageError
 from meshctl.migrate.engine_gateway import EngineGateway, build_gateway
 from meshctl.migrate.gateway import PendingChanges
+from meshctl.model.mesh import Fabric
+from meshctl.objects.progress import Stop
 from meshctl.project import Project
 from tests.unit.migrate.fake_gateway import deployment
 
@@ -59,6 +62,31 @@ def test_an_up_without_an_answer_has_not_looked() -> None:
     gateway.up(WEST, print)
     gateway.up(WEST, print)
     assert session.looked == [True, True, True, False]
+
+
+def test_a_fabric_is_measured_for_the_migration_alone_and_stopped_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+    gateway = EngineGateway(cast("Project", SimpleNamespace(session=Session(), state_store="the store")))
+    monkeypatch.setattr(gateway, "_access", lambda each: f"access to {each.environment}")
+    monkeypatch.setattr(fabric, "measure_and_keep", lambda *places, holder: given.extend((*places, holder)))
+    stop = Stop()
+    gateway.measure_fabric(WEST, "train", stop, print)
+    *places, holder = given
+    assert places == [WEST, "train", "access to west", "the store", print]
+    assert holder.is_alone
+    stop.request()
+    with pytest.raises(InterruptedByUserError):
+        holder.check()
+
+
+@pytest.mark.parametrize(
+    ("fabrics", "wanted"),
+    [({"backend": {"kind": "rdma", "expect": 0.5}}, 0.5), ({"backend": {"kind": "rdma"}}, 0.0), ({}, None)],
+)
+def test_what_is_wanted_of_a_fabric_is_what_the_mesh_says_now(fabrics: Any, wanted: float | None) -> None:
+    declared = {name: Fabric.model_validate(each) for name, each in fabrics.items()}
+    here = SimpleNamespace(session=Session(), mesh=SimpleNamespace(fabrics=declared))
+    assert EngineGateway(cast("Project", here)).wanted_of_fabric("backend") == wanted
 
 
 @pytest.mark.parametrize("given", ["127.0.0.1", "10.0.0.2:", "10.0.0.2:53o", "10.0.0.2:0", "ns1.example.com:53", ":53"])

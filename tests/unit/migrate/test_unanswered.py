@@ -26,9 +26,10 @@ from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.inputs import Share
 from meshctl.migrate.steps import context
 from meshctl.migrate.steps.retries import TRIES
+from tests.unit.migrate.fake_fabrics import on_fabric
 from tests.unit.migrate.fake_gateway import FakeGateway
 from tests.unit.migrate.moves import OPTIONS, assert_at, assert_fresh, migrations_of
-from tests.unit.migrate.test_expansion_by_gateway import BY_GATEWAY, World
+from tests.unit.migrate.test_expansion_by_gateway import BY_GATEWAY, World, with_gateway
 
 # `now` and `sleep` are this machine's own; `deployment` and `facts` belong to the plan
 CALLS = {name for kind in (Gateway, Data) for name in vars(kind) if not name.startswith("_")}
@@ -75,7 +76,8 @@ class Unreliable:
 
 def unreliable(**options: Any) -> tuple[Unreliable, Migrations]:
     """Before the first step. `options`: of `Unreliable`."""
-    unreliable_gateway = Unreliable(World().begin(), **options)
+    declared = {name: on_fabric(with_gateway(name), "pretrain") for name in ("east", "west")}
+    unreliable_gateway = Unreliable(World(declared=declared).begin(), **options)
     migrations = migrations_of(unreliable_gateway.gateway)
     migrations.gateway = unreliable_gateway
     migrations.data = unreliable_gateway

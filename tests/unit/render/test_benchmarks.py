@@ -15,12 +15,13 @@ import pytest
 
 from meshctl.errors import ForeignOutputError
 from meshctl.lab.images import fio as fio_of_lab
-from meshctl.measure import fio, packed, rclone
+from meshctl.measure import dcgm, fio, packed, rclone
 from meshctl.measure.results import Taken
 from meshctl.model.deployment import Deployment
 from meshctl.model.pods import own_images
-from meshctl.render import benchmarks
-from meshctl.render.benchmarks import StorageRun
+from meshctl.render import benchmark_scripts, benchmarks
+from meshctl.render.benchmarks import DiagnosisRun, FabricRun, GpuRun, StorageRun
+from tests.golden_files import Golden
 from tests.unit.advise.situations import ROOT, deployment
 
 RUN = StorageRun(subject="storage/shared", pool="train", size_mib=64, seconds=8)
@@ -30,6 +31,24 @@ TAKEN = Taken(machine="p5.48xlarge", date="2026-11-29", source="a test")
 def pod_of(deployed: Deployment, run: StorageRun = RUN) -> dict[str, Any]:
     spec: dict[str, Any] = benchmarks.storage_job(deployed, run)["spec"]["template"]["spec"]
     return spec
+
+
+@pytest.mark.parametrize("environment", ["aws-east", "cw"])
+def test_what_is_started_is_what_was_read(environment: str, golden: Golden) -> None:
+    """Each kind of Job as it is sent: whoever changes how they are made sees what that changes."""
+    deployed = deployment(environment)
+    disk = StorageRun(subject="pool/train", pool="train", size_mib=64, seconds=8)
+    fabric, companions = benchmarks.fabric_objects(deployed, FabricRun(pool="train"), "the private key")
+    jobs = {
+        "a file system": benchmarks.storage_job(deployed, RUN),
+        "a disk": benchmarks.storage_job(deployed, disk),
+        "an object store": benchmarks.object_job(deployed, OBJECTS),
+        "accelerators": benchmarks.gpu_job(deployed, GpuRun(pool="train")),
+        "their health": benchmarks.diagnosis_job(deployed, DiagnosisRun(pool="train", level=2)),
+        "a fabric": fabric,
+        "beside a fabric": companions,
+    }
+    golden.json(f"bench/jobs-{environment}.json", jobs)
 
 
 def test_a_job_ends_by_itself_and_gives_way_to_the_mesh() -> None:
@@ -70,10 +89,32 @@ def test_files_of_somebody_elses_claim_are_given_to_no_group() -> None:
     assert "fsGroup" not in pod_of(deployed.model_copy(update={"workloads": others}))["securityContext"]
 
 
-def test_its_image_comes_from_the_mirror() -> None:
-    mirrored = deployment().model_copy(update={"images": {"ghcr.io": "registry.acme.example"}})
-    (container,) = pod_of(mirrored)["containers"]
-    assert container["image"].startswith("registry.acme.example/kastenhq/kubestr:v")
+def images_of(deployed: Deployment) -> set[str]:
+    """Of each kind of Job, also of the one for EFA and of that for other networks."""
+    train = deployed.pool("train")
+    assert train.fabric is not None
+    plain = train.model_copy(update={"fabric": train.fabric.model_copy(update={"kind": "infiniband"})})
+    with_infiniband = deployed.model_copy(
+        update={"pools": tuple(plain if each.name == "train" else each for each in deployed.pools)}
+    )
+    manifests = [
+        benchmarks.storage_job(deployed, RUN),
+        benchmarks.object_job(deployed, OBJECTS),
+        benchmarks.gpu_job(deployed, GpuRun(pool="train")),
+        benchmarks.diagnosis_job(deployed, DiagnosisRun(pool="train", level=3)),
+        benchmarks.fabric_objects(deployed, FabricRun(pool="train"), "key")[0],
+        benchmarks.fabric_objects(with_infiniband, FabricRun(pool="train"), "key")[0],
+    ]
+    return {each["image"] for job in manifests for each in job["spec"]["template"]["spec"]["containers"]}
+
+
+def test_the_images_of_all_jobs_come_from_the_mirror() -> None:
+    """`images` of the environment, as of the mesh's own. Those of Docker Hub are named without it."""
+    deployed = deployment()
+    assert images_of(deployed) == set(own_images.of_measurements())
+    places = ("ghcr.io", "nvcr.io", "public.ecr.aws", "docker.io")
+    mirrored = deployed.model_copy(update={"images": {place: f"registry.acme.example/{place}" for place in places}})
+    assert {each.split("/")[0] for each in images_of(mirrored)} == {"registry.acme.example"}
 
 
 def test_the_disk_of_a_node_is_measured_in_a_folder_of_the_pods_own() -> None:
@@ -108,7 +149,7 @@ def started(mounted: Path, program: str) -> subprocess.Popen[bytes]:
     (programs / "fio").chmod(0o755)
     arguments = ["8", "0.2", str(mounted), str(mounted.parent / "report")]
     return subprocess.Popen(
-        ["sh", "-c", benchmarks.STORAGE_SCRIPT, "bench", *arguments],  # noqa: S607 (as the container does)
+        ["sh", "-c", benchmark_scripts.STORAGE_SCRIPT, "bench", *arguments],  # noqa: S607 (as the container does)
         env={**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)},
         stderr=subprocess.DEVNULL,
     )
@@ -118,7 +159,7 @@ FIO = f'#!/bin/sh\nexec "{sys.executable}" -m meshctl.lab.images.commands fio "$
 
 
 def test_the_script_measures_and_leaves_only_its_report(mounted: Path) -> None:
-    left = mounted / benchmarks.FOLDER / "of-a-node-that-died"
+    left = mounted / benchmark_scripts.FOLDER / "of-a-node-that-died"
     left.mkdir(parents=True)
     (left / "data1").write_text("of a run that was killed")
     two_hours_ago = time.time() - 7200
@@ -164,18 +205,18 @@ def test_a_measurement_that_fails_leaves_nothing(mounted: Path) -> None:
 
 def test_a_run_touches_nothing_of_one_beside_it(mounted: Path) -> None:
     """A pod that is still ending, or that of another environment with the same file system."""
-    other = mounted / benchmarks.FOLDER / "another"
+    other = mounted / benchmark_scripts.FOLDER / "another"
     other.mkdir(parents=True)
     (other / "data1").write_text("of a run that goes on")
     assert started(mounted, FIO).wait(60) == 0
-    assert [each.name for each in (mounted / benchmarks.FOLDER).iterdir()] == ["another"]
+    assert [each.name for each in (mounted / benchmark_scripts.FOLDER).iterdir()] == ["another"]
     assert (other / "data1").read_text() == "of a run that goes on"
 
 
 def test_a_measurement_that_is_ended_leaves_nothing(mounted: Path) -> None:
     process = started(mounted, "#!/bin/sh\nexec sleep 60\n")
     deadline = time.monotonic() + 20
-    while not any(mounted.glob(f"{benchmarks.FOLDER}/*")) and time.monotonic() < deadline:
+    while not any(mounted.glob(f"{benchmark_scripts.FOLDER}/*")) and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
@@ -204,7 +245,7 @@ def copied(store: Path, size_mib: int = 32) -> subprocess.CompletedProcess[str]:
     (rclone_program,) = (each for each in [shutil.which("rclone", path=str(Path(sys.executable).parent))] if each)
     arguments = [str(store), str(size_mib), str(store.parent / "disk"), str(store.parent / "report")]
     return subprocess.run(
-        ["sh", "-c", benchmarks.OBJECTS_SCRIPT, "bench", *arguments],  # noqa: S607 (as the container does)
+        ["sh", "-c", benchmark_scripts.OBJECTS_SCRIPT, "bench", *arguments],  # noqa: S607 (as the container does)
         env={**os.environ, "PATH": f"{Path(rclone_program).parent}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
         text=True,
@@ -214,7 +255,7 @@ def copied(store: Path, size_mib: int = 32) -> subprocess.CompletedProcess[str]:
 
 
 def test_objects_are_written_and_read_and_nothing_of_others_is_touched(mounted: Path) -> None:
-    folder = mounted / benchmarks.FOLDER
+    folder = mounted / benchmark_scripts.FOLDER
     now = time.time()
     for run, written in (("of-a-node-that-died", now - 7200), ("another", now)):
         (folder / run).mkdir(parents=True)
@@ -245,3 +286,59 @@ def test_a_store_that_refuses_is_an_error_with_its_words(mounted: Path) -> None:
 def test_statistics_of_nothing_are_no_result(text: str) -> None:
     with pytest.raises(ForeignOutputError):
         rclone.read(text, TAKEN, {})
+
+
+@pytest.mark.parametrize(("environment", "user"), [("aws-east", 1000), ("cw", 0)])
+def test_dcgm_runs_on_all_accelerators_of_each_node_without_privileges(environment: str, user: int) -> None:
+    """As root where the mesh's namespace lets pods be that, which InfiniBand needs there."""
+    deployed = deployment(environment)
+    manifest = benchmarks.diagnosis_job(deployed, DiagnosisRun(pool="train", level=2))
+    spec, pod = manifest["spec"], manifest["spec"]["template"]["spec"]
+    assert (spec["completions"], spec["parallelism"]) == (deployed.pool("train").nodes, deployed.pool("train").nodes)
+    assert spec["activeDeadlineSeconds"] == 1500
+    (container,) = pod["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "8"
+    assert pod["securityContext"]["runAsUser"] == user
+    assert "privileged" not in str(container["securityContext"])
+    assert "SYS_ADMIN" not in str(container["securityContext"])
+    assert "hostNetwork" not in pod
+
+
+DCGM = {
+    "nv-hostengine": 'echo "$@" > "$CALLS"',
+    "dcgmi": 'echo "$@" >> "$CALLS"; [ "$1" != diag ] || { cat "$OUTPUT"; exit 226; }',
+}
+
+
+def diagnosed(folder: Path, output: str) -> tuple[str, str]:
+    """What the container's script reports with these programs, and what it has called."""
+    programs = folder / "bin"
+    programs.mkdir()
+    for name, text in DCGM.items():
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    (folder / "output").write_text(output)
+    places = {"CALLS": str(folder / "calls"), "OUTPUT": str(folder / "output"), "TMPDIR": str(folder)}
+    done = subprocess.run(
+        ["bash", "-c", benchmark_scripts.DIAGNOSIS_SCRIPT, "bench", "2", "600", str(folder / "report")],  # noqa: S607
+        env={**os.environ, **places, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr  # what dcgmi exits with is its verdict
+    return packed.unpacked((folder / "report").read_text()), (folder / "calls").read_text()
+
+
+def test_the_diagnosis_is_packed_whatever_it_has_found(tmp_path: Path) -> None:
+    recorded = (ROOT / "tests/unit/measure/recorded/dcgm-4-diagnostic.json").read_text(encoding="utf-8")
+    text, calls = diagnosed(tmp_path, recorded)
+    assert dcgm.read(text, TAKEN)[0].value == 8
+    assert calls.splitlines()[1:] == ["discovery -l", "diag -r 2 -v -j"]
+    assert len((tmp_path / "report").read_text()) <= 4096
+
+
+def test_a_diagnosis_that_could_not_begin_says_why(tmp_path: Path) -> None:
+    text, _ = diagnosed(tmp_path, "Error: unable to establish a connection to the specified host: localhost\n")
+    assert "unable to establish a connection" in text
