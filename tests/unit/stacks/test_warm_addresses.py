@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from meshctl.catalog import load_catalog
+from stacks.aws.cluster import ONE_INTERFACE
 from tests.unit.preflight.asking import H100, deployment
 from tests.unit.stacks.declared_on_aws import declared, example
 
@@ -29,3 +31,21 @@ def test_b4_a_plugin_that_is_up_keeps_the_settings_that_it_came_up_with() -> Non
     recorder = declared(example())
     assert "configurationValues" in recorder.ignored[ADDON]
     assert "configurationValues" not in recorder.ignored["cluster:addon-aws-ebs-csi-driver"]
+
+
+def test_beside_weka_the_plugin_keeps_to_a_nodes_first_interface() -> None:
+    """WEKA takes every other one for itself, those of pods as well."""
+    storage = {"data": {"kind": "filesystem", "size": "20TiB", "engine": "neuralmesh", "pool": "train"}}
+    pools = {"train": {"nodes": 6, "cpu": {"cores": 48, "memory": "384GiB"}, "scratch": "30TB"}}
+    settings = json.loads(declared(deployment(pools, {"storage": storage})).inputs[ADDON]["configurationValues"])
+    assert settings == {"env": ONE_INTERFACE}
+    assert (settings["env"]["MAX_ENI"], settings["env"]["ENABLE_PREFIX_DELEGATION"]) == ("1", "true")
+    udp = deployment(pools, {"storage": storage}, neuralMesh={"udp": True})
+    assert "configurationValues" not in declared(udp).inputs[ADDON]
+
+
+def test_one_interface_is_enough_for_all_pods_of_any_machine() -> None:
+    """The kubelet counts the addresses of all interfaces of network card 0, one for each slot; blocks are of 16."""
+    machines = [each for each in load_catalog().machines["aws"] if each.interface_addresses]
+    assert machines
+    assert not [each.name for each in machines if each.pods > 16 * (each.interface_addresses - 1)]
