@@ -232,7 +232,7 @@ def _launch_template(
             {
                 "DeviceName": "/dev/xvda",
                 "Ebs": {
-                    "VolumeSize": AWS_ROOT_VOLUME_GIB,
+                    "VolumeSize": AWS_ROOT_VOLUME_GIB + (pool.storage.disk_gib if pool.storage is not None else 0),
                     "VolumeType": "gp3",
                     "Encrypted": True,
                     "DeleteOnTermination": True,
