@@ -70,9 +70,9 @@ def resolve(place: Place, where: Places, pools: Sequence[Pool], up: Deployment |
         system = _file_system(place.mesh, name, outcome)
         carried.file_systems.append(system)
         carried.words[name] = _words(outcome, system)
-    carried.notes.extend(
-        neural_mesh_notes.notes(place.mesh, outcome, nodes_are_made=place.platform.nodes.made_of is not None)
-    )
+    nodes_are_made = place.platform.nodes.made_of is not None
+    carried.notes.extend(neural_mesh_notes.notes(place.mesh, outcome, nodes_are_made=nodes_are_made))
+    carried.notes.extend(neural_mesh_notes.unproven(outcome, carried.pools, place.environment.provider))
     return carried
 
 

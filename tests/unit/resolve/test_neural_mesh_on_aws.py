@@ -88,3 +88,21 @@ def test_a_small_network_is_told_of_them() -> None:
     assert any("pool p: 8 nodes x 37" in note for note in carried({"p": {**STORE, "nodes": 8}}, small).notes)
     udp = {**small, "neuralMesh": {"udp": True}}
     assert not any("nodes x" in note for note in carried({"p": {**STORE, "nodes": 8}}, udp).notes)
+
+
+def unproven(deployment_notes: tuple[str, ...]) -> list[str]:
+    return [note for note in deployment_notes if "vendor does not name" in note or "weka-nics" in note]
+
+
+def test_what_nobody_has_said_of_weka_on_such_machines_is_a_note() -> None:
+    assert unproven(carried({"p": STORE}, AWS).notes) == []
+    l40s = {"p": {"nodes": 6, "accelerator": {"model": "L40S", "count": 8}, "scratch": "7TB"}}
+    [note] = unproven(carried(l40s, AWS, {**FILES, "size": "2TiB"}).notes)
+    assert note.startswith("pool/p: WEKA's vendor does not name g6e.48xlarge for its drives")
+    assert unproven(carried({"p": TRAIN}, AWS).notes) == []
+    fabric = {"fabrics": {"fast": {"kind": "rdma", "bandwidth": "3200Gbps", "placement": "cluster"}}}
+    efa = {"p": {**TRAIN, "fabric": "fast"}}
+    [note] = unproven(carried(efa, AWS, **fabric).notes)
+    assert note.startswith("pool/p: whether WEKA's operator leaves 31 further network interfaces of the fabric alone")
+    assert "must be 14" in note
+    assert unproven(carried(efa, {**AWS, "neuralMesh": {"udp": True}}, **fabric).notes) == []
