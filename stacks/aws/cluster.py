@@ -320,8 +320,8 @@ def version_left_alone(deployment: Deployment, name: str) -> list[str]:
 
 def _network_settings(deployment: Deployment) -> str | None:
     has_efa = any(pool.fabric is not None and pool.fabric.kind == "efa" for pool in deployment.pools)
-    has_others = any(pool.storage is not None and pool.storage.network_interfaces for pool in deployment.pools)
-    settings = ONE_INTERFACE if has_others else _WARM_ADDRESSES if has_efa else {}
+    has_blocks = deployment.neural_mesh is not None and deployment.neural_mesh.has_address_blocks
+    settings = ONE_INTERFACE if has_blocks else _WARM_ADDRESSES if has_efa else {}
     return json.dumps({"env": settings}, sort_keys=True) if settings else None
 
 

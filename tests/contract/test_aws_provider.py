@@ -27,6 +27,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
         "meshaws:ec2:Subnet",
         {"VpcId": "vpc", "CidrBlock": "10.0.2.0/24", "AvailabilityZone": "us-east-1a", "MapPublicIpOnLaunch": True},
     ),
+    ("meshaws:ec2:SubnetCidrReservation", {"SubnetId": "subnet", "Cidr": "10.0.1.128/25", "ReservationType": "prefix"}),
     ("meshaws:ec2:Address", {"Domain": "vpc-eip"}),
     ("meshaws:ec2:RouteTable", {"VpcId": "vpc", "Tags": {"Name": "private"}}),
     ("meshaws:ec2:Route", {"RouteTableId": "table", "DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "gateway"}),
@@ -51,10 +52,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
         "meshaws:iam:Role",
         {"RoleName": "node", "AssumeRolePolicyDocument": TRUST, "Description": "nodes", "Tags": {"team": "a b"}},
     ),
-    (
-        "meshaws:iam:RolePolicy",
-        {"RoleName": "r", "PolicyName": "p", "PolicyDocument": POLICY},
-    ),
+    ("meshaws:iam:RolePolicy", {"RoleName": "r", "PolicyName": "p", "PolicyDocument": POLICY}),
     (
         "meshaws:iam:RolePolicyAttachment",
         {"RoleName": "r", "PolicyArn": "arn:aws:iam::123456789012:policy/p"},
