@@ -39,6 +39,7 @@ WAITS = ("acm:IssuedCertificate",)  # for another resource: nothing of AWS
 # For those whose id of ours has several parts: how the provider joins them
 _JOINED = {
     "ec2:Route": ("aws_route", "_"),
+    "ec2:SubnetCidrReservation": ("aws_ec2_subnet_cidr_reservation", ":"),
     "iam:RolePolicy": ("aws_iam_role_policy", ":"),
     "iam:RolePolicyAttachment": ("aws_iam_role_policy_attachment", "/"),
     "eks:Nodegroup": ("aws_eks_node_group", ":"),

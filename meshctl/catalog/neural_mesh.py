@@ -1,5 +1,5 @@
-"""The releases of WEKA that a NeuralMesh is made of by default: `neural_mesh.yaml` as a value. Called by
-`meshctl.resolve`.
+"""The releases of WEKA that a NeuralMesh is made of by default, and the machines that its vendor names: values of
+`neural_mesh.yaml`. Called by `meshctl.resolve`.
 
 The EDGE is the reading of the package's file; the value is plain and frozen.
 """
@@ -7,8 +7,9 @@ The EDGE is the reading of the package's file; the value is plain and frozen.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import resources
+from typing import Any
 
 import yaml
 
@@ -24,12 +25,28 @@ class Releases:
 
 
 @cache
-def releases() -> Releases:
+def _document() -> dict[str, Any]:
     file = resources.files("meshctl.catalog").joinpath("neural_mesh.yaml")
-    document = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    document: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    return document
+
+
+@cache
+def releases() -> Releases:
+    document = _document()
     return Releases(
         operator_chart=document["operator_chart"],
         operator_version=document["operator_version"],
         image=document["image"],
         source=f"{document['sources'][document['source']]}, {document['date']}",
     )
+
+
+def is_named(provider: str, machine: str) -> bool:
+    """Whether the vendor names the machine for WEKA's drives. Of providers without a list nothing is known: true."""
+    listed = _document()["backends"].get(provider)
+    return listed is None or any(map(partial(_is_of, machine), listed["machines"]))
+
+
+def _is_of(machine: str, row: str) -> bool:
+    return machine.startswith(row) if row.endswith(".") else machine == row

@@ -78,7 +78,7 @@ class Toleration(Value):
     effect: Literal["", "NoSchedule", "NoExecute", "PreferNoSchedule"] = ""
 
 
-NodeSetup = Literal["huge-pages", "lustre-client"]  # what a node is set up with at its start
+NodeSetup = Literal["huge-pages", "lustre-client", "storage-ports"]  # what a node is set up with at its start
 
 
 class ReservedCapacity(Value):

@@ -33,7 +33,8 @@ class WekaContainers(Value):
 
 class NodeShare(Value):
     """What storage takes of each node of a pool, before anything is left for the mesh's pods. `hugepages_mib`: what its
-    pods request; `set_aside_mib`: what a node sets aside for that when it starts, with room to spare."""
+    pods request; `set_aside_mib`: what a node sets aside for that when it starts, with room to spare. `disk_gib`: of
+    its root disk, beside what pods have; 0 = of nodes that came up before it was planned for."""
 
     cpu_cores: int
     memory_gib: float  # without huge pages
@@ -41,6 +42,7 @@ class NodeShare(Value):
     set_aside_mib: int = 0
     network_interfaces: int  # WEKA's own, in DPDK mode; 0 in UDP mode
     drives: int = 0
+    disk_gib: int = added_later(0)
 
 
 class WekaEncryption(Value):
@@ -102,6 +104,8 @@ class NeuralMesh(Value):
     ethernet_devices: tuple[str, ...] = ()
     makes_interfaces: bool = False  # a policy `ensure-nics` has to give nodes their data interfaces
     data_interfaces: int = 0  # of that policy: WEKA's interfaces and one
+    # pods have their addresses from a node's first interface alone, in blocks; not in clusters that came up before that
+    has_address_blocks: bool = added_later(False)
     sign_drives: Literal["", "aws-all", "all-not-root", "device-paths"] = ""
     drive_paths: tuple[str, ...] = ()
     shares: dict[str, NodeShare] = Field(default_factory=dict)

@@ -25,7 +25,13 @@ _NODE_POLICIES = (
 _NETWORK_PLUGIN = "vpc-cni"
 # With EFA machines it keeps some addresses ready on each node, not a whole network interface's beside the one in use,
 # which are 100 of the subnet for a p5 ("MINIMUM_IP_TARGET" and "WARM_IP_TARGET", README of amazon-vpc-cni-k8s).
-_WARM_ADDRESSES = {"env": {"MINIMUM_IP_TARGET": "10", "WARM_IP_TARGET": "5"}}
+_WARM_ADDRESSES = {"MINIMUM_IP_TARGET": "10", "WARM_IP_TARGET": "5"}
+# With nodes on which a policy of WEKA makes interfaces it keeps to a node's first one: WEKA takes every other one for
+# itself, also one that the plugin has attached, and the pods that have their addresses from that one are cut off (seen
+# on EKS: github.com/mbookham7/mb-weka-operator-csi-blog, weka-eks-terraform/eks.tf at 9b8ebcee). With 16 addresses in
+# each of its slots the first one is enough for all pods that the kubelet takes, whose number goes by all interfaces of
+# the network card, which are 15 at the most ("MAX_ENI" and "ENABLE_PREFIX_DELEGATION", the same README).
+ONE_INTERFACE = {"ENABLE_PREFIX_DELEGATION": "true", "MAX_ENI": "1", **_WARM_ADDRESSES}
 # In place before the first node joins; the others need nodes to run on.
 _ADDONS_BEFORE_NODES = (_NETWORK_PLUGIN, "kube-proxy", "eks-pod-identity-agent")
 
@@ -314,7 +320,9 @@ def version_left_alone(deployment: Deployment, name: str) -> list[str]:
 
 def _network_settings(deployment: Deployment) -> str | None:
     has_efa = any(pool.fabric is not None and pool.fabric.kind == "efa" for pool in deployment.pools)
-    return json.dumps(_WARM_ADDRESSES, sort_keys=True) if has_efa else None
+    has_blocks = deployment.neural_mesh is not None and deployment.neural_mesh.has_address_blocks
+    settings = ONE_INTERFACE if has_blocks else _WARM_ADDRESSES if has_efa else {}
+    return json.dumps({"env": settings}, sort_keys=True) if settings else None
 
 
 def _kubeconfig(deployment: Deployment, cluster: AwsResource) -> pulumi.Output[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,8 @@ from stacks.resources import AwsProvider, AwsResource
 
 @dataclass(frozen=True)
 class Network:
-    """What the layers above need: ids by subnet name, and the routes that must outlive whatever pulls images."""
+    """What the layers above need: ids by subnet name, and the routes that must outlive whatever pulls images, with what
+    else must be there before a node takes addresses."""
 
     vpc_id: pulumi.Output[str]
     subnet_ids: dict[str, pulumi.Output[str]]
@@ -56,6 +58,8 @@ def declare_network(deployment: Deployment, network: AwsNetwork, logs: AwsResour
         routes.append(_default_route(subnet.name, table, {"NatGatewayId": nat.get("NatGatewayId")}, aws))
         routes.append(_associate(subnet.name, ids[subnet.name], table, aws))
     _s3_endpoint(deployment, vpc_id, private_tables, aws)
+    if deployment.neural_mesh is not None and deployment.neural_mesh.has_address_blocks:
+        routes += [_address_blocks(subnet, ids[subnet.name], aws) for subnet in network.subnets if not subnet.public]
     return Network(vpc_id, ids, tuple(routes), network.subnets)
 
 
@@ -98,6 +102,19 @@ def _subnet(prefix: str, subnet: Subnet, vpc_id: pulumi.Output[str], aws: AwsPro
             "Tags": name_tags(f"{prefix}-{subnet.name}", **{role: "1"}),
         },
         outputs=["SubnetId"],
+        provider=aws,
+    )
+
+
+def _address_blocks(subnet: Subnet, subnet_id: pulumi.Output[str], aws: AwsProvider) -> AwsResource:
+    """The upper half of a subnet, for blocks of addresses. EC2 gives single ones at random, of which WEKA's interfaces
+    take many: soon no block of 16 would be free (`InsufficientCidrBlocks`; "Subnet CIDR reservations", VPC user
+    guide)."""
+    _, upper = ipaddress.IPv4Network(subnet.cidr).subnets()
+    return AwsResource.declare(
+        "ec2:SubnetCidrReservation",
+        f"network:blocks-{subnet.name}",
+        {"SubnetId": subnet_id, "Cidr": str(upper), "ReservationType": "prefix"},
         provider=aws,
     )
 

@@ -109,6 +109,17 @@ modprobe lustre || dnf install -y lustre-client
 )
 
 
+# The ports of WEKA's clients, which are among those that the kernel gives to whoever asks for any: 500 from 45000 on.
+# Source: docs.weka.io, WEKA Operator deployments ("Reserve the range on every node"), read 2026-11-29. Not tried.
+_STORAGE_PORTS = (
+    "text/x-shellscript",
+    """#!/bin/sh
+echo 'net.ipv4.ip_local_reserved_ports = 45000-45499' > /etc/sysctl.d/90-storage-ports.conf
+sysctl -p /etc/sysctl.d/90-storage-ports.conf
+""",
+)
+
+
 def declare_fabric_group(deployment: Deployment, network: Network, aws: AwsProvider) -> AwsResource | None:
     """The security group of EFA traffic: all protocols, between its own members, both ways. None without such a
     pool."""
@@ -232,7 +243,7 @@ def _launch_template(
             {
                 "DeviceName": "/dev/xvda",
                 "Ebs": {
-                    "VolumeSize": AWS_ROOT_VOLUME_GIB,
+                    "VolumeSize": AWS_ROOT_VOLUME_GIB + (pool.storage.disk_gib if pool.storage is not None else 0),
                     "VolumeType": "gp3",
                     "Encrypted": True,
                     "DeleteOnTermination": True,
@@ -269,6 +280,7 @@ def user_data(pool: Pool) -> str:
     parts += [_LOCKED_MEMORY] if pool.fabric and pool.fabric.kind == "efa" else []
     parts += [_HUGE_PAGES] if "huge-pages" in pool.setup else []
     parts += [_LUSTRE_CLIENT] if "lustre-client" in pool.setup else []
+    parts += [_STORAGE_PORTS] if "storage-ports" in pool.setup else []
     parts += _for_storage(pool.storage) if pool.storage else []
     if not parts:
         return ""

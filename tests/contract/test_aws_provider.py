@@ -27,6 +27,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
         "meshaws:ec2:Subnet",
         {"VpcId": "vpc", "CidrBlock": "10.0.2.0/24", "AvailabilityZone": "us-east-1a", "MapPublicIpOnLaunch": True},
     ),
+    ("meshaws:ec2:SubnetCidrReservation", {"SubnetId": "subnet", "Cidr": "10.0.1.128/25", "ReservationType": "prefix"}),
     ("meshaws:ec2:Address", {"Domain": "vpc-eip"}),
     ("meshaws:ec2:RouteTable", {"VpcId": "vpc", "Tags": {"Name": "private"}}),
     ("meshaws:ec2:Route", {"RouteTableId": "table", "DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "gateway"}),
@@ -51,10 +52,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
         "meshaws:iam:Role",
         {"RoleName": "node", "AssumeRolePolicyDocument": TRUST, "Description": "nodes", "Tags": {"team": "a b"}},
     ),
-    (
-        "meshaws:iam:RolePolicy",
-        {"RoleName": "r", "PolicyName": "p", "PolicyDocument": POLICY},
-    ),
+    ("meshaws:iam:RolePolicy", {"RoleName": "r", "PolicyName": "p", "PolicyDocument": POLICY}),
     (
         "meshaws:iam:RolePolicyAttachment",
         {"RoleName": "r", "PolicyArn": "arn:aws:iam::123456789012:policy/p"},
@@ -399,15 +397,15 @@ def test_interfaces_of_ended_nodes_and_the_clusters_group_do_not_hold_the_networ
     bench.delete("meshaws:ec2:SecurityGroup", fabric)
     there = {item["NetworkInterfaceId"] for item in ec2.describe_network_interfaces()["NetworkInterfaces"]}
     assert of_fabric not in there
-    idle = interface("node.k8s.amazonaws.com/instance_id")
+    idle = {interface("node.k8s.amazonaws.com/instance_id"), interface("weka_reason")}
     own = interface()
     group = ec2.create_security_group(GroupName="eks-cluster-sg-mesh-1", Description="EKS", VpcId=vpc.id)["GroupId"]
     ec2.create_tags(Resources=[group], Tags=[{"Key": "aws:eks:cluster-name", "Value": "mesh"}])
 
     bench.delete("meshaws:ec2:Subnet", subnet)
     left = {item["NetworkInterfaceId"] for item in ec2.describe_network_interfaces()["NetworkInterfaces"]}
-    assert own in left, "an interface that the network plugin did not make is someone's"
-    assert idle not in left
+    assert own in left, "an interface that neither the network plugin nor WEKA made is someone's"
+    assert not idle & left
     ec2.delete_network_interface(NetworkInterfaceId=own)
     bench.delete("meshaws:ec2:Vpc", vpc)
     assert group not in {item["GroupId"] for item in ec2.describe_security_groups()["SecurityGroups"]}

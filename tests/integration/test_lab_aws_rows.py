@@ -36,6 +36,7 @@ HEALTH_CHECK = {
 ROWS: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
     ("ec2:Vpc", {"CidrBlock": "10.9.0.0/16", "EnableDnsHostnames": True}, {"EnableDnsHostnames": False}),
     ("ec2:Subnet", {"VpcId": "$vpc", "CidrBlock": "10.0.9.0/24"}, {"MapPublicIpOnLaunch": True}),
+    ("ec2:SubnetCidrReservation", {"SubnetId": "$subnet", "Cidr": "10.0.0.128/25", "ReservationType": "prefix"}, {}),
     ("ec2:InternetGateway", {"VpcId": "$empty_vpc"}, {"Tags": {"a": "b"}}),
     ("ec2:Address", {"Domain": "vpc"}, {"Tags": {"a": "b"}}),
     ("ec2:NatGateway", {"SubnetId": "$subnet", "AllocationId": "$address"}, {"Tags": {"a": "b"}}),

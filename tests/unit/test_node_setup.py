@@ -86,6 +86,15 @@ def test_b5_nodes_that_another_kubernetes_version_replaces_are_set_up() -> None:
     assert setups(running_pods.with_running_pods(not_asked, up_as(before))) == {"train": (), "web": ()}
 
 
+def test_new_nodes_keep_ports_for_the_storage_that_is_on_them() -> None:
+    """And those that came up without keep to that: another launch template would replace them with their drives."""
+    pools = {"store": {"nodes": 6, "cpu": {"cores": 48, "memory": "384GiB"}, "scratch": "30TB"}, "web": WEB}
+    data = {"data": {"kind": "filesystem", "size": "20TiB", "engine": "neuralmesh", "pool": "store"}}
+    made = deployment(pools, {"storage": data})
+    assert setups(running_pods.with_running_pods(made, states.NOTHING)) == {"store": ("storage-ports",), "web": ()}
+    assert setups(running_pods.with_running_pods(made, up_as(made))) == {"store": (), "web": ()}
+
+
 def test_b5_nodes_of_other_platforms_are_told_nothing() -> None:
     made = resolved({"train": TRAIN}, CW, fabrics=WORK["fabrics"]).deployment
     assert made is not None

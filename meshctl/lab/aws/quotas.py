@@ -63,6 +63,7 @@ ALL: Final = {
         Quota(ADDRESSES, "ec2", "EC2-VPC Elastic IPs", 5),
         Quota(VPCS, "vpc", "VPCs per Region", 5),
         Quota(GATEWAYS, "vpc", "NAT gateways per Availability Zone", 5),
+        Quota("L-DF5E4CA3", "vpc", "Network interfaces per Region", 5000),
         Quota(CLUSTERS, "eks", "Clusters", 100),
         Quota(NODE_GROUPS, "eks", "Managed node groups per cluster", 30),
         Quota(NODES, "eks", "Nodes per managed node group", 450),

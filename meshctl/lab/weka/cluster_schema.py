@@ -4,43 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from meshctl.lab.weka.schema import (
-    ANYTHING,
-    BIG_NUMBER,
-    CONDITIONS,
-    COUNTS,
-    CPU_POLICY,
-    CSI_ADVANCED,
-    DRIVE_TYPES,
-    DURATION,
-    DURATION_PATTERN,
-    FLAG,
-    GLOBAL_CLAIM,
-    IMAGE,
-    LABELS,
-    NETWORK,
-    NO_QLC_ALONE,
-    NUMBER,
-    ROLES,
-    SHARED_DRIVE_RULES,
-    TEXT,
-    TIME,
-    TOLERATION,
-    TRACES,
-    Schema,
-    a_drive_for_each_core,
-    fields,
-    flags,
-    many,
-    numbers,
-    one_of,
-    pattern,
-    texts,
-)
+from meshctl.lab.weka import schema
 
-DYNAMIC_TEMPLATE: Final = fields(
-    cel={**SHARED_DRIVE_RULES, **NO_QLC_ALONE, **a_drive_for_each_core("driveCores")},
-    **numbers(
+DYNAMIC_TEMPLATE: Final = schema.fields(
+    cel={**schema.SHARED_DRIVE_RULES, **schema.NO_QLC_ALONE, **schema.a_drive_for_each_core("driveCores")},
+    **schema.numbers(
         "computeContainers driveContainers s3Containers nfsContainers smbwContainers dataServicesContainers "
         "computeCores driveCores s3Cores nfsCores smbwCores dataServicesCores dataServicesFeCores envoyCores "
         "computeExtraCores driveExtraCores s3ExtraCores nfsExtraCores smbwExtraCores dataServicesExtraCores "
@@ -49,104 +17,113 @@ DYNAMIC_TEMPLATE: Final = fields(
         "smbwFrontendHugepages smbwFrontendHugepagesOffset dataServicesHugepages dataServicesHugepagesOffset "
         "dataServicesFeHugepages dataServicesFeHugepagesOffset numDrives driveCapacity containerCapacity"
     ),
-    driveTypesRatio=DRIVE_TYPES,
+    driveTypesRatio=schema.DRIVE_TYPES,
 )
-_VAULT: Final = fields(
+_VAULT: Final = schema.fields(
     ["address", "role"],
-    **texts("address role"),
-    authPath={**TEXT, "default": "kubernetes"},
-    transitPath={**TEXT, "default": "transit"},
-    method=one_of("kubernetes", default="kubernetes"),
-    keyName={**TEXT, "default": "weka-key"},
+    **schema.texts("address role"),
+    authPath={**schema.TEXT, "default": "kubernetes"},
+    transitPath={**schema.TEXT, "default": "transit"},
+    method=schema.one_of("kubernetes", default="kubernetes"),
+    keyName={**schema.TEXT, "default": "weka-key"},
 )
 _ONE_INTERFACE: Final = {"!has(self.interfaces) || self.interfaces.size() <= 1": "NFS allows only 1 interface per host"}
-_SPLUNK: Final = fields(
+_SPLUNK: Final = schema.fields(
     ["authTokenSecretRef", "endpoint"],
-    **texts("authTokenSecretRef endpoint caCertSecretRef"),
-    **flags("allowUnverifiedCertificate verifyWithClusterCACert"),
+    **schema.texts("authTokenSecretRef endpoint caCertSecretRef"),
+    **schema.flags("allowUnverifiedCertificate verifyWithClusterCACert"),
 )
-_PORTS: Final = fields(**numbers("basePort portRange lbPort lbAdminPort s3Port managementProxyPort dataServicesPort"))
-_CLUSTER_OVERRIDES: Final = fields(
-    **flags(
+_PORTS: Final = schema.fields(
+    **schema.numbers("basePort portRange lbPort lbAdminPort s3Port managementProxyPort dataServicesPort")
+)
+_CLUSTER_OVERRIDES: Final = schema.fields(
+    **schema.flags(
         "allowS3ClusterDestroy allowSmbwClusterDestroy disregardRedundancy forceAio upgradeForceReplace "
         "upgradeForceReplaceDrives upgradeAllAtOnce upgradePaused upgradePausePreCompute cancelDeletion"
     ),
-    **texts("driversBuildId driversLoaderImage postFormClusterScript"),
-    podTerminationDeactivationTimeout=DURATION,
+    **schema.texts("driversBuildId driversLoaderImage postFormClusterScript"),
+    podTerminationDeactivationTimeout=schema.DURATION,
 )
 
 
-def _by_role(schema: Schema) -> Schema:
-    return fields(**dict.fromkeys(ROLES, schema))
+def _by_role(part: schema.Schema) -> schema.Schema:
+    return schema.fields(**dict.fromkeys(schema.ROLES, part))
 
 
-CLUSTER_SPEC: Final = fields(
+CLUSTER_SPEC: Final = schema.fields(
     ["image"],
-    template={**TEXT, "default": "dynamic"},
-    image=IMAGE,
-    **texts("imagePullSecret driversDistService operatorSecretRef serviceAccountName"),
-    nodeSelector=LABELS,
-    roleNodeSelector=_by_role(LABELS),
-    roleAnnotations=_by_role(LABELS),
-    roleNetworkSelector=_by_role(NETWORK),
-    roleCoreIds=_by_role(many(NUMBER)),
-    failureDomain=fields(label=TEXT, skew=NUMBER, compositeLabels=many(TEXT)),
-    podConfig=fields(
-        topologySpreadConstraints=many(ANYTHING),
-        roleTopologySpreadConstraints=_by_role(many(ANYTHING)),
-        affinity=ANYTHING,
-        roleAffinity=_by_role(ANYTHING),
+    template={**schema.TEXT, "default": "dynamic"},
+    **schema.OF_CONTAINERS,
+    operatorSecretRef=schema.TEXT,
+    roleNodeSelector=_by_role(schema.LABELS),
+    roleAnnotations=_by_role(schema.LABELS),
+    roleNetworkSelector=_by_role(schema.NETWORK),
+    roleCoreIds=_by_role(schema.many(schema.NUMBER)),
+    failureDomain=schema.fields(label=schema.TEXT, skew=schema.NUMBER, compositeLabels=schema.many(schema.TEXT)),
+    podConfig=schema.fields(
+        topologySpreadConstraints=schema.many(schema.ANYTHING),
+        roleTopologySpreadConstraints=_by_role(schema.many(schema.ANYTHING)),
+        affinity=schema.ANYTHING,
+        roleAffinity=_by_role(schema.ANYTHING),
     ),
-    cpuPolicy=CPU_POLICY,
-    tracesConfiguration=TRACES,
-    tolerations=many(TEXT),
-    rawTolerations=many(TOLERATION),
-    wekaHome=fields(**texts("endpoint cacertSecret"), **flags("allowInsecure enableStats")),
-    ipv6=FLAG,
-    additionalMemory=fields(**numbers("compute drive s3 nfs envoy smbw dataServices dataServicesFe")),
+    wekaHome=schema.fields(**schema.texts("endpoint cacertSecret"), **schema.flags("allowInsecure enableStats")),
+    ipv6=schema.FLAG,
+    additionalMemory=schema.fields(**schema.numbers("compute drive s3 nfs envoy smbw dataServices dataServicesFe")),
     ports=_PORTS,
-    expandEndpoints=many(TEXT),
+    expandEndpoints=schema.many(schema.TEXT),
     dynamicTemplate=DYNAMIC_TEMPLATE,
-    network=NETWORK,
-    hotSpare={**NUMBER, "default": 0},
-    **numbers("redundancyLevel stripeWidth leadershipRaftSize bucketRaftSize"),
-    startIoConditions=fields(minNumDrives=NUMBER),
-    gracefulDestroyDuration=pattern(DURATION_PATTERN, default="24h"),
+    hotSpare={**schema.NUMBER, "default": 0},
+    **schema.numbers("redundancyLevel stripeWidth leadershipRaftSize bucketRaftSize"),
+    startIoConditions=schema.fields(minNumDrives=schema.NUMBER),
+    gracefulDestroyDuration=schema.pattern(schema.DURATION_PATTERN, default="24h"),
     overrides=_CLUSTER_OVERRIDES,
-    csiConfig=fields(csiGroup=TEXT, endpointsSubnets=many(TEXT), advanced=CSI_ADVANCED),
-    globalPVC=GLOBAL_CLAIM,
-    encryption=fields(vault=_VAULT, internal=fields(["enabled"], enabled=FLAG)),
-    nfs=fields(cel=_ONE_INTERFACE, interfaces=many(TEXT), ipRanges=many(TEXT)),
-    s3=fields(clusterCreateArgs=many(TEXT)),
-    smbw=fields(
-        ["domainName", "domainJoinSecret"],
-        **texts("clusterName domainName domainJoinSecret userName"),
-        ipRanges=many(TEXT),
+    csiConfig=schema.fields(
+        csiGroup=schema.TEXT, endpointsSubnets=schema.many(schema.TEXT), advanced=schema.CSI_ADVANCED
     ),
-    telemetry=fields(exports=many(fields(["name", "sources"], name=TEXT, sources=many(TEXT), splunk=_SPLUNK))),
-    catalog=fields(
-        indexInterval={**TEXT, "default": "1d"},
-        retentionPeriod={**TEXT, "default": "30d"},
+    encryption=schema.fields(vault=_VAULT, internal=schema.fields(["enabled"], enabled=schema.FLAG)),
+    nfs=schema.fields(cel=_ONE_INTERFACE, interfaces=schema.many(schema.TEXT), ipRanges=schema.many(schema.TEXT)),
+    s3=schema.fields(clusterCreateArgs=schema.many(schema.TEXT)),
+    smbw=schema.fields(
+        ["domainName", "domainJoinSecret"],
+        **schema.texts("clusterName domainName domainJoinSecret userName"),
+        ipRanges=schema.many(schema.TEXT),
+    ),
+    telemetry=schema.fields(
+        exports=schema.many(
+            schema.fields(["name", "sources"], name=schema.TEXT, sources=schema.many(schema.TEXT), splunk=_SPLUNK)
+        )
+    ),
+    catalog=schema.fields(
+        indexInterval={**schema.TEXT, "default": "1d"},
+        retentionPeriod={**schema.TEXT, "default": "30d"},
     ),
 )
 
-CONTAINER_COUNTS: Final = fields(numContainers=COUNTS, processes=COUNTS, cpuUtilization=TEXT)
-CLUSTER_STATUS: Final = fields(
+CONTAINER_COUNTS: Final = schema.fields(
+    numContainers=schema.COUNTS, processes=schema.COUNTS, cpuUtilization=schema.TEXT
+)
+CLUSTER_STATUS: Final = schema.fields(
     ["status"],
-    **texts("status clusterID traceId spanId lastAppliedImage lastAppliedSpec"),
-    conditions=CONDITIONS,
+    **schema.texts("status clusterID traceId spanId lastAppliedImage lastAppliedSpec"),
+    conditions=schema.CONDITIONS,
     ports=_PORTS,
-    stats=fields(
-        clusterStatus=TEXT,
-        alertsCount=NUMBER,
-        containers=fields(**dict.fromkeys(["compute", "drive", "s3", "nfs"], CONTAINER_COUNTS)),
-        drives=fields(counters=COUNTS, failures=many(fields(**texts("serialId wekaDriveId")))),
-        capacity=fields(
-            **dict.fromkeys(["totalBytes", "unprovisionedBytes", "unavailableBytes", "hotSpareBytes"], BIG_NUMBER)
+    stats=schema.fields(
+        clusterStatus=schema.TEXT,
+        alertsCount=schema.NUMBER,
+        containers=schema.fields(**dict.fromkeys(["compute", "drive", "s3", "nfs"], CONTAINER_COUNTS)),
+        drives=schema.fields(
+            counters=schema.COUNTS, failures=schema.many(schema.fields(**schema.texts("serialId wekaDriveId")))
         ),
-        filesystem=fields(**dict.fromkeys(["totalProvisionedCapacity", "totalUsedCapacity"], BIG_NUMBER)),
-        ioStats=ANYTHING,
+        capacity=schema.fields(
+            **dict.fromkeys(
+                ["totalBytes", "unprovisionedBytes", "unavailableBytes", "hotSpareBytes"], schema.BIG_NUMBER
+            )
+        ),
+        filesystem=schema.fields(**dict.fromkeys(["totalProvisionedCapacity", "totalUsedCapacity"], schema.BIG_NUMBER)),
+        ioStats=schema.ANYTHING,
     ),
-    printer=fields(**texts("computeContainers driveContainers drives iops throughput filesystemCapacity")),
-    timestamps={"type": "object", "additionalProperties": TIME},
+    printer=schema.fields(
+        **schema.texts("computeContainers driveContainers drives iops throughput filesystemCapacity")
+    ),
+    timestamps={"type": "object", "additionalProperties": schema.TIME},
 )

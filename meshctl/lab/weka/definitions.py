@@ -8,152 +8,129 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from meshctl.lab.weka import schema
 from meshctl.lab.weka.cluster_schema import CLUSTER_SPEC, CLUSTER_STATUS
-from meshctl.lab.weka.schema import (
-    ANYTHING,
-    CONDITIONS,
-    COUNTS,
-    CPU_POLICY,
-    CSI_ADVANCED,
-    DEVICE_PATTERN,
-    DRIVE_TYPES,
-    DURATION_PATTERN,
-    FLAG,
-    GLOBAL_CLAIM,
-    IMAGE,
-    INTERVAL_PATTERN,
-    LABELS,
-    NETWORK,
-    NUMBER,
-    REFERENCE,
-    SHARED_DRIVE_RULES,
-    TEXT,
-    TIME,
-    TOLERATION,
-    TRACES,
-    Schema,
-    a_drive_for_each_core,
-    fields,
-    flags,
-    many,
-    numbers,
-    one_of,
-    pattern,
-    texts,
-)
 
 GROUP: Final = "weka.weka.io"
 VERSION: Final = "v1alpha1"
 API: Final = f"/apis/{GROUP}/{VERSION}"
 
-CLIENT_SPEC: Final = fields(
+CLIENT_SPEC: Final = schema.fields(
     ["image"],
-    image=IMAGE,
-    **texts("imagePullSecret wekaSecretRef driversDistService cpuRequest serviceAccountName"),
-    **numbers("port agentPort coresNum additionalMemory hugepages hugepagesOffset extraCores"),
-    portRange=fields(
+    **schema.OF_CONTAINERS,
+    **schema.texts("wekaSecretRef cpuRequest"),
+    **schema.numbers("port agentPort coresNum additionalMemory hugepages hugepagesOffset extraCores"),
+    portRange=schema.fields(
         ["basePort"],
-        basePort={**NUMBER, "maximum": 65535, "default": 45000},
-        portRange={**NUMBER, "default": 0},
+        basePort={**schema.NUMBER, "maximum": 65535, "default": 45000},
+        portRange={**schema.NUMBER, "default": 0},
     ),
-    nodeSelector=LABELS,
-    network=NETWORK,
-    joinIpPorts=many(TEXT),
-    targetCluster=REFERENCE,
-    cpuPolicy=CPU_POLICY,
-    coreIds=many(NUMBER),
-    tracesConfiguration=TRACES,
-    tolerations=many(TEXT),
-    rawTolerations=many(TOLERATION),
-    wekaHome=fields(cacertSecret=TEXT),
-    upgradePolicy=fields(type=one_of("manual", "all-at-once", "rolling", default="rolling")),
-    allowHotUpgrade=FLAG,
-    autoRemoveTimeout=pattern(DURATION_PATTERN, default="24h"),
-    globalPVC=GLOBAL_CLAIM,
-    csiConfig=fields(csiGroup=TEXT, disableControllerCreation=FLAG, advanced=CSI_ADVANCED),
-    overrides=fields(
-        **texts("driversBuildId driversLoaderImage machineIdentifierNodeRef"),
-        **flags("forceDrain skipActiveMountsCheck umountOnHost"),
+    joinIpPorts=schema.many(schema.TEXT),
+    targetCluster=schema.REFERENCE,
+    coreIds=schema.many(schema.NUMBER),
+    wekaHome=schema.fields(cacertSecret=schema.TEXT),
+    upgradePolicy=schema.fields(type=schema.one_of("manual", "all-at-once", "rolling", default="rolling")),
+    allowHotUpgrade=schema.FLAG,
+    autoRemoveTimeout=schema.pattern(schema.DURATION_PATTERN, default="24h"),
+    csiConfig=schema.fields(csiGroup=schema.TEXT, disableControllerCreation=schema.FLAG, advanced=schema.CSI_ADVANCED),
+    overrides=schema.fields(
+        **schema.texts("driversBuildId driversLoaderImage machineIdentifierNodeRef"),
+        **schema.flags("forceDrain skipActiveMountsCheck umountOnHost"),
     ),
 )
-CLIENT_STATUS: Final = fields(
-    **texts("status lastAppliedSpec"),
-    conditions=CONDITIONS,
-    stats=fields(containers=COUNTS),
-    printer=fields(containers=TEXT),
+CLIENT_STATUS: Final = schema.fields(
+    **schema.texts("status lastAppliedSpec"),
+    conditions=schema.CONDITIONS,
+    stats=schema.fields(containers=schema.COUNTS),
+    printer=schema.fields(containers=schema.TEXT),
 )
-CONTAINER_SPEC: Final = fields(
+CONTAINER_SPEC: Final = schema.fields(
     ["image", "name", "mode", "numCores"],
-    cel={**SHARED_DRIVE_RULES, **a_drive_for_each_core("numCores")},
-    mode=one_of(
+    cel={**schema.SHARED_DRIVE_RULES, **schema.a_drive_for_each_core("numCores")},
+    mode=schema.one_of(
         "drive", "compute", "client", "dist", "drivers-dist", "drivers-loader", "drivers-builder", "discovery", "s3",
         "adhoc-op-with-container", "adhoc-op", "envoy", "nfs", "smbw", "telemetry", "ssdproxy", "data-services",
     ),
-    **texts("name image imagePullSecret nodeAffinity hugepagesSize driversDistService group serviceAccountName"),
-    **numbers(
+    **schema.texts("name image imagePullSecret nodeAffinity hugepagesSize driversDistService group serviceAccountName"),
+    **schema.numbers(
         "numCores extraCores numDrives hugepages hugepagesOffset port agentPort additionalMemory driveCapacity "
         "containerCapacity"
     ),
-    driveTypesRatio=DRIVE_TYPES,
-    coreIds=many(NUMBER),
-    cpuPolicy=CPU_POLICY,
-    network=NETWORK,
-    nodeSelector=LABELS,
-    affinity=ANYTHING,
-    topologySpreadConstraints=many(ANYTHING),
-    failureDomain=fields(label=TEXT, skew=NUMBER, compositeLabels=many(TEXT)),
-    joinIpPorts=many(TEXT),
-    tolerations=many(TOLERATION),
-    wekaSecretRef=ANYTHING,
-    state=one_of("active", "paused", "destroying", "deleting", default="active"),
-    upgradePolicyType=one_of("manual", "all-at-once", "rolling", "all-at-once-force", default="manual"),
+    driveTypesRatio=schema.DRIVE_TYPES,
+    coreIds=schema.many(schema.NUMBER),
+    cpuPolicy=schema.CPU_POLICY,
+    network=schema.NETWORK,
+    nodeSelector=schema.LABELS,
+    affinity=schema.ANYTHING,
+    topologySpreadConstraints=schema.many(schema.ANYTHING),
+    failureDomain=schema.fields(label=schema.TEXT, skew=schema.NUMBER, compositeLabels=schema.many(schema.TEXT)),
+    joinIpPorts=schema.many(schema.TEXT),
+    tolerations=schema.many(schema.TOLERATION),
+    wekaSecretRef=schema.ANYTHING,
+    state=schema.one_of("active", "paused", "destroying", "deleting", default="active"),
+    upgradePolicyType=schema.one_of("manual", "all-at-once", "rolling", "all-at-once-force", default="manual"),
 )  # fmt: skip
-CONTAINER_STATUS: Final = fields(
-    **texts("status message managementIP clusterID lastAppliedImage"),
-    containerID=NUMBER,
-    conditions=CONDITIONS,
-    allocations=fields(drives=many(TEXT), wekaPort=NUMBER, agentPort=NUMBER),
-    printer=fields(**texts("managementIPs nodeAffinity processes drives activeMounts")),
-    stats=ANYTHING,
+CONTAINER_STATUS: Final = schema.fields(
+    **schema.texts("status message managementIP clusterID lastAppliedImage"),
+    containerID=schema.NUMBER,
+    conditions=schema.CONDITIONS,
+    allocations=schema.fields(drives=schema.many(schema.TEXT), wekaPort=schema.NUMBER, agentPort=schema.NUMBER),
+    printer=schema.fields(**schema.texts("managementIPs nodeAffinity processes drives activeMounts")),
+    stats=schema.ANYTHING,
 )
-_OVERRIDE_RULE: Final = fields(
+_OVERRIDE_RULE: Final = schema.fields(
     ["type"],
     cel={
         "(has(self.model) && size(self.model) > 0) || (has(self.capacityGiB) && self.capacityGiB != 0)": (
             "at least one of model or capacityGiB must be set"
         )
     },
-    model=TEXT,
-    capacityGiB={**NUMBER, "minimum": 1},
-    type=one_of("TLC", "QLC"),
+    model=schema.TEXT,
+    capacityGiB={**schema.NUMBER, "minimum": 1},
+    type=schema.one_of("TLC", "QLC"),
 )
-SIGN_DRIVES: Final = fields(
+SIGN_DRIVES: Final = schema.fields(
     ["type"],
     cel={
         "!has(self.driveTypeOverrides) || (has(self.shared) && self.shared)": (
             "driveTypeOverrides is only supported when shared is true"
         )
     },
-    type=one_of("aws-all", "gcp-all", "device-identifiers", "device-paths", "all-not-root"),
-    nodeSelector=LABELS,
-    devicePaths=many(TEXT),
-    pciDevices=fields(
+    type=schema.one_of("aws-all", "gcp-all", "device-identifiers", "device-paths", "all-not-root"),
+    nodeSelector=schema.LABELS,
+    devicePaths=schema.many(schema.TEXT),
+    pciDevices=schema.fields(
         ["vendorId", "deviceId"],
-        vendorId=pattern(DEVICE_PATTERN),
-        deviceId=pattern(DEVICE_PATTERN),
+        vendorId=schema.pattern(schema.DEVICE_PATTERN),
+        deviceId=schema.pattern(schema.DEVICE_PATTERN),
     ),
-    shared=FLAG,
-    options=fields(**flags("allowEraseWekaPartitions allowEraseNonWekaPartitions allowNonEmptyDevice skipTrimFormat")),
-    driveTypeOverrides=fields(["rules"], rules=many(_OVERRIDE_RULE)),
+    shared=schema.FLAG,
+    options=schema.fields(
+        **schema.flags("allowEraseWekaPartitions allowEraseNonWekaPartitions allowNonEmptyDevice skipTrimFormat")
+    ),
+    driveTypeOverrides=schema.fields(["rules"], rules=schema.many(_OVERRIDE_RULE)),
 )
-ENSURE_INTERFACES: Final = fields(["type"], type=TEXT, nodeSelector=LABELS, dataNICsNumber=NUMBER)
-DISCOVER_DRIVES: Final = fields(nodeSelector=LABELS)
-REMOTE_TRACES: Final = fields(
-    cluster=REFERENCE,
-    nodeSelector=LABELS,
-    **texts("duration wekahomeEndpointOverride wekahomeCaSecret"),
-    **flags("hostNetwork allowHttpWekahomeEndpoint allowInsecureWekahomeEndpoint"),
+ENSURE_INTERFACES: Final = schema.fields(
+    ["type"], type=schema.TEXT, nodeSelector=schema.LABELS, dataNICsNumber=schema.NUMBER
 )
+DISCOVER_DRIVES: Final = schema.fields(nodeSelector=schema.LABELS)
+REMOTE_TRACES: Final = schema.fields(
+    cluster=schema.REFERENCE,
+    nodeSelector=schema.LABELS,
+    **schema.texts("duration wekahomeEndpointOverride wekahomeCaSecret"),
+    **schema.flags("hostNetwork allowHttpWekahomeEndpoint allowInsecureWekahomeEndpoint"),
+)
+# What a WekaPolicy and a WekaManualOperation can both be told, and where their containers run.
+_PAYLOADS: Final = {
+    "signDrivesPayload": SIGN_DRIVES,
+    "discoverDrivesPayload": DISCOVER_DRIVES,
+    "ensureNICsPayload": ENSURE_INTERFACES,
+    "remoteTracesSessionPayload": REMOTE_TRACES,
+}
+_CONTAINERS: Final = {
+    **schema.texts("image imagePullSecret serviceAccountName"),
+    "tolerations": schema.many(schema.TOLERATION),
+}
 POLICY_TYPES: Final = (
     "sign-drives",
     "discover-drives",
@@ -162,65 +139,64 @@ POLICY_TYPES: Final = (
     "remote-traces-session",
     "clean-stale-virtual-drives",
 )
-POLICY_SPEC: Final = fields(
+POLICY_SPEC: Final = schema.fields(
     ["payload"],
-    type=one_of(*POLICY_TYPES),
-    payload=fields(
-        signDrivesPayload=SIGN_DRIVES,
-        schedulingConfigPayload=fields(),
-        discoverDrivesPayload=DISCOVER_DRIVES,
-        ensureNICsPayload=ENSURE_INTERFACES,
-        driverDistPayload=fields(
-            ensureImages=many(TEXT),
-            nodeSelectors=many(LABELS),
-            distNodeSelector=LABELS,
-            **texts("kernelLabelKey architectureLabelKey osLabelKey builderImageOverride builderPreRunScript"),
+    type=schema.one_of(*POLICY_TYPES),
+    payload=schema.fields(
+        **_PAYLOADS,
+        schedulingConfigPayload=schema.fields(),
+        driverDistPayload=schema.fields(
+            ensureImages=schema.many(schema.TEXT),
+            nodeSelectors=schema.many(schema.LABELS),
+            distNodeSelector=schema.LABELS,
+            **schema.texts("kernelLabelKey architectureLabelKey osLabelKey builderImageOverride builderPreRunScript"),
         ),
-        remoteTracesSessionPayload=REMOTE_TRACES,
-        interval=pattern(INTERVAL_PATTERN, default="5m"),
-        waitForPolicies=many(TEXT),
+        interval=schema.pattern(schema.INTERVAL_PATTERN, default="5m"),
+        waitForPolicies=schema.many(schema.TEXT),
     ),
-    **texts("image imagePullSecret serviceAccountName"),
-    tolerations=many(TOLERATION),
+    **_CONTAINERS,
 )
-POLICY_STATUS: Final = fields(
+POLICY_STATUS: Final = schema.fields(
     ["status", "result", "lastRunTime"],
-    **texts("status result progress"),
-    lastRunTime=TIME,
-    typedStatus=fields(distService=fields(serviceUrl=TEXT)),
+    **schema.texts("status result progress"),
+    lastRunTime=schema.TIME,
+    typedStatus=schema.fields(distService=schema.fields(serviceUrl=schema.TEXT)),
 )
-OPERATION_SPEC: Final = fields(
+OPERATION_SPEC: Final = schema.fields(
     ["action", "payload"],
-    action=one_of("sign-drives", "block-drives", "discover-drives", "force-resign-drives", "ensure-nics",
-                   "remote-traces-session"),
-    payload=fields(
-        signDrivesPayload=SIGN_DRIVES,
-        blockDrivesPayload=fields(["serialIDs", "node"], serialIDs=many(TEXT), node=TEXT),
-        discoverDrivesPayload=DISCOVER_DRIVES,
-        forceResignDrivesPayload=fields(nodeName=TEXT, devicePaths=many(TEXT), deviceSerials=many(TEXT)),
-        ensureNICsPayload=ENSURE_INTERFACES,
-        remoteTracesSessionPayload=REMOTE_TRACES,
+    action=schema.one_of(
+        "sign-drives", "block-drives", "discover-drives", "force-resign-drives", "ensure-nics", "remote-traces-session"
     ),
-    **texts("image imagePullSecret serviceAccountName"),
-    tolerations=many(TOLERATION),
-    deletionDelay=pattern(DURATION_PATTERN, default="5m"),
-)  # fmt: skip
-OPERATION_STATUS: Final = fields(
+    payload=schema.fields(
+        **_PAYLOADS,
+        blockDrivesPayload=schema.fields(["serialIDs", "node"], serialIDs=schema.many(schema.TEXT), node=schema.TEXT),
+        forceResignDrivesPayload=schema.fields(
+            nodeName=schema.TEXT, devicePaths=schema.many(schema.TEXT), deviceSerials=schema.many(schema.TEXT)
+        ),
+    ),
+    **_CONTAINERS,
+    deletionDelay=schema.pattern(schema.DURATION_PATTERN, default="5m"),
+)
+OPERATION_STATUS: Final = schema.fields(
     ["result", "status", "completedAt"],
-    **texts("result status"),
-    completedAt=TIME,
+    **schema.texts("result status"),
+    completedAt=schema.TIME,
 )
 
 
-def _definition(kind: str, plural: str, spec: Schema, status: Schema, columns: dict[str, str]) -> dict[str, Any]:
+def _definition(
+    kind: str, plural: str, spec: schema.Schema, status: schema.Schema, columns: dict[str, str]
+) -> dict[str, Any]:
     """`columns`: of `kubectl get`, name -> JSON path."""
-    schema = fields(apiVersion=TEXT, kind=TEXT, metadata={"type": "object"}, spec=spec, status=status)
+    content = schema.fields(
+        apiVersion=schema.TEXT, kind=schema.TEXT, metadata={"type": "object"}, spec=spec, status=status
+    )
     version = {
         "name": VERSION,
         "served": True,
         "storage": True,
         "subresources": {"status": {}},
-        "schema": {"openAPIV3Schema": schema},
+        "schema": {"openAPIV3Schema": content},
         "additionalPrinterColumns": [
             {"name": name, "type": "string", "jsonPath": path} for name, path in columns.items()
         ],

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from meshctl.catalog import load_catalog
 from meshctl.lab.pods import api
-from meshctl.lab.weka import drives
+from meshctl.lab.weka import drives, machines
 from meshctl.lab.weka.containers import INTERFACES, selects
 from meshctl.lab.weka.drives import PolicyError
 from meshctl.lab.weka.world import OPERATIONS, POLICIES, World, key_of, report, stamp
@@ -99,6 +99,7 @@ async def _ensure_interfaces(world: World, payload: Object) -> str:
         raise PolicyError("the nodes are no machines of EC2")
     count = int(payload.get("dataNICsNumber") or 1)
     nodes = _selected(world, payload)
+    machines.check(world.registry.root, world.kubernetes_cluster, nodes)
     for node in nodes:
         most = most_interfaces(node)
         if most and count + 1 > most:

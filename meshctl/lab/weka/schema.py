@@ -85,6 +85,18 @@ CSI_ADVANCED: Final = fields(
     nodeTolerations=many(TOLERATION),
     controllerTolerations=many(TOLERATION),
 )
+# What a WekaCluster and a WekaClient both say of the containers that the operator makes for them.
+OF_CONTAINERS: Final[dict[str, Schema]] = {
+    "image": IMAGE,
+    **texts("imagePullSecret driversDistService serviceAccountName"),
+    "nodeSelector": LABELS,
+    "network": NETWORK,
+    "cpuPolicy": CPU_POLICY,
+    "tracesConfiguration": TRACES,
+    "tolerations": many(TEXT),
+    "rawTolerations": many(TOLERATION),
+    "globalPVC": GLOBAL_CLAIM,
+}
 CONDITIONS: Final = many(
     fields(
         ["type", "status", "lastTransitionTime", "reason", "message"],

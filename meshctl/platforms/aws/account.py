@@ -14,6 +14,7 @@ from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings
 from meshctl.platforms.aws import bucket_names, partitions
 from meshctl.platforms.aws.change import Change
 from meshctl.platforms.aws.words import PRIVATE_HINT
+from meshctl.resolve.placement import addresses
 
 _BUCKET: Final = "meshaws:s3:Bucket"
 # Enabled in every account; any other region is asked about ("Specify which AWS Regions your account can use", AWS
@@ -232,7 +233,8 @@ def _subnet_gaps(change: Change, answer: ApiAnswer | None) -> Iterator[Gap]:
 
 
 def _least_addresses(change: Change, pool: str) -> int:
-    """How many addresses a node of the pool takes at least: its own, and those of the pods that run on it."""
-    nodes = max(change.wanted.pool(pool).nodes, 1)
+    """How many addresses a node of the pool takes at least: its own, those of storage, and those of the pods that run
+    on it."""
+    wanted = change.wanted.pool(pool)
     pods = sum(each.pods for each in change.wanted.workloads if each.pool == pool)
-    return 1 + max(math.ceil(pods / nodes), 1)
+    return 1 + addresses.of_storage(wanted) + max(math.ceil(pods / max(wanted.nodes, 1)), 1)

@@ -1,4 +1,5 @@
-"""What an account or a cluster may have so many of: addresses, VPCs, gateways, clusters, node groups, nodes, GiB. PURE.
+"""What an account or a cluster may have so many of: addresses, network interfaces, VPCs, gateways, clusters, node
+groups, nodes, GiB. PURE.
 
 Called by `preflight`. What a run would add is set against what is there and the quota that the account has; quotas of a
 single cluster or node group are asked about only where the mesh goes beyond the number that AWS begins with.
@@ -16,10 +17,12 @@ from meshctl.model.deployment import Gap, Pool
 from meshctl.model.questions import ApiAnswer, ApiQuestion
 from meshctl.platforms.aws import quotas
 from meshctl.platforms.aws.change import Change
+from meshctl.resolve.placement import addresses
 
 _ADDRESSES: Final = "L-0263D0A3"
 _VPCS: Final = "L-F678F1CE"
 _GATEWAYS: Final = "L-FE5A380F"  # of one zone
+_INTERFACES: Final = "L-DF5E4CA3"  # of a region
 _CLUSTERS: Final = "L-1194D53C"
 _LUSTRE_GIB: Final = "L-8F1B9C74"  # of all file systems of type PERSISTENT_2
 _NODE_GROUPS: Final = "L-6D54EA21"  # of one cluster
@@ -27,6 +30,9 @@ _NODES: Final = "L-BD136A63"  # of one node group
 # What AWS begins with ("Amazon EKS service quotas"); a quota is never less.
 _FIRST_NODE_GROUPS: Final = 30
 _FIRST_NODES: Final = 450
+# A fifth of what AWS begins with ("Amazon VPC quotas"): fewer are not asked about, as the answer lists all that there
+# are. With EFA a node has up to 32, and storage takes its own beside them.
+_MANY_INTERFACES: Final = 1000
 
 _GATEWAY: Final = "meshaws:ec2:NatGateway"
 _LUSTRE: Final = "meshaws:fsx:FileSystem"
@@ -96,11 +102,25 @@ def _counts(change: Change) -> Iterator[_Count]:
     if change.makes_cluster:
         question = ApiQuestion("clusters", "eks", "list_clusters", "how many clusters there are")
         yield _Count("eks", _CLUSTERS, "the quota of clusters", question, 1, "EKS clusters", "clusters")
+    interfaces = sum(change.more_nodes(pool) * _interfaces(pool) for pool in change.growing_pools)
+    if interfaces >= _MANY_INTERFACES:
+        question = ApiQuestion(
+            "interfaces", "ec2", "describe_network_interfaces", "how many network interfaces there are"
+        )
+        words, about = "network interfaces of nodes", "the quota of network interfaces"
+        yield _Count("vpc", _INTERFACES, about, question, interfaces, words, "NetworkInterfaces")
     capacity_gib = _new_lustre_gib(change)
     if capacity_gib:
         question = ApiQuestion("lustre", "fsx", "describe_file_systems", "how much FSx for Lustre there is")
         words, about = "GiB of FSx for Lustre", "the quota of FSx for Lustre"
         yield _Count("fsx", _LUSTRE_GIB, about, question, capacity_gib, words, "FileSystems")
+
+
+def _interfaces(pool: Pool) -> int:
+    """Of a node: its fabric's or its own, and those that storage has. Further ones of the network plugin come and go
+    with its pods."""
+    of_fabric = len(pool.fabric.interfaces) if pool.fabric is not None else 0
+    return max(of_fabric, 1) + addresses.of_storage(pool)
 
 
 def _new_lustre_gib(change: Change) -> float:

@@ -31,7 +31,8 @@ _CERTIFICATES: Final = ("meshaws:acm:Certificate", "meshaws:acm:IssuedCertificat
 # Of `expand` and `contract`, which few use, and with which the policy of most meshes would not fit into one: they have
 # one of their own (`doctor --iam-policy ENV --for expand`).
 _EXPANSIONS: Final = ("meshaws:route53:HealthCheck",)
-_SOMETIMES: Final = frozenset((*_EFS, *_LUSTRE, *_BUCKETS, *_NAMES, *_CERTIFICATES, *_EXPANSIONS))
+_ADDRESS_BLOCKS: Final = ("meshaws:ec2:SubnetCidrReservation",)
+_SOMETIMES: Final = frozenset((*_ADDRESS_BLOCKS, *_EFS, *_LUSTRE, *_BUCKETS, *_NAMES, *_CERTIFICATES, *_EXPANSIONS))
 
 # What meshctl's own clients call: `deploy.guards.location`, `deploy.live_platform`, `dns.endpoint_records`, `objects`
 # with rclone.
@@ -122,8 +123,9 @@ def actions_of(types: Iterable[str]) -> frozenset[str]:
 def rows(deployment: Deployment, scope: PolicyScope) -> tuple[Row, ...]:
     """Those that the programs of the environment and of its names declare."""
     services = {system.service for system in deployment.file_systems}
-    made = _made_services(deployment)
+    made, mesh = _made_services(deployment), deployment.neural_mesh
     wanted = {
+        *(_ADDRESS_BLOCKS if mesh is not None and mesh.has_address_blocks else ()),
         *(_EFS if "efs" in made else ()),
         *(_MOUNT_TARGETS if "efs" in services else ()),
         *(_LUSTRE if "fsx-lustre" in made else ()),

@@ -18,6 +18,7 @@ from meshctl.platforms.aws import (
     caller,
     counts,
     equal_machines,
+    network_plugin,
     quotas,
     reservations,
     rights,
@@ -48,6 +49,7 @@ def _questions(change: Change) -> Iterator[ApiQuestion]:
         )
     yield from reservations.questions(change)
     yield from account.questions(change)
+    yield from network_plugin.questions(change)
     for code in change.growing_quotas:
         yield quotas.question("ec2", code, "the quotas of running instances")
     yield from counts.questions(change)
@@ -86,6 +88,7 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
     notes = [note for code in change.growing_quotas for note in _quota_notes(change, code, answers.get(code))]
     gaps += [gap for code in change.growing_quotas for gap in _quota_gaps(change, code, answers.get(code))]
     gaps += counts.gaps(change, answers)
+    gaps += network_plugin.gaps(change, answers)
     gaps += bucket_rights.gaps(change.wanted)
     gaps += [
         gap for pool in Findings(zones).placed(change.wanted).pools if pool.name in zones for gap in too_spread(pool)

@@ -70,11 +70,9 @@ def resolve(place: Place, where: Places, pools: Sequence[Pool], up: Deployment |
         system = _file_system(place.mesh, name, outcome)
         carried.file_systems.append(system)
         carried.words[name] = _words(outcome, system)
-    carried.notes.extend(
-        neural_mesh_notes.notes(
-            place.mesh, place.name, outcome, nodes_are_made=place.platform.nodes.made_of is not None
-        )
-    )
+    nodes_are_made = place.platform.nodes.made_of is not None
+    carried.notes.extend(neural_mesh_notes.notes(place.mesh, place.name, outcome, nodes_are_made=nodes_are_made))
+    carried.notes.extend(neural_mesh_notes.unproven(outcome, carried.pools, place.environment.provider))
     return carried
 
 
@@ -146,8 +144,7 @@ def _made(
         drivers_service=_drivers_service(options),
         udp=options.udp,
         ethernet_devices=options.devices,
-        makes_interfaces=interfaces > 0,
-        data_interfaces=interfaces + 1 if interfaces else 0,
+        **neural_mesh_formed.interfaces_policy(interfaces, up),
         sign_drives="device-paths" if paths else _nodes(place).sign_drives,
         drive_paths=paths,
         shares=shares,
@@ -190,8 +187,7 @@ def _joined(
         drivers_service=_drivers_service(options),
         udp=options.udp,
         ethernet_devices=options.devices,
-        makes_interfaces=interfaces > 0,
-        data_interfaces=interfaces + 1 if interfaces else 0,
+        **neural_mesh_formed.interfaces_policy(interfaces, up),
         shares=shares,
         joined=JoinedWeka(
             cluster=joined.cluster or "",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from meshctl.model.deployment import Deployment, Gap, Pool
 from meshctl.model.neural_mesh import NeuralMesh, NodeShare, WekaContainers, WekaEncryption
@@ -126,3 +127,13 @@ def share_up(up: Deployment | None, pool: Pool, client: WekaContainers, *, udp: 
     machines: Mapping[str, str] = {each.name: each.machine for each in up.pools}
     is_same = machines.get(pool.name) == pool.machine and pool.name != value.pool
     return value.shares.get(pool.name) if is_same else None
+
+
+def interfaces_policy(interfaces: int, up: Deployment | None) -> dict[str, Any]:
+    """Fields of the NeuralMesh whose nodes are given so many of WEKA's own. A cluster that had such nodes before keeps
+    the way in which its pods get their addresses."""
+    if not interfaces:
+        return {}
+    before = up.neural_mesh if up is not None else None
+    has_blocks = before is None or not before.makes_interfaces or before.has_address_blocks
+    return {"makes_interfaces": True, "data_interfaces": interfaces + 1, "has_address_blocks": has_blocks}

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from meshctl.catalog import neural_mesh as catalog
 from meshctl.model import mesh as mesh_model
+from meshctl.model.deployment import Pool
 from meshctl.model.files.units import format_in_gib
 from meshctl.model.neural_mesh import NeuralMesh, NodeShare
 from meshctl.resolve.data import neural_mesh_sizing as sizing
@@ -26,10 +28,11 @@ def takes(share: NodeShare) -> str:
 def notes(mesh: mesh_model.Mesh, environment: str, value: NeuralMesh, *, nodes_are_made: bool) -> Iterator[str]:
     """`nodes_are_made`: whether meshctl replaces nodes."""
     for name, share in value.shares.items():
+        disk = f"; it keeps {share.disk_gib} GiB in /opt/k8s-weka" if share.disk_gib else ""
         yield (
             f"pool/{name}: WEKA takes {takes(share)} of each node; nodes set"
             f" {sizing.pages_to_set_aside(share.hugepages_mib)} huge pages of 2 MiB aside when they start, and run the"
-            " kubelet's static CPU manager"
+            f" kubelet's static CPU manager{disk}"
         )
     if value.joined is None:
         yield from _notes_of_cluster(mesh.name, environment, value, nodes_are_made=nodes_are_made)
@@ -41,6 +44,20 @@ def notes(mesh: mesh_model.Mesh, environment: str, value: NeuralMesh, *, nodes_a
     tiered = [name for name, storage in mesh.storage.items() if storage.tier is not None]
     if tiered:
         yield f"storage/{tiered[0]}: `tier` is not used here: a WEKA cluster that exists is its owner's to set"
+
+
+def unproven(value: NeuralMesh, pools: Iterable[Pool], provider: str) -> Iterator[str]:
+    """What nobody has said of WEKA on such machines."""
+    for pool in pools:
+        if pool.name == value.pool and not catalog.is_named(provider, pool.machine):
+            yield f"pool/{pool.name}: WEKA's vendor does not name {pool.machine} for its drives: ask it first"
+        others = len(pool.fabric.interfaces) - 1 if pool.fabric is not None else 0
+        if others > 0 and pool.storage is not None and pool.storage.network_interfaces:
+            yield (
+                f"pool/{pool.name}: whether WEKA's operator leaves {others} further network interfaces of the fabric"
+                f" alone is not known: once nodes are up, `weka.io/weka-nics` of each must be"
+                f" {pool.storage.network_interfaces + 1}; `neuralMesh: {{udp: true}}`, which stays, needs none"
+            )
 
 
 def left(usable: Mapping[str, Usable], pools: Iterable[str]) -> Iterator[str]:

@@ -7,6 +7,7 @@ Sources, by the tags of the docstrings:
   weks  github.com/weka/weka-eks, weka-axon/README.md at ca43a192 (2026-04-27)
   wop   github.com/weka/weka-operator at 8abf0812 (2026-02-12): the allocator, controllers/resources/pod.go
   wdoc  github.com/weka/docs-weka-io, branch 4.4 at 9c5d09e1 (2024-10-24)
+  wcdm  docs.weka.io, "Deploy dedicated WEKA on Kubernetes using the CDM" (read 2026-11-29)
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ _PAGE_MIB: Final = 2
 _PAGES_TO_SPARE: Final = 1.25
 _PAGES_STEP: Final = 1024
 _MIB: Final = 1024
+_DISK_GIB_OF_A_CONTAINER: Final = 20
+_DISK_GIB_OF_A_CORE: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +203,8 @@ def _share(
     most_cores = min(_most_by_interfaces(machine), _most_by_cpu(machine, containers=3))
     if formed.cores(wish).total > most_cores or needed.hugepages_mib > formed.share.set_aside_mib:
         return shortages.without_room_for_client(machine, Cores(formed.drives.cores, formed.compute.cores, 0))
-    return needed.model_copy(update={"set_aside_mib": formed.share.set_aside_mib})
+    as_up = {"set_aside_mib": formed.share.set_aside_mib, "disk_gib": formed.share.disk_gib}
+    return needed.model_copy(update=as_up)
 
 
 def healthy_nodes(stripe_width: int, protection: int) -> int:
@@ -308,7 +312,8 @@ def share_of(
     interface_for_each_core: bool,
 ) -> NodeShare:
     """What one container of each kind asks Kubernetes for on a node. The static CPU manager gives a container all
-    threads of its cores, and one thread more; memory is asked for beside huge pages (wop, `setResources`)."""
+    threads of its cores, and one thread more; memory is asked for beside huge pages (wop, `setResources`). On the
+    node's own disk it has 20 GiB for a container and 10 for a core (wcdm)."""
     memory_mib = 0
     if drives is not None:
         memory_mib += 8000 + 3000 * drives.cores + 700 * drives.drives
@@ -325,6 +330,7 @@ def share_of(
         set_aside_mib=_PAGE_MIB * pages_to_set_aside(pages_mib),
         network_interfaces=sum(each.cores for each in kinds) if interface_for_each_core else 0,
         drives=drives.drives if drives is not None else 0,
+        disk_gib=sum(_DISK_GIB_OF_A_CONTAINER + _DISK_GIB_OF_A_CORE * each.cores for each in kinds),
     )
 
 

@@ -4,7 +4,8 @@ Called by `resolve` for notes, as it does not know what is up, and by `deploy.gu
 that would be made too small.
 
 Each pod has an address of its node's subnet. The network plugin takes a whole network interface's worth of them for a
-node that joins, which is far more than the node itself needs: 50 for one with 8 GPUs.
+node that joins, which is far more than the node itself needs: 50 for one with 8 GPUs. Interfaces that storage has of
+its own take one each.
 """
 
 from __future__ import annotations
@@ -57,7 +58,13 @@ def notes(pools: Iterable[Pool], provider: str, network: AwsNetwork | None, cata
 def of_node(pool: Pool, provider: str, catalog: Catalog) -> int:
     """Addresses that a node takes when it joins; 0 where the catalog does not know."""
     machine = catalog.machine(provider, pool.machine)
-    return machine.interface_addresses if machine else 0
+    return machine.interface_addresses + of_storage(pool) if machine and machine.interface_addresses else 0
+
+
+def of_storage(pool: Pool) -> int:
+    """Addresses of a node's interfaces for storage: one more is made than it has cores."""
+    interfaces = pool.storage.network_interfaces if pool.storage is not None else 0
+    return interfaces + 1 if interfaces else 0
 
 
 def _short_of(

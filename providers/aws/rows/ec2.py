@@ -274,6 +274,33 @@ ROUTE_TABLE_ASSOCIATION = Row(
 )
 
 
+SUBNET_CIDR_RESERVATION = Row(
+    "meshaws:ec2:SubnetCidrReservation",
+    "ec2",
+    "EC2 API CreateSubnetCidrReservation",
+    create=making("CreateSubnetCidrReservation"),
+    id="join('|', [inputs.SubnetId, answer.SubnetCidrReservation.SubnetCidrReservationId])",
+    read=Call(
+        "GetSubnetCidrReservations",
+        {"SubnetId": "parts[0]"},
+        path="SubnetIpv4CidrReservations[?SubnetCidrReservationId==${parts[1]}] | [0]",
+    ),
+    delete=Call("DeleteSubnetCidrReservation", {"SubnetCidrReservationId": "parts[1]"}),
+    adopt=Adopt(
+        by="same",  # two ranges of a subnet can't overlap
+        first=True,
+        find=Call(
+            "GetSubnetCidrReservations",
+            {"SubnetId": "inputs.SubnetId"},
+            path="SubnetIpv4CidrReservations[?Cidr==${inputs.Cidr}]",
+        ),
+        id="join('|', [SubnetId, SubnetCidrReservationId])",
+    ),
+    not_found=("InvalidSubnetCidrReservationID.NotFound", "InvalidSubnetID.NotFound"),
+    required=("SubnetId", "Cidr", "ReservationType"),
+)
+
+
 def _added(name: str) -> Any:
     return lambda c: sorted(set(c["inputs"].get(name) or []) - set(c["outputs"].get(name) or [])) or None
 
@@ -323,6 +350,7 @@ VPC_ENDPOINT = Row(
 ROWS: tuple[Row, ...] = (
     VPC,
     SUBNET,
+    SUBNET_CIDR_RESERVATION,
     INTERNET_GATEWAY,
     ADDRESS,
     NAT_GATEWAY,

@@ -247,7 +247,7 @@ def _is_selected(item: Object, selector: str) -> bool:
 
 def _has_room(each: Object, pods: list[Object]) -> bool:
     def count(quantity: str) -> float:
-        units = {"Mi": 1, "Gi": 1024, "": 1}
+        units = {"Mi": 1, "Gi": 1024, "": 1, "m": 0.001}
         matched = re.fullmatch(r"([\d.]+)(\w*)", quantity)
         assert matched is not None
         return float(matched[1]) * units[matched[2]]

@@ -274,6 +274,34 @@ def test_interfaces_are_made_on_machines_of_ec2_alone(tmp_path: Path) -> None:
     assert on_aws.get("/api/v1/nodes/n0")["status"]["allocatable"]["weka.io/weka-nics"] == "3"
 
 
+@pytest.mark.parametrize(
+    ("configuration", "hops", "told"),
+    [
+        ("", 2, "vpc-cni attaches interfaces for pods"),
+        ('{"env": {"MAX_ENI": "3"}}', 2, "vpc-cni attaches interfaces for pods"),
+        ('{"env": {"MAX_ENI": "1"}}', 1, "node n0: the instance metadata does not answer containers"),
+        ('{"env": {"MAX_ENI": "1"}}', 2, ""),
+    ],
+)
+def test_interfaces_need_the_metadata_and_a_plugin_that_keeps_off(
+    tmp_path: Path, configuration: str, hops: int, told: str
+) -> None:
+    eks = {
+        "control_plane": "dc1",
+        "nodegroups": {"gpu": {"metadataHops": hops}},
+        "addons": {"vpc-cni": {"version": "v1", "configuration": configuration}},
+    }
+    (tmp_path / "eks.json").write_text(json.dumps({"clusters": {"m-e": eks}}))
+    on_aws = Kubernetes(tmp_path, provider="eks")
+    on_aws.put(NODES, node("n0", labels={"pool": "gpu", "eks.amazonaws.com/nodegroup": "gpu"}))
+    payload = {"ensureNICsPayload": {"type": "aws", "dataNICsNumber": 3, "nodeSelector": {"pool": "gpu"}}}
+    on_aws.put(world.POLICIES, sign_drives(type="ensure-nics", payload=payload))
+    on_aws.look()
+    status = on_aws.get(POLICY)["status"]
+    assert status["status"] == ("Error" if told else "Done")
+    assert status["result"].startswith(told)
+
+
 def test_blocked_drives_are_no_longer_offered(kubernetes: Kubernetes) -> None:
     kubernetes.put(world.POLICIES, sign_drives())
     kubernetes.look()

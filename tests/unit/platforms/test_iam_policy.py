@@ -28,6 +28,8 @@ from providers.aws.rows_engine.operations import operations
 from tests.command_line import meshctl
 from tests.unit.resolve.test_offerings import H100
 from tests.unit.resolve.test_running import mesh_and_files
+from tests.unit.stacks import declared_on_aws
+from tests.unit.weka_mesh import joined
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples" / "llm-prod"
@@ -38,10 +40,7 @@ NO_OPERATION = {"iam:PassRole", "s3:DeleteObjectVersion", "s3:ListMultipartUploa
 
 @cache
 def example() -> Deployment:
-    mesh, environments = load(EXAMPLE / "mesh.yaml", EXAMPLE / "environments.yaml")
-    resolved = resolve(mesh, environments, "aws-east", load_catalog(), None).deployment
-    assert resolved is not None
-    return resolved
+    return declared_on_aws.example()
 
 
 OF_EXPAND = ("meshaws:route53:HealthCheck",)  # whose rights are in a policy of their own
@@ -64,7 +63,8 @@ def allowed(wanted: Deployment, scope: PolicyScope = SCOPE) -> set[str]:
 def with_all_services() -> Deployment:
     lustre = deployment().file_systems[0]
     services = (lustre, lustre.model_copy(update={"name": "home", "service": "efs"}))
-    return deployment(file_systems=services, endpoints=(with_certificate(),))
+    more = {"endpoints": (with_certificate(),), "neural_mesh": joined(has_address_blocks=True)}
+    return deployment(file_systems=services, **more)
 
 
 def with_certificate() -> Endpoint:

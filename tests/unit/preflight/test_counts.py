@@ -15,6 +15,7 @@ from meshctl.platforms.aws.change import Change
 from tests.unit.preflight.asking import MADE, NOTHING, aws, deployment, findings, up_as
 
 GATEWAYS, CLUSTERS, LUSTRE = "L-FE5A380F", "L-1194D53C", "L-8F1B9C74"
+INTERFACES = "L-DF5E4CA3"
 NODE_GROUPS, NODES = "L-6D54EA21", "L-BD136A63"
 WEB = {"web": {"nodes": 2, "cpu": {"cores": 4}}}
 SHARED = {"storage": {"shared": {"kind": "filesystem", "size": "4800GiB", "throughput": "1GB/s"}}}
@@ -158,6 +159,22 @@ def test_a6_a_pool_with_more_nodes_than_a_node_group_may_have() -> None:
     assert findings(wanted, {NODES: quota(500)}).gaps == ()
     assert NODES not in asked(wanted, up_as(wanted)), "the account has the quota, or it would not be up"
     assert NODES in asked(of_nodes({"min": 1, "max": 460}), up_as(wanted))
+
+
+def test_network_interfaces_of_many_large_nodes() -> None:
+    """32 of EFA and 14 of WEKA's for each: 120 such nodes are more than AWS begins with."""
+    fast = {"fabrics": {"fast": {"kind": "rdma", "bandwidth": "3200Gbps", "placement": "cluster"}}}
+    data = {"data": {"kind": "filesystem", "size": "20TiB", "engine": "neuralmesh", "pool": "gpus"}}
+    mount = {"w": {"kind": "service", "pool": "gpus", "image": "i", "mounts": {"data": {"path": "/d"}}}}
+    gpus = {"nodes": 120, "accelerator": {"model": "H100", "count": 8}, "scratch": "28TB", "fabric": "fast"}
+    wanted = deployment({"gpus": gpus}, {**fast, "storage": data, "workloads": mount})
+    answers = {"interfaces": ApiAnswer({"NetworkInterfaces": [{}] * 7}), INTERFACES: quota(5000)}
+    told = gap(wanted, answers)
+    assert told.wanted == f"{120 * (32 + 14)} more network interfaces of nodes"
+    assert (told.best, "--service-code vpc" in told.hint) == ("the account has 7 of 5000", True)
+    assert findings(wanted, {**answers, INTERFACES: quota(6000)}).gaps == ()
+    assert INTERFACES not in asked(deployment(WEB))
+    assert INTERFACES not in asked(wanted, up_as(wanted))
 
 
 def test_what_may_not_be_counted_is_said() -> None:

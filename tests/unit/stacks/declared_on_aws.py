@@ -58,12 +58,14 @@ def example(environments_yaml: str = "") -> Deployment:
     return deployment
 
 
-def declared(deployment: Deployment) -> Recorder:
+def declared(deployment: Deployment, late: dict[str, str] | None = None) -> Recorder:
+    """`late`: values that are known only when it is brought up, instead of the example's."""
     recorder = Recorder()
+    values = late or {"secret.hf-token": "x", "revision.chat-secrets": "1"}
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]  # pulumi.runtime is not typed
     def run() -> None:
-        stacks.aws.declare(deployment, {"secret.hf-token": "x", "revision.chat-secrets": "1"})
+        stacks.aws.declare(deployment, values)
 
     with event_loops():
         pulumi.runtime.set_mocks(recorder.mocks, monitor=recorder)

@@ -126,6 +126,8 @@ def test_nodes_of_storage_have_cores_of_its_own_and_huge_pages_that_stay() -> No
     both = user_data(pool.model_copy(update={"setup": ("huge-pages",)}))
     assert both.index("110 * $(nproc)") < both.index("+ 10240")  # it adds to what others set aside
     assert at_once(pool.model_copy(update={"nodes_max": 100})) == {"maxUnavailable": 1}
+    assert "ip_local_reserved_ports" not in both
+    assert "ip_local_reserved_ports = 45000-45499" in user_data(pool.model_copy(update={"setup": ("storage-ports",)}))
     client = share.model_copy(update={"drives": 0})
     assert at_once(pool.model_copy(update={"nodes_max": 100, "storage": client})) == {"maxUnavailablePercentage": 10}
 

@@ -28,6 +28,7 @@ from providers.aws.rows_engine.checks import input_names
 from stacks.aws import pools
 from tests.unit.event_loops import event_loops
 from tests.unit.render.sample import sample
+from tests.unit.weka_mesh import joined
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "llm-prod"
 ADMIN = "arn:aws:iam::123456789012:role/platform"
@@ -88,7 +89,8 @@ def monitor() -> Monitor:
     cluster = deployment.cluster.model_copy(update={"admins": (ADMIN,)})
     sealed = deployment.endpoints[0].model_copy(update={"certificate": EndpointCertificate(zone="example.com")})
     changes = {"file_systems": (lustre, efs), "cluster": cluster, "endpoints": (sealed, *deployment.endpoints[1:])}
-    deployment = deployment.model_copy(update=changes)
+    weka = joined(makes_interfaces=True, has_address_blocks=True, image_pull_secret="")
+    deployment = deployment.model_copy(update={**changes, "neural_mesh": weka})
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]  # pulumi.runtime is not typed
     def run() -> None:

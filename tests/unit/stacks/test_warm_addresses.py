@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 
+from meshctl.catalog import load_catalog
+from stacks.aws.cluster import ONE_INTERFACE
 from tests.unit.preflight.asking import H100, deployment
+from tests.unit.resolve.meshes import AWS
+from tests.unit.resolve.test_neural_mesh import STORE, carried, deployed, resolved_again
 from tests.unit.stacks.declared_on_aws import declared, example
 
 ADDON = "cluster:addon-vpc-cni"
@@ -29,3 +33,50 @@ def test_b4_a_plugin_that_is_up_keeps_the_settings_that_it_came_up_with() -> Non
     recorder = declared(example())
     assert "configurationValues" in recorder.ignored[ADDON]
     assert "configurationValues" not in recorder.ignored["cluster:addon-aws-ebs-csi-driver"]
+
+
+RESERVED = "ec2:SubnetCidrReservation"
+
+
+def test_beside_weka_the_plugin_keeps_to_a_nodes_first_interface() -> None:
+    """WEKA takes every other one for itself, those of pods as well."""
+    made, _ = deployed(carried({"p": STORE}, AWS))
+    settings = json.loads(declared(made).inputs[ADDON]["configurationValues"])
+    assert settings == {"env": ONE_INTERFACE}
+    assert (settings["env"]["MAX_ENI"], settings["env"]["ENABLE_PREFIX_DELEGATION"]) == ("1", "true")
+    udp, _ = deployed(carried({"p": STORE}, {**AWS, "neuralMesh": {"udp": True}}))
+    recorder = declared(udp)
+    assert "configurationValues" not in recorder.inputs[ADDON]
+    assert not recorder.of_type(RESERVED)
+
+
+def test_blocks_of_addresses_have_half_of_each_private_subnet_for_them() -> None:
+    """Before a node takes single ones, which EC2 gives at random: one in each block, and no block is free."""
+    made, _ = deployed(carried({"p": STORE}, AWS))
+    recorder = declared(made)
+    blocks = recorder.of_type(RESERVED)
+    assert {name: each["Cidr"] for name, each in blocks.items()} == {
+        "network:blocks-private-a": "10.64.8.0/21",
+        "network:blocks-private-b": "10.64.24.0/21",
+    }
+    assert {each["ReservationType"] for each in blocks.values()} == {"prefix"}
+    assert blocks.keys() <= recorder.waits_for["pool/p:nodegroup"]
+
+
+def test_a_cluster_whose_nodes_weka_had_before_keeps_its_addresses() -> None:
+    """Brought up by a meshctl without blocks: half of its subnets would be lost to its nodes."""
+    up, formed = deployed(carried({"p": STORE}, AWS))
+    assert formed.has_address_blocks
+    older = up.model_copy(update={"neural_mesh": formed.model_copy(update={"has_address_blocks": False})})
+    after, mesh = deployed(resolved_again(6, older))
+    assert not mesh.has_address_blocks
+    assert not declared(after).of_type(RESERVED)
+    _, same = deployed(resolved_again(6, up))
+    assert same.has_address_blocks
+
+
+def test_one_interface_is_enough_for_all_pods_of_any_machine() -> None:
+    """The kubelet counts the addresses of all interfaces of network card 0, one for each slot; blocks are of 16."""
+    machines = [each for each in load_catalog().machines["aws"] if each.interface_addresses]
+    assert machines
+    assert not [each.name for each in machines if each.pods > 16 * (each.interface_addresses - 1)]

@@ -40,4 +40,5 @@ def _needed(deployment: Deployment, pool: Pool) -> tuple[NodeSetup, ...]:
     has_lustre = not lustre.isdisjoint(mounts)
     pages: tuple[NodeSetup, ...] = ("huge-pages",) if has_efa else ()
     client: tuple[NodeSetup, ...] = ("lustre-client",) if has_lustre else ()
-    return (*pages, *client)
+    ports: tuple[NodeSetup, ...] = ("storage-ports",) if pool.storage is not None else ()
+    return (*pages, *client, *ports)

@@ -23,6 +23,7 @@ Template = Mapping[str, Any]
 
 _FORBIDDEN = ("IamInstanceProfile", "HibernationOptions")
 _EFA_KINDS = ("efa", "efa-only")
+_METADATA_HOPS = 2
 _ADDED_PAGES = re.compile(r"wanted=\$\(\(\$\(cat \$pages\) \+ (\d+)\)\)")
 
 
@@ -278,6 +279,12 @@ def huge_pages(template: Template) -> int:
     if "hugepages-2048kB/nr_hugepages" not in text:
         return 0
     return sum(int(number) for number in _ADDED_PAGES.findall(text))
+
+
+def metadata_hops(template: Template) -> int:
+    """How far an answer of the instance metadata goes: 1 to the node, 2 to its containers. Where a template does not
+    say it, as the image has it ("IMDSv2", Amazon Linux 2023 user guide)."""
+    return int((template.get("MetadataOptions") or {}).get("HttpPutResponseHopLimit") or _METADATA_HOPS)
 
 
 def efa_interfaces(template: Template) -> int:

@@ -76,6 +76,7 @@ def entry(nodegroup: Nodegroup) -> dict[str, Any]:
         "status": described["status"],
         "efaInterfaces": launch_rules.efa_interfaces(template),
         "hugePages": launch_rules.huge_pages(template),
+        "metadataHops": launch_rules.metadata_hops(template),
         "placementGroup": (template.get("Placement") or {}).get("GroupName", ""),
         "capacityReservation": reservations.target_of(template),
         "repairs": bool((described.get("nodeRepairConfig") or {}).get("enabled")),

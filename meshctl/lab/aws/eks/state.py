@@ -7,7 +7,7 @@ Every part of the service derives from `Base`. `eks.json`:
             "namespacePolicies": {ARN: [namespace…]}}],
         "nodegroups": {NAME: {"desiredSize", "instanceTypes": […], "zones": […], "subnets": […], "labels": {}, "taints":
             [{"key", "value", "effect"}], "capacityType", "amiType", "version", "status", "placementGroup",
-            "capacityReservation", "efaInterfaces", "hugePages"}},
+            "capacityReservation", "efaInterfaces", "hugePages", "metadataHops"}},
         "addons": {NAME: {"version", "configuration"}}}}}
 
 Names and values are the API's own. `access` has one entry for each access key that acts as the principal, or one with
