@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import base64
 import importlib
+import io
 import json
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from meshctl import render
 from meshctl.lab.weka import credentials, system
@@ -279,6 +284,32 @@ def test_a_licence_that_is_refused_keeps_no_driver_from_its_cluster(settings: Se
     with pytest.raises(program.RefusedError, match="the licence was refused"):
         settings.run(RESEARCH, WEKA_LICENCE="of another cluster")
     assert settings.secret["endpoints"] == "10.0.0.1:14000,10.0.0.2:14000"
+
+
+def test_the_secret_is_merged_with_the_account_of_the_pod(
+    program: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("of-the-pod\n")
+    (tmp_path / "ca.crt").write_text(trustme.CA().cert_pem.bytes().decode())
+    monkeypatch.setattr(program, "ACCOUNT", tmp_path)
+    requests: list[urllib.request.Request] = []
+
+    def answer(request: urllib.request.Request, **_: Any) -> io.BytesIO:
+        requests.append(request)
+        if len(requests) > 1:
+            raise urllib.error.HTTPError(request.full_url, 403, "Forbidden", Message(), None)
+        return io.BytesIO(b"{}")
+
+    monkeypatch.setattr(urllib.request, "urlopen", answer)
+    api = program.Api({"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "443"})
+    api.merge("/api/v1/namespaces/m/secrets/s", {"data": {"scheme": "aHR0cHM="}})
+    (request,) = requests
+    assert (request.method, json.loads(request.data or b"")) == ("PATCH", {"data": {"scheme": "aHR0cHM="}})
+    assert request.full_url == "https://[fd00::1]:443/api/v1/namespaces/m/secrets/s?fieldManager=meshctl-weka-settings"
+    assert request.headers["Authorization"] == "Bearer of-the-pod"
+    assert request.headers["Content-type"] == "application/merge-patch+json"
+    with pytest.raises(program.SilentError, match="the driver's Secret could not be changed: HTTP Error 403"):
+        api.merge("/api/v1/namespaces/m/secrets/s", {})
 
 
 def test_a_variable_that_is_missing_is_named(
