@@ -304,7 +304,8 @@ def test_the_secret_is_merged_with_the_account_of_the_pod(
     api = program.Api({"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "443"})
     api.merge("/api/v1/namespaces/m/secrets/s", {"data": {"scheme": "aHR0cHM="}})
     (request,) = requests
-    assert (request.method, json.loads(request.data or b"")) == ("PATCH", {"data": {"scheme": "aHR0cHM="}})
+    assert isinstance(request.data, bytes)
+    assert (request.method, json.loads(request.data)) == ("PATCH", {"data": {"scheme": "aHR0cHM="}})
     assert request.full_url == "https://[fd00::1]:443/api/v1/namespaces/m/secrets/s?fieldManager=meshctl-weka-settings"
     assert request.headers["Authorization"] == "Bearer of-the-pod"
     assert request.headers["Content-type"] == "application/merge-patch+json"
