@@ -81,7 +81,7 @@ def tests(session: nox.Session) -> None:
     session.run("mypy")
     session.run("mypy", "templates/scaler/scaler.py", "templates/scaler/waker.py")  # no part of a package
     session.run("mypy", "templates/gang_hold/gangs.py", "templates/gang_hold/gang_hold.py")  # neither are these
-    session.run("mypy", "templates/weka_settings/settings.py")
+    session.run("mypy", "templates/weka_settings/settings.py", "templates/weka_settings/organization.py")
     session.run("meshctl", "setup")
     pytest(session, *IN_THREE, *SLOWEST, "-m", "not exhaustive", *ALL_TESTS)
 
@@ -100,7 +100,7 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
     session.run("mypy", "templates/scaler/scaler.py", "templates/scaler/waker.py")  # no part of a package
     session.run("mypy", "templates/gang_hold/gangs.py", "templates/gang_hold/gang_hold.py")  # neither are these
-    session.run("mypy", "templates/weka_settings/settings.py")
+    session.run("mypy", "templates/weka_settings/settings.py", "templates/weka_settings/organization.py")
 
 
 @nox.session

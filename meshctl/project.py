@@ -152,7 +152,11 @@ class Project:
             return ()
         is_tiered = any(system.tier for system in deployment.file_systems)
         return weka_rights.lacking(
-            access, deployment.namespace, installs_operator=mesh.installs_operator, is_tiered=is_tiered
+            access,
+            deployment.namespace,
+            installs_operator=mesh.installs_operator,
+            is_tiered=is_tiered,
+            has_organization=mesh.organization is not None,
         )
 
     def _add_remarks(self, environment: str, notes: Iterable[str]) -> None:

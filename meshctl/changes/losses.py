@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from meshctl.changes.steps import Step
@@ -24,6 +24,9 @@ from meshctl.platforms import registry
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
 STATEFUL_SET = "kubernetes:apps/v1:StatefulSet"
 UNSEEN = "its content can't be seen from here"
+_NODES_WITH_DRIVES = (
+    "how nodes whose drives carry a NeuralMesh are replaced: docs/neuralmesh.md, Nodes that are replaced"
+)
 
 Kind = Literal["bucket", "file system", "volume"]
 
@@ -31,7 +34,8 @@ Kind = Literal["bucket", "file system", "volume"]
 @dataclass(frozen=True)
 class Loss:
     """Data that would be lost, or no longer be protected. `identity` is what the platform calls it: a bucket's name, a
-    file system's id, a claim and its volume. `urn` is empty for a claim that no resource of the state stands for."""
+    file system's id, a claim and its volume. `urn` is empty for a claim that no resource of the state stands for.
+    `guide`: where the docs say how it is kept otherwise than by leaving the change; "" where they have no such way."""
 
     subject: str
     kind: Kind
@@ -39,6 +43,7 @@ class Loss:
     size: str
     why: str
     urn: str = ""
+    guide: str = ""
 
     def text(self) -> str:
         return f"{self.subject} ({self.identity}, {self.size}): {self.why}"
@@ -213,10 +218,14 @@ def _losses_with_drives(state: StackState, old: Deployment | None, outcome: Outc
         node_makers = {each.urn for each in state.of_subject(f"pool/{pool}") if each.type in makes_nodes}
         nodes = f"nodes of pool {pool}, whose drives carry it,"
         if node_makers & outcome.goes:
-            yield _weka_loss(cluster, old, f"all {nodes} go at once; new ones have empty drives")
+            why = f"all {nodes} go at once; new ones have empty drives"
+            yield replace(_weka_loss(cluster, old, why), guide=_NODES_WITH_DRIVES)
         elif node_makers & outcome.emptied:
-            why = f"{nodes} are replaced one by one by nodes with empty drives, and the platform goes on to the next"
-            yield _weka_loss(cluster, old, f"{why} one without waiting until WEKA has built the data anew")
+            why = (
+                f"{nodes} are replaced one by one by nodes with empty drives, and the platform goes on to the next one"
+                " without waiting until WEKA has built the data anew"
+            )
+            yield replace(_weka_loss(cluster, old, why), guide=_NODES_WITH_DRIVES)
 
 
 def _carrying_pool(cluster: Resource) -> str:

@@ -35,7 +35,7 @@ def notes(deployment: Deployment, state: StackState) -> list[str]:
 
 def _note(workload: str, texts: list[str]) -> str:
     return (
-        f"workload/{workload} is rolled out with {', '.join(texts)} as mesh.yaml has them: an older meshctl had"
+        f"workload/{workload} is rolled out with {', '.join(texts)} as they are written: an older meshctl had"
         " Kubernetes read `$$` and `$(NAME)` in them"
     )
 

@@ -55,6 +55,17 @@ class WekaEncryption(Value):
     transit_path: str = "transit"
 
 
+class WekaOrganization(Value):
+    """The tenant in which the file systems are, instead of WEKA's own `Root`. `admin_secret`, `driver_secret`: names
+    under `secrets`, of the passwords of its two users. `quota_gib`, `drive_quota_gib`: 0 = nothing is said of them."""
+
+    name: str
+    admin_secret: str
+    driver_secret: str
+    quota_gib: int = 0
+    drive_quota_gib: int = 0
+
+
 class JoinedWeka(Value):
     """A WEKA cluster that somebody else made: meshctl makes clients and volumes, and never the cluster.
 
@@ -114,4 +125,11 @@ class NeuralMesh(Value):
     write_mbps: float = 0
     licence_secret: str = ""  # the Secret with the licence; "" = none, which the vendor allows for a time
     encryption: WekaEncryption | None = None
+    organization: WekaOrganization | None = added_later(None)
     joined: JoinedWeka | None = None
+
+    @property
+    def own_secrets(self) -> tuple[str, ...]:
+        """The names under `secrets` whose values only its settings and its driver read."""
+        of_organization = (self.organization.admin_secret, self.organization.driver_secret) if self.organization else ()
+        return tuple(name for name in (self.licence_secret, *of_organization) if name)

@@ -59,7 +59,7 @@ def has_running_work(session: Session, deployment: Deployment, name: str) -> boo
 
 
 def unapplied_changes(deployed: Deployment, wanted: Callable[[], Deployment], name: str) -> str:
-    """A note for the user when mesh.yaml declares the workload differently from the last `up`; "" when it does not.
+    """A note for the user when the files declare the workload differently from the last `up`; "" when it does not.
 
     `wanted` resolves mesh.yaml. If that fails, the note is "": `up` and `check` report the error.
     """
@@ -76,7 +76,7 @@ def unapplied_changes(deployed: Deployment, wanted: Callable[[], Deployment], na
     job = f"workload/{name}:job"
     runs_again = job in before and job in after and before[job]["spec"] != after[job]["spec"]
     again = " (and runs it again)" if runs_again else ""
-    return f"mesh.yaml has changes for {name}: `meshctl up {environment}` applies them{again}"
+    return f"mesh.yaml or environments.yaml has changes for {name}: `meshctl up {environment}` applies them{again}"
 
 
 def _objects(deployment: Deployment, name: str) -> dict[str, dict[str, Any]]:

@@ -115,7 +115,7 @@ def changed(name: str, **fields: Any) -> Deployment:
 )
 def test_what_mesh_yaml_says_otherwise_is_told(name: str, fields: dict[str, Any], again: str) -> None:
     said = restart.unapplied_changes(deployment("cw"), lambda: changed(name, **fields), name)
-    assert said == f"mesh.yaml has changes for {name}: `meshctl up cw` applies them{again}"
+    assert said == f"mesh.yaml or environments.yaml has changes for {name}: `meshctl up cw` applies them{again}"
     other = {"chat": "pretrain", "pretrain": "chat"}[name]
     assert restart.unapplied_changes(deployment("cw"), lambda: changed(name, **fields), other) == ""
 
@@ -123,7 +123,7 @@ def test_what_mesh_yaml_says_otherwise_is_told(name: str, fields: dict[str, Any]
 def test_another_secret_behind_a_variable_is_a_change() -> None:
     before = changed("pretrain", secrets={"TOKEN": "old"})
     said = restart.unapplied_changes(before, lambda: changed("pretrain", secrets={"TOKEN": "new"}), "pretrain")
-    assert said == "mesh.yaml has changes for pretrain: `meshctl up cw` applies them"
+    assert said == "mesh.yaml or environments.yaml has changes for pretrain: `meshctl up cw` applies them"
 
 
 def test_marks_of_a_migration_are_no_change_of_mesh_yaml() -> None:

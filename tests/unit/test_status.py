@@ -115,7 +115,8 @@ def test_a_failed_job_says_why_and_how_it_runs_again() -> None:
     assert found.job == "failed"
     assert found.reason == (
         "the job failed: BackoffLimitExceeded: no more; pretrain-0: no data; fix the cause "
-        "(`meshctl up aws-east` first if mesh.yaml changed), then `meshctl restart pretrain --env aws-east`"
+        "(`meshctl up aws-east` first if mesh.yaml or environments.yaml changed), then `meshctl restart pretrain --env"
+        " aws-east`"
     )
 
 

@@ -104,7 +104,7 @@ def refuse(environment: str, command: str, decisions: Collection[Decision]) -> N
         return
     fields = [OwnedField(d.name, d.where, d.owner, shown(d.conflict.live), shown(d.conflict.wanted)) for d in refused]
     names = " ".join(f"--take-over {shlex.quote(name)}" for name in dict.fromkeys(field.name for field in fields))
-    keep = "write the value into mesh.yaml to keep it; "
+    keep = "write the value into mesh.yaml, or into environments.yaml for this environment alone, to keep it; "
     if command == "migrate":
         keep, again = "", "meshctl migrations resume"
     else:

@@ -127,15 +127,22 @@ _COPY = "copy what must be kept into object storage first (docs/migrate.md, File
 
 
 def refused_by_up(environment: str, lost: Iterable[Loss]) -> ProtectedDataError:
-    keep = f"to keep the data, undo the change in mesh.yaml that `meshctl plan {environment}` shows as its cause"
-    return _refused(environment, lost, keep, f"meshctl up {environment}")
+    lost = tuple(lost)
+    return _refused(environment, lost, _undo(environment, lost), f"meshctl up {environment}")
 
 
 def refused_by_migrate(target: str, lost: Iterable[Loss]) -> ProtectedDataError:
     """The refusal for a target that is up already. Its hint must not be `up`: that would start workloads there that
     still run at the source."""
-    keep = f"to keep the data, undo the change in mesh.yaml that `meshctl plan {target}` shows as its cause"
-    return _refused(target, lost, keep, f"meshctl destroy {target}", then=", then migrate")
+    lost = tuple(lost)
+    return _refused(target, lost, _undo(target, lost), f"meshctl destroy {target}", then=", then migrate")
+
+
+def _undo(environment: str, lost: Iterable[Loss]) -> str:
+    """A Kubernetes version, a tag or adopted storage is in one file, a pool or storage that is made in the other."""
+    shown = f"`meshctl plan {environment}` shows as its cause"
+    guides = sorted({loss.guide for loss in lost if loss.guide})
+    return "; ".join([f"to keep the data, undo the change in mesh.yaml or environments.yaml that {shown}", *guides])
 
 
 def refused_by_destroy(environment: str, lost: Iterable[Loss]) -> ProtectedDataError:

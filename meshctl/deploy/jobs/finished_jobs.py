@@ -178,7 +178,7 @@ def _other_lenders_text(name: str, deployment: Deployment, state: StackState, jo
 def _older_texts(name: str, environment: str) -> str:
     return (
         f"workload/{name} is left unchanged, as an older meshctl made it, with texts in which Kubernetes replaces `$$` "
-        f"and `$(NAME)`: `meshctl restart {name} --env {environment}` runs it again with the texts of mesh.yaml"
+        f"and `$(NAME)`: `meshctl restart {name} --env {environment}` runs it again with the texts as they are written"
     )
 
 

@@ -23,7 +23,7 @@ _NAME = "app.kubernetes.io/name"
 # The first condition of each pair is set while pods of the job still terminate, the second once they have.
 COMPLETE = ("SuccessCriteriaMet", "Complete")
 _FAILED = ("FailureTarget", "Failed")
-_FIX = "fix the cause (`meshctl up {environment}` first if mesh.yaml changed)"
+_FIX = "fix the cause (`meshctl up {environment}` first if mesh.yaml or environments.yaml changed)"
 
 
 def jobs_of_deployment(deployment: Deployment, outputs: StackOutputs) -> dict[str, JobState]:

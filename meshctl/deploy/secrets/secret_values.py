@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from meshctl import secret_variables
-from meshctl.deploy.secrets import tls_secrets
+from meshctl.deploy.secrets import tls_secrets, weka_passwords
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.environment import Environments, SecretSource
@@ -40,8 +40,8 @@ def collect(deployment: Deployment, environments: Environments) -> dict[str, str
 def _workload_secrets(deployment: Deployment, environments: Environments) -> dict[str, str]:
     registries = pull_secrets.names(deployment)
     used = {name for w in deployment.workloads for name in (*w.secrets.values(), *w.secret_files.values())}
-    licence = deployment.neural_mesh.licence_secret if deployment.neural_mesh is not None else ""
-    names = sorted(used | registries | ({licence} if licence else set()))
+    of_storage = set(deployment.neural_mesh.own_secrets) if deployment.neural_mesh is not None else set()
+    names = sorted(used | registries | of_storage)
     values = {}
     problems = []
     for name in names:
@@ -62,6 +62,8 @@ def _workload_secrets(deployment: Deployment, environments: Environments) -> dic
         _check_registry(name, values[f"secret.{name}"])
     for workload in deployment.workloads:
         _check_sizes(workload, values)
+    if deployment.neural_mesh is not None:
+        weka_passwords.check(deployment.neural_mesh, values)
     return values
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from meshctl.lab.weka.definitions import GROUP, VERSION
 
 ADMIN, CLIENT, CSI = "ClusterAdmin", "Regular", "CSI"
+ORGANIZATION_ADMIN: Final = "OrgAdmin"
 Object = dict[str, Any]
 ORGANIZATION: Final = "Root"
 

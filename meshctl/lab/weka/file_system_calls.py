@@ -48,7 +48,8 @@ def described(system: System, each: FileSystem) -> Object:
 
 def file_systems(call: Call) -> list[Object]:
     wanted = call.query.get("name")
-    return [described(call.system, each) for each in call.system.file_systems.values() if wanted in (None, each.name)]
+    visible = call.system.file_systems_in(call.account.organization)
+    return [described(call.system, each) for each in visible if wanted in (None, each.name)]
 
 
 def file_system(call: Call) -> Object:
@@ -56,31 +57,32 @@ def file_system(call: Call) -> Object:
 
 
 def file_system_of(call: Call, key: str = "uid") -> FileSystem:
-    """The file system that the path or the body names. Raises: RefusedError."""
-    uid = call.parts.get(key) or str(call.body.get(key, ""))
-    if uid not in call.system.file_systems:
+    """The file system that the path or the body names, of the caller's organization. Raises: RefusedError."""
+    each = call.system.file_systems.get(call.parts.get(key) or str(call.body.get(key, "")))
+    if each is None or each.organization != call.account.organization:
         raise RefusedError(404, "Filesystem not found")
-    return call.system.file_systems[uid]
+    return each
 
 
 def make(call: Call) -> Object:
     call.need("name", "group_name", "total_capacity")
     system, store = call.system, call.body.get("obs_name")
-    buckets = (named_bucket(system, str(store)).uid,) if store else ()
-    each = planned(system, call.body)
+    buckets = (named_bucket(call, str(store)).uid,) if store else ()
+    each = planned(system, call.body, call.account.organization)
     if each.ssd_bytes < each.total_bytes and not buckets:
         raise RefusedError(400, "ssd_capacity below total_capacity needs an object store bucket")
     return described(system, system.change(system.add_file_system(each), buckets=buckets))
 
 
-def planned(system: System, body: Mapping[str, Any]) -> FileSystem:
-    """A file system as it is asked for. Raises: RefusedError for a name that is taken, no space, no key."""
+def planned(system: System, body: Mapping[str, Any], organization: str) -> FileSystem:
+    """A file system as it is asked for. Raises: RefusedError for a name that is taken, no space, no key, and more than
+    the organization may have."""
     name, group = str(body["name"]), str(body["group_name"])
     total = bytes_of(body["total_capacity"])
     ssd = bytes_of(body.get("ssd_capacity") or total)
     if len(name) > LONGEST_NAME:
         raise RefusedError(400, f"name: {name} has more than {LONGEST_NAME} characters")
-    if system.file_system_named(name):
+    if system.file_system_named(name, organization):
         raise RefusedError(400, f"Filesystem {name} already exists")
     if group not in system.groups:
         raise RefusedError(400, f"Filesystem group {group} does not exist")
@@ -89,10 +91,31 @@ def planned(system: System, body: Mapping[str, Any]) -> FileSystem:
     free = system.capacity_bytes - system.provisioned_bytes
     if ssd > free:
         raise RefusedError(400, f"Not enough SSD capacity: {ssd} bytes are asked for, {max(free, 0)} are unprovisioned")
+    check_quotas(system, organization, total, ssd)
     encrypted = bool(body.get("encrypted"))
     if encrypted and not system.kms and not body.get("allow_no_kms"):
         raise RefusedError(400, "An encrypted filesystem needs a KMS, and none is configured")
-    return FileSystem(new_uid(), name, group, total, ssd, encrypted)
+    return FileSystem(new_uid(), name, group, total, ssd, encrypted, organization=organization)
+
+
+def check_quotas(system: System, name: str, more_total: int, more_ssd: int) -> None:
+    """What is allocated counts, not what is written; 0 is no limit (docs.weka.io, "Manage organizations using the
+    CLI"). Raises: RefusedError."""
+    organization = system.organization_named(name)
+    if organization is None:
+        return
+    own = system.file_systems_in(name)
+    total, ssd = sum(each.total_bytes for each in own), sum(each.ssd_bytes for each in own)
+    limits = (
+        ("total", organization.total_quota, total + more_total),
+        ("SSD", organization.ssd_quota, ssd + more_ssd),
+    )
+    for kind, quota, wanted in limits:
+        if quota and wanted > quota:
+            raise RefusedError(
+                400,
+                f"The {kind} quota of organization {name} is exceeded: {wanted} bytes of {quota} would be allocated",
+            )
 
 
 def bytes_of(value: Any) -> int:
@@ -110,6 +133,7 @@ def resize(call: Call) -> Object:
     free = call.system.capacity_bytes - call.system.provisioned_bytes
     if ssd - each.ssd_bytes > free:
         raise RefusedError(400, f"Not enough SSD capacity: {max(free, 0)} bytes are unprovisioned")
+    check_quotas(call.system, each.organization, total - each.total_bytes, ssd - each.ssd_bytes)
     if ssd < total and not each.buckets:
         raise RefusedError(400, "ssd_capacity below total_capacity needs an object store bucket")
     return described(call.system, call.system.change(each, total_bytes=total, ssd_bytes=ssd))
@@ -121,7 +145,7 @@ def remove(call: Call) -> None:
 
 def attach(call: Call) -> None:
     call.need("obs_name")
-    each, bucket = file_system_of(call), named_bucket(call.system, str(call.body["obs_name"]))
+    each, bucket = file_system_of(call), named_bucket(call, str(call.body["obs_name"]))
     if bucket.uid in each.buckets:
         raise RefusedError(400, f"Object store bucket {bucket.name} is already attached to {each.name}")
     sites = [call.system.buckets[uid].site for uid in each.buckets]
@@ -143,8 +167,10 @@ def detach(call: Call) -> str:
     return new_uid()
 
 
-def named_bucket(system: System, name: str) -> Bucket:
-    bucket = next((each for each in system.buckets.values() if each.name == name), None)
+def named_bucket(call: Call, name: str) -> Bucket:
+    """Of the caller's organization. Raises: RefusedError."""
+    visible = call.system.buckets_in(call.account.organization)
+    bucket = next((each for each in visible if each.name == name), None)
     if bucket is None:
         raise RefusedError(404, f"Object store bucket {name} not found")
     return bucket
@@ -154,9 +180,9 @@ def download(call: Call) -> Object:
     """A new file system with what an uploaded snapshot has."""
     call.need("name", "group_name", "total_capacity", "ssd_capacity", "object_storage", "locator")
     system, locator = call.system, str(call.body["locator"])
-    bucket = named_bucket(system, str(call.body["object_storage"]))
+    bucket = named_bucket(call, str(call.body["object_storage"]))
     uploaded = downloadable(call, bucket, locator)
-    each = planned(system, {**call.body, "encrypted": bool(uploaded.kms)})
+    each = planned(system, {**call.body, "encrypted": bool(uploaded.kms)}, call.account.organization)
     if each.total_bytes < uploaded.total_bytes:
         raise RefusedError(400, f"total_capacity is less than that of the snapshot ({uploaded.total_bytes})")
     try:

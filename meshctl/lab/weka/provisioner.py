@@ -15,7 +15,7 @@ from typing import Any, Final
 from meshctl.lab.pods import api
 from meshctl.lab.weka import file_system_calls, volumes
 from meshctl.lab.weka.clients import DRIVERS, accessible
-from meshctl.lab.weka.credentials import ADMIN, CSI
+from meshctl.lab.weka.credentials import ADMIN, CSI, ORGANIZATION_ADMIN, Account
 from meshctl.lab.weka.rest_api import RefusedError
 from meshctl.lab.weka.system import FileSystem, System
 from meshctl.lab.weka.volumes import Asked, ClaimError
@@ -30,7 +30,7 @@ RETRY_S: Final = 1.0
 _SELECTED_NODE: Final = "volume.kubernetes.io/selected-node"
 _PROVISIONED_BY: Final = "pv.kubernetes.io/provisioned-by"
 _READY: Final = "Ready"
-_ROLES: Final = (ADMIN, CSI)
+_ROLES: Final = (ADMIN, ORGANIZATION_ADMIN, CSI)  # csi-wekafs, pkg/wekafs/apiclient/login.go, HasCSIPermissions
 
 
 class Provisioner:
@@ -64,8 +64,8 @@ class Provisioner:
         parameters = chosen.get("parameters") or {}
         try:
             made = volumes.parsed(claim, parameters)
-            system = await _system(world, *volumes.secret_of(parameters))
-            folder = await asyncio.to_thread(_make, system, made)  # an upload may hold the lock for long
+            system, account = await _system(world, *volumes.secret_of(parameters))
+            folder = await asyncio.to_thread(_make, system, account, made)  # an upload may hold the lock for long
         except (ClaimError, RefusedError) as error:
             await self._refuse(world, claim, chosen, str(error))
             return
@@ -161,8 +161,9 @@ def _is_to_be_deleted(volume: Object) -> bool:
     )
 
 
-async def _system(world: World, namespace: str, name: str) -> System:
-    """The system that a Secret leads to, if its account may make volumes and its cluster serves. Raises: ClaimError."""
+async def _system(world: World, namespace: str, name: str) -> tuple[System, Account]:
+    """The system that a Secret leads to, and its account, if that may make volumes and the cluster serves. Raises:
+    ClaimError."""
     secret = await api.get(world.client, f"/api/v1/namespaces/{namespace}/secrets/{name}")
     if secret is None:
         raise ClaimError(f"the secret {namespace}/{name} is not there")
@@ -175,7 +176,7 @@ async def _system(world: World, namespace: str, name: str) -> System:
         raise ClaimError(f"the user {values.get('username', '')} of {namespace}/{name} is not authorized")
     if not _serves(world, system):
         raise ClaimError(f"the WEKA cluster {system.name} is not ready")
-    return system
+    return system, account
 
 
 def _serves(world: World, system: System) -> bool:
@@ -190,10 +191,10 @@ def _is_ready(cluster: Object) -> bool:
     return not is_leaving and (cluster.get("status") or {}).get("status") == _READY
 
 
-def _make(system: System, made: Asked) -> Path:
-    """The folder of a claim's volume. Raises: ClaimError, RefusedError."""
+def _make(system: System, account: Account, made: Asked) -> Path:
+    """The folder of a claim's volume, in the organization of the account. Raises: ClaimError, RefusedError."""
     with system.lock:
-        present = system.file_system_named(made.file_system)
+        present = system.file_system_named(made.file_system, account.organization)
         if made.directory:
             if present is None:
                 raise ClaimError(f"the file system {made.file_system} does not exist")
@@ -207,7 +208,7 @@ def _make(system: System, made: Asked) -> Path:
                 "total_capacity": made.size_bytes,
                 "encrypted": made.is_encrypted,
             }
-            present = system.add_file_system(file_system_calls.planned(system, body))
+            present = system.add_file_system(file_system_calls.planned(system, body, account.organization))
         return system.data_of(present)
 
 
@@ -217,9 +218,9 @@ async def _file_system(world: World, volume: Object) -> tuple[System, FileSystem
     reference = csi.get("nodePublishSecretRef") or csi.get("nodeStageSecretRef")
     if not reference:
         raise ClaimError("the volume names no secret")
-    system = await _system(world, reference["namespace"], reference["name"])
+    system, account = await _system(world, reference["namespace"], reference["name"])
     name, _ = volumes.part_of(csi["volumeHandle"])
-    each = system.file_system_named(name)
+    each = system.file_system_named(name, account.organization)
     if each is None:
         raise ClaimError(f"the file system {name} does not exist")
     return system, each
@@ -246,4 +247,6 @@ def _resize(system: System, each: FileSystem, total_bytes: int) -> None:
         if total_bytes - each.total_bytes > free:
             raise RefusedError(400, f"Not enough SSD capacity: {max(free, 0)} bytes are unprovisioned")
         ssd = total_bytes if each.ssd_bytes == each.total_bytes else each.ssd_bytes
+        more = total_bytes - each.total_bytes, ssd - each.ssd_bytes
+        file_system_calls.check_quotas(system, each.organization, *more)
         system.change(each, total_bytes=total_bytes, ssd_bytes=ssd)

@@ -1,6 +1,7 @@
 """WEKA's REST API (`/api/v2`), as far as it is played: who may call what. PURE, but for the systems that it changes.
 
-Called by `server` for each request; `file_system_calls` and `snapshot_calls` have what is asked of data. Paths, fields
+Called by `server` for each request; `file_system_calls` and `snapshot_calls` have what is asked of data,
+`organization_calls` what is asked of organizations and users. Paths, fields
 and forms of answers: the API's own description (api.docs.weka.io, 5.1); roles: docs.weka.io, "User management".
 """
 
@@ -14,14 +15,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from meshctl.lab.weka import credentials
-from meshctl.lab.weka.system import Bucket, Organization, System, new_uid
+from meshctl.lab.weka.credentials import Account
+from meshctl.lab.weka.system import Bucket, System, new_uid
 from meshctl.lab.weka.uploads import ObjectStoreError, Store
 
 Object = dict[str, Any]
 TOKEN_S: Final = 300
-EVERYBODY: Final = (credentials.ADMIN, credentials.CSI, credentials.CLIENT)
-ADMINS: Final = (credentials.ADMIN,)
-DRIVERS: Final = (credentials.ADMIN, credentials.CSI)
+CLUSTER_ADMINS: Final = (credentials.ADMIN,)
+ADMINS: Final = (credentials.ADMIN, credentials.ORGANIZATION_ADMIN)  # each in the organization that is its own
+DRIVERS: Final = (*ADMINS, credentials.CSI)
+EVERYBODY: Final = (*DRIVERS, credentials.CLIENT)
 AUTH_METHODS: Final = ("None", "AWSSignature2", "AWSSignature4")
 SITES: Final = ("local", "remote")
 
@@ -36,9 +39,11 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """`parts`: of the path, by their names in the route. `others`: every other system of the lab."""
+    """`account`: who calls. `parts`: of the path, by their names in the route. `others`: every other system of the
+    lab."""
 
     system: System
+    account: Account
     body: Mapping[str, Any]
     parts: Mapping[str, str]
     query: Mapping[str, str]
@@ -69,19 +74,19 @@ class Route:
 
 @dataclass
 class Sessions:
-    """Tokens that were given out: those for access with their role and the moment at which they expire, those that
-    renew them with their role."""
+    """Tokens that were given out: those for access with their account and the moment at which they expire, those that
+    renew them with their account."""
 
-    access: dict[str, tuple[str, float]] = field(default_factory=dict)
-    refresh: dict[str, str] = field(default_factory=dict)
+    access: dict[str, tuple[Account, float]] = field(default_factory=dict)
+    refresh: dict[str, Account] = field(default_factory=dict)
     clock: Callable[[], float] = time.monotonic
 
-    def role_of(self, token: str) -> str:
+    def account_of(self, token: str) -> Account:
         """Raises: RefusedError for a token that was not given out, or has expired."""
-        role, expires = self.access.get(token, ("", 0.0))
-        if not role or self.clock() > expires:
+        account, expires = self.access.get(token, (None, 0.0))
+        if account is None or self.clock() > expires:
             raise RefusedError(401, "Unauthorized")
-        return role
+        return account
 
     def log_in(self, system: System, body: Mapping[str, Any]) -> Object:
         """Raises: RefusedError for an account or a password that the system does not have."""
@@ -89,17 +94,17 @@ class Sessions:
         account = system.accounts.get(f"{organization}/{body.get('username', '')}")
         if account is None or account.password != body.get("password"):
             raise RefusedError(401, "Unauthorized")
-        return self._tokens(account.role)
+        return self._tokens(account)
 
     def renew(self, body: Mapping[str, Any]) -> Object:
-        role = self.refresh.pop(str(body.get("refresh_token", "")), None)
-        if role is None:
+        account = self.refresh.pop(str(body.get("refresh_token", "")), None)
+        if account is None:
             raise RefusedError(401, "Unauthorized")
-        return self._tokens(role)
+        return self._tokens(account)
 
-    def _tokens(self, role: str) -> Object:
+    def _tokens(self, account: Account) -> Object:
         access, refresh = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
-        self.access[access], self.refresh[refresh] = (role, self.clock() + TOKEN_S), role
+        self.access[access], self.refresh[refresh] = (account, self.clock() + TOKEN_S), account
         return {"access_token": access, "token_type": "Bearer", "expires_in": TOKEN_S, "refresh_token": refresh}
 
 
@@ -158,7 +163,7 @@ def reset_licence(call: Call) -> None:
 
 
 def buckets(call: Call) -> list[Object]:
-    return [described_bucket(each) for each in call.system.buckets.values()]
+    return [described_bucket(each) for each in call.system.buckets_in(call.account.organization)]
 
 
 def described_bucket(bucket: Bucket) -> Object:
@@ -190,7 +195,7 @@ def add_bucket(call: Call) -> Object:
         raise RefusedError(400, f"obs_site: {site} is not one of {', '.join(SITES)}")
     if method not in AUTH_METHODS:
         raise RefusedError(400, f"auth_method: {method} is not one of {', '.join(AUTH_METHODS)}")
-    if any(each.name == body["name"] for each in call.system.buckets.values()):
+    if any(each.name == body["name"] for each in call.system.buckets_in(call.account.organization)):
         raise RefusedError(400, f"Object store bucket {body['name']} already exists")
     made = Bucket(
         uid=new_uid(),
@@ -203,6 +208,7 @@ def add_bucket(call: Call) -> Object:
         region=str(body.get("region", "")),
         access_key=str(body.get("access_key_id", "")),
         secret_key=str(body.get("secret_key", "")),
+        organization=call.account.organization,
     )
     _verify(call, made)
     call.system.buckets[made.uid] = made
@@ -221,9 +227,7 @@ def _verify(call: Call, bucket: Bucket) -> None:
 
 def change_bucket(call: Call) -> Object:
     """New keys, or another address of the same store."""
-    made = call.system.buckets.get(call.parts["uid"])
-    if made is None:
-        raise RefusedError(404, "Object store bucket not found")
+    made = _known_bucket(call)
     fields = {"access_key_id": "access_key", "secret_key": "secret_key", "hostname": "hostname", "region": "region"}
     given: dict[str, Any] = {fields[name]: str(value) for name, value in call.body.items() if name in fields}
     changed = replace(made, **given)
@@ -233,10 +237,16 @@ def change_bucket(call: Call) -> Object:
     return described_bucket(changed)
 
 
-def remove_bucket(call: Call) -> None:
+def _known_bucket(call: Call) -> Bucket:
+    """Of the caller's organization. Raises: RefusedError."""
     made = call.system.buckets.get(call.parts["uid"])
-    if made is None:
+    if made is None or made.organization != call.account.organization:
         raise RefusedError(404, "Object store bucket not found")
+    return made
+
+
+def remove_bucket(call: Call) -> None:
+    made = _known_bucket(call)
     users = [each.name for each in call.system.file_systems.values() if made.uid in each.buckets]
     if users:
         raise RefusedError(400, f"Object store bucket {made.name} is attached to {', '.join(users)}")
@@ -258,72 +268,16 @@ def add_group(call: Call) -> Object:
     return {"uid": name, "name": name}
 
 
-def organizations(call: Call) -> list[Object]:
-    return [_described_organization(each) for each in call.system.organizations.values()]
-
-
-def _described_organization(each: Organization) -> Object:
-    return {"uid": each.uid, "name": each.name, "ssd_quota": each.ssd_quota, "total_quota": each.total_quota}
-
-
-def add_organization(call: Call) -> Object:
-    call.need("name", "username", "password")
-    name = str(call.body["name"])
-    if any(each.name == name for each in call.system.organizations.values()) or name == credentials.ORGANIZATION:
-        raise RefusedError(400, f"Organization {name} already exists")
-    made = Organization(new_uid(), name, int(call.body.get("ssd_quota") or 0), int(call.body.get("total_quota") or 0))
-    username, password = str(call.body["username"]), str(call.body["password"])
-    account = credentials.Account(username, password, "OrgAdmin", name)
-    call.system.organizations[made.uid] = made
-    call.system.accounts[f"{name}/{username}"] = account
-    call.system.save()
-    return _described_organization(made)
-
-
-def limit_organization(call: Call) -> Object:
-    made = call.system.organizations.get(call.parts["uid"])
-    if made is None:
-        raise RefusedError(404, "Organization not found")
-    total = int(call.body.get("total_quota", made.total_quota))
-    changed = Organization(made.uid, made.name, int(call.body.get("ssd_quota", made.ssd_quota)), total)
-    call.system.organizations[made.uid] = changed
-    call.system.save()
-    return _described_organization(changed)
-
-
-def add_user(call: Call) -> Object:
-    call.need("username", "password", "role")
-    organization = str(call.body.get("org") or credentials.ORGANIZATION)
-    username, role = str(call.body["username"]), str(call.body["role"])
-    made = credentials.Account(username, str(call.body["password"]), _role(role), organization)
-    if f"{organization}/{username}" in call.system.accounts:
-        raise RefusedError(400, f"User {username} already exists")
-    call.system.accounts[f"{organization}/{username}"] = made
-    call.system.save()
-    return {"username": username, "role": made.role, "org": organization}
-
-
-def _role(word: str) -> str:
-    roles = {role.lower(): role for role in (*EVERYBODY, "OrgAdmin", "ReadOnly")}
-    if word.lower() not in roles:
-        raise RefusedError(400, f"role: {word} is not one of {', '.join(roles.values())}")
-    return roles[word.lower()]
-
-
 ROUTES: Final = (
     Route("GET", "cluster", EVERYBODY, cluster),
     Route("GET", "alerts", EVERYBODY, alerts),
     Route("GET", "license", EVERYBODY, licence),
-    Route("POST", "license", ADMINS, set_licence),
-    Route("DELETE", "license", ADMINS, reset_licence),
+    Route("POST", "license", CLUSTER_ADMINS, set_licence),
+    Route("DELETE", "license", CLUSTER_ADMINS, reset_licence),
     Route("GET", "objectStoreBuckets", EVERYBODY, buckets),
     Route("POST", "objectStoreBuckets", ADMINS, add_bucket),
     Route("PUT", "objectStoreBuckets/{uid}", ADMINS, change_bucket),
     Route("DELETE", "objectStoreBuckets/{uid}", ADMINS, remove_bucket),
     Route("GET", "fileSystemGroups", EVERYBODY, groups),
-    Route("POST", "fileSystemGroups", ADMINS, add_group),
-    Route("GET", "organizations", ADMINS, organizations),
-    Route("POST", "organizations", ADMINS, add_organization),
-    Route("PUT", "organizations/{uid}/limits", ADMINS, limit_organization),
-    Route("POST", "users", ADMINS, add_user),
+    Route("POST", "fileSystemGroups", CLUSTER_ADMINS, add_group),
 )

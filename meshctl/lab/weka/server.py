@@ -17,13 +17,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 from meshctl.lab.controllers import authority
 from meshctl.lab.state import write_atomically
-from meshctl.lab.weka import file_system_calls, rest_api, snapshot_calls
+from meshctl.lab.weka import file_system_calls, organization_calls, rest_api, snapshot_calls
 from meshctl.lab.weka.rest_api import Call, RefusedError, Sessions
 from meshctl.lab.weka.system import Bucket, System
 from meshctl.lab.weka.uploads import S3, Store
 
 PREFIX = "/api/v2/"
-ROUTES = (*rest_api.ROUTES, *file_system_calls.ROUTES, *snapshot_calls.ROUTES)
+ROUTES = (*rest_api.ROUTES, *organization_calls.ROUTES, *file_system_calls.ROUTES, *snapshot_calls.ROUTES)
 _POLL_S = 0.05  # how soon it notices that it is to end
 Systems = Callable[[], Sequence[System]]
 
@@ -54,15 +54,15 @@ class Api:
                 return self.sessions.log_in(self.system, body)
             if (method, path) == ("POST", "login/refresh"):
                 return self.sessions.renew(body)
-            role = self.sessions.role_of(token)
+            account = self.sessions.account_of(token)
             for route in ROUTES:
                 parts = route.match(method, path)
                 if parts is None:
                     continue
-                if role not in route.roles:
-                    raise RefusedError(403, f"the role {role} may not {method} {path}")
+                if account.role not in route.roles:
+                    raise RefusedError(403, f"the role {account.role} may not {method} {path}")
                 others = tuple(each for each in self.systems() if each is not self.system)
-                return route.answer(Call(self.system, body, parts, query, self.open_bucket, others))
+                return route.answer(Call(self.system, account, body, parts, query, self.open_bucket, others))
             raise RefusedError(404, f"{method} {path} is not played by the lab")
 
 

@@ -48,7 +48,8 @@ def _stowed(each: Snapshot, site: str) -> Object:
 
 def snapshots(call: Call) -> list[Object]:
     wanted = call.query.get("filesystem")
-    each_described = [described(call.system, each) for each in call.system.snapshots.values()]
+    visible = [each for each in call.system.snapshots.values() if _is_visible(call, each)]
+    each_described = [described(call.system, each) for each in visible]
     return [each for each in each_described if wanted in (None, each["filesystem"])]
 
 
@@ -56,10 +57,14 @@ def snapshot(call: Call) -> Object:
     return described(call.system, known_snapshot(call))
 
 
+def _is_visible(call: Call, each: Snapshot) -> bool:
+    return call.system.file_systems[each.file_system].organization == call.account.organization
+
+
 def known_snapshot(call: Call) -> Snapshot:
-    """Raises: RefusedError."""
+    """Of the caller's organization. Raises: RefusedError."""
     each = call.system.snapshots.get(call.parts["uid"])
-    if each is None:
+    if each is None or not _is_visible(call, each):
         raise RefusedError(404, "Snapshot not found")
     return each
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from meshctl.lab.state import read_json, write_atomically
-from meshctl.lab.weka.credentials import Account
+from meshctl.lab.weka.credentials import ORGANIZATION, Account
 
 FOLDER: Final = "weka"
 FILE: Final = "system.json"
@@ -41,6 +41,7 @@ class Bucket:
     region: str = ""
     access_key: str = ""
     secret_key: str = ""
+    organization: str = ORGANIZATION
 
     @property
     def place(self) -> str:
@@ -64,6 +65,7 @@ class FileSystem:
     origin: str = ""
     last_downloaded: str = ""
     is_lost: bool = False
+    organization: str = ORGANIZATION
 
 
 @dataclass(frozen=True)
@@ -126,8 +128,18 @@ class System:
     def data_of_snapshot(self, snapshot: Snapshot) -> Path:
         return self.folder / "snapshots" / snapshot.uid
 
-    def file_system_named(self, name: str) -> FileSystem | None:
-        return next((each for each in self.file_systems.values() if each.name == name), None)
+    def file_systems_in(self, organization: str) -> list[FileSystem]:
+        return [each for each in self.file_systems.values() if each.organization == organization]
+
+    def file_system_named(self, name: str, organization: str = ORGANIZATION) -> FileSystem | None:
+        return next((each for each in self.file_systems_in(organization) if each.name == name), None)
+
+    def buckets_in(self, organization: str) -> list[Bucket]:
+        return [each for each in self.buckets.values() if each.organization == organization]
+
+    def organization_named(self, name: str) -> Organization | None:
+        """None for the one that each cluster has."""
+        return next((each for each in self.organizations.values() if each.name == name), None)
 
     def add_file_system(self, made: FileSystem) -> FileSystem:
         self.data_of(made).mkdir(parents=True, exist_ok=True)

@@ -41,7 +41,7 @@ def notes(source: Deployment, target: Deployment, states: Mapping[str, JobState]
         & at_target - finished_jobs(source, target, states).keys()
     )
     run_again = [
-        f"workload {name} has finished, and runs again at {target.environment} because mesh.yaml has changed its job"
+        f"workload {name} has finished, and runs again at {target.environment} because its job is not the same there"
         for name in again
     ]
     failed = [w.name for w in source.workloads if w.is_job and w.runs and has_failed(states, w.name)]

@@ -53,12 +53,18 @@ KEYS: Final[Mapping[Path, Mapping[str, str]]] = {
         "imagePullSecrets": "write `imagePullSecret: NAME`, of one",
         "license": "write `licence: NAME`, of the Secret that has it",
         "numDrives": "write `drives: 8`",
+        "org": "write `organization: {name: NAME, …}`",
         "operatorVersion": "write `operator: v1.11.0`",
         "pool": "write it in mesh.yaml, beside `engine: neuralmesh`",
         "redundancyLevel": "write `protection: 2` or 4 in mesh.yaml, beside `engine: neuralmesh`",
         "udpMode": "write `udp: true`",
         "vault": "write `encryption: {vault: {address: https://vault:8200, role: weka}}`",
         "version": "write `operator: v1.11.0` for the operator, and `image` for WEKA itself",
+    },
+    ("environments", "*", "neuralMesh", "organization"): {
+        "password": "write `adminPassword: NAME` and `driverPassword: NAME`, of the secrets that have them",
+        "ssdQuota": "write `driveQuota: 80TiB`",
+        "totalQuota": "write `quota: 400TiB`",
     },
     ("environments", "*", "storage", "*", "weka"): {
         "csiDriver": "write `driver: csi.weka.io`",
@@ -92,6 +98,9 @@ FORMS: Final[Mapping[Path, str]] = {
     ("environments", "*", "neuralMesh", "devices"): "[eth1]",
     ("environments", "*", "neuralMesh", "encryption"): "{vault: {address: https://vault:8200, role: weka}}",
     ("environments", "*", "neuralMesh", "encryption", "vault"): "{address: https://vault:8200, role: weka}",
+    ("environments", "*", "neuralMesh", "organization"): (
+        "{name: research, adminPassword: weka-admin, driverPassword: weka-driver}"
+    ),
     ("environments", "*", "storage"): "{weights: {bucket: acme-weights}}",
     ("environments", "*", "storage", "*"): "{bucket: acme-weights}",
     ("environments", "*", "storage", "*", "weka"): _WEKA,

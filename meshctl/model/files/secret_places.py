@@ -30,6 +30,12 @@ _OF_NEURAL_MESH: Final = tuple(
     for key in ("licence", "imagePullSecret", "image_pull_secret")
 )
 
+_OF_ORGANIZATION: Final = tuple(
+    (*_ENVIRONMENT, section, "organization", key)
+    for section in ("neuralMesh", "neural_mesh")
+    for key in ("adminPassword", "driverPassword", "admin_password", "driver_password")
+)
+
 _NAME: Final = (
     'must be the name of a secret, not its value: lower-case letters, digits and "-", a letter first, at most 30'
     " characters (what stands here is not shown). The value is read from $MESHCTL_SECRET_<NAME>, or from where"
@@ -44,7 +50,7 @@ _VALUES: Final[tuple[tuple[_Pattern, str], ...]] = (
     (_TOKEN, _NAME),
     *((pattern, "expected a list of names of secrets, like [registry]") for pattern in _PULL_SECRETS),
     *(((*pattern, _ANY), _NAME) for pattern in _PULL_SECRETS),
-    *((pattern, _NAME) for pattern in _OF_NEURAL_MESH),
+    *((pattern, _NAME) for pattern in (*_OF_NEURAL_MESH, *_OF_ORGANIZATION)),
     (
         (*_ENVIRONMENT, "storage", _ANY, "weka", "secret"),
         "must be the name of a Secret in the mesh's namespace, not what it holds (what stands here is not shown)",

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field
 from meshctl.model.files.file_problems import Path, Problem, items, mapping, missing
 from meshctl.model.files.key_values import AbsolutePath, Count, DnsLabel, Image, Text
 from meshctl.model.files.sections import Section
+from meshctl.model.files.units import Gib
 
 ENGINE: Final = "neuralmesh"
 _ONLY_OF_ENGINE: Final = ("pool", "tier", "protection")
@@ -64,6 +65,15 @@ _DriverService = Annotated[
         r"cluster|https?://[^\s/]+(/\S*)?", '"cluster", or the address of a service like https://drivers.weka.io'
     ),
 ]
+# "Root" is the organization that each cluster has, and which can't be limited
+_OrganizationName = Annotated[
+    str,
+    _matching(
+        r"(?!(?i:root)$)[A-Za-z0-9][A-Za-z0-9._-]{0,62}",
+        'the name of an organization: letters, digits, ".", "_" and "-", at most 63, and not "Root", which each cluster'
+        " has by itself",
+    ),
+]
 _VaultAddress = Annotated[str, _matching(r"https?://[^\s/]+(/\S*)?", "the address of a Vault like https://vault:8200")]
 
 
@@ -79,6 +89,18 @@ class Vault(Section):
 
 class Encryption(Section):
     vault: Vault
+
+
+class Organization(Section):
+    """A tenant of the WEKA cluster, in which all file systems of the mesh are. `admin_password`, `driver_password`:
+    names under `secrets`, of the passwords of its administrator and of the CSI driver's user. `quota_gib`: of all its
+    file systems together, on drives and in object stores; `drive_quota_gib`: on drives. None: as it is there."""
+
+    name: _OrganizationName
+    admin_password: DnsLabel
+    driver_password: DnsLabel
+    quota_gib: Gib | None = Field(None, alias="quota")
+    drive_quota_gib: Gib | None = Field(None, alias="driveQuota")
 
 
 class NeuralMeshOptions(Section):
@@ -100,6 +122,7 @@ class NeuralMeshOptions(Section):
     driver_service: _DriverService | None = None
     drives: Count | Annotated[tuple[AbsolutePath, ...], Field(min_length=1)] | None = None
     encryption: Encryption | None = None
+    organization: Organization | None = None
 
 
 class WekaCluster(Section):

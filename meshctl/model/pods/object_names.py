@@ -18,6 +18,8 @@ BEFORE = "before-"  # how the names of a workload's own init containers begin; `
 GPU_METRICS = "platform:dcgm-exporter"  # the logical name of the object that measures GPUs
 GANG_HOLD = "meshctl-gang-hold"  # what lets the pods of gangs start: its Deployment, account, rights and files
 WEKA_LICENCE = "weka-licence"  # the Secret with the licence of the mesh's WEKA cluster
+WEKA_ORGANIZATION_ADMIN = "weka-organization-admin"  # the Secret of the administrator of its organization
+WEKA_ORGANIZATION_CSI = "weka-organization-csi"  # and that of the user by which the CSI driver works there
 STAGE = "stage-"  # how those begin that copy objects to the node's disk
 
 

@@ -143,7 +143,7 @@ def _of_neural_mesh(deployment: Deployment) -> tuple[str, ...]:
 def _has_weka_settings(deployment: Deployment) -> bool:
     mesh = deployment.neural_mesh
     tiers = any(system.service == "neuralmesh" and system.tier for system in deployment.file_systems)
-    return mesh is not None and mesh.joined is None and bool(mesh.licence_secret or tiers)
+    return mesh is not None and mesh.joined is None and bool(mesh.licence_secret or tiers or mesh.organization)
 
 
 def has_scaler(workload: Workload) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from meshctl.model.deployment import Deployment, NeuralMesh, WekaContainers
 from meshctl.model.neural_mesh import GRACE
-from meshctl.render.cluster import weka_operator, weka_settings
+from meshctl.render.cluster import weka_operator, weka_organization, weka_settings
 from meshctl.render.objects import PlatformObject
 from meshctl.render.pod import overrides, pods, registries, weka_volumes
 from meshctl.render.templates import render
@@ -61,7 +61,8 @@ def objects(deployment: Deployment, *, namespace: str) -> list[PlatformObject]:
         needs = (*needs, CLUSTER)
         made += weka_settings.objects(deployment, mesh, needs)
     clients = _clients(deployment, mesh, needs)
-    mounts = (*(client.name for client in clients), *needs)
+    drivers_user = (weka_organization.DRIVER,) if weka_organization.of(mesh) is not None else ()
+    mounts = (*(client.name for client in clients), *needs, *drivers_user)
     return [*made, *clients, *weka_volumes.objects(deployment, mesh, mounts, made_by=weka_settings.SETTINGS)]
 
 

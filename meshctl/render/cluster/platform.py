@@ -21,7 +21,6 @@ from meshctl.render.cluster import (
     namespaces,
     neural_mesh,
     weka_secrets,
-    weka_settings,
     weka_waits,
 )
 from meshctl.render.cluster.device_plugins import device_plugin_objects
@@ -187,18 +186,18 @@ def _object_storage_config(deployment: Deployment) -> PlatformObject:
 
 
 def _neural_mesh(deployment: Deployment) -> list[PlatformObject]:
-    has_licence = deployment.neural_mesh is not None and weka_settings.has_licence(deployment.neural_mesh)
-    licence = [_secret(deployment, weka_settings.LICENCE, object_names.WEKA_LICENCE)] if has_licence else []
-    return [*licence, *neural_mesh.objects(deployment, namespace=NAMESPACE)]
+    made = [_secret(deployment, *each) for each in weka_secrets.declared(deployment)]
+    return [*made, *neural_mesh.objects(deployment, namespace=NAMESPACE)]
 
 
-def _secret(deployment: Deployment, logical: str, name: str) -> PlatformObject:
+def _secret(deployment: Deployment, logical: str, name: str, texts: dict[str, str] | None = None) -> PlatformObject:
     values = {
         "name": name,
         "namespace": deployment.namespace,
         "labels": pods.common_labels(deployment),
         "revision": (REVISION, pods.revision_of(name)),
         "entries": list(secrets(deployment)[name].items()),
+        "texts": list((texts or {}).items()),  # of keys that are no secrets
     }
     return PlatformObject(logical, _one("secret", "Secret", values), depends_on=(NAMESPACE,))
 

@@ -3,7 +3,8 @@
 Called by `neural_mesh`: the licence, object stores, and file systems that are tiered to one. The program is
 `templates/weka_settings/settings.py`. Addresses, accounts and keys come by reference: from the Secrets that the
 operator makes for the cluster, from that of the object stores, and from the one with the licence. A licence is bound
-to the GUID of a cluster that has formed, so that it can be no field of the WekaCluster.
+to the GUID of a cluster that has formed, so that it can be no field of the WekaCluster. Where the file systems are in
+an organization, the Job runs `organization.py` beside it, with what `weka_organization` adds.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 from meshctl.model.deployment import MESH_LABEL, Deployment, NeuralMesh, ObjectStore
 from meshctl.model.pods import object_names, own_images
+from meshctl.render.cluster import weka_organization
 from meshctl.render.cluster.weka_operator import MARGIN_S, own_labels, revision
 from meshctl.render.objects import PlatformObject
 from meshctl.render.pod import object_storage, overrides, pods, weka_volumes
@@ -27,8 +29,8 @@ LICENCE_KEY: Final = "license"  # of the Secret, as WEKA spells it
 
 
 def objects(deployment: Deployment, mesh: NeuralMesh, needs: tuple[str, ...]) -> list[PlatformObject]:
-    """Nothing where the mesh has no licence and tiers nothing, and nothing for a cluster of somebody else. `needs`:
-    the logical names of what must be there before."""
+    """Nothing where the mesh has no licence and no organization and tiers nothing, and nothing for a cluster of
+    somebody else. `needs`: the logical names of what must be there before."""
     if not is_needed(deployment, mesh):
         return []
     manifests = render("platform/weka-settings.yaml.j2", ("ConfigMap", "Job"), _values(deployment, mesh))
@@ -36,15 +38,21 @@ def objects(deployment: Deployment, mesh: NeuralMesh, needs: tuple[str, ...]) ->
     files, job = [PlatformObject(name, manifest) for name, manifest in zip(names, manifests, strict=True)]
     secrets = [LICENCE] if has_licence(mesh) else []
     secrets += ["platform:object-storage"] if _has_keys(deployment) else []
-    before = (*needs, *secrets, files.name)
+    rights: list[PlatformObject] = []
+    if weka_organization.of(mesh) is not None:
+        secrets += [weka_organization.ADMIN, weka_organization.DRIVER]
+        rights = weka_organization.account(deployment, name_of(mesh), job.manifest["metadata"]["labels"], needs=needs)
+    before = (*needs, *secrets, files.name, *(each.name for each in rights))
     return [
+        *rights,
         PlatformObject(files.name, files.manifest, depends_on=needs),
         PlatformObject(job.name, job.manifest, wait=True, depends_on=before),
     ]
 
 
 def is_needed(deployment: Deployment, mesh: NeuralMesh) -> bool:
-    return mesh.joined is None and bool(mesh.licence_secret or weka_volumes.tiered(deployment))
+    is_set = mesh.licence_secret or mesh.organization or weka_volumes.tiered(deployment)
+    return mesh.joined is None and bool(is_set)
 
 
 def has_licence(mesh: NeuralMesh) -> bool:
@@ -101,13 +109,18 @@ def _revisions(deployment: Deployment, mesh: NeuralMesh) -> list[tuple[str, str]
     """Deferred values that change with a new licence or new keys, so that the Job runs again."""
     revisions = [("licence-revision", pods.revision_of(object_names.WEKA_LICENCE))] if has_licence(mesh) else []
     revisions += [("object-storage-revision", pods.revision_of(object_storage.SECRET))] if _has_keys(deployment) else []
-    return revisions
+    return revisions + (weka_organization.revisions() if weka_organization.of(mesh) is not None else [])
 
 
 def _values(deployment: Deployment, mesh: NeuralMesh) -> dict[str, Any]:
-    files = {_SCRIPT: (FOLDER / "weka_settings" / _SCRIPT).read_text(encoding="utf-8")}
+    organization = weka_organization.of(mesh)
+    programs = (_SCRIPT, weka_organization.SCRIPT) if organization is not None else (_SCRIPT,)
+    files = {each: (FOLDER / "weka_settings" / each).read_text(encoding="utf-8") for each in programs}
     return {
         "name": name_of(mesh),
+        "program": programs[-1],
+        "account": name_of(mesh) if organization is not None else "",
+        "texts": weka_organization.variables(mesh, organization) if organization is not None else [],
         "namespace": mesh.namespace,
         "labels": own_labels(deployment, name_of(mesh)),
         "node_selector": {MESH_LABEL: deployment.mesh},
@@ -135,6 +148,11 @@ def _from_secrets(deployment: Deployment, mesh: NeuralMesh) -> list[dict[str, An
         _variable("WEKA_PASSWORD", admin, "password"),
         _variable("WEKA_ORGANIZATION", admin, "org", optional=True),
     ]
+    if weka_organization.of(mesh) is not None:
+        secrets = (object_names.WEKA_ORGANIZATION_ADMIN, object_names.WEKA_ORGANIZATION_CSI)
+        names = ("ORGANIZATION_ADMIN_PASSWORD", "ORGANIZATION_DRIVER_PASSWORD")
+        pairs = zip(names, secrets, strict=True)
+        variables += [_variable(name, secret, weka_organization.PASSWORD) for name, secret in pairs]
     if has_licence(mesh):
         variables.append(_variable("WEKA_LICENCE", object_names.WEKA_LICENCE, LICENCE_KEY))
     if _has_keys(deployment):

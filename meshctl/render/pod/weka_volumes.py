@@ -9,11 +9,12 @@ made by `templates/weka_settings`, and a volume here leads to it. Source: docs o
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment, FileSystem, NeuralMesh
+from meshctl.model.pods import object_names
 from meshctl.render.objects import PlatformObject
 from meshctl.render.pod import pods
 from meshctl.render.templates import render
@@ -40,12 +41,17 @@ def driver(deployment: Deployment, mesh: NeuralMesh) -> CsiDriver:
     """The CSI driver by which the cluster's file systems are mounted. Raises: MeshError when it can have no name."""
     joined = mesh.joined
     if joined is None:
-        return _driver_of_cluster(mesh.name, mesh.namespace)
-    if joined.cluster and joined.csi_driver:
-        return CsiDriver(joined.csi_driver, _secret_of_cluster(joined.cluster), joined.namespace)
-    if joined.cluster:
-        return _driver_of_cluster(joined.cluster, joined.namespace)
-    return CsiDriver(joined.csi_driver or _STAND_ALONE_DRIVER, joined.secret, deployment.namespace)
+        own = _driver_of_cluster(mesh.name, mesh.namespace)
+        return replace(own, secret=object_names.WEKA_ORGANIZATION_CSI) if mesh.organization is not None else own
+    if not joined.cluster:
+        return CsiDriver(joined.csi_driver or _STAND_ALONE_DRIVER, joined.secret, deployment.namespace)
+    if joined.csi_driver:
+        of_cluster = CsiDriver(joined.csi_driver, _secret_of_cluster(joined.cluster), joined.namespace)
+    else:
+        of_cluster = _driver_of_cluster(joined.cluster, joined.namespace)
+    if not joined.secret:
+        return of_cluster
+    return replace(of_cluster, secret=joined.secret, secret_namespace=deployment.namespace)
 
 
 def _driver_of_cluster(cluster: str, namespace: str) -> CsiDriver:

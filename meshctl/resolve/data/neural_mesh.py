@@ -19,9 +19,9 @@ from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Deployment, FileSystem, Gap, Pool, Price, WekaContainers
 from meshctl.model.files.units import format_gib
 from meshctl.model.keys.neural_mesh import NeuralMeshOptions, WekaCluster
-from meshctl.model.neural_mesh import VENDORS_DRIVERS, JoinedWeka, NeuralMesh, NodeShare, WekaEncryption
+from meshctl.model.neural_mesh import JoinedWeka, NeuralMesh, NodeShare
 from meshctl.platforms.interface import NeuralMeshNodes
-from meshctl.resolve.data import neural_mesh_formed, neural_mesh_notes
+from meshctl.resolve.data import neural_mesh_formed, neural_mesh_notes, neural_mesh_options
 from meshctl.resolve.data import neural_mesh_sizing as sizing
 from meshctl.resolve.data.existing_storage import PAID_BY_OWNER
 from meshctl.resolve.data.neural_mesh_formed import Formed, Wanted
@@ -55,6 +55,9 @@ def resolve(place: Place, where: Places, pools: Sequence[Pool], up: Deployment |
         return carried
     if where.joined is None and not where.pool:
         carried.gaps.append(_which_pool(where))
+        return carried
+    if (impossible := neural_mesh_options.gap_of_organization(place, where, _on_drives_gib)) is not None:
+        carried.gaps.append(impossible)
         return carried
     by_name = {pool.name: pool for pool in pools}
     if where.pool and where.pool not in by_name:  # has a gap of its own
@@ -119,7 +122,6 @@ def _made(
     gaps = (*_too_few_interfaces(place, pools, others), *_too_few_pages(place, pools, shares))
     if gaps:
         return gaps
-    client_nodes = sum(max(pools[each].nodes, 0) for each in where.client_pools if each in pools)
     interfaces = sized.share.network_interfaces
     paths = options.drives if isinstance(options.drives, tuple) else ()
     releases = _releases(options, up.neural_mesh if up is not None else None)
@@ -137,11 +139,11 @@ def _made(
         operator_version=releases.operator_version,
         drives=sized.drives,
         compute=sized.compute,
-        client=sized.client.model_copy(update={"containers": client_nodes}),
+        client=sized.client.model_copy(update={"containers": _client_nodes(where, pools)}),
         stripe_width=sized.layout.stripe_width,
         redundancy=sized.layout.protection,
         hot_spare=sized.layout.hot_spare,
-        drivers_service=_drivers_service(options),
+        drivers_service=neural_mesh_options.drivers_service(options),
         udp=options.udp,
         ethernet_devices=options.devices,
         **neural_mesh_formed.interfaces_policy(interfaces, up),
@@ -152,7 +154,8 @@ def _made(
         read_mbps=sized.read_mbps,
         write_mbps=sized.write_mbps,
         licence_secret=options.licence or "",
-        encryption=_encryption(options),
+        encryption=neural_mesh_options.encryption(options),
+        organization=neural_mesh_options.organization(options),
     )
 
 
@@ -163,9 +166,7 @@ def _joined(
     options, joined = place.environment.neural_mesh, where.joined or WekaCluster()
     if (without_devices := _without_devices(where.names[0], place, options)) is not None:
         return (without_devices,)
-    client = sizing.client_containers(
-        sum(max(pools[each].nodes, 0) for each in where.client_pools if each in pools), dpdk=not options.udp
-    )
+    client = sizing.client_containers(_client_nodes(where, pools), dpdk=not options.udp)
     shares = _client_shares(place, where, pools, client, up)
     gaps = (*_too_few_interfaces(place, pools, shares), *_too_few_pages(place, pools, shares))
     if gaps:
@@ -184,7 +185,7 @@ def _joined(
         operator_chart=releases.operator_chart,
         operator_version=releases.operator_version,
         client=client,
-        drivers_service=_drivers_service(options),
+        drivers_service=neural_mesh_options.drivers_service(options),
         udp=options.udp,
         ethernet_devices=options.devices,
         **neural_mesh_formed.interfaces_policy(interfaces, up),
@@ -199,8 +200,8 @@ def _joined(
     )
 
 
-def _drivers_service(options: NeuralMeshOptions) -> str:
-    return "" if options.driver_service == "cluster" else options.driver_service or VENDORS_DRIVERS
+def _client_nodes(where: Places, pools: Mapping[str, Pool]) -> int:
+    return sum(max(pools[each].nodes, 0) for each in where.client_pools if each in pools)
 
 
 def _releases(options: NeuralMeshOptions, up: NeuralMesh | None) -> Releases:
@@ -243,7 +244,8 @@ def _wanted(pool: Pool, protection: int, options: NeuralMeshOptions) -> Wanted:
         drive_paths=options.drives if isinstance(options.drives, tuple) else (),
         udp=options.udp,
         devices=options.devices,
-        encryption=_encryption(options),
+        encryption=neural_mesh_options.encryption(options),
+        organization=options.organization.name if options.organization else "",
     )
 
 
@@ -340,19 +342,6 @@ def _too_few_pages(place: Place, pools: Mapping[str, Pool], shares: Mapping[str,
                 hint=f"set `vm.nr_hugepages={pages}` (pages of 2 MiB, beside those of other programs) on these nodes,"
                 " at best at their start, and start the kubelet again",
             )
-
-
-def _encryption(options: NeuralMeshOptions) -> WekaEncryption | None:
-    if options.encryption is None:
-        return None
-    vault = options.encryption.vault
-    return WekaEncryption(
-        address=vault.address,
-        role=vault.role,
-        key_name=vault.key,
-        auth_path=vault.auth_path,
-        transit_path=vault.transit_path,
-    )
 
 
 def _with_share(place: Place, pool: Pool, value: NeuralMesh) -> Pool:

@@ -43,7 +43,8 @@ class Formed:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the files say now. `drives`: how many on a node, None where they do not say it."""
+    """What the files say now. `drives`: how many on a node, None where they do not say it. `organization`: its name, ""
+    for WEKA's own."""
 
     pool: Pool
     protection: int
@@ -52,6 +53,7 @@ class Wanted:
     udp: bool
     devices: tuple[str, ...]
     encryption: WekaEncryption | None
+    organization: str = ""
 
 
 def formed(up: Deployment | None, *, nodes_are_made: bool) -> Formed | None:
@@ -117,6 +119,19 @@ def _of_settings(wanted: Wanted, up: NeuralMesh) -> Iterator[tuple[str, str, str
     if wanted.encryption is None and up.encryption is not None:
         best = "what is up was formed with a key, without which nothing in it can be read"
         yield "unencrypted file systems", best, f"leave `neuralMesh.encryption` as it was; {_ANOTHER}"
+    organization = up.organization.name if up.organization is not None else ""
+    if wanted.organization != organization:
+        yield _of_organizations(wanted.organization, organization)
+
+
+def _of_organizations(wanted: str, up: str) -> tuple[str, str, str]:
+    """A file system can't be moved between organizations, also not to or from Root: docs.weka.io, "Organizations
+    management". Those of the mesh would be made anew there, empty, and the old ones be out of its sight."""
+    best = f"what is up has them in {up or 'WEKA itself (Root)'}, and no file system can be given to another one"
+    name = f"leave `name: {up}`" if wanted and up else f"write `neuralMesh.organization` as it was, `name: {up}`"
+    hint = name if up else "remove `neuralMesh.organization`"
+    place = f"the organization {wanted}" if wanted else "WEKA itself (Root)"
+    return f"file systems in {place}", best, f"{hint}; {_ANOTHER}"
 
 
 def share_up(up: Deployment | None, pool: Pool, client: WekaContainers, *, udp: bool) -> NodeShare | None:

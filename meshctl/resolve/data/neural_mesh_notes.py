@@ -102,7 +102,16 @@ def _notes_of_cluster(name: str, environment: str, value: NeuralMesh, *, nodes_a
             f" empty drives: replace no more than {parity} before WEKA has built their data anew"
         )
     yield f"neuralmesh/{name}: WEKA reports to its vendor (WEKA Home) unless the operator's chart says otherwise"
+    yield from _notes_of_options(name, value)
+
+
+def _notes_of_options(name: str, value: NeuralMesh) -> Iterator[str]:
     if not value.licence_secret:
         yield f"neuralmesh/{name}: no licence is named (`neuralMesh.licence`): without one WEKA runs for a trial time"
+    if value.organization is not None:
+        yield (
+            f"neuralmesh/{name}: its file systems are in the organization {value.organization.name}, which goes with"
+            " the cluster; no file system can be given to another one later"
+        )
     if value.encryption is not None:
         yield f"neuralmesh/{name}: encrypted file systems are read without RDMA and without GPUDirect Storage"

@@ -10,6 +10,7 @@ from meshctl.changes.losses import (
     CLAIM,
     STATEFUL_SET,
     UNSEEN,
+    Loss,
     Outcome,
     Seen,
     Volume,
@@ -18,6 +19,7 @@ from meshctl.changes.losses import (
     outcome_of_up,
 )
 from meshctl.changes.steps import PropertyChange, Step
+from meshctl.deploy.guards import protection
 from meshctl.model.deployment import Block, Deployment, FileSystem, Price
 from meshctl.model.resource_types import WEKA_CLUSTER
 from meshctl.model.stack_state import Resource
@@ -165,6 +167,22 @@ def test_a_node_group_that_goes_takes_the_drives_along(op: str) -> None:
 
 def test_other_machines_of_a_node_pool_have_other_drives() -> None:
     assert len(lost_with_nodes("update", "spec.instanceType", type_=CW_POOL)) == 1
+
+
+def test_the_way_to_keep_it_names_both_files_and_how_nodes_with_drives_change() -> None:
+    """A required tag or another Kubernetes version is in environments.yaml, a pool in mesh.yaml."""
+    made = with_mesh(neural_mesh())
+    (group,) = (each for each in CARRIED.of_type(GROUP) if each.subject == "pool/train")
+    step = Step(group.urn, GROUP, "update", {}, {}, (PropertyChange("version"),))
+    lost = losses(CARRIED, made, outcome_of_up(CARRIED, made, made, [step]), Seen(volumes=()))
+    for refused in (protection.refused_by_up("cw", lost), protection.refused_by_migrate("cw", lost)):
+        assert refused.hint.startswith(
+            "to keep the data, undo the change in mesh.yaml or environments.yaml that `meshctl plan cw` shows as its"
+            " cause; how nodes whose drives carry a NeuralMesh are replaced: docs/neuralmesh.md, Nodes that are"
+            " replaced; if all of this may be lost, run"
+        )
+    (other,) = [Loss("storage/disk", "volume", "claim a", "1Gi", "it goes")]
+    assert "neuralmesh" not in protection.refused_by_up("cw", [other]).hint
 
 
 def test_nodes_that_stay_or_carry_nothing_lose_nothing() -> None:

@@ -132,7 +132,7 @@ def test_a_refusal_names_all_fields_and_the_command_that_goes_on() -> None:
     assert "mesh.yaml" not in caught.value.hint, "the migration goes on with what it was planned with"
     with pytest.raises(OwnedFieldsError) as caught:
         refuse("dc1", "meshctl migrate dc1 cw", list(decided().values()))
-    assert caught.value.hint.startswith("write the value into mesh.yaml")
+    assert caught.value.hint.startswith("write the value into mesh.yaml, or into environments.yaml")
     assert "`meshctl migrate dc1 cw --take-over 'workload/chat:.metadata" in caught.value.hint
 
 

@@ -110,7 +110,8 @@ def test_an_up_ends_with_the_reason_of_a_failed_job_and_the_command_that_runs_it
     assert found.what == "cw: the job of pretrain has failed; everything else is up"
     assert found.why == "BackoffLimitExceeded: no more; pretrain-0: no data"
     assert found.hint.startswith(
-        "fix the cause (`meshctl up cw` first if mesh.yaml changed), then `meshctl restart pretrain --env cw`;"
+        "fix the cause (`meshctl up cw` first if mesh.yaml or environments.yaml changed), then `meshctl restart"
+        " pretrain --env cw`;"
     )
 
 

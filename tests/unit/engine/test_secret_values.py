@@ -12,6 +12,7 @@ from meshctl.deploy.secrets import secret_values
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments, SecretSource
+from meshctl.model.neural_mesh import WekaOrganization
 from tests.unit.deployments import deployment
 from tests.unit.weka_mesh import neural_mesh
 
@@ -143,3 +144,18 @@ def test_secrets_of_a_neuralmesh_are_those_of_the_environment(monkeypatch: pytes
     monkeypatch.setenv("GHCR", "no configuration")
     with pytest.raises(UsageError, match="ghcr has no registry credentials"):
         secret_values.collect(made, environments())
+
+
+@pytest.mark.parametrize("password", ["Short-1", "no-upper-case-1", "NO-LOWER-CASE-1", "OnlyLetters"])
+def test_a_password_that_weka_would_refuse_is_refused_before_anything_is_made(
+    monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    organization = WekaOrganization(name="research", admin_secret="weka-admin", driver_secret="weka-driver")
+    made = deployment(neural_mesh=neural_mesh(organization=organization, image_pull_secret=""))
+    monkeypatch.setenv("MESHCTL_SECRET_WEKA_ADMIN", "Good-enough")
+    monkeypatch.setenv("MESHCTL_SECRET_WEKA_DRIVER", "Good-enough-2")
+    assert secret_values.collect(made, environments())["secret.weka-driver"] == "Good-enough-2"
+    monkeypatch.setenv("MESHCTL_SECRET_WEKA_DRIVER", password)
+    with pytest.raises(UsageError, match="WEKA takes no such password as that of the secret weka-driver") as refused:
+        secret_values.collect(made, environments())
+    assert password not in f"{refused.value.what} {refused.value.why} {refused.value.hint}"

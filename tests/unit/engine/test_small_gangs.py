@@ -56,6 +56,7 @@ def test_what_its_pods_need_is_not_deleted(changes: dict[str, Any], lost: str) -
         small_gangs.check(gang(**changes), up(gang()))
     assert lost in caught.value.why
     assert "`meshctl shift coreweave-1 --undo` first" in caught.value.hint
+    assert "leave in mesh.yaml and environments.yaml what" in caught.value.hint
 
 
 def test_a_file_system_that_the_mesh_drops_stays_for_it() -> None:

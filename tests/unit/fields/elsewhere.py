@@ -134,6 +134,7 @@ _OF_NEURAL_MESH = (
     *(f"neuralMesh.{key}" for key in ("image", "operator", "chart", "imagePullSecret", "licence", "udp", "devices")),
     *(f"neuralMesh.{key}" for key in ("driverService", "drives")),
     *(f"neuralMesh.encryption.vault.{key}" for key in ("address", "role", "key", "authPath", "transitPath")),
+    *(f"neuralMesh.organization.{key}" for key in ("name", "adminPassword", "driverPassword", "quota", "driveQuota")),
 )
 
 # The field's path, with the section in angle brackets -> what it acts on.

@@ -326,19 +326,16 @@ def test_a_licence_is_of_one_cluster(pair: tuple[Cluster, Cluster]) -> None:
     assert one.call("GET", "license")["mode"] == "Unlicensed"
 
 
-def test_quotas_and_organizations_are_kept(one: Cluster) -> None:
+def test_quotas_and_users_are_kept(one: Cluster) -> None:
     uid = one.file_system()
     inode = one.call("GET", f"fileSystems/{uid}/resolvePath?path=/")["inode_id"]
     one.call("PUT", f"fileSystems/{uid}/quota/{inode}", hard_limit_bytes=GIB)
     assert one.call("GET", f"fileSystems/{uid}/quota/{inode}")["hard_limit_bytes"] == GIB
-    made = one.call("POST", "organizations", name="blue", username="boss", password="secret")
-    one.call("PUT", f"organizations/{made['uid']}/limits", total_quota=5 * GIB)
+    one.call("POST", "users", username="tool", password="Long-enough-1", role="csi")
     again = system.load(one.system.folder)
     assert again is not None
-    assert [each.total_quota for each in again.organizations.values()] == [5 * GIB]
     assert again == one.system
-    one.call("POST", "users", username="tool", password="secret", role="csi")
-    one.log_in("tool")
+    assert {"username": "tool", "role": "CSI", "org_name": "Root", "source": "Internal"} in one.call("GET", "users")
 
 
 def test_what_is_not_played_says_so(one: Cluster) -> None:

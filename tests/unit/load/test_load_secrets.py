@@ -42,6 +42,8 @@ def test_a_value_in_a_mesh_is_not_repeated(
     [
         ("neuralMesh: {licence: %s}", NAME),
         ("neuralMesh: {imagePullSecret: %s}", NAME),
+        ("neuralMesh: {organization: {name: o, adminPassword: %s, driverPassword: d}}", NAME),
+        ("neuralMesh: {organization: {name: o, adminPassword: a, driverPassword: %s}}", NAME),
         ("storage: {s: {weka: {endpoints: ['10.0.0.1:14000'], secret: %s}}}", "must be the name of a Secret"),
     ],
 )

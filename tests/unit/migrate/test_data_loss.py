@@ -289,7 +289,7 @@ def test_a_target_that_would_lose_data_is_refused_before_the_migration_begins() 
     with pytest.raises(ProtectedDataError, match="claim disk-site-0") as refused:
         migrations.plan("east", "west", OPTIONS)
     assert "meshctl up" not in refused.value.hint, "it would start the training a second time"
-    assert "undo the change in mesh.yaml" in refused.value.hint
+    assert "undo the change in mesh.yaml or environments.yaml" in refused.value.hint
     assert "`meshctl destroy west --allow-data-loss`" in refused.value.hint
     assert refused.value.hint.endswith("then migrate")
     assert migrations.ids() == []

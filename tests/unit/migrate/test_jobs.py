@@ -84,7 +84,7 @@ def test_a_job_that_does_other_work_at_the_target_is_run_there_and_the_plan_says
     gateway.declared["west"] = gateway.declared["west"].model_copy(update={"workloads": workloads})
     plan = migrations.plan("east", "west", OPTIONS)
     assert plan.finished == {}
-    assert "workload pretrain has finished, and runs again at west because mesh.yaml has changed its job" in plan.notes
+    assert "workload pretrain has finished, and runs again at west because its job is not the same there" in plan.notes
     migrations.start(plan)
     assert gateway.running("west", "pretrain")
 

@@ -65,6 +65,7 @@ ALWAYS_WRITTEN: dict[str, str] = {
     "Toleration": "effect key value",
     "WekaContainers": "containers cores drives hugepages_mib hugepages_offset_mib",
     "WekaEncryption": "address auth_path key_name role transit_path",
+    "WekaOrganization": "admin_secret drive_quota_gib driver_secret name quota_gib",
     "Workload": "accelerators args checkpoint command cpu env health image image_pull_secrets kind memory_gib mounts"
     " name paused pool ports replicas secrets staged_gib",
 }

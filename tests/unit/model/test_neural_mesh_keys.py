@@ -66,6 +66,7 @@ def joins(storage: dict[str, Any], **entries: Any) -> list[tuple[str, str]]:
     return [(".".join(map(str, path)), message) for path, message in found]
 
 
+USERS = {"adminPassword": "weka-admin", "driverPassword": "weka-driver"}
 WEKA = {"weka": {"cluster": "main", "namespace": "weka"}}
 ELSEWHERE = {"weka": {"endpoints": ["10.0.0.1:14000"], "secret": "weka-api"}}
 AT = "environments.e.storage"
@@ -113,6 +114,8 @@ def test_only_the_engine_joins_one_and_all_of_it_do() -> None:
         ({"chart": "weka-operator"}, "is not a chart"),
         ({"devices": ["eth 1"]}, "is not a network device"),
         ({"encryption": {"vault": {"address": "vault", "role": "weka"}}}, "is not the address of a Vault"),
+        ({"organization": {**USERS, "name": "root"}}, "is not the name of an organization"),
+        ({"organization": {**USERS, "name": "a b"}}, "is not the name of an organization"),
     ],
 )
 def test_values_that_the_cluster_would_refuse(options: dict[str, Any], words: str) -> None:

@@ -98,6 +98,9 @@ def test_a_cluster_that_grows_keeps_what_it_was_formed_with() -> None:
 
 
 VAULT = {"encryption": {"vault": {"address": "https://vault:8200", "role": "weka"}}}
+RESEARCH = {"organization": {"name": "research", "adminPassword": "a", "driverPassword": "d"}}
+OTHER = {"organization": {**RESEARCH["organization"], "name": "other"}}
+ANOTHER = "another one needs another environment"
 PATHS = {"drives": ["/dev/nvme1n1", "/dev/nvme2n1"]}
 
 
@@ -110,6 +113,19 @@ PATHS = {"drives": ["/dev/nvme1n1", "/dev/nvme2n1"]}
             {},
             "unencrypted file systems",
             "leave `neuralMesh.encryption` as it was; another one needs another environment",
+        ),
+        (
+            {},
+            RESEARCH,
+            "file systems in the organization research",
+            f"remove `neuralMesh.organization`; {ANOTHER}",
+        ),
+        (RESEARCH, OTHER, "file systems in the organization other", f"leave `name: research`; {ANOTHER}"),
+        (
+            RESEARCH,
+            {},
+            "file systems in WEKA itself (Root)",
+            f"write `neuralMesh.organization` as it was, `name: research`; {ANOTHER}",
         ),
         ({}, {"udp": True}, "`udp: true`", "write `neuralMesh: {udp: false}`"),
         ({}, {"drives": 2}, "2 drives of each node", "write `neuralMesh: {drives: 4}`"),
@@ -129,6 +145,14 @@ def test_what_is_fixed_or_would_replace_nodes_is_a_gap(
     up, _ = deployed(carried({"p": STORE}, {**AWS, "neuralMesh": before}))
     found = gap(resolved_again(6, up, {**AWS, "neuralMesh": now}), "storage/s")
     assert (found.wanted, found.hint) == (wanted, hint)
+
+
+def test_quotas_and_passwords_of_an_organization_may_change() -> None:
+    up, _ = deployed(carried({"p": STORE}, {**AWS, "neuralMesh": RESEARCH}))
+    now = {**RESEARCH["organization"], "quota": "40TiB", "driverPassword": "e"}
+    _, mesh = deployed(resolved_again(6, up, {**AWS, "neuralMesh": {"organization": now}}))
+    assert mesh.organization is not None
+    assert (mesh.organization.quota_gib, mesh.organization.driver_secret) == (40 * 1024, "e")
 
 
 def test_drives_that_are_no_longer_counted_stay() -> None:

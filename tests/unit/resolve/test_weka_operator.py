@@ -79,6 +79,12 @@ def test_rights_to_install_are_asked_for_only_where_it_is_installed(monkeypatch:
         "create storageclasses.storage.k8s.io",
         "bind clusterroles.rbac.authorization.k8s.io",
     )
+    client.forbidden = [("patch", "secrets"), ("create", "roles")]
+    assert weka_rights.lacking(access, "m", installs_operator=False) == ()
+    assert weka_rights.lacking(access, "m", installs_operator=False, has_organization=True) == (
+        "create roles.rbac.authorization.k8s.io",
+        "patch secrets",
+    )
     client.forbidden = [("patch", "wekaclusters"), ("create", "persistentvolumes")]
     assert weka_rights.lacking(access, "m", installs_operator=False) == ("patch wekaclusters.weka.weka.io",)
     assert weka_rights.lacking(access, "m", installs_operator=False, is_tiered=True) == (

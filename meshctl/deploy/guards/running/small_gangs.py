@@ -50,8 +50,8 @@ def check(deployment: Deployment, state: StackState) -> None:
                 f" {deployment.environment} would lose",
                 why=f"its Job is left as it is until the undo, and uses {', '.join(map(str, lost))}: a pod of it that"
                 " starts again would wait for that in vain",
-                hint=f"`meshctl shift {deployment.environment} --undo` first; or leave in mesh.yaml what {workload}"
-                " mounts and reads until then",
+                hint=f"`meshctl shift {deployment.environment} --undo` first; or leave in mesh.yaml and"
+                f" environments.yaml what {workload} mounts and reads until then",
             )
 
 
