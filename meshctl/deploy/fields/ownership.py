@@ -16,7 +16,7 @@ from meshctl.changes import fields as changes
 from meshctl.changes.steps import Step, resource_name
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy.fields import live_objects, queued_jobs, replica_ranges
+from meshctl.deploy.fields import live_objects, number_ranges, queued_jobs
 from meshctl.deploy.fields.field_owners import FieldConflict, Json, field_conflicts
 from meshctl.deploy.fields.field_rules import REPLICAS, Decision, Verdict, autoscaled, decide, refuse
 from meshctl.deploy.fields.live_objects import Reference
@@ -66,12 +66,12 @@ class Ownership:
         left = [d.conflict for d in self.decisions if d.verdict is Verdict.LEAVE and d.conflict.resource == resource]
         items = [item for item in self.expected if item.name == resource]
         declared = [path for item in items for path in item.left]
-        scaled = [replica_ranges.REPLICAS_PATH for item in items if self._is_scaled(item)]
-        return [*map(_property_path, left), *declared, *scaled]
+        moved = [item.number_range.property_path for item in items if item.number_range and self._is_in_range(item)]
+        return [*map(_property_path, left), *declared, *moved]
 
-    def _is_scaled(self, item: PlatformObject) -> bool:
-        """Whether others have set its replicas, and to a number that the mesh allows."""
-        return item.name in self.live and replica_ranges.is_in_range(item, self.live[item.name][1])
+    def _is_in_range(self, item: PlatformObject) -> bool:
+        """Whether the number that others move is one that the mesh allows."""
+        return item.name in self.live and number_ranges.is_in_range(item, self.live[item.name][1])
 
     def without_left_fields(self, steps: Iterable[Step]) -> list[Step]:
         """The steps of a run without the fields that keep another program's value.
@@ -100,19 +100,19 @@ class Ownership:
         return {
             **{render.live_value_name(each.resource, _property_path(each)): each.live for each in conflicts},
             **self._values_of_new_objects_only,
-            **self._scaled_replicas(preview=preview),
+            **self._moved_numbers(preview=preview),
         }
 
-    def _scaled_replicas(self, *, preview: bool) -> dict[str, Any]:
-        """The replicas that objects with a range keep: what `expected` declares already, or None to declare none where
+    def _moved_numbers(self, *, preview: bool) -> dict[str, Any]:
+        """The numbers that objects with a range keep: what `expected` declares already, or None to declare none where
         another program owns the number, and may change it while the engine runs."""
         values: dict[str, Any] = {}
         for item in (each for each in self.expected if each.name in self.live):
-            live = self.live[item.name][1]
-            if replica_ranges.live_replicas(item, live) is not None:
-                left_out = not preview and replica_ranges.is_set_by_others(item, live)
-                name = render.live_value_name(item.name, replica_ranges.REPLICAS_PATH)
-                values[name] = None if left_out else item.manifest["spec"]["replicas"]
+            bounds, live = item.number_range, self.live[item.name][1]
+            if bounds is not None and number_ranges.live_number(item, live) is not None:
+                left_out = not preview and number_ranges.is_set_by_others(item, live)
+                name = render.live_value_name(item.name, bounds.property_path)
+                values[name] = None if left_out else item.manifest["spec"][bounds.field]
         return values
 
     @property
@@ -166,7 +166,7 @@ def read_ownership(deployment: Deployment, state: StackState, take_over: Collect
     if not ours or is_unknown:
         return Ownership(deployment.environment)
     owned = _read_cluster(deployment, clusters.access(deployment, state.outputs), ours, take_over)
-    retired = replica_ranges.retired(_declared(deployment), state)
+    retired = number_ranges.retired(_declared(deployment), state)
     return replace(owned, retired_scalers=tuple(live_objects.reference_of_inputs(each.inputs) for each in retired))
 
 
@@ -197,11 +197,14 @@ def _read_cluster(
         scalers = live_objects.autoscalers(client, deployment.namespace)
     live = {name: (ref, objects[ref]) for name, ref in references.items() if ref in objects}
     ours = [queued_jobs.as_in_its_queue(item, live[item.name][1]) if item.name in live else item for item in ours]
-    ours = [replica_ranges.as_scaled(item, live[item.name][1]) if item.name in live else item for item in ours]
+    ours = [number_ranges.as_moved(item, live[item.name][1]) if item.name in live else item for item in ours]
     # a patch forces its fields, so it has no conflicts
     applied = [item for item in ours if item.name in live and not item.patch]
     conflicts = [conflict for item in applied for conflict in _conflicts(item, live[item.name][1], scalers)]
-    decisions = tuple(decide(conflict, scalers, take_over) for conflict in conflicts)
+    moved = {(item.name, item.number_range.path) for item in applied if item.number_range is not None}
+    decisions = tuple(
+        decide(each, scalers, take_over, is_moved=(each.resource, each.path) in moved) for each in conflicts
+    )
     return Ownership(deployment.environment, decisions, cluster, live, tuple(ours))
 
 
