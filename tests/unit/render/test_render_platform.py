@@ -17,8 +17,7 @@ from meshctl.errors import MeshError
 from meshctl.load import load
 from meshctl.model.deployment import Deployment, Mount, Provider
 from meshctl.model.pods import object_names
-from meshctl.render import LateValue, PlatformObject
-from meshctl.render.objects import NumberRange
+from meshctl.render.objects import LateValue, NumberRange, PlatformObject
 from meshctl.resolve import resolve
 from tests.golden_files import Golden
 from tests.unit.render.differences import differences
