@@ -7,7 +7,7 @@ what, and `field_rules` what is done about it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from meshctl.engine.events import OnProgress, Progress
 from meshctl.errors import MeshError, UsageError
 from meshctl.model.deployment import Deployment
 from meshctl.model.files.file_problems import suggestion
+from meshctl.model.releases import count_words
 from meshctl.model.stack_state import StackState
 from meshctl.render import PlatformObject
 
@@ -52,7 +53,18 @@ class Ownership:
         listed = {resource_name(step.urn) for step in drift}
         set_back = (Verdict.TAKE_OVER, Verdict.SET)
         differing = [d for d in self.decisions if d.conflict.live != d.conflict.wanted]
-        return tuple(d.forecast for d in differing if d.verdict not in set_back or d.conflict.resource not in listed)
+        lines = (d.forecast for d in differing if d.verdict not in set_back or d.conflict.resource not in listed)
+        return (*lines, *self._counts_of_pools())
+
+    def _counts_of_pools(self) -> Iterator[str]:
+        """Pools that somebody has made larger than the least, within their bounds, and so are left as they are."""
+        for item in self.expected:
+            bounds, live = item.number_range, self.live.get(item.name)
+            if bounds is None or bounds.path == REPLICAS or live is None or not self._is_in_range(item):
+                continue
+            count = number_ranges.live_number(item, live[1])
+            if count is not None and count != bounds.least:
+                yield f"{item.subject}: {count_words(count, bounds.least, bounds.most)}"
 
     @property
     def resources_with_left_fields(self) -> frozenset[str]:

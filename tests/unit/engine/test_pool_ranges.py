@@ -59,6 +59,7 @@ def test_within_the_range_the_number_stays(
     assert found.kept_values(preview=True)[TARGET] == nodes
     assert found.kept_values(preview=False)[TARGET] is None, "it may change until the engine comes to it"
     assert found.left_paths(SERVE) == ["spec.targetNodes"], "it is neither drift nor a change of the plan"
+    assert found.forecasts(()) == ((f"pool/serve: {nodes} nodes now, {least}..6",) if nodes != least else ())
 
 
 def test_a_number_that_is_meshctls_own_is_declared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
