@@ -129,10 +129,8 @@ def test_a_larger_least_starts_nodes(mesh: RunningLab) -> None:
     """The autoscaler would start none: it orders no number beyond the bounds."""
     mesh.meshctl("up", "cw", "--yes")
     (mesh.folder / "mesh.yaml").write_text(MESH.replace("min: 2, max: 4}, cpu", "min: 3, max: 4}, cpu"))
-    (change,) = mesh.json("up", "cw", "--yes")["changes"]
-    assert {each["path"]: (each["old"], each["new"]) for each in change["fields"]} == {
-        "nodes": (2, 3),
-        "nodes.min": (2, 3),
-    }
+    changes = {each["subject"]: each for each in mesh.json("up", "cw", "--yes")["changes"]}
+    fields = {each["path"]: (each["old"], each["new"]) for each in changes["pool/web"]["fields"]}
+    assert fields == {"nodes": (2, 3), "nodes.min": (2, 3)}
     assert (nodes_ordered(mesh), nodes_there(mesh)) == (3, 3)
     assert mesh.json("plan", "cw")["changes"] == []
