@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from meshctl.lab.controllers import autoscaling, coreweave
@@ -37,7 +37,7 @@ PROVISION_S: Final = 15 * MINUTE_S  # --max-node-provision-time
 BACK_OFF_S: Final = 5 * MINUTE_S  # --initial-node-group-backoff-duration
 EVICT_S: Final = 120.0  # --max-pod-eviction-time
 GRACE_S: Final = 600.0  # --max-graceful-termination-sec
-SCAN_S: Final = 0.2  # --scan-interval is 10 s
+SCAN_S: Final = 0.5  # at least, between two looks; --scan-interval is 10 s
 _AGAIN_S: Final = 0.5
 _BUDGETS: Final = "/apis/policy/v1/poddisruptionbudgets"
 _GONE: Final = 404
@@ -208,14 +208,16 @@ class Autoscaler:
         return max(min(ends) - now, _AGAIN_S) if ends else None
 
 
-def is_scaled(spec: Mapping[str, Any]) -> bool:
-    """Whether the autoscaler looks after a pool; CKS refuses the setting for racks."""
-    return bool(spec.get("autoscaling")) and "targetNodes" in spec and not coreweave.is_rack(spec["instanceType"])
+def is_scaled(spec: dict[str, Any]) -> bool:
+    """Whether the autoscaler looks after a pool; CKS refuses the setting for racks, and types that it doesn't have."""
+    machine = str(spec["instanceType"])
+    is_taken = coreweave.is_known(spec) and not coreweave.is_rack(machine)
+    return bool(spec.get("autoscaling")) and "targetNodes" in spec and is_taken
 
 
 def pool_of(item: api.Object, nodes: Iterable[api.Object], region: str) -> Pool:
     """The pool with its nodes as the autoscaler counts them: by the label that CKS gives each, those that are ready and
-    stay. Raises: KeyError for an instance type that the catalog hasn't."""
+    stay."""
     spec, metadata, name = item["spec"], item["metadata"], item["metadata"]["name"]
     own = [each for each in nodes if each["metadata"].get("labels", {}).get(coreweave.POOL_UID) == metadata["uid"]]
     present = tuple(node for node in own if is_ready(node) and not autoscaling.is_leaving(node))

@@ -113,9 +113,12 @@ def test_pods_that_found_no_node_order_some_under_the_autoscalers_name() -> None
     assert (server.target, server.managers) == (3, ["cluster-autoscaler"])
 
 
-def test_a_pool_that_does_not_scale_is_left_alone() -> None:
+@pytest.mark.parametrize(
+    "changes", [{"autoscaling": False}, {"instanceType": "gb200-4x"}, {"instanceType": "no-such-type"}]
+)
+def test_a_pool_that_does_not_scale_is_left_alone(changes: Object) -> None:
     server = ApiServer(1, [waiting("b"), waiting("c")])
-    server.pool["spec"]["autoscaling"] = False
+    server.pool["spec"] |= changes
     assert steps(server, 0) == [None]
     assert server.managers == []
 
