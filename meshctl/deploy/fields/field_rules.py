@@ -79,7 +79,7 @@ def decide(
     is_moved: bool = False,
 ) -> Decision:
     """`autoscalers`: the name of the HorizontalPodAutoscaler by kind and name of what it scales. `is_moved`: whether
-    the field is a number that others move between bounds of the mesh, and is beyond them."""
+    the field is a number that others move, or moved so far, between bounds of the mesh."""
     autoscaler = autoscalers.get((conflict.kind, conflict.object_name), "")
     why = f"the autoscaler {autoscaler} scales it" if conflict.path == REPLICAS else "a volume can't shrink"
     verdict = _verdict(conflict, autoscalers, take_over)

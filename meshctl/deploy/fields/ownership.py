@@ -17,7 +17,7 @@ from meshctl.changes.steps import Step, resource_name
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy.fields import live_objects, number_ranges, queued_jobs
-from meshctl.deploy.fields.field_owners import FieldConflict, Json, field_conflicts
+from meshctl.deploy.fields.field_owners import FieldConflict, Json, Path, field_conflicts
 from meshctl.deploy.fields.field_rules import REPLICAS, Decision, Verdict, autoscaled, decide, refuse
 from meshctl.deploy.fields.live_objects import Reference
 from meshctl.engine.events import OnProgress, Progress
@@ -177,7 +177,9 @@ def read_ownership(deployment: Deployment, state: StackState, take_over: Collect
     is_unknown = clusters.is_made(deployment) and not state.outputs.written_kubeconfig
     if not ours or is_unknown:
         return Ownership(deployment.environment)
-    owned = _read_cluster(deployment, clusters.access(deployment, state.outputs), ours, take_over)
+    owned = _read_cluster(
+        deployment, clusters.access(deployment, state.outputs), ours, take_over, _moved_nodes(state.deployment)
+    )
     retired = number_ranges.retired(_declared(deployment), state)
     return replace(owned, retired_scalers=tuple(live_objects.reference_of_inputs(each.inputs) for each in retired))
 
@@ -199,8 +201,19 @@ def _declared(deployment: Deployment) -> list[PlatformObject]:
     return [*render.node_objects(deployment), *render.platform_objects(deployment)]
 
 
+def _moved_nodes(up: Deployment | None) -> frozenset[tuple[str, Path]]:
+    """The numbers of nodes that others moved between bounds of the mesh so far, by the logical names of their objects:
+    where the mesh gives a number now, it is the mesh's. `up`: what is up."""
+    items = render.node_objects(up) if up is not None else ()
+    return frozenset((item.name, item.number_range.path) for item in items if item.number_range is not None)
+
+
 def _read_cluster(
-    deployment: Deployment, cluster: ClusterAccess, ours: list[PlatformObject], take_over: Collection[str]
+    deployment: Deployment,
+    cluster: ClusterAccess,
+    ours: list[PlatformObject],
+    take_over: Collection[str],
+    moved_before: Collection[tuple[str, Path]],
 ) -> Ownership:
     references = {item.name: live_objects.reference(item) for item in ours}
     labels = {"app.kubernetes.io/part-of": deployment.mesh, "app.kubernetes.io/managed-by": "meshctl"}
@@ -213,7 +226,7 @@ def _read_cluster(
     # a patch forces its fields, so it has no conflicts
     applied = [item for item in ours if item.name in live and not item.patch]
     conflicts = [conflict for item in applied for conflict in _conflicts(item, live[item.name][1], scalers)]
-    moved = {(item.name, item.number_range.path) for item in applied if item.number_range is not None}
+    moved = {(item.name, item.number_range.path) for item in applied if item.number_range is not None} | {*moved_before}
     decisions = tuple(
         decide(each, scalers, take_over, is_moved=(each.resource, each.path) in moved) for each in conflicts
     )

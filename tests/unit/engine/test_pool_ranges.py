@@ -19,6 +19,7 @@ from tests.unit.fake_cluster import FakeClient, client_of
 from tests.unit.states import state
 
 SERVE, TOKEN = "pool/serve:nodepool", "kubernetes:compute.coreweave.com/v1alpha1:NodePool"
+STACK: dict[str, Any] = {"type": "pulumi:pulumi:Stack", "urn": "urn:pulumi:cw::m::pulumi:pulumi:Stack::m-cw"}
 TARGET = render.live_value_name(SERVE, "spec.targetNodes")
 
 
@@ -34,9 +35,9 @@ def owned(
     declared: Deployment,
     nodes: int,
     manager: str = "cluster-autoscaler",
-    take_over: tuple[str, ...] = (),
+    up: Deployment | None = None,
 ) -> Ownership:
-    """With a live NodePool of so many nodes, which `manager` has ordered."""
+    """With a live NodePool of so many nodes, which `manager` has ordered. `up`: what the last `up` declared."""
     (item,) = [each for each in render.node_objects(declared) if each.name == SERVE]
     live: dict[str, Any] = copy.deepcopy(item.manifest)
     live["spec"]["targetNodes"] = nodes
@@ -46,8 +47,10 @@ def owned(
     monkeypatch.setattr(live_objects, "read", lambda _client, wanted, *_: {r: live for r in wanted if r.name == name})
     monkeypatch.setattr(live_objects, "autoscalers", lambda *_: {})
     monkeypatch.setattr(ClusterAccess, "client", client_of(FakeClient({})))
-    up = state({"urn": f"urn:pulumi:cw::llm-prod::{TOKEN}::{SERVE}", "type": TOKEN})
-    return ownership.read_ownership(declared, up, take_over)
+    resources: list[dict[str, Any]] = [{"urn": f"urn:pulumi:cw::llm-prod::{TOKEN}::{SERVE}", "type": TOKEN}]
+    if up is not None:
+        resources.append({**STACK, "outputs": {"deployment": up.model_dump(mode="json")}})
+    return ownership.read_ownership(declared, state(*resources))
 
 
 @pytest.mark.parametrize(("least", "nodes"), [(2, 2), (2, 4), (2, 6), (0, 0)])
@@ -78,6 +81,14 @@ def test_a_pool_beyond_its_range_is_brought_to_the_nearest_bound(
     ]
     assert found.kept_values(preview=False)[TARGET] == wanted
     assert found.left_paths(SERVE) == []
+
+
+def test_a_number_in_place_of_a_range_is_the_meshs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = owned(monkeypatch, with_range(tmp_path, 3, 3), 4, up=with_range(tmp_path, 2, 6))
+    assert [each.report for each in found.decisions] == [
+        "takes over .spec.targetNodes of nodepool llm-prod-serve from cluster-autoscaler (4 -> 3)"
+    ]
+    assert TARGET not in found.kept_values(preview=False)
 
 
 def test_the_number_of_a_pool_without_a_range_is_asked_about(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
