@@ -241,7 +241,7 @@ def _local_volumes(pod: Object) -> list[str]:
 
 
 def _is_on_disk(volume: Object) -> bool:
-    return "emptyDir" in volume and (volume["emptyDir"] or {}).get("medium") != "Memory"
+    return "emptyDir" in volume and bool((volume["emptyDir"] or {}).get("medium") != "Memory")
 
 
 def _covers(budget: Object, pod: Object) -> bool:
@@ -309,7 +309,7 @@ def _tolerates(toleration: Object, taint: Object) -> bool:
         return False
     if toleration.get("operator") == "Exists":
         return toleration.get("key") in (None, "", taint["key"])
-    return toleration.get("key") == taint["key"] and toleration.get("value", "") == taint.get("value", "")
+    return bool(toleration.get("key") == taint["key"] and toleration.get("value", "") == taint.get("value", ""))
 
 
 def _is_near(pod: Object, labels: Mapping[str, str]) -> bool:
