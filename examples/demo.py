@@ -220,6 +220,7 @@ def shift(story: Story) -> None:
     """A node of the trainers serves under load, and goes back."""
     story.chapter(f"One node from training to inference and back, with {REQUESTS_PER_S} requests a second")
     before = nodes(story)
+    no_more_nodes(story)
     load = start_load(story)
     try:
         scale_chat(story, 3)  # as an autoscaler does: the new pod finds no node
@@ -318,6 +319,13 @@ def ready_pods(story: Story) -> dict[str, int]:
         name = pod["metadata"]["labels"].get("app.kubernetes.io/name", "")
         counts[name] = counts.get(name, 0) + (is_ready and not pod["metadata"].get("deletionTimestamp"))
     return counts
+
+
+def no_more_nodes(story: Story) -> None:
+    """The zone has no machines for a larger pool, so that CoreWeave's autoscaler orders a node in vain."""
+    print("  CoreWeave has no more of these machines in the zone: a new node of the pool would wait for one")
+    fault = {"operation": "NodePool", "condition": "Capacity", "error": "QueuedAwaitingCapacity"}
+    (story.folder / "lab" / "faults.json").write_text(json.dumps([fault]))
 
 
 def scale_chat(story: Story, replicas: int) -> None:

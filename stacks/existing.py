@@ -27,7 +27,7 @@ def declare(
     """Declare the whole environment and export `deployment`, `endpoints` and `cluster_uid`. `late`: see
     `stacks.aws.program.declare`; `staying`: see `platform.declare`."""
     provider = kubernetes.provider(deployment, cluster_uid=cluster_uid)
-    nodes = platform.declare_nodes(deployment, provider=provider)
+    nodes = platform.declare_nodes(deployment, provider=provider, late=late)
     buckets = declare_buckets(deployment)
     addresses = platform.declare(
         deployment,

@@ -111,10 +111,13 @@ def _endpoint(deployment: Deployment, late: Mapping[str, pulumi.Input[Any]]) -> 
     return given.apply(lambda endpoint: endpoint or f"https://s3.{region}.amazonaws.com")
 
 
-def declare_nodes(deployment: Deployment, *, provider: pulumi.ProviderResource) -> dict[str, list[pulumi.Resource]]:
-    """What makes or marks the nodes of the pools inside the cluster, as the platform has it, by pool."""
+def declare_nodes(
+    deployment: Deployment, *, provider: pulumi.ProviderResource, late: Mapping[str, pulumi.Input[Any]]
+) -> dict[str, list[pulumi.Resource]]:
+    """What makes or marks the nodes of the pools inside the cluster, as the platform has it, by pool. `late`: as for
+    `declare`."""
     objects = render.node_objects(deployment)
-    declared = _declare(objects, provider, {}, ())
+    declared = _declare(objects, provider, late, ())
     by_pool: dict[str, list[pulumi.Resource]] = {}
     for item in objects:
         by_pool.setdefault(item.subject.removeprefix("pool/"), []).append(declared[item.name])

@@ -1,6 +1,6 @@
 """The Jobs of workloads as the state has them. PURE.
 
-Called by `jobs`, which decides what becomes of them, and by `guards.running_gangs`.
+Called by `jobs`, which decides what becomes of them, and by `guards.running`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from typing import Any, Final
 
 from meshctl.model.stack_state import StackState
 
+Spec = Mapping[str, Any]
+
 _JOB: Final = "kubernetes:batch/v1:Job"
 
 
-def specs(state: StackState) -> dict[str, Mapping[str, Any]]:
+def specs(state: StackState) -> dict[str, Spec]:
     """The specs of the Jobs in the state, by workload; without those that a killed run has deleted to replace them."""
     specs = {name: inputs.get("spec") or {} for name, inputs in _inputs(state).items()}
     return {name: spec for name, spec in specs.items() if spec}

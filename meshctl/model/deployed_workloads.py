@@ -124,6 +124,8 @@ class Workload(Value):
     lenders: tuple[str, ...] = added_later(())  # the pools whose nodes it may borrow here
     # whether a program of meshctl lets the pods of its gang start, all at once: see `meshctl.model.keys.gangs`
     held_together: bool = added_later(False)
+    # of a job: whether its pods say that no autoscaler of nodes may move them; see `meshctl.model.keys.evictions`
+    stays_on_node: bool = added_later(False)
     secrets: dict[str, str] = {}  # env name -> secret name
     files: dict[str, str] = added_later({})  # path in the pod -> text
     secret_files: dict[str, str] = added_later({})  # path in the pod -> secret name

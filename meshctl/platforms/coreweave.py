@@ -82,7 +82,7 @@ def nodepool_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
 
 
 def _nodepool(deployment: Deployment, pool: Pool) -> PlatformObject:
-    from meshctl.render.objects import PlatformObject  # with jinja2: not for commands that only resolve
+    from meshctl.render.objects import NumberRange, PlatformObject  # with jinja2: not for commands that only resolve
     from meshctl.render.pod.pods import common_labels
     from meshctl.render.templates import render
 
@@ -101,9 +101,9 @@ def _nodepool(deployment: Deployment, pool: Pool) -> PlatformObject:
         "taints": [taint.model_dump() for taint in pool.taints],
     }
     (manifest,) = render("platform/nodepool.yaml.j2", ("NodePool",), values, _NODE_POOL_KIND)
-    # the autoscaler writes targetNodes: declared once, then left to it
-    ignored = ("spec.targetNodes",) if autoscaling else ()
-    return PlatformObject(f"pool/{pool.name}:nodepool", manifest, wait=True, ignore_changes=ignored)
+    # between the bounds targetNodes is the autoscaler's, which writes no other number
+    bounds = NumberRange("targetNodes", pool.nodes_min, pool.nodes_max) if autoscaling else None
+    return PlatformObject(f"pool/{pool.name}:nodepool", manifest, wait=True, number_range=bounds)
 
 
 def _reserved(label: str) -> bool:

@@ -17,6 +17,25 @@ class LateValue:
 
 
 @dataclass(frozen=True)
+class NumberRange:
+    """The bounds between which others move a number of a live object: the `field` of its `spec`."""
+
+    field: str
+    least: int
+    most: int
+
+    @property
+    def property_path(self) -> str:
+        """As the engine writes properties."""
+        return f"spec.{self.field}"
+
+    @property
+    def path(self) -> tuple[str, str]:
+        """As `managedFields` names it."""
+        return ("f:spec", f"f:{self.field}")
+
+
+@dataclass(frozen=True)
 class PlatformObject:
     """One Kubernetes object.
 
@@ -26,9 +45,9 @@ class PlatformObject:
     of one that exists keep their live values until it is replaced. `added_to`: property paths of lists and mappings to
     which another program adds where the object exists: no difference of the live ones counts. `replace_on`: property
     paths whose change has it made anew; `after`: logical names of objects whose roll-out ends before its own begins,
-    where it is up. `replica_range`: the bounds between which the live `spec.replicas` stays as others set it. `retain`:
-    whether the object outlives its declaration, so that a `destroy` leaves it. `delete_s`: how long its end may take,
-    where that is longer than that of its pods. `aliases`: logical names that earlier versions gave it.
+    where it is up. `number_range`: the number that stays as others set it, within its bounds. `retain`: whether the
+    object outlives its declaration, so that a `destroy` leaves it. `delete_s`: how long its end may take, where that is
+    longer than that of its pods. `aliases`: logical names that earlier versions gave it.
     """
 
     name: str
@@ -41,7 +60,7 @@ class PlatformObject:
     added_to: tuple[str, ...] = ()
     replace_on: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
-    replica_range: tuple[int, int] | None = None
+    number_range: NumberRange | None = None
     retain: bool = False
     delete_s: int = 0
     aliases: tuple[str, ...] = ()

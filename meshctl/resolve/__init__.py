@@ -45,6 +45,7 @@ from meshctl.resolve.work import (
     blueprint_notes,
     docker_hub,
     endpoint_notes,
+    evictions,
     gang_holds,
     gateways,
     group_notes,
@@ -125,7 +126,7 @@ def resolve(
         *racks.gaps(carried, made.made, platform.name, catalog, facts),
     ]
     carried = carried if gaps else roll_outs.decided(carried, made.made, usable)
-    carried = carried if gaps else gang_holds.decided(carried, made.made, facts)
+    carried = carried if gaps else evictions.decided(gang_holds.decided(carried, made.made, facts), made.made)
     groups = served_apis.LEADER_WORKER_SET
     is_kept = groups in served or (facts is not None and facts.serves(groups) is True)
     has_groups = is_kept and any(each.is_grouped for each in carried)
@@ -172,7 +173,7 @@ def resolve(
             *endpoint_notes.notes_of_mesh(platform.name, endpoints),
             *workloads.notes(carried),
             *(() if gaps else workloads.uncounted(lending.fixed(carried, waiting), made.made, usable)),
-            *(() if gaps else gang_holds.notes(carried, made.made, facts)),
+            *(() if gaps else (*gang_holds.notes(carried, made.made, facts), *evictions.notes(carried, made.made))),
             *queues.notes((each for each in carried if each.name not in waiting), served, is_made=cluster_is_made),
             *lending.notes(mesh, carried, made.made, kueue),
             *lending.waiting_notes(waiting),

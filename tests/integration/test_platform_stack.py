@@ -34,7 +34,7 @@ class Program:
 
     def declare(self) -> None:
         provider = kubernetes.provider(self.deployment)
-        pools = platform.declare_nodes(self.deployment, provider=provider)
+        pools = platform.declare_nodes(self.deployment, provider=provider, late={})
         late: dict[str, Any] = {name: pulumi.Output.secret(PLANTED) for name in SECRETS}
         late |= {f"revision.{name}": "1" for name in render.secrets(self.deployment)}
         addresses = platform.declare(self.deployment, provider=provider, late=late, pools=pools)

@@ -71,11 +71,20 @@ class Decision:
         return f"{changed}: `up` sets it back to {wanted}"
 
 
-def decide(conflict: FieldConflict, autoscalers: Mapping[tuple[str, str], str], take_over: Collection[str]) -> Decision:
-    """`autoscalers`: the name of the HorizontalPodAutoscaler by kind and name of what it scales."""
+def decide(
+    conflict: FieldConflict,
+    autoscalers: Mapping[tuple[str, str], str],
+    take_over: Collection[str],
+    *,
+    is_moved: bool = False,
+) -> Decision:
+    """`autoscalers`: the name of the HorizontalPodAutoscaler by kind and name of what it scales. `is_moved`: whether
+    the field is a number that others move, or moved so far, between bounds of the mesh."""
     autoscaler = autoscalers.get((conflict.kind, conflict.object_name), "")
     why = f"the autoscaler {autoscaler} scales it" if conflict.path == REPLICAS else "a volume can't shrink"
     verdict = _verdict(conflict, autoscalers, take_over)
+    if is_moved and verdict is Verdict.REFUSE:
+        verdict = Verdict.TAKE_OVER
     return Decision(conflict, verdict, _owner_text(conflict, autoscaler), why if verdict is Verdict.LEAVE else "")
 
 

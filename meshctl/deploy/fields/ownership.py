@@ -7,7 +7,7 @@ what, and `field_rules` what is done about it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +16,15 @@ from meshctl.changes import fields as changes
 from meshctl.changes.steps import Step, resource_name
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy.fields import live_objects, queued_jobs, replica_ranges
-from meshctl.deploy.fields.field_owners import FieldConflict, Json, field_conflicts
+from meshctl.deploy.fields import live_objects, number_ranges, queued_jobs
+from meshctl.deploy.fields.field_owners import FieldConflict, Json, Path, field_conflicts
 from meshctl.deploy.fields.field_rules import REPLICAS, Decision, Verdict, autoscaled, decide, refuse
 from meshctl.deploy.fields.live_objects import Reference
 from meshctl.engine.events import OnProgress, Progress
 from meshctl.errors import MeshError, UsageError
 from meshctl.model.deployment import Deployment
 from meshctl.model.files.file_problems import suggestion
+from meshctl.model.releases import count_words
 from meshctl.model.stack_state import StackState
 from meshctl.render import PlatformObject
 
@@ -52,7 +53,18 @@ class Ownership:
         listed = {resource_name(step.urn) for step in drift}
         set_back = (Verdict.TAKE_OVER, Verdict.SET)
         differing = [d for d in self.decisions if d.conflict.live != d.conflict.wanted]
-        return tuple(d.forecast for d in differing if d.verdict not in set_back or d.conflict.resource not in listed)
+        lines = (d.forecast for d in differing if d.verdict not in set_back or d.conflict.resource not in listed)
+        return (*lines, *self._counts_of_pools())
+
+    def _counts_of_pools(self) -> Iterator[str]:
+        """Pools that somebody has made larger than the least, within their bounds, and so are left as they are."""
+        for item in self.expected:
+            bounds, live = item.number_range, self.live.get(item.name)
+            if bounds is None or bounds.path == REPLICAS or live is None or not self._is_in_range(item):
+                continue
+            count = number_ranges.live_number(item, live[1])
+            if count is not None and count != bounds.least:
+                yield f"{item.subject}: {count_words(count, bounds.least, bounds.most)}"
 
     @property
     def resources_with_left_fields(self) -> frozenset[str]:
@@ -66,12 +78,12 @@ class Ownership:
         left = [d.conflict for d in self.decisions if d.verdict is Verdict.LEAVE and d.conflict.resource == resource]
         items = [item for item in self.expected if item.name == resource]
         declared = [path for item in items for path in item.left]
-        scaled = [replica_ranges.REPLICAS_PATH for item in items if self._is_scaled(item)]
-        return [*map(_property_path, left), *declared, *scaled]
+        moved = [item.number_range.property_path for item in items if item.number_range and self._is_in_range(item)]
+        return [*map(_property_path, left), *declared, *moved]
 
-    def _is_scaled(self, item: PlatformObject) -> bool:
-        """Whether others have set its replicas, and to a number that the mesh allows."""
-        return item.name in self.live and replica_ranges.is_in_range(item, self.live[item.name][1])
+    def _is_in_range(self, item: PlatformObject) -> bool:
+        """Whether the number that others move is one that the mesh allows."""
+        return item.name in self.live and number_ranges.is_in_range(item, self.live[item.name][1])
 
     def without_left_fields(self, steps: Iterable[Step]) -> list[Step]:
         """The steps of a run without the fields that keep another program's value.
@@ -100,19 +112,19 @@ class Ownership:
         return {
             **{render.live_value_name(each.resource, _property_path(each)): each.live for each in conflicts},
             **self._values_of_new_objects_only,
-            **self._scaled_replicas(preview=preview),
+            **self._moved_numbers(preview=preview),
         }
 
-    def _scaled_replicas(self, *, preview: bool) -> dict[str, Any]:
-        """The replicas that objects with a range keep: what `expected` declares already, or None to declare none where
+    def _moved_numbers(self, *, preview: bool) -> dict[str, Any]:
+        """The numbers that objects with a range keep: what `expected` declares already, or None to declare none where
         another program owns the number, and may change it while the engine runs."""
         values: dict[str, Any] = {}
         for item in (each for each in self.expected if each.name in self.live):
-            live = self.live[item.name][1]
-            if replica_ranges.live_replicas(item, live) is not None:
-                left_out = not preview and replica_ranges.is_set_by_others(item, live)
-                name = render.live_value_name(item.name, replica_ranges.REPLICAS_PATH)
-                values[name] = None if left_out else item.manifest["spec"]["replicas"]
+            bounds, live = item.number_range, self.live[item.name][1]
+            if bounds is not None and number_ranges.live_number(item, live) is not None:
+                left_out = not preview and number_ranges.is_set_by_others(item, live)
+                name = render.live_value_name(item.name, bounds.property_path)
+                values[name] = None if left_out else item.manifest["spec"][bounds.field]
         return values
 
     @property
@@ -165,8 +177,10 @@ def read_ownership(deployment: Deployment, state: StackState, take_over: Collect
     is_unknown = clusters.is_made(deployment) and not state.outputs.written_kubeconfig
     if not ours or is_unknown:
         return Ownership(deployment.environment)
-    owned = _read_cluster(deployment, clusters.access(deployment, state.outputs), ours, take_over)
-    retired = replica_ranges.retired(_declared(deployment), state)
+    owned = _read_cluster(
+        deployment, clusters.access(deployment, state.outputs), ours, take_over, _moved_nodes(state.deployment)
+    )
+    retired = number_ranges.retired(_declared(deployment), state)
     return replace(owned, retired_scalers=tuple(live_objects.reference_of_inputs(each.inputs) for each in retired))
 
 
@@ -187,8 +201,19 @@ def _declared(deployment: Deployment) -> list[PlatformObject]:
     return [*render.node_objects(deployment), *render.platform_objects(deployment)]
 
 
+def _moved_nodes(up: Deployment | None) -> frozenset[tuple[str, Path]]:
+    """The numbers of nodes that others moved between bounds of the mesh so far, by the logical names of their objects:
+    where the mesh gives a number now, it is the mesh's. `up`: what is up."""
+    items = render.node_objects(up) if up is not None else ()
+    return frozenset((item.name, item.number_range.path) for item in items if item.number_range is not None)
+
+
 def _read_cluster(
-    deployment: Deployment, cluster: ClusterAccess, ours: list[PlatformObject], take_over: Collection[str]
+    deployment: Deployment,
+    cluster: ClusterAccess,
+    ours: list[PlatformObject],
+    take_over: Collection[str],
+    moved_before: Collection[tuple[str, Path]],
 ) -> Ownership:
     references = {item.name: live_objects.reference(item) for item in ours}
     labels = {"app.kubernetes.io/part-of": deployment.mesh, "app.kubernetes.io/managed-by": "meshctl"}
@@ -197,11 +222,14 @@ def _read_cluster(
         scalers = live_objects.autoscalers(client, deployment.namespace)
     live = {name: (ref, objects[ref]) for name, ref in references.items() if ref in objects}
     ours = [queued_jobs.as_in_its_queue(item, live[item.name][1]) if item.name in live else item for item in ours]
-    ours = [replica_ranges.as_scaled(item, live[item.name][1]) if item.name in live else item for item in ours]
+    ours = [number_ranges.as_moved(item, live[item.name][1]) if item.name in live else item for item in ours]
     # a patch forces its fields, so it has no conflicts
     applied = [item for item in ours if item.name in live and not item.patch]
     conflicts = [conflict for item in applied for conflict in _conflicts(item, live[item.name][1], scalers)]
-    decisions = tuple(decide(conflict, scalers, take_over) for conflict in conflicts)
+    moved = {(item.name, item.number_range.path) for item in applied if item.number_range is not None} | {*moved_before}
+    decisions = tuple(
+        decide(each, scalers, take_over, is_moved=(each.resource, each.path) in moved) for each in conflicts
+    )
     return Ownership(deployment.environment, decisions, cluster, live, tuple(ours))
 
 

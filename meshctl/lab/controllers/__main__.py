@@ -12,7 +12,17 @@ import threading
 from pathlib import Path
 
 from meshctl.lab import group_controller, kueue_controller, token_webhook
-from meshctl.lab.controllers import cert_manager, coreweave, eks, eks_addons, huge_pages, onprem, volumes, weka
+from meshctl.lab.controllers import (
+    cert_manager,
+    cluster_autoscaler,
+    coreweave,
+    eks,
+    eks_addons,
+    huge_pages,
+    onprem,
+    volumes,
+    weka,
+)
 from meshctl.lab.pods import api
 from meshctl.lab.state import READY_FOLDER, Lab, ready_files, write_atomically
 
@@ -28,6 +38,8 @@ async def serve(lab: Lab) -> None:
             tasks.create_task(volumes.play(lab, cluster, client))
             tasks.create_task(huge_pages.play(lab, cluster, client))
             tasks.create_task(weka.play(lab, cluster, client))
+            if cluster.provider == "coreweave":
+                tasks.create_task(cluster_autoscaler.play(lab, cluster, client))
             if cluster.provider == "eks":
                 tasks.create_task(eks_addons.play(lab, cluster, client))
             if cluster.has_group_controller:

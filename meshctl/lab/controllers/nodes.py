@@ -11,7 +11,7 @@ import contextlib
 import datetime
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,9 +52,14 @@ class Group:
     absent: frozenset[str] = frozenset()  # resources of the machine type that these nodes can't offer
     repairs: bool = False  # whether a node with a broken accelerator is replaced
     more_pages_mib: int = 0  # huge pages that a node sets aside at its start, beside those of its machine type
+    chosen: tuple[int, ...] | None = None  # the numbers of its nodes, where these are not the first `count`
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        return range(self.count) if self.chosen is None else self.chosen
 
     def node_names(self) -> list[str]:
-        return [f"{self.name}-{number}" for number in range(self.count)]
+        return [f"{self.name}-{number}" for number in self.numbers]
 
 
 def manifest(group: Group, number: int) -> dict[str, Any]:
@@ -176,7 +181,7 @@ async def keep(client: AsyncClient, groups: Iterable[Group]) -> Kept:
         wanted.update(names)
         broken = [nodes[name] for name in names if name in nodes and group.repairs and is_broken(nodes[name])]
         repaired += broken
-        missing = [number for number, name in enumerate(names) if name not in nodes]
+        missing = [number for number, name in zip(group.numbers, names, strict=True) if name not in nodes]
         await asyncio.gather(*(api.ensure(client, NODES, manifest(group, number)) for number in missing))
         stale = [
             nodes[name]
@@ -224,7 +229,7 @@ async def _remove(client: AsyncClient, node: dict[str, Any]) -> None:
         await api.patch(client, path, {"metadata": note, "spec": {"unschedulable": True}})
         return
     pods = await api.items(client, "/api/v1/pods", fieldSelector=f"spec.nodeName={name}")
-    running = [pod for pod in pods if _is_in_the_way(pod)]
+    running = [pod for pod in pods if is_in_the_way(pod)]
     if running and (now - datetime.datetime.fromisoformat(since)).total_seconds() < DRAIN_S:
         await asyncio.gather(*(_evict(client, pod) for pod in running))
         return
@@ -235,7 +240,8 @@ async def _remove(client: AsyncClient, node: dict[str, Any]) -> None:
     await api.delete(client, path)
 
 
-def _is_in_the_way(pod: dict[str, Any]) -> bool:
+def is_in_the_way(pod: dict[str, Any]) -> bool:
+    """Whether the pod keeps its node from being idle."""
     owners = {owner["kind"] for owner in pod["metadata"].get("ownerReferences", ())}
     return "DaemonSet" not in owners and pod["status"].get("phase") not in _OVER
 

@@ -329,7 +329,7 @@ def server(deployment: Deployment, workload: Workload) -> PlatformObject:
         f"workload/{workload.name}:{kind.lower()}",
         manifest,
         wait=not workload.paused,
-        replica_range=replica_counts.replica_range(workload),
+        number_range=replica_counts.replica_range(workload),
     )
 
 

@@ -17,7 +17,7 @@ from meshctl.render.pod import pods
 from meshctl.render.templates import render
 
 AUTOSCALER: Final = "autoscaler"
-# without one of these nobody moves the replicas: see `meshctl.deploy.fields.replica_ranges`
+# without one of these nobody moves the replicas: see `meshctl.deploy.fields.number_ranges`
 SCALING: Final = (AUTOSCALER, scalers.BINDING)
 _STEP_S: Final = 60  # a quarter of the replicas may go in it
 # Source: kubernetes.io/docs/reference/kubernetes-api/workload-resources/horizontal-pod-autoscaler-v2 (1.36)

@@ -59,7 +59,7 @@ def leader_worker_set(deployment: Deployment, workload: Workload) -> PlatformObj
         name,
         _with_overrides(manifest, workload),
         wait=not workload.paused,
-        replica_range=replica_counts.replica_range(workload),
+        number_range=replica_counts.replica_range(workload),
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from meshctl.model.deployment import Workload
 from meshctl.model.keys import scaling
+from meshctl.render.objects import NumberRange
 
 
 def bounds_annotation(workload: Workload) -> dict[str, str]:
@@ -16,9 +17,11 @@ def bounds_annotation(workload: Workload) -> dict[str, str]:
     return {scaling.REPLICAS_ANNOTATION: scaling.words(0 if workload.sleeps else workload.replicas, workload.at_most)}
 
 
-def replica_range(workload: Workload) -> tuple[int, int] | None:
+def replica_range(workload: Workload) -> NumberRange | None:
     """The bounds between which the live number of replicas stays; None where the mesh decides it, or has paused it."""
-    return (workload.lower_bound, workload.at_most) if workload.has_range and not workload.paused else None
+    if not workload.has_range or workload.paused:
+        return None
+    return NumberRange("replicas", workload.lower_bound, workload.at_most)
 
 
 def declared_replicas(workload: Workload) -> int:

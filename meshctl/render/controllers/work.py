@@ -17,6 +17,7 @@ from meshctl.render.objects import LateValue
 from meshctl.render.pod import container_fields, file_mounts, rewriting
 
 _ADDED_BY_MESHCTL = "0-"  # how the names of volumes begin that no storage of the mesh stands for
+_SUSPEND = "suspend"  # the one field of a Job's spec that changes in place
 _STORE_URL = re.compile(r"^MESH_.+_URL$")
 
 Spec = Mapping[str, Any]
@@ -145,6 +146,12 @@ def only_lenders_differ(old: Spec, new: Spec) -> bool:
     before, after = lending.pools_in(old), lending.pools_in(new)
     same_pool = before[:1] == after[:1]
     return same_pool and before != after and not differing(lending.without_places(old), lending.without_places(new))
+
+
+def stays(old: Spec, new: Spec) -> bool:
+    """Whether a Job that is up with the old spec stays as it is where the new one is declared, but for a pause."""
+    declared = {**new, _SUSPEND: old.get(_SUSPEND)}
+    return not differing(old, declared) or only_rewritten(old, declared) or only_lenders_differ(old, declared)
 
 
 def _steps_before(spec: Spec, before: Workload | None, after: Workload | None) -> list[tuple[Any, ...]]:

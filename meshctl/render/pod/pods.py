@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshctl.model.deployment import Before, Block, Deployment, Mount, Pool, Workload
-from meshctl.model.keys import drains, elastic
+from meshctl.model.keys import drains, elastic, evictions
 from meshctl.model.pods import object_names, own_images, pod_networks, pod_users, pod_variables
 from meshctl.model.pods import tolerations as tolerations_of_pods
 from meshctl.render.pod import (
@@ -130,6 +130,7 @@ def pod_annotations(workload: Workload, pool: Pool) -> dict[str, str]:
         **network_annotations(workload, pool),
         **scrape_annotations(workload),
         **file_mounts.pod_annotations(workload),
+        **(evictions.STAYING if workload.stays_on_node else {}),
     }
 
 

@@ -11,7 +11,17 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from meshctl.lab.controllers import cert_manager, coreweave, eks, eks_addons, huge_pages, onprem, volumes, weka
+from meshctl.lab.controllers import (
+    cert_manager,
+    cluster_autoscaler,
+    coreweave,
+    eks,
+    eks_addons,
+    huge_pages,
+    onprem,
+    volumes,
+    weka,
+)
 from meshctl.lab.pods import api
 from meshctl.lab.state import Lab
 from meshwire.kubernetes.async_client import AsyncClient
@@ -78,6 +88,10 @@ def play_coreweave(lab: Lab, client: AsyncClient) -> Awaitable[None]:
     return coreweave.play(lab, CLUSTER, client, lambda: None)
 
 
+def play_cluster_autoscaler(lab: Lab, client: AsyncClient) -> Awaitable[None]:
+    return cluster_autoscaler.play(lab, CLUSTER, client)
+
+
 def play_eks(lab: Lab, client: AsyncClient) -> Awaitable[None]:
     return eks.play(lab, CLUSTER, client, lambda: None)
 
@@ -108,7 +122,10 @@ POOL = {
     "metadata": {"name": "train", "uid": "1"},
     "spec": {"instanceType": "gd-8xh100ib-i128", "targetNodes": 1},
 }
-
+SCALED_POOL = {
+    "metadata": {"name": "web", "uid": "2"},
+    "spec": {"instanceType": "cd-gp-i96-icelake", "targetNodes": 1, "autoscaling": True, "minNodes": 1, "maxNodes": 2},
+}
 
 CERTIFICATE = {
     "metadata": {"name": "api", "namespace": "m"},
@@ -125,6 +142,7 @@ FILES = {"huge_pages": {huge_pages.FILE: '{"cw": {"train": 1024}}'}}  # there fr
 CONTROLLERS: dict[str, tuple[Play, str, dict[str, Any] | None]] = {
     "onprem": (play_onprem, "/api/v1/nodes", NODE | {"metadata": {"name": "gpu-0", "labels": {"a": "b"}}}),
     "coreweave": (play_coreweave, coreweave.POOLS, POOL),
+    "cluster_autoscaler": (play_cluster_autoscaler, coreweave.POOLS, SCALED_POOL),
     "eks": (play_eks, "/api/v1/nodes", None),
     "eks_addons": (play_eks_addons, eks_addons.DEPLOYMENTS, None),
     "cert_manager": (play_cert_manager, cert_manager.CERTIFICATES, CERTIFICATE),

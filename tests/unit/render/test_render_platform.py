@@ -17,7 +17,7 @@ from meshctl.errors import MeshError
 from meshctl.load import load
 from meshctl.model.deployment import Deployment, Mount, Provider
 from meshctl.model.pods import object_names
-from meshctl.render import LateValue, PlatformObject
+from meshctl.render.objects import LateValue, NumberRange, PlatformObject
 from meshctl.resolve import resolve
 from tests.golden_files import Golden
 from tests.unit.render.differences import differences
@@ -391,8 +391,8 @@ def test_nodepools() -> None:
     assert train.manifest["metadata"]["name"] == "llm-prod-train"
     assert train.manifest["spec"]["nodeLabels"]["meshctl.dev/pool"] == "train"
     assert train.manifest["spec"]["targetNodes"] == 4
-    assert (train.manifest["spec"]["autoscaling"], train.ignore_changes) == (False, ())
-    assert (serve.manifest["spec"]["autoscaling"], serve.ignore_changes) == (True, ("spec.targetNodes",))
+    assert (train.manifest["spec"]["autoscaling"], train.number_range) == (False, None)
+    assert (serve.manifest["spec"]["autoscaling"], serve.number_range) == (True, NumberRange("targetNodes", 2, 6))
     assert (serve.manifest["spec"]["minNodes"], serve.manifest["spec"]["maxNodes"]) == (2, 6)
 
 

@@ -9,6 +9,7 @@ import pytest
 from meshctl.model.deployment import Deployment, Metrics, Scale
 from meshctl.model.pods import own_images
 from meshctl.render import PlatformObject, platform_objects
+from meshctl.render.objects import NumberRange
 from tests.unit.render.sample import sample
 from tests.unit.resolve.test_group_controller import deployed
 
@@ -97,7 +98,7 @@ def test_what_runs_the_pods_starts_with_the_least_and_says_its_range(paused: boo
     chat = items["deployment"]
     assert chat.manifest["spec"]["replicas"] == replicas
     assert chat.manifest["metadata"]["annotations"]["meshctl.dev/replicas"] == "2 to 6"
-    assert chat.replica_range == (None if paused else (2, 6))
+    assert chat.number_range == (None if paused else NumberRange("replicas", 2, 6))
     assert items["scaler"].manifest["spec"]["replicas"] == (0 if paused else 1)
     assert items["scaler"].wait is not paused
 
@@ -117,7 +118,7 @@ def test_what_has_a_number_is_rendered_as_ever() -> None:
     items = of_chat(deployment)
     assert not {"scaler", "autoscaler"} & items.keys()
     assert "meshctl.dev/replicas" not in items["deployment"].manifest["metadata"]["annotations"]
-    assert items["deployment"].replica_range is None
+    assert items["deployment"].number_range is None
 
 
 def test_groups_are_counted_by_their_leaders() -> None:
@@ -126,7 +127,7 @@ def test_groups_are_counted_by_their_leaders() -> None:
     ranged = {**rule, "metrics": Metrics(port="http", path="/metrics")}
     workloads = tuple(each.model_copy(update=ranged) for each in deployment.workloads)
     items = {item.name: item for item in platform_objects(deployment.model_copy(update={"workloads": workloads}))}
-    assert items["workload/llama:leader-worker-set"].replica_range == (1, 3)
+    assert items["workload/llama:leader-worker-set"].number_range == NumberRange("replicas", 1, 3)
     assert items["workload/llama:scaler-role"].manifest["rules"][1] == {
         "apiGroups": ["leaderworkerset.x-k8s.io"],
         "resources": ["leaderworkersets/scale"],

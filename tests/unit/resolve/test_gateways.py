@@ -18,6 +18,7 @@ from meshctl.model.deployment import Deployment, Endpoint, EndpointCertificate, 
 from meshctl.model.observed import Facts
 from meshctl.model.served_apis import CERTIFICATE
 from meshctl.render import LateValue
+from meshctl.render.objects import NumberRange
 from meshctl.resolve import resolve
 from meshctl.resolve.work import gateways, nginx
 
@@ -369,7 +370,7 @@ def test_before_what_may_have_no_pod_stands_what_holds_its_requests(tmp_path: Pa
     assert "http_requests_total" not in str(variables["WAKE_SERVER_SERIES"]).split(",")
     assert set(items["workload/chat:scaler-files"].manifest["data"]) == {"scaler.py", "waker.py"}
     chat = items["workload/chat:deployment"]
-    assert (chat.manifest["spec"]["replicas"], chat.replica_range) == (1, (0, 2))
+    assert (chat.manifest["spec"]["replicas"], chat.number_range) == (1, NumberRange("replicas", 0, 2))
     assert chat.manifest["metadata"]["annotations"]["meshctl.dev/replicas"] == "0 to 2"
 
 

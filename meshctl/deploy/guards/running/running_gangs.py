@@ -8,15 +8,13 @@ anew.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from meshctl.deploy import jobs_in_state
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.keys import gangs
 from meshctl.model.stack_state import StackState
 from meshctl.render.controllers import jobs, work
-
-_SUSPEND: Final = "suspend"  # the one field of a Job's spec that changes in place
 
 Spec = Mapping[str, Any]
 
@@ -36,11 +34,7 @@ def _as_it_is_up(deployment: Deployment, workload: Workload, before: Spec | None
     other = workload.model_copy(update={"held_together": not workload.held_together})
     if is_small:
         return other  # its Job is left as it is, whatever has changed: see `finished_jobs`
-    spec = {**jobs.job(deployment, other).manifest["spec"], _SUSPEND: before.get(_SUSPEND)}
-    stays = (
-        not work.differing(before, spec) or work.only_rewritten(before, spec) or work.only_lenders_differ(before, spec)
-    )
-    return other if stays else workload
+    return other if work.stays(before, jobs.job(deployment, other).manifest["spec"]) else workload
 
 
 def _is_gated(spec: Spec) -> bool:

@@ -17,6 +17,7 @@ from meshctl.deploy.guards.running import (
     queue_names,
     reserved_pools,
     running_drains,
+    running_evictions,
     running_gangs,
     running_groups,
     running_machines,
@@ -41,7 +42,8 @@ def with_running_pods(deployment: Deployment, state: StackState) -> Deployment:
     deployment = queue_names.as_they_are_up(deployment, state.deployment)
     deployment = group_forms.with_running_form(given_fabrics.with_running_fabrics(deployment, state), state)
     deployment = pod_users.as_it_is_up(deployment, state.deployment)
-    return running_groups.as_they_are_up(running_gangs.as_they_are_up(deployment, state), state)
+    running = running_gangs.as_they_are_up(running_evictions.as_they_are_up(deployment, state), state)
+    return running_evictions.where_made_anew(running_groups.as_they_are_up(running, state), deployment, state)
 
 
 def _with_running_zones(deployment: Deployment, state: StackState) -> Deployment:

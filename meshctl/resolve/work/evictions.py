@@ -1,0 +1,58 @@
+"""Which pods stay where they run when an autoscaler makes their pool smaller, and which are missed meanwhile. PURE.
+
+Called by `meshctl.resolve`. A job is cut off by a move, so its pods say that nobody may move them. Pods that serve may
+be moved: they end their requests, and a disruption budget has others answer meanwhile, where there are others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from meshctl.model.deployment import Pool, Workload
+from meshctl.model.keys import evictions
+
+
+def decided(workloads: tuple[Workload, ...], pools: Iterable[Pool]) -> tuple[Workload, ...]:
+    """The workloads, with jobs that stay where they run. In pools with a fixed number of nodes nobody moves them."""
+    shrinking = {pool.name for pool in pools if _may_shrink(pool)}
+    staying = {each.name for each in workloads if each.is_job and shrinking & {each.pool, *each.lenders}}
+    return tuple(
+        each.model_copy(update={"stays_on_node": True}) if each.name in staying else each for each in workloads
+    )
+
+
+def notes(workloads: Iterable[Workload], pools: Iterable[Pool]) -> Iterator[str]:
+    by_name = {pool.name: pool for pool in pools}
+    for workload in workloads:
+        pool = by_name[workload.pool]
+        if workload.stays_on_node:
+            yield (
+                f"workload/{workload.name}: its pods say that no autoscaler of nodes may move them"
+                f" ({', '.join(evictions.STAYING)}), so that a smaller pool cuts off no work; a job that is up says so"
+                " from when it is made anew"
+            )
+        elif _is_gone_meanwhile(workload, pool):
+            yield (
+                f"workload/{workload.name}: its only pod takes less than half of a node. An autoscaler that makes pool"
+                f" {pool.name} smaller may move it, and nobody answers until it is ready elsewhere; raise the least"
+                f' replicas to 2, or write `annotations: {{{evictions.SAFE}: "false"}}` for it into environments.yaml'
+            )
+
+
+def _may_shrink(pool: Pool) -> bool:
+    return pool.nodes_max > pool.nodes_min
+
+
+def _is_gone_meanwhile(workload: Workload, pool: Pool) -> bool:
+    """Whether it may have one pod, which an autoscaler may move. Pods with data on the node's disk hold their node."""
+    if workload.is_job or not _may_shrink(pool) or workload.replicas != 1 or workload.is_grouped:
+        return False
+    if workload.staged_gib or workload.annotations.get(evictions.SAFE) == "false":
+        return False
+    return _share(workload, pool) < evictions.LITTLE_USED
+
+
+def _share(workload: Workload, pool: Pool) -> float:
+    if pool.gpus_per_node:
+        return workload.accelerators / pool.gpus_per_node
+    return max(workload.cpu / max(pool.cpu_cores, 1), workload.memory_gib / max(pool.memory_gib, 1))
