@@ -50,7 +50,9 @@ def _in_queues_that_go(unchanged: UnchangedJobs, deployment: Deployment, state: 
     before = state.deployment
     if before is None:
         return {}
-    going = {pool.name for pool in lending.pools(before)} - {pool.name for pool in lending.pools(deployment)}
+    going = {pool.name for pool in lending.kueue_pools(before)} - {
+        pool.name for pool in lending.kueue_pools(deployment)
+    }
     labels = jobs_in_state.labels(state) if going else {}
     jobs = {
         workload.name: workload.pool
