@@ -16,6 +16,7 @@ from meshctl.render.pod import pods
 from meshctl.render.templates import render
 
 _KIND: Final = {"Queue": (kai.API, "spec")}
+_UNLIMITED: Final = -1
 _MESH: Final = "platform:kai-queue"
 _OWN, _LENT = "kai-queue", "kai-lent-queue"
 
@@ -37,7 +38,8 @@ def objects(deployment: Deployment) -> list[PlatformObject]:
         return []
     name = kai.mesh_queue(deployment.mesh)
     all_devices = sum(map(lending.devices, pools))
-    all_objects = [_queue(deployment, _MESH, name, quota=all_devices, limit=all_devices)]
+    # without a limit: while all of it is in use, one would forbid a pod for which another one is to end
+    all_objects = [_queue(deployment, _MESH, name, quota=all_devices, limit=_UNLIMITED)]
     for pool in pools:
         all_objects += _of_pool(deployment, pool, name)
     return all_objects

@@ -129,6 +129,12 @@ def notes(workloads: Iterable[Workload], pools: Iterable[Pool], counter: Counter
     for workload in workloads:
         if workload.burst:
             yield _of_burst(workload, by_name)
+        if workload.lenders:
+            yield (
+                f"workload/{workload.name}: KAI Scheduler deletes its pods to take nodes back: one that ends with 0 at"
+                " its signal has done its work, as Kubernetes sees it, and is not started again; let it end with"
+                " another code (143 for SIGTERM)"
+            )
 
 
 def _of_burst(workload: Workload, by_name: dict[str, Pool]) -> str:

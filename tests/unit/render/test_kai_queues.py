@@ -38,7 +38,7 @@ def queue(made: dict[str, PlatformObject], name: str) -> tuple[str, str, dict[st
 
 def test_a_pool_owns_its_accelerators_and_lends_some_that_nobody_is_promised() -> None:
     made = objects(deployed())
-    assert queue(made, "platform:kai-queue") == ("m", "", {"quota": 32, "limit": 32, "overQuotaWeight": 0})
+    assert queue(made, "platform:kai-queue") == ("m", "", {"quota": 32, "limit": -1, "overQuotaWeight": 0})
     assert queue(made, "pool/serve:kai-queue") == ("m.serve", "m", {"quota": 24, "limit": 24, "overQuotaWeight": 0})
     assert queue(made, "pool/serve:kai-lent-queue") == (
         "m.serve.lent",

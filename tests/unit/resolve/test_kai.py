@@ -131,6 +131,11 @@ def test_all_of_a_burst_job_is_borrowed_and_it_is_said() -> None:
     assert any("also what runs on pool train" in note for note in with_kai().notes)
 
 
+def test_what_a_job_must_do_at_its_signal_is_said() -> None:
+    assert any("one that ends with 0 at its signal has done its work" in note for note in with_kai().notes)
+    assert not any("ends with 0" in note for note in with_kai(DC).notes)
+
+
 def test_runai_is_refused_with_what_to_do() -> None:
     with pytest.raises(ValidationError, match="Run:ai makes the queues of its projects itself"):
         with_kai({**DC, "lending": {"by": "runai"}})
