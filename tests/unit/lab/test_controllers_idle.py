@@ -11,7 +11,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from meshctl.lab.controllers import cert_manager, coreweave, eks, eks_addons, huge_pages, onprem, volumes, weka
+from meshctl.lab.controllers import cert_manager, coreweave, eks, eks_addons, huge_pages, kai, onprem, volumes, weka
 from meshctl.lab.pods import api
 from meshctl.lab.state import Lab
 from meshwire.kubernetes.async_client import AsyncClient
@@ -102,6 +102,10 @@ def play_cert_manager(lab: Lab, client: AsyncClient) -> Awaitable[None]:
     return cert_manager.play(lab, client)
 
 
+def play_kai(lab: Lab, client: AsyncClient) -> Awaitable[None]:
+    return kai.play(lab, CLUSTER, client, lambda: None)
+
+
 NODE = {"metadata": {"name": "gpu-0", "labels": {}}, "spec": {}, "status": {}}
 CLASS = {"metadata": {"name": "fast"}, "provisioner": "ebs.csi.aws.com"}
 POOL = {
@@ -129,6 +133,7 @@ CONTROLLERS: dict[str, tuple[Play, str, dict[str, Any] | None]] = {
     "eks_addons": (play_eks_addons, eks_addons.DEPLOYMENTS, None),
     "cert_manager": (play_cert_manager, cert_manager.CERTIFICATES, CERTIFICATE),
     "huge_pages": (play_huge_pages, "/api/v1/nodes", NODE | {"metadata": {"name": "gpu-0", "labels": {"a": "b"}}}),
+    "kai": (play_kai, kai.QUEUES, {"metadata": {"name": "m"}, "spec": {}}),
     "weka": (play_weka, weka.DEPLOYMENTS, OPERATOR),
     "volumes": (play_volumes, "/apis/storage.k8s.io/v1/storageclasses", CLASS),
 }
