@@ -1,8 +1,8 @@
 """Who borrows from whom where KAI Scheduler counts, in which queues pods are, and what it can't count. PURE.
 
-Called by `lending`; see `meshctl.model.keys.kai`. A pod is in one queue from its beginning, so that a job
-borrows from one pool alone: the one that lends the most. And KAI places the pods of a job one by one, on nodes of its
-own pool and of the lender, so that a gang of several nodes, which needs them on one fabric, borrows nothing.
+Called by `lending`; see `meshctl.model.keys.kai`. A pod is in one queue from its beginning, so that a job borrows from
+one pool alone: the one that lends the most. And KAI places the pods of a job one by one, on nodes of its own pool and
+of the lender, so that a gang of several nodes, which needs them on one fabric, borrows nothing.
 """
 
 from __future__ import annotations
@@ -56,28 +56,30 @@ def gaps(
         return
     nodes = {node.name: node for node in (facts.nodes if facts is not None else ())}
     for pool in pools:
-        if not lending.takes_part(pool, workloads):
-            continue
-        yield from _placed_by_others(pool, workloads)
-        subject = f"pool/{pool.name}"
-        if pool.device_resource != kai.RESOURCE:
-            yield Gap(
-                subject=subject,
-                wanted=f"{pool.device_resource} counted by KAI Scheduler",
-                best=f"meshctl has it count whole {kai.RESOURCE} alone",
-                hint="remove `lend` of this pool, or let Kueue count: `lending: {by: kueue}`",
-            )
-        name = kai.lent_queue(mesh, pool.name)
-        if len(name) > kai.LONGEST_NAME:
-            yield Gap(
-                subject=subject,
-                wanted=f"the queue {name} of KAI Scheduler",
-                best=f"{kai.LONGEST_NAME} characters: its name is the value of a label of pods, and has {len(name)}",
-                hint="give the mesh or the pool a shorter name",
-            )
-        others = _in_other_parts([nodes[each] for each in pool.node_names if each in nodes], scheduler.node_pool)
-        if others:
-            yield _in_another_part(subject, others, scheduler.node_pool)
+        if lending.takes_part(pool, workloads):
+            yield from _placed_by_others(pool, workloads)
+            yield from _of_pool(mesh, pool)
+            others = _in_other_parts([nodes[each] for each in pool.node_names if each in nodes], scheduler.node_pool)
+            if others:
+                yield _in_another_part(f"pool/{pool.name}", others, scheduler.node_pool)
+
+
+def _of_pool(mesh: str, pool: Pool) -> Iterator[Gap]:
+    if pool.device_resource != kai.RESOURCE:
+        yield Gap(
+            subject=f"pool/{pool.name}",
+            wanted=f"{pool.device_resource} counted by KAI Scheduler",
+            best=f"meshctl has it count whole {kai.RESOURCE} alone",
+            hint="remove `lend` of this pool, or let Kueue count: `lending: {by: kueue}`",
+        )
+    name = kai.lent_queue(mesh, pool.name)
+    if len(name) > kai.LONGEST_NAME:
+        yield Gap(
+            subject=f"pool/{pool.name}",
+            wanted=f"the queue {name} of KAI Scheduler",
+            best=f"{kai.LONGEST_NAME} characters: its name is the value of a label of pods, and has {len(name)}",
+            hint="give the mesh or the pool a shorter name",
+        )
 
 
 def _in_other_parts(nodes: Iterable[ObservedNode], node_pool: str) -> dict[str, str]:

@@ -109,6 +109,18 @@ def test_whoever_else_places_the_pods_is_a_gap(override: dict[str, Any]) -> None
     assert "KAI Scheduler places all pods" in found.best
 
 
+def test_accelerators_that_kai_counts_otherwise_are_a_gap() -> None:
+    amd = {**SERVE, "accelerator": {"model": "MI300X", "count": 8}}
+    nodes = tuple(
+        gpu_node(f"g{number}", gpu_model="MI300X", gpu_memory_gib=192, gpu_resource="amd.com/gpu")
+        for number in range(5)
+    )
+    pools = {"serve": amd, "train": {**amd, "nodes": 1, "lend": None}}
+    workloads = {"chat": chat(), "sweep": sweep()}
+    resolution = resolved(pools, KAI_DC, Facts(nodes=nodes, served_apis=WITH_KAI), workloads=workloads)
+    assert gap(resolution, "pool/serve").wanted == "amd.com/gpu counted by KAI Scheduler"
+
+
 def test_a_name_that_no_label_can_have_is_a_gap() -> None:
     long = "s" * 30
     facts = Facts(nodes=tuple(gpu_node(f"g{number}") for number in range(1, 6)), served_apis=WITH_KAI)
@@ -119,7 +131,9 @@ def test_a_name_that_no_label_can_have_is_a_gap() -> None:
 
 def test_a_gang_is_left_to_kai() -> None:
     gang = service(2, "training", accelerators=8) | {"pool": "train"}
+    gang["elastic"] = {"min": 1}
     resolution = with_kai(pretrain=gang, train={**SERVE, "nodes": 2, "lend": None})
+    assert any("`elastic` has no effect where KAI Scheduler" in note for note in resolution.notes)
     assert not resolution.deployment.workload("pretrain").held_together
     assert any(
         "as far as KAI Scheduler of release 0.15 or newer, in its queue m.train, sees" in note
