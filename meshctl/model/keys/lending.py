@@ -54,7 +54,10 @@ def takes_part(pool: Pool, workloads: tuple[Workload, ...]) -> bool:
 
 
 def lenders_of(deployment: Deployment, pool: Pool) -> tuple[Pool, ...]:
-    """The pools that jobs of this pool may borrow from."""
+    """The pools that jobs of this pool may borrow from in a queue of Kueue; none where KAI Scheduler counts, and the
+    queue only stays."""
+    if deployment.kai is not None:
+        return ()
     names = {name for workload in deployment.workloads if workload.pool == pool.name for name in workload.lenders}
     return tuple(each for each in deployment.pools if each.name in names)
 

@@ -80,7 +80,7 @@ def _values(deployment: Deployment, pool: Pool, running: Mapping[str, list[dict[
         "covered": [pool.device_resource, *sorted(resources)],
         "unlimited": [(name, _plenty(name)) for name in sorted(resources)],
         "flavors": [
-            {"name": lending.object_name(deployment, pool), "quota": _own_quota(pool)},
+            {"name": lending.object_name(deployment, pool), "quota": _own_quota(deployment, pool)},
             *(
                 {"name": lending.object_name(deployment, lender), "quota": _borrowed_quota(lender)}
                 for lender in lenders
@@ -93,11 +93,12 @@ def _plenty(resource: str) -> str:
     return _PLENTY_OF_BYTES if resource.startswith(_BYTES) else _PLENTY
 
 
-def _own_quota(pool: Pool) -> list[tuple[str, str]]:
+def _own_quota(deployment: Deployment, pool: Pool) -> list[tuple[str, str]]:
+    lent = lending.lent_devices(pool) if deployment.kai is None else 0
     return [
         ("nominalQuota", str(lending.devices(pool))),
         ("borrowingLimit", "0"),
-        ("lendingLimit", str(lending.lent_devices(pool))),
+        ("lendingLimit", str(lent)),
     ]
 
 
