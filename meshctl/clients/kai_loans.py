@@ -16,6 +16,7 @@ from meshctl.errors import CredentialsError, UnreachableError
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment, Gap
 from meshctl.model.keys import kai
 from meshctl.model.pods import object_names
+from meshwire.kubernetes import objects
 from meshwire.kubernetes.errors import ApiError
 from meshwire.kubernetes.resources import NODES, PODS
 
@@ -38,21 +39,24 @@ def loans(cluster: ClusterAccess, deployment: Deployment) -> list[Loan]:
     with cluster.connected() as client:
         nodes = client.list_objects(NODES, labels={MESH_LABEL: deployment.mesh})
         pods = client.list_objects(PODS, namespace=deployment.namespace, labels=own)
-    pools = {str(node["metadata"]["name"]): str(node["metadata"]["labels"].get(POOL_LABEL, "")) for node in nodes}
+    metadata = [node.get("metadata", {}) for node in nodes]
+    pools = {each.get("name", ""): each.get("labels", {}).get(POOL_LABEL, "") for each in metadata}
     by_job: dict[tuple[str, str], int] = {}
     for pool, job, accelerators in _lent(deployment, pods, pools):
         by_job[pool, job] = by_job.get((pool, job), 0) + accelerators
     return [Loan(pool, job, accelerators) for (pool, job), accelerators in sorted(by_job.items())]
 
 
-def _lent(deployment: Deployment, pods: Iterable[Json], pools: Mapping[str, str]) -> Iterator[tuple[str, str, int]]:
+def _lent(
+    deployment: Deployment, pods: Iterable[objects.Pod], pools: Mapping[str, str]
+) -> Iterator[tuple[str, str, int]]:
     """Pool, job and accelerators of each pod on a node of another pool than its own."""
     workloads = {workload.name: workload for workload in deployment.workloads}
     for pod in pods:
-        labels = pod["metadata"].get("labels") or {}
-        workload = workloads.get(str(labels.get("app.kubernetes.io/name", "")))
-        pool = pools.get(str((pod.get("spec") or {}).get("nodeName") or ""), "")
-        has_ended = (pod.get("status") or {}).get("phase") in _ENDED
+        labels = pod.get("metadata", {}).get("labels", {})
+        workload = workloads.get(labels.get("app.kubernetes.io/name", ""))
+        pool = pools.get(pod.get("spec", {}).get("nodeName", ""), "")
+        has_ended = pod.get("status", {}).get("phase", "") in _ENDED
         if workload is not None and pool and pool != workload.pool and kai.QUEUE_LABEL in labels and not has_ended:
             yield pool, workload.name, workload.accelerators
 

@@ -155,8 +155,10 @@ class _Cycle:
             return f"queue {queue.name} is not a leaf queue"
         if queue.parent and queue.parent not in self.queues:
             return f"parent queue {queue.parent} of {queue.name} does not exist"
-        if len(group) < group[0].gang_size:
-            return f"{len(group)} of {group[0].gang_size} pods of the gang exist"
+        gang = group[0].gang
+        members = len(group) + sum(pod.gang == gang for pod in self.running if gang)
+        if members < group[0].gang_size:
+            return f"{members} of {group[0].gang_size} pods of the gang exist"
         line = self._line(queue)
         if not self._fits(line, group, lambda each: each.limit):
             return f"queue {queue.name} has reached its limit"

@@ -110,6 +110,8 @@ def test_a_gang_starts_as_a_whole() -> None:
     full = (chat("up", "s1"), chat("up2", "s2"))
     assert bound(decided(*full, first, second, queues=both)) == {}
     assert len(bound(decided(first, second, queues=both))) == 2
+    again = pod("g1", "m.train", "t1", **gang)
+    assert bound(decided(first, again, queues=both)) == {"g0": "s2"}, "one that is made anew joins those that run"
 
 
 def test_a_queue_that_is_no_leaf_or_is_missing_takes_nothing() -> None:
