@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -57,7 +57,7 @@ def lab_up(
         )
 
 
-def _check_clusters(names: Iterable[str], choices: Iterable[str]) -> None:
+def _check_clusters(names: Iterable[str], choices: Collection[str]) -> None:
     unknown = [name for name in names if name not in choices]
     if unknown:
         hint = f"choose from: {', '.join(choices)}"

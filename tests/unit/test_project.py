@@ -159,7 +159,7 @@ def test_a_queue_of_somebody_else_with_our_name_is_seen_before_anything_is_made(
 def with_kai(monkeypatch: pytest.MonkeyPatch, client: FakeClient, provider: str) -> Resolution:
     """A mesh with one pool that lends, in an environment that names KAI Scheduler."""
     monkeypatch.setattr(ClusterAccess, "client", client_of(client))
-    place = {"provider": provider, "kubernetes": {"context": "c"}, "lending": {"by": "kai"}}
+    place: dict[str, Any] = {"provider": provider, "kubernetes": {"context": "c"}, "lending": {"by": "kai"}}
     place |= {"region": "US-EAST-04A"} if provider == "coreweave" else {}
     environments = Environments.model_validate({**ENVIRONMENTS, "environments": {"e": place}})
     mesh = Mesh.model_validate({**MESH, "pools": {"p": {**LENDS, "nodes": 1}}})

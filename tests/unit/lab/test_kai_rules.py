@@ -125,13 +125,13 @@ def test_labels_and_taints_keep_pods_off() -> None:
 
 
 def test_objects_are_read_as_kai_reads_them() -> None:
-    spec = {"parentQueue": "m", "reclaimMinRuntime": "1m30s"}
+    spec: dict[str, Any] = {"parentQueue": "m", "reclaimMinRuntime": "1m30s"}
     spec |= {"resources": {"gpu": {"quota": 8}, "memory": {"quota": 1}, "cpu": {"quota": -1, "limit": -1}}}
     read = kai.queue_of({"metadata": {"name": "q"}, "spec": spec})
     assert read.limit == {"gpu": 8, "cpu": -1, "memory": 10**6}, "without a limit a queue has its quota and no more"
     assert (read.priority, read.min_runtime_s) == (100, 90)
     container = {"resources": {"requests": {"cpu": "1500m", "memory": "2Gi", "nvidia.com/gpu": "8"}}}
-    item = {
+    item: dict[str, Any] = {
         "metadata": {"uid": "1", "namespace": "m", "name": "p", "labels": {"kai.scheduler/queue": "m.train"}},
         "spec": {"schedulerName": "kai-scheduler", "containers": [container], "priority": 50_000},
     }
