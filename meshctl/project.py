@@ -17,6 +17,7 @@ from meshctl.clients import (
     existing_claims,
     existing_file_systems,
     hold_rights,
+    kai_loans,
     kueue,
     loans,
     other_pods,
@@ -119,6 +120,7 @@ class Project:
         resolution = with_shifts(self.as_it_is_up(resolution, facts, served), shifts)
         self._add_remarks(environment, fabric_expectation.unjudged(resolution.pools))
         self._add_notes_on_loans(environment, resolution.deployment, facts)
+        resolution = self._with_taken_names(resolution)
         return self._with_gateway_shares(self._with_weka_operator(resolution))
 
     def _with_weka_operator(self, resolution: Resolution) -> Resolution:
@@ -181,7 +183,7 @@ class Project:
 
     def _add_notes_on_loans(self, environment: str, deployment: Deployment | None, facts: Facts | None) -> None:
         """What others count of the nodes that are lent; the cluster is asked only where some are."""
-        is_lending = deployment is not None and bool(lending.pools(deployment))
+        is_lending = deployment is not None and bool(lending.kueue_pools(deployment))
         access = self._cluster_that_is_there(environment) if is_lending else None
         if deployment is not None and access is not None:
             try:
@@ -189,6 +191,17 @@ class Project:
             except _NO_ANSWER as error:
                 notes = (f"whether queues of others count the nodes that are lent is not known: {error.what}",)
             self._add_remarks(environment, notes)
+
+    def _with_taken_names(self, resolution: Resolution) -> Resolution:
+        """The resolution with gaps where somebody else has queues of KAI Scheduler with the names of ours."""
+        deployment = resolution.deployment
+        access = self.access(resolution.environment) if deployment is not None and deployment.kai is not None else None
+        if deployment is None or access is None:
+            return resolution
+        taken = kai_loans.taken_names(access, deployment)
+        self._add_remarks(resolution.environment, taken.notes)
+        gaps = (*resolution.gaps, *taken.gaps)
+        return resolution.model_copy(update={"deployment": None, "gaps": gaps}) if taken.gaps else resolution
 
     def as_it_is_up(self, resolution: Resolution, facts: Facts | None = None, served: Sequence[str] = ()) -> Resolution:
         """The resolution in which what is up stays, though the catalog would not take it now, or a NeuralMesh would be
@@ -215,7 +228,7 @@ class Project:
             return self._served_by_own_cluster(environment) if needs_controllers or has_queues else ()
         is_measured = any(each.metrics is not None or each.scale is not None for each in self.mesh.workloads.values())
         access = self.access(environment) if needs_controllers or is_measured else None
-        return clusters.served(access) if access is not None else ()
+        return clusters.served(access, served_apis.asked_for(declared)) if access is not None else ()
 
     def _served_by_own_cluster(self, environment: str) -> tuple[str, ...]:
         """Which controllers somebody has installed in the cluster that meshctl has made; none before it is there. Where
@@ -231,7 +244,8 @@ class Project:
         return tuple(name for name in served if name in served_apis.CONTROLLERS)
 
     def _facts(self, access: ClusterAccess, declared: PlatformEnvironment) -> Facts:
-        facts = other_pods.counted(clusters.facts(access), access, self.mesh.name)
+        facts = clusters.facts(access, served_apis.asked_for(declared))
+        facts = other_pods.counted(facts, access, self.mesh.name)
         queues = {override.queue for override in declared.workloads.values() if override.queue}
         return kueue.with_queues(facts, access, self.mesh.name, queues)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from meshctl.model.deployed_pools import POOL_LABEL
+from meshctl.model.keys import kai
 from meshctl.model.keys.job_order import QUEUE_LABEL
 from meshctl.model.keys.lending import MANAGED_LABEL, PARENT_ANNOTATION
 
@@ -18,10 +19,19 @@ Change = tuple[str, Any, Any]  # the term, and both values
 _QUEUE_TYPE: Final = "kubernetes:kueue.x-k8s.io/v1beta2:ClusterQueue"
 _POD: Final = ("spec", "template", "spec")
 _SELECTOR: Final = f'spec.template.spec.nodeSelector["{POOL_LABEL}"]'
-TERMS: Final = {("kubernetes:apps/v1:Deployment", f'spec.template.metadata.labels["{QUEUE_LABEL}"]'): "lend: queue"}
+_KAI_QUEUE: Final = "kubernetes:scheduling.run.ai/v2:Queue"
+_WITH_PODS: Final = ("kubernetes:apps/v1:Deployment", "kubernetes:batch/v1:Job")
+TERMS: Final = {
+    ("kubernetes:apps/v1:Deployment", f'spec.template.metadata.labels["{QUEUE_LABEL}"]'): "lend: queue",
+    **{(type_, f'spec.template.metadata.labels["{kai.QUEUE_LABEL}"]'): "lend: queue" for type_ in _WITH_PODS},
+    **{(type_, "spec.template.spec.schedulerName"): "scheduler" for type_ in _WITH_PODS},
+    (_KAI_QUEUE, "spec.resources.gpu.quota"): "accelerators of the pool",
+    (_KAI_QUEUE, "spec.resources.gpu.limit"): "accelerators at most",
+}
+# what comes and goes with the queue
 HIDDEN: Final = "|".join(
     rf"^spec\.template\.metadata\.(?:labels|annotations).*{re.escape(key)}"
-    for key in (MANAGED_LABEL, PARENT_ANNOTATION)
+    for key in (MANAGED_LABEL, PARENT_ANNOTATION, kai.PREEMPTIBILITY_LABEL)
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -32,25 +33,35 @@ def lab_up(
             "--kueue", metavar="CLUSTER", help="Run Kueue on this cluster (aws-east, cw, dc1); may be repeated."
         ),
     ] = None,
+    kai: Annotated[
+        list[str] | None,
+        typer.Option("--kai", metavar="CLUSTER", help="Play KAI Scheduler on this cluster (cw, dc1); may be repeated."),
+    ] = None,
 ) -> None:
     """Start the lab: an AWS API, three Kubernetes control planes, object stores and DNS."""
     from meshctl.lab import real_controllers, up  # psutil, the clients: not for `meshctl --help`
+    from meshctl.lab.controllers import kai as kai_scheduler
     from meshctl.lab.state import Lab, default_root
 
-    unknown = [name for name in (*(groups or ()), *(kueue or ())) if name not in real_controllers.CLUSTERS]
-    if unknown:
-        clusters = ", ".join(real_controllers.CLUSTERS)
-        raise UsageError(f"no cluster {', '.join(unknown)} of the lab can run it", hint=f"choose from: {clusters}")
+    _check_clusters([*(groups or ()), *(kueue or ())], real_controllers.CLUSTERS)
+    _check_clusters(kai or (), kai_scheduler.CLUSTERS)
     context: Context = ctx.obj
     lab = Lab(default_root())
     context.withhold_secrets()
-    started = up.up(lab, context.say, groups or (), kueue or ())
+    started = up.up(lab, context.say, groups or (), kueue or (), kai or ())
     if context.output == "json":
         context.print_json({"root": str(lab.root), **started})
     else:
         context.print(
             f'lab: {lab.root}\n  clusters: {", ".join(started["clusters"])}\n  next: eval "$(meshctl lab env)"'
         )
+
+
+def _check_clusters(names: Iterable[str], choices: Collection[str]) -> None:
+    unknown = [name for name in names if name not in choices]
+    if unknown:
+        hint = f"choose from: {', '.join(choices)}"
+        raise UsageError(f"no cluster {', '.join(unknown)} of the lab can run it", hint=hint)
 
 
 @lab_app.command("down")

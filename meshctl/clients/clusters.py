@@ -61,12 +61,12 @@ def uid(cluster: ClusterAccess) -> str:
     return namespace.get("metadata", {}).get("uid", "")
 
 
-def facts(cluster: ClusterAccess) -> Facts:
+def facts(cluster: ClusterAccess, apis: Iterable[str] = served_apis.ASKED_FOR) -> Facts:
     """Nodes and storage classes of an existing cluster, and which APIs it serves beside those of every cluster."""
     with cluster.connected() as client:
         nodes = tuple(sorted((_node(node) for node in client.list_objects(NODES)), key=lambda node: node.name))
         classes = tuple(_storage_class(item) for item in client.list_objects(STORAGE_CLASSES))
-        served = _served(client)
+        served = _served(client, apis)
     return Facts(nodes=nodes, storage_classes=classes, served_apis=served)
 
 

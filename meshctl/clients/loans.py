@@ -55,7 +55,7 @@ def loans(cluster: ClusterAccess, deployment: Deployment) -> list[Loan] | None:
 
 
 def _loans(deployment: Deployment, workloads: Iterable[Json]) -> Iterator[Loan]:
-    by_flavor = {lending.object_name(deployment, pool): pool for pool in lending.pools(deployment)}
+    by_flavor = {lending.object_name(deployment, pool): pool for pool in lending.kueue_pools(deployment)}
     homes = {workload.name: workload.pool for workload in deployment.workloads if workload.lenders}
     for workload in workloads:
         owners = workload["metadata"].get("ownerReferences") or ()
@@ -102,7 +102,7 @@ def other_queues(cluster: ClusterAccess, deployment: Deployment, nodes: Iterable
     others = [each for each in queues if not _is_own(deployment, each)]
     return tuple(
         _note(pool, str(queue["metadata"]["name"]), flavor)
-        for pool in lending.pools(deployment)
+        for pool in lending.kueue_pools(deployment)
         for queue in others
         for flavor in _flavors(queue, pool.device_resource)
         if _selects(selectors.get(flavor), deployment, pool, labels)

@@ -297,7 +297,7 @@ def write_user_kubeconfig(lab: Lab) -> None:
 
 
 def entry(lab: Lab, plane: Plane, extras: Iterable[str] = ()) -> dict[str, str]:
-    """What lab.json says of a cluster. `extras`: what it runs beside the usual parts, `group_controller` or `kueue`."""
+    """What lab.json says of a cluster. `extras`: what it runs beside the usual parts, `kueue` for instance."""
     kubeconfig = str(kubeconfig_of(lab, plane))
     values = {"provider": plane.provider, "region": plane.region, "kubeconfig": kubeconfig, "context": ""}
     return {**values, **dict.fromkeys(extras, "yes")}

@@ -27,10 +27,10 @@ ACCOUNT = "account.json"  # which account of AWS the lab is: may be there before
 READY_FOLDER = "ready"  # a file for each cluster whose platform stands, written by the controllers
 
 
-def ready_files(cluster: str) -> tuple[str, str, str]:
-    """In that folder: says that the cluster's platform stands, and that its controller of groups and Kueue do, if it
-    has them."""
-    return cluster, f"{cluster}-groups", f"{cluster}-kueue"
+def ready_files(cluster: str) -> tuple[str, str, str, str]:
+    """In that folder: says that the cluster's platform stands, and that its controller of groups, Kueue and KAI
+    Scheduler do, if it has them."""
+    return cluster, f"{cluster}-groups", f"{cluster}-kueue", f"{cluster}-kai"
 
 
 def default_root() -> Path:

@@ -41,10 +41,11 @@ PORTS = ("aws", "dns", "webhook", "store_cw", "store_dc1", *(f"apiserver_{plane.
 
 @dataclass(frozen=True)
 class Extra:
-    """What some clusters of the lab run beside the usual parts. `key`: of their entries in lab.json."""
+    """What some clusters of the lab run beside the usual parts. `key`: of their entries in lab.json. `controller`: None
+    where the lab plays it, as one of its own controllers."""
 
     key: str
-    controller: Controller
+    controller: Controller | None
     option: str
     words: str
 
@@ -52,23 +53,30 @@ class Extra:
 EXTRAS: Final = (
     Extra("group_controller", group_controller.CONTROLLER, "--group-controller", "a controller of groups"),
     Extra("kueue", kueue_controller.CONTROLLER, "--kueue", "Kueue"),
+    Extra("kai", None, "--kai", "KAI Scheduler"),
 )
 Wanted = dict[str, Sequence[str]]  # the key of an extra -> clusters
 
 
-def up(lab: Lab, say: Say, group_controllers: Sequence[str] = (), kueue: Sequence[str] = ()) -> dict[str, Any]:
+def up(
+    lab: Lab,
+    say: Say,
+    group_controllers: Sequence[str] = (),
+    kueue: Sequence[str] = (),
+    kai: Sequence[str] = (),
+) -> dict[str, Any]:
     """Start the lab; returns lab.json. `group_controllers`: the clusters that get the controller of LeaderWorkerSets,
-    `kueue`: those that get Kueue.
+    `kueue`: those that get Kueue, `kai`: those where KAI Scheduler is played.
 
     Raises: LabError, ToolError.
     """
-    wanted: Wanted = {"group_controller": group_controllers, "kueue": kueue}
+    wanted: Wanted = {"group_controller": group_controllers, "kueue": kueue, "kai": kai}
     with lab.exclusively():
         _refuse_other_controllers(lab, wanted)
         if is_up(lab):
             say(f"the lab is up already ({lab.root})")
             return lab.read()
-        for program in (*clusters.PROGRAMS, *(extra.controller.program for extra in EXTRAS if wanted[extra.key])):
+        for program in (*clusters.PROGRAMS, *_programs(wanted)):
             tools.find(program)  # says at once what is missing
         dead = [state for state in states(lab) if not state.up]
         if _can_be_mended(lab, dead):
@@ -87,6 +95,11 @@ def up(lab: Lab, say: Say, group_controllers: Sequence[str] = (), kueue: Sequenc
             raise
         say(f"the lab is up after {time.monotonic() - began:.1f} s")
         return lab.read()
+
+
+def _programs(wanted: Wanted) -> list[str]:
+    """Those of the extras."""
+    return [extra.controller.program for extra in EXTRAS if extra.controller is not None and wanted[extra.key]]
 
 
 def down(lab: Lab) -> None:
@@ -139,7 +152,8 @@ def _mend(lab: Lab, dead: list[PartState], say: Say) -> None:
 
 def _ports(before: dict[str, int], wanted: Wanted) -> dict[str, int]:
     """Those of the lab that was here, as far as nobody took them."""
-    of_extras = [extra.controller.port_name(name) for extra in EXTRAS for name in wanted.get(extra.key, ())]
+    real = [(extra.controller, wanted.get(extra.key, ())) for extra in EXTRAS if extra.controller is not None]
+    of_extras = [controller.port_name(name) for controller, names in real for name in names]
     names = (*PORTS, *of_extras)
     ports = {name: port for name, port in before.items() if name in names and _can_listen(port)}
     missing = [name for name in names if name not in ports]

@@ -120,6 +120,8 @@ class Workload(Value):
     # of Kueue: it decides when the job starts, or counts the pods of what serves. Environments.yaml names it for jobs;
     # where pools lend nodes, it is the one of the pool
     queue: str = added_later("")
+    # of KAI Scheduler, which then places its pods: see `meshctl.model.keys.kai`
+    kai_queue: str = added_later("")
     burst: bool = added_later(False)  # a job that may also run on nodes that other pools lend
     lenders: tuple[str, ...] = added_later(())  # the pools whose nodes it may borrow here
     # whether a program of meshctl lets the pods of its gang start, all at once: see `meshctl.model.keys.gangs`

@@ -67,6 +67,7 @@ __all__ = [
     "Gap",
     "Health",
     "JoinedWeka",
+    "KaiScheduler",
     "Market",
     "Metrics",
     "Mount",
@@ -169,6 +170,13 @@ class Cluster(Value):
     context: str = ""
 
 
+class KaiScheduler(Value):
+    """That KAI Scheduler counts what pools lend. `node_pool`: the name of the part of the cluster, as KAI divides it,
+    that has the nodes; "" for all nodes without such a name."""
+
+    node_pool: str = ""
+
+
 class Deployment(Value):
     mesh: str
     environment: str
@@ -189,6 +197,7 @@ class Deployment(Value):
     # whether the queues and flavors of pools that lend or borrow are called MESH.POOL. They were MESH-POOL once, which
     # pools of two meshes could be called
     has_dotted_queues: bool = added_later(False)
+    kai: KaiScheduler | None = added_later(None)  # None = Kueue counts what pools lend
     # the beginning of images' names -> the mirror that has them here
     images: dict[str, str] = added_later({})
     # whether somebody else made the namespace, which `destroy` then leaves: see `deploy.guards.namespaces`

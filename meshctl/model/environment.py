@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, Self, Union
 
-from pydantic import AfterValidator, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from meshctl.errors import Diagnostic
-from meshctl.model.deployment import Toleration
+from meshctl.model.deployment import KaiScheduler, Toleration
 from meshctl.model.files.addresses import Backend, HostedZone, Region, SecretsProvider, Url
 from meshctl.model.files.key_values import Argument, DnsLabel, EnvName, LabelKey, LabelValue, Text
 from meshctl.model.files.nested import merged
@@ -194,6 +194,30 @@ class Certificates(Section):
     cluster_issuer: _IssuerName
 
 
+def _counter(value: object) -> object:
+    if value == "runai":
+        raise ValueError(
+            "Run:ai makes the queues of its projects itself, and takes back what is above a project's quota; meshctl"
+            " writes none beside them. Leave `lending` out, take `lend` from the mesh, and send single workloads to a"
+            " project by `workloads.NAME.labels` and `workloads.NAME.pod.schedulerName`"
+        )
+    return value
+
+
+class Lending(Section):
+    """Who counts what pools lend here. `node_pool`: where KAI Scheduler has divided the cluster, the name of the part
+    that the nodes are in."""
+
+    by: Annotated[Literal["kueue", "kai"], BeforeValidator(_counter)]
+    node_pool: Annotated[LabelValue, Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _node_pool_is_of_kai(self) -> Self:
+        if self.node_pool is not None and self.by != "kai":
+            raise ValueError("`nodePool` goes with `by: kai`: Kueue knows no parts of a cluster; leave it out")
+        return self
+
+
 class PlatformEnvironment(Section, EnvironmentSection):
     """One entry under `environments:`. Each platform has its own, whose `provider` is a Literal with its name."""
 
@@ -232,6 +256,11 @@ class PlatformEnvironment(Section, EnvironmentSection):
         return ()
 
     @property
+    def kai(self) -> KaiScheduler | None:
+        """KAI Scheduler, where it counts what pools lend; None where Kueue does."""
+        return None
+
+    @property
     def certificate_issuer(self) -> str | None:
         """The ClusterIssuer of certificates; "" where the file may name one and does not, None where none can be."""
         return None
@@ -261,6 +290,13 @@ class GivenClusterEnvironment(PlatformEnvironment):
     storage_classes: StorageClasses = StorageClasses()
     tolerations: tuple[TolerationOption, ...] = ()
     certificates: Certificates | None = None
+    lending: Lending | None = None
+
+    @property
+    def kai(self) -> KaiScheduler | None:
+        if self.lending is None or self.lending.by != "kai":
+            return None
+        return KaiScheduler(node_pool=self.lending.node_pool or "")
 
     @property
     def pod_tolerations(self) -> tuple[Toleration, ...]:

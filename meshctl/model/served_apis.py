@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from meshctl.model.deployment import Deployment
+from meshctl.model.environment import PlatformEnvironment
 from meshctl.model.keys import lending
 
 # Prometheus operator: which pods are scraped
@@ -23,6 +24,12 @@ POD_METRICS: Final = "metrics.k8s.io/v1beta1/PodMetrics"
 # Kueue, from release 0.15 on: it counts what pools lend. Older ones serve only the other version.
 CLUSTER_QUEUE: Final = "kueue.x-k8s.io/v1beta2/ClusterQueue"
 OLDER_CLUSTER_QUEUE: Final = "kueue.x-k8s.io/v1beta1/ClusterQueue"
+
+# KAI Scheduler, from release 0.12 on, which brings topologies of its own: pods say whether they may be taken back.
+# Older ones know the queues alone. Asked for only where environments.yaml names it
+KAI_QUEUE: Final = "scheduling.run.ai/v2/Queue"
+KAI_TOPOLOGY: Final = "kai.scheduler/v1alpha1/Topology"
+KAI: Final = (KAI_QUEUE, KAI_TOPOLOGY)
 
 # WEKA's operator: who makes storage nodes of a mesh's machines. Asked for only where a mesh has a NeuralMesh
 WEKA_CLUSTER: Final = "weka.weka.io/v1alpha1/WekaCluster"
@@ -41,7 +48,12 @@ ASKED_FOR: Final = (
 )
 
 
+def asked_for(environment: PlatformEnvironment) -> tuple[str, ...]:
+    """Those that an existing cluster is asked for."""
+    return ASKED_FOR if environment.kai is None else (*ASKED_FOR, *KAI)
+
+
 def relied_on(deployment: Deployment) -> tuple[str, ...]:
     """Those of `CONTROLLERS` that a deployment has objects of."""
     groups = (LEADER_WORKER_SET,) if deployment.has_group_controller else ()
-    return (*groups, *((CLUSTER_QUEUE,) if lending.pools(deployment) else ()))
+    return (*groups, *((CLUSTER_QUEUE,) if lending.kueue_pools(deployment) else ()))

@@ -31,6 +31,7 @@ def lending_gaps(deployment: Deployment, shifts: ShiftsInForce) -> Iterator[Gap]
             yield Gap(
                 subject=f"pool/{pool.name}",
                 wanted="to lend nodes, or to borrow them",
-                best="a shift of its nodes is in force, and Kueue would count them for the wrong pool",
+                best=f"a shift of its nodes is in force, and {lending.counter(deployment)} would count them for the"
+                " wrong pool",
                 hint=f"`meshctl shift {deployment.environment} --undo` first; or take `lend` or `burst` back",
             )

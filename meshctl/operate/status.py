@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meshctl.clients import clusters, holders, kueue, loans, weka_clusters
+from meshctl.clients import clusters, holders, kai_loans, kueue, loans, weka_clusters
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.loans import Loan
 from meshctl.deploy import deploy_state, live_platform, scheduled_pools
@@ -187,8 +187,14 @@ def _ask_cluster(deployment: Deployment, outputs: StackOutputs, shifts: observed
     }
     sleeps = any(workload.sleeps and workload.runs for workload in deployment.workloads)
     replicas = clusters.replica_counts(access, deployment.namespace) if sleeps else {}
-    lent = loans.loans(access, deployment) if any(pool.lends_nodes for pool in deployment.pools) else None
+    lent = _loans(access, deployment)
     return _ClusterAnswers(nodes, pods, jobs, waiting, replicas, lent, _neural_mesh(access, deployment))
+
+
+def _loans(access: ClusterAccess, deployment: Deployment) -> list[loans.Loan] | None:
+    if not any(pool.lends_nodes for pool in deployment.pools):
+        return None
+    return kai_loans.loans(access, deployment) if deployment.kai is not None else loans.loans(access, deployment)
 
 
 def _neural_mesh(access: ClusterAccess, deployment: Deployment) -> NeuralMeshStatus | None:

@@ -50,6 +50,7 @@ from meshctl.resolve.work import (
     gateways,
     group_notes,
     lending,
+    lending_counters,
     mirror_notes,
     monitors,
     queues,
@@ -89,11 +90,11 @@ def resolve(
     listed, catalog = catalog, offerings.with_running(catalog, environment.provider, pools_up)
     made = pools.resolve(mesh, environment, catalog, facts, up)
     nodes_are_made, cluster_is_made = platform.nodes.made_of is not None, platform.cluster.made is not None
-    kueue = lending.seen(facts, served, nodes_are_made=nodes_are_made, cluster_is_made=cluster_is_made)
-    made.made[:] = lending.with_lenders(mesh, made.made, kueue)
+    counter = _counter(environment, facts, served)
+    made.made[:] = lending.with_lenders(mesh, made.made, counter)
     carried = whole_nodes.with_all_accelerators(workloads.resolve(mesh, environment), mesh, made.made)
     carried = monitors.with_monitors(carried, facts, served)
-    carried = (*lending.with_borrowers(carried, made.made), *gateways.workloads(mesh, environment))
+    carried = (*lending.with_borrowers(mesh.name, carried, made.made, counter), *gateways.workloads(mesh, environment))
     endpoints = gateways.endpoints(mesh, environment, environments.dns)
     zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "")
     zone = zone or _first_zone(environment)
@@ -108,7 +109,7 @@ def resolve(
     network = platform.cluster.made.network(environment) if platform.cluster.made else None
     usable = {pool.name: allocatable.of_pool(pool, environment.provider, catalog, facts) for pool in made.made}
     usable |= neural_mesh_room.without_shares(usable, weka.value)
-    waiting = lending.waiting_for_kueue(mesh, carried, made.made, usable, kueue)
+    waiting = lending.waiting_for_kueue(mesh, carried, made.made, usable, counter)
     carried = lending.in_queues_to_come(carried, waiting)
     gaps = [
         *platform.words.gaps(environment),
@@ -119,7 +120,7 @@ def resolve(
         *weka.gaps,
         *existing_file_systems.zone_gaps(stored.file_systems, carried, made.made),
         *workloads.gaps(lending.fixed(carried, waiting), made.made, usable, running.unchanged(carried, up)),
-        *lending.gaps(mesh, carried, made.made, usable, kueue),
+        *lending.gaps(mesh, carried, made.made, usable, facts, counter),
         *queues.gaps(carried, facts),
         *scaling.gaps(carried, facts, served, nodes_are_made=nodes_are_made),
         *scaling.shortages(carried, made.made, usable),
@@ -175,7 +176,7 @@ def resolve(
             *(() if gaps else workloads.uncounted(lending.fixed(carried, waiting), made.made, usable)),
             *(() if gaps else (*gang_holds.notes(carried, made.made, facts), *evictions.notes(carried, made.made))),
             *queues.notes((each for each in carried if each.name not in waiting), served, is_made=cluster_is_made),
-            *lending.notes(mesh, carried, made.made, kueue),
+            *lending.notes(mesh, carried, made.made, counter),
             *lending.waiting_notes(waiting),
             *scaling.notes(
                 carried,
@@ -187,6 +188,17 @@ def resolve(
             ),
             *platform.words.notes(environment),
         ),
+    )
+
+
+def _counter(
+    environment: PlatformEnvironment, facts: Facts | None, served: Collection[str]
+) -> lending_counters.Counter:
+    """Who counts what pools lend."""
+    platform = registry.platform(environment.provider)
+    nodes_are_made, cluster_is_made = platform.nodes.made_of is not None, platform.cluster.made is not None
+    return lending_counters.seen(
+        facts, served, environment.kai, nodes_are_made=nodes_are_made, cluster_is_made=cluster_is_made
     )
 
 
@@ -220,6 +232,7 @@ def _deployment(
         endpoints=endpoints,
         has_group_controller=has_group_controller,
         has_dotted_queues=any(model_lending.takes_part(pool, carried) for pool in made.made),
+        kai=environment.kai if any(model_lending.takes_part(pool, carried) for pool in made.made) else None,
         images=environment.images,
         neural_mesh=weka,
     )

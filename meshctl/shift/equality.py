@@ -12,8 +12,8 @@ from meshctl.model.keys import lending
 
 
 def pools_of_shift(deployment: Deployment, giving: str, taking: str) -> tuple[Pool, Pool]:
-    """The two pools. Raises: UsageError for a pool that does not exist, one pool twice, unequal pools, pools of which
-    Kueue counts the nodes, and nodes that storage needs or lacks."""
+    """The two pools. Raises: UsageError for a pool that does not exist, one pool twice, unequal pools, pools of
+    which the nodes are counted for lending, and nodes that storage needs or lacks."""
     by_name = {pool.name: pool for pool in deployment.pools}
     for name in (giving, taking):
         if name not in by_name:
@@ -31,7 +31,8 @@ def pools_of_shift(deployment: Deployment, giving: str, taking: str) -> tuple[Po
         if pool.name in (giving, taking):
             raise UsageError(
                 f"pool {pool.name} lends nodes or borrows them, and can't take part in a shift",
-                why="Kueue counts the accelerators of its pool by a fixed quota, which a shift does not change",
+                why=f"{lending.counter(deployment)} counts the accelerators of its pool by a fixed quota, which a shift"
+                " does not change",
                 hint="remove `lend` from mesh.yaml, then `meshctl up`; or lend more nodes instead of a shift",
             )
     _check_storage(deployment, giving, taking)

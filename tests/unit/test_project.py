@@ -10,13 +10,14 @@ import pytest
 from meshctl import render
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.errors import InfeasibleError, UnreachableError
-from meshctl.model.deployment import Deployment, Elsewhere
+from meshctl.model.deployment import Deployment, Elsewhere, Resolution
 from meshctl.model.environment import Environments
 from meshctl.model.keys import gateway_shares
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import ShiftsInForce
 from meshctl.model.served_apis import (
     CLUSTER_QUEUE,
+    KAI,
     LEADER_WORKER_SET,
     OLDER_CLUSTER_QUEUE,
     POD_MONITOR,
@@ -132,6 +133,37 @@ def test_a_cluster_in_which_nodes_are_made_is_asked_for_kueue(
     lent = Project(Mesh.model_validate({**MESH, "pools": {"p": pool}}), environments, session).resolution("cw")
     assert lent.deployment is not None, lent.gaps
     assert lent.deployment.pool("p").lends_nodes == len(served)
+
+
+@pytest.mark.parametrize("served", [[*KAI, CLUSTER_QUEUE], [CLUSTER_QUEUE]])
+@pytest.mark.parametrize("provider", ["coreweave", "onprem"])
+def test_a_cluster_is_asked_for_kai_scheduler_where_the_environment_names_it(
+    monkeypatch: pytest.MonkeyPatch, provider: str, served: list[str]
+) -> None:
+    client = FakeClient({"nodes": [node()], "pods": []}, served=served)
+    lent = with_kai(monkeypatch, client, provider)
+    assert (lent.deployment is not None and lent.deployment.kai is not None) is (len(served) > 1), lent.gaps
+    assert [gap.subject for gap in lent.gaps] == ([] if len(served) > 1 else ["pool/p"])
+
+
+def test_a_queue_of_somebody_else_with_our_name_is_seen_before_anything_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    queues = [{"metadata": {"name": name}} for name in ("m.p", "default-queue")]
+    client = FakeClient({"nodes": [node()], "pods": [], "queues": queues}, served=KAI)
+    lent = with_kai(monkeypatch, client, "onprem")
+    assert lent.deployment is None
+    assert [(gap.subject, gap.wanted) for gap in lent.gaps] == [("pool/p", "a queue of KAI Scheduler called m.p")]
+
+
+def with_kai(monkeypatch: pytest.MonkeyPatch, client: FakeClient, provider: str) -> Resolution:
+    """A mesh with one pool that lends, in an environment that names KAI Scheduler."""
+    monkeypatch.setattr(ClusterAccess, "client", client_of(client))
+    place: dict[str, Any] = {"provider": provider, "kubernetes": {"context": "c"}, "lending": {"by": "kai"}}
+    place |= {"region": "US-EAST-04A"} if provider == "coreweave" else {}
+    environments = Environments.model_validate({**ENVIRONMENTS, "environments": {"e": place}})
+    mesh = Mesh.model_validate({**MESH, "pools": {"p": {**LENDS, "nodes": 1}}})
+    return Project(mesh, environments, session_of_nothing()).resolution("e")
 
 
 @pytest.mark.parametrize("served", [[POD_MONITOR], []])

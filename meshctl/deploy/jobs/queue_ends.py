@@ -41,7 +41,8 @@ def with_pools_in_use(
     except MeshError:
         pass
     pools = frozenset(jobs.values())
-    notes = tuple(_stays(pool, [name for name, home in jobs.items() if home == pool]) for pool in sorted(pools))
+    why = "lends and borrows no more" if deployment.kai is None else "is counted by KAI Scheduler now"
+    notes = tuple(_stays(pool, why, [name for name, home in jobs.items() if home == pool]) for pool in sorted(pools))
     return replace(unchanged, pools_with_queues=pools, notes=(*unchanged.notes, *notes))
 
 
@@ -50,7 +51,9 @@ def _in_queues_that_go(unchanged: UnchangedJobs, deployment: Deployment, state: 
     before = state.deployment
     if before is None:
         return {}
-    going = {pool.name for pool in lending.pools(before)} - {pool.name for pool in lending.pools(deployment)}
+    going = {pool.name for pool in lending.kueue_pools(before)} - {
+        pool.name for pool in lending.kueue_pools(deployment)
+    }
     labels = jobs_in_state.labels(state) if going else {}
     jobs = {
         workload.name: workload.pool
@@ -63,9 +66,9 @@ def _in_queues_that_go(unchanged: UnchangedJobs, deployment: Deployment, state: 
     return {name: pool for name, pool in jobs.items() if name not in replaced}
 
 
-def _stays(pool: str, jobs: list[str]) -> str:
+def _stays(pool: str, why: str, jobs: list[str]) -> str:
     return (
-        f"pool/{pool}: lends and borrows no more; its queue of Kueue stays for {pluralize(len(jobs), 'job')} that"
+        f"pool/{pool}: {why}; its queue of Kueue stays for {pluralize(len(jobs), 'job')} that"
         f" {'has' if len(jobs) == 1 else 'have'} started in it ({', '.join(jobs)}), and goes with the first `up` after"
         f" {'its end' if len(jobs) == 1 else 'their ends'}"
     )

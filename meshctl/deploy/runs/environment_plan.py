@@ -14,7 +14,7 @@ from meshctl.clients import clusters
 from meshctl.deploy import rewritten
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.guards import cluster_identity, pod_fields, preconditions, preflight, protection
-from meshctl.deploy.guards.running import given_fabrics, running_groups, running_pods, running_zones
+from meshctl.deploy.guards.running import given_fabrics, running_pods, running_zones
 from meshctl.deploy.jobs.unchanged_jobs import read_unchanged_jobs
 from meshctl.deploy.runs import drift_check, preview
 from meshctl.deploy.runs.preview import PreviewReads
@@ -79,7 +79,7 @@ def plan(stacks: StackRuns, deployment: Deployment, *, refresh: bool | None = No
         *findings.result().notes,
         *live.result(),
         *given_fabrics.notes(deployment, state.result()),
-        *running_groups.notes(deployment, running.result(), state.result()),
+        *running_pods.notes(deployment, running.result(), state.result()),
         *rewritten.notes(running.result(), state.result()),
         *pod_users.notes(running.result()),
     )

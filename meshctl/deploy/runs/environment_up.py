@@ -26,7 +26,7 @@ from meshctl.deploy.guards import (
     shared_proofs,
     volume_sizes,
 )
-from meshctl.deploy.guards.running import changed_groups, given_fabrics, running_groups, running_pods, running_zones
+from meshctl.deploy.guards.running import changed_groups, given_fabrics, running_pods, running_zones
 from meshctl.deploy.jobs import finished_jobs, gone_jobs, held_jobs, job_states, paused_jobs
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.jobs.unchanged_jobs import read_unchanged_jobs
@@ -150,7 +150,7 @@ def _read_and_check(stacks: StackRuns, run: StackRun, deployment: Deployment, cl
     findings = stacks.ask_platform(deployment, state)
     placed = stacks.placed(deployment, state, findings)
     running = running_pods.with_running_pods(placed, state)
-    pod_notes = (*given_fabrics.notes(placed, state), *running_groups.notes(placed, running, state))
+    pod_notes = (*given_fabrics.notes(placed, state), *running_pods.notes(placed, running, state))
     cluster_identity.check_change(clusters.access(running), state, cluster)
     owned = drift_check.read_ownership(running, state, stacks.take_over)
     preconditions.check_change(running, state, stacks.environments, owned.resources_with_left_fields)

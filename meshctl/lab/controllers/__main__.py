@@ -19,6 +19,7 @@ from meshctl.lab.controllers import (
     eks,
     eks_addons,
     huge_pages,
+    kai,
     onprem,
     volumes,
     weka,
@@ -32,7 +33,7 @@ GIVEN = ("coreweave", "onprem")  # clusters that somebody has set up before
 
 async def serve(lab: Lab) -> None:
     async def play(cluster: api.Cluster) -> None:
-        ready, has_groups, has_kueue = (lab.root / READY_FOLDER / name for name in ready_files(cluster.name))
+        ready, has_groups, has_kueue, has_kai = (lab.root / READY_FOLDER / name for name in ready_files(cluster.name))
         async with api.connect(cluster) as client, asyncio.TaskGroup() as tasks:
             tasks.create_task(PLATFORMS[cluster.provider](lab, cluster, client, lambda: write_atomically(ready, "")))
             tasks.create_task(volumes.play(lab, cluster, client))
@@ -47,6 +48,8 @@ async def serve(lab: Lab) -> None:
                 tasks.create_task(run)
             if cluster.has_kueue:
                 tasks.create_task(kueue_controller.run(lab, cluster, client, lambda: write_atomically(has_kueue, "")))
+            if cluster.has_kai:
+                tasks.create_task(kai.play(lab, cluster, client, lambda: write_atomically(has_kai, "")))
             if cluster.provider in GIVEN:
                 tasks.create_task(cert_manager.play(lab, client))
 

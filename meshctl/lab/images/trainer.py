@@ -1,7 +1,8 @@
 """What the lab runs for a training image: steps, checkpoints to S3, resumes at the last one. EDGE.
 
 Started by `meshctl.lab.pods` in place of `ghcr.io/acme/train`. Every rank steps; rank 0 writes `step-%08d.json`, then
-`latest` (JSON: step, digest) to its object store. SIGTERM: checkpoint of the current step, exit 0.
+`latest` (JSON: step, digest) to its object store. SIGTERM: checkpoint of the current step, exit 0, or with the code of
+TRAINER_STOP_CODE.
 
 Two environment variables make it stop as badly as real trainers do: with TRAINER_SAVE_S=40 the save on SIGTERM takes
 40 s on every rank, and until it is over the last complete checkpoint is an older one; with TRAINER_IGNORE_SIGNAL=1
@@ -81,10 +82,12 @@ def train(
     step_s: float,
     save_s: float = 0,
     ignore_signal: bool = False,
+    stop_code: int = 0,
 ) -> int:
     """Step until SIGTERM or, if `steps` is set, until that step. Returns the exit code.
 
-    `save_s`: how long the save on SIGTERM takes. `ignore_signal`: SIGTERM is ignored.
+    `save_s`: how long the save on SIGTERM takes. `ignore_signal`: SIGTERM is ignored. `stop_code`: the exit code after
+    SIGTERM.
 
     The weights are a hash chain over the steps, so a repeated or skipped step shows in every later checkpoint.
     """
@@ -107,7 +110,7 @@ def train(
     if writes and store and saved_step != step:
         save(store, step, weights)
     say(f"stopped at step {step}" if stop.is_set() else f"finished at step {step}")
-    return 0
+    return stop_code if stop.is_set() else 0
 
 
 def main() -> int:
@@ -129,6 +132,7 @@ def main() -> int:
         step_s=options.step_seconds,
         save_s=float(os.environ.get("TRAINER_SAVE_S", "0")),
         ignore_signal=os.environ.get("TRAINER_IGNORE_SIGNAL", "") == "1",
+        stop_code=int(os.environ.get("TRAINER_STOP_CODE", "0")),
     )
 
 

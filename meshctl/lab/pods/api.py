@@ -38,6 +38,7 @@ class Cluster:
     region: str = "us-east-1"
     has_group_controller: bool = False  # runs the controller of LeaderWorkerSets
     has_kueue: bool = False
+    has_kai: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def read_clusters(root: Path) -> dict[str, Cluster]:
             each.get("region", "us-east-1"),
             bool(each.get("group_controller")),
             bool(each.get("kueue")),
+            bool(each.get("kai")),
         )
         for name, each in clusters.items()
         if Path(each["kubeconfig"]).exists()

@@ -1,8 +1,9 @@
-"""Lending: idle nodes of one pool run burst jobs of another one, and Kueue takes them back for their owner. PURE.
+"""Lending: idle nodes of one pool run burst jobs of another one, and Kueue takes them back for their owner, or KAI
+Scheduler does (`meshctl.model.keys.kai`). PURE.
 
-Read by `references` (what the keys of a mesh may say), `resolve`, `render` and `operate`. Each pool that lends or whose
-jobs may borrow has a ClusterQueue in the one cohort of the mesh. Its nominal quota is all that the pool has, so that
-what the pool's own workloads ask for is never refused for a loan: see docs/adr/0054-lending-by-quota.md.
+Read by `references` (what the keys of a mesh may say), `resolve`, `render` and `operate`. With Kueue each pool that
+lends or whose jobs may borrow has a ClusterQueue in the one cohort of the mesh. Its nominal quota is all that the pool
+has, so that what the pool's own workloads ask for is never refused for a loan: see docs/adr/0054-lending-by-quota.md.
 """
 
 from __future__ import annotations
@@ -31,9 +32,20 @@ def object_name(deployment: Deployment, pool: Pool) -> str:
 
 
 def pools(deployment: Deployment) -> tuple[Pool, ...]:
-    """The pools whose accelerators Kueue counts: those that lend, those whose jobs may borrow, and those that have done
+    """The pools whose accelerators are counted: those that lend, those whose jobs may borrow, and those that have done
     so until jobs of theirs have ended."""
     return tuple(pool for pool in deployment.pools if takes_part(pool, deployment.workloads))
+
+
+def kueue_pools(deployment: Deployment) -> tuple[Pool, ...]:
+    """Those of them whose accelerators Kueue counts. Where KAI Scheduler does, these are pools whose jobs were in
+    queues of Kueue before, until they have ended."""
+    return tuple(each for each in pools(deployment) if deployment.kai is None or each.has_jobs_in_queue)
+
+
+def counter(deployment: Deployment) -> str:
+    """Who counts what pools lend, in words."""
+    return "Kueue" if deployment.kai is None else "KAI Scheduler"
 
 
 def takes_part(pool: Pool, workloads: tuple[Workload, ...]) -> bool:
@@ -42,7 +54,10 @@ def takes_part(pool: Pool, workloads: tuple[Workload, ...]) -> bool:
 
 
 def lenders_of(deployment: Deployment, pool: Pool) -> tuple[Pool, ...]:
-    """The pools that jobs of this pool may borrow from."""
+    """The pools that jobs of this pool may borrow from in a queue of Kueue; none where KAI Scheduler counts, and the
+    queue only stays."""
+    if deployment.kai is not None:
+        return ()
     names = {name for workload in deployment.workloads if workload.pool == pool.name for name in workload.lenders}
     return tuple(each for each in deployment.pools if each.name in names)
 

@@ -236,7 +236,7 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
         ),
     ]
     # Kueue refuses a queue that is used, so that the workload goes first
-    needs += [lending.logical_name(workload.pool)] if lending.has_queue(deployment, workload) else []
+    needs += lending.queues_of(deployment, workload)
     # a run waits for groups, and for so many things at once: those that wait for the program must not keep it out
     needs += [gang_hold.LOGICAL_NAME] if workload.is_grouped and workload.held_together else []
     # nginx starts only if the cluster's DNS has the names of its targets, whether or not these have pods
@@ -302,7 +302,7 @@ def server(deployment: Deployment, workload: Workload) -> PlatformObject:
     new_first = roll_outs.starts_new_first(workload, deployment.pool(workload.pool))
     stateful = pods.is_stateful(deployment, workload)
     lasting = pods.lasting_blocks(deployment, workload)
-    pod_values = pods.pod_values(deployment, workload)
+    pod_values = {**pods.pod_values(deployment, workload), **lending.pod_values(deployment, workload)}
     values = {
         **pod_values,
         "pod_labels": {**pod_values["pod_labels"], **lending.pod_labels(workload)},

@@ -13,7 +13,7 @@ from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.keys import job_order
 from meshctl.render import gang_hold
 from meshctl.render.cluster import compute_domains
-from meshctl.render.controllers import elastic_gangs, job_release, lending
+from meshctl.render.controllers import elastic_gangs, job_release, kai_queues, lending
 from meshctl.render.objects import PlatformObject
 from meshctl.render.pod import overrides, pods
 from meshctl.render.templates import render
@@ -31,6 +31,7 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
     is_without_nodes = workload.name in deployment.jobs_without_nodes
     values = {
         **gang_hold.with_gate(workload, pods.pod_values(deployment, workload), size=workload.replicas),
+        **lending.pod_values(deployment, workload),
         "node_selector": lending.node_selector(deployment, workload),
         "tolerations": lending.tolerations(deployment, workload),
         "namespace": deployment.namespace,
@@ -39,6 +40,7 @@ def job(deployment: Deployment, workload: Workload) -> PlatformObject:
         "job_annotations": {
             **job_release.order_annotations(deployment, workload),
             **elastic_gangs.job_annotations(workload),
+            **kai_queues.job_annotations(deployment, workload),
         },
         "labels": {**pods.labels(deployment, workload), **job_release.queue_labels(deployment, workload)},
         # a lost node fails all pods of a gang at once, so this allows for three lost nodes

@@ -13,6 +13,7 @@ from typing import Any, Final
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment, Pool, Workload
 from meshctl.model.files.nested import merged
 from meshctl.model.keys import job_order, lending
+from meshctl.render.controllers import kai_queues
 from meshctl.render.objects import PlatformObject
 from meshctl.render.pod import pods
 from meshctl.render.templates import render
@@ -25,24 +26,29 @@ _PLENTY_OF_BYTES: Final = "1P"
 _PLENTY: Final = "1M"
 _BYTES: Final = ("memory", "ephemeral-storage", "hugepages-")
 _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
+_PREFERRED: Final = "preferredDuringSchedulingIgnoredDuringExecution"
+_HEAVIEST: Final = 100  # of the weights of preferences
 _NAMESPACE_LABEL: Final = "kubernetes.io/metadata.name"
 
 
-def logical_name(pool: str) -> str:
-    """The logical name of the pool's LocalQueue, which is created last."""
-    return f"pool/{pool}:{_DETAILS[-1]}"
+def queues_of(deployment: Deployment, workload: Workload) -> list[str]:
+    """The logical names of the queues that it needs: the LocalQueue of its pool, which is created last, and the one of
+    KAI Scheduler that its pods are in."""
+    of_kueue = [f"pool/{workload.pool}:{_DETAILS[-1]}"] if has_queue(deployment, workload) else []
+    of_kai = kai_queues.logical_name(deployment, workload)
+    return [*of_kueue, *([of_kai] if of_kai else [])]
 
 
 def has_queue(deployment: Deployment, workload: Workload) -> bool:
     """Whether the workload is, or may be, in the queue of its pool that is made here."""
-    pool = next((each for each in lending.pools(deployment) if each.name == workload.pool), None)
+    pool = next((each for each in lending.kueue_pools(deployment) if each.name == workload.pool), None)
     return pool is not None and workload.queue in ("", pool.name) and lending.is_in_queue(workload, pool)
 
 
 def objects(deployment: Deployment, running: Mapping[str, list[dict[str, Any]]], needs: str) -> list[PlatformObject]:
     """`running`: the manifests that pods of each workload are made from. `needs`: the logical name of the namespace."""
     all_objects: list[PlatformObject] = []
-    for pool in lending.pools(deployment):
+    for pool in lending.kueue_pools(deployment):
         manifests = render("platform/lending.yaml.j2", tuple(_KINDS), _values(deployment, pool, running), _KINDS)
         flavor, cluster_queue, queue = manifests
         names = [f"pool/{pool.name}:{detail}" for detail in _DETAILS]
@@ -53,7 +59,8 @@ def objects(deployment: Deployment, running: Mapping[str, list[dict[str, Any]]],
             PlatformObject(names[2], queue, depends_on=(needs, names[1])),
         ]
     order = {f":{detail}": number for number, detail in enumerate(_DETAILS)}
-    return sorted(all_objects, key=lambda item: order[item.name[item.name.rindex(":") :]])
+    all_objects.sort(key=lambda item: order[item.name[item.name.rindex(":") :]])
+    return [*all_objects, *kai_queues.objects(deployment)]
 
 
 def _values(deployment: Deployment, pool: Pool, running: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -73,7 +80,7 @@ def _values(deployment: Deployment, pool: Pool, running: Mapping[str, list[dict[
         "covered": [pool.device_resource, *sorted(resources)],
         "unlimited": [(name, _plenty(name)) for name in sorted(resources)],
         "flavors": [
-            {"name": lending.object_name(deployment, pool), "quota": _own_quota(pool)},
+            {"name": lending.object_name(deployment, pool), "quota": _own_quota(deployment, pool)},
             *(
                 {"name": lending.object_name(deployment, lender), "quota": _borrowed_quota(lender)}
                 for lender in lenders
@@ -86,11 +93,12 @@ def _plenty(resource: str) -> str:
     return _PLENTY_OF_BYTES if resource.startswith(_BYTES) else _PLENTY
 
 
-def _own_quota(pool: Pool) -> list[tuple[str, str]]:
+def _own_quota(deployment: Deployment, pool: Pool) -> list[tuple[str, str]]:
+    lent = lending.lent_devices(pool) if deployment.kai is None else 0
     return [
         ("nominalQuota", str(lending.devices(pool))),
         ("borrowingLimit", "0"),
-        ("lendingLimit", str(lending.lent_devices(pool))),
+        ("lendingLimit", str(lent)),
     ]
 
 
@@ -106,6 +114,11 @@ def _resources(manifests: Iterable[Mapping[str, Any]]) -> Iterator[str]:
             requests_and_limits = (value for key, value in container.items() if key == "resources")
             for amounts in (each for form in requests_and_limits for each in form.values()):
                 yield from amounts if isinstance(amounts, Mapping) else ()
+
+
+def pod_values(deployment: Deployment, workload: Workload) -> dict[str, Any]:
+    """The values of `pod.yaml.j2` by which KAI Scheduler places the pods; none for pods of the cluster's own one."""
+    return kai_queues.pod_values(deployment, workload)
 
 
 def pod_labels(workload: Workload) -> dict[str, str]:
@@ -143,15 +156,27 @@ def pools_in(spec: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def without_places(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The `spec` of a Job without the pools on whose nodes it may run, and without what their taints need."""
+    """The `spec` of a Job without the pools on whose nodes it may run, or would rather, and without what their taints
+    need."""
     pod = dict(spec["template"]["spec"])
     selector = {key: value for key, value in (pod.get("nodeSelector") or {}).items() if key != POOL_LABEL}
     affinity = dict(pod.get("affinity") or {})
     if _pool_rules(pod):
-        affinity["nodeAffinity"] = {key: value for key, value in affinity["nodeAffinity"].items() if key != _REQUIRED}
+        affinity["nodeAffinity"] = _without_own_rules(affinity["nodeAffinity"])
     affinity = {key: value for key, value in affinity.items() if value}
     pod |= {"nodeSelector": selector, "affinity": affinity, "tolerations": []}
     return {**spec, "template": {**spec["template"], "spec": pod}}
+
+
+def _without_own_rules(affinity: Mapping[str, Any]) -> dict[str, Any]:
+    preferred = [each for each in affinity.get(_PREFERRED) or () if not _is_of_pool(each)]
+    others = {key: value for key, value in affinity.items() if key not in (_REQUIRED, _PREFERRED)}
+    return {**others, _PREFERRED: preferred} if preferred else others
+
+
+def _is_of_pool(preference: Mapping[str, Any]) -> bool:
+    rules = (preference.get("preference") or {}).get("matchExpressions") or ()
+    return any(rule.get("key") == POOL_LABEL for rule in rules)
 
 
 def _pool_rules(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -165,7 +190,11 @@ def with_lenders(manifest: dict[str, Any], workload: Workload) -> dict[str, Any]
     if not workload.lenders:
         return manifest
     rule = {"key": POOL_LABEL, "operator": "In", "values": [workload.pool, *workload.lenders]}
-    required = {_REQUIRED: {"nodeSelectorTerms": [{"matchExpressions": [rule]}]}}
-    pod = {"affinity": {"nodeAffinity": required}}
-    changed: dict[str, Any] = merged(manifest, {"spec": {"template": {"spec": pod}}})
+    affinity: dict[str, Any] = {_REQUIRED: {"nodeSelectorTerms": [{"matchExpressions": [rule]}]}}
+    if workload.kai_queue:  # Kueue tries flavors in their order, and a scheduler tries nodes by what they are worth
+        own = {"key": POOL_LABEL, "operator": "In", "values": [workload.pool]}
+        affinity[_PREFERRED] = [{"weight": _HEAVIEST, "preference": {"matchExpressions": [own]}}]
+    changed: dict[str, Any] = merged(
+        manifest, {"spec": {"template": {"spec": {"affinity": {"nodeAffinity": affinity}}}}}
+    )
     return changed

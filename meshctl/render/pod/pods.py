@@ -53,6 +53,7 @@ def pod_values(
         "container_fields": container_fields.values(workload, [entry["name"] for entry in env]),
         "priority_class": priority_class(deployment, workload),
         "node_selector": deployment.node_labels(pool.name),
+        "scheduler": "",  # the cluster's own: see `kai_queues`
         "gates": [],  # what keeps the scheduler from the pods: see `gang_hold`
         "spread_by": [],  # further labels whose values pods must share to be spread over nodes
         "tolerations": tolerations(deployment, pool),

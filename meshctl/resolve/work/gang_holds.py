@@ -48,6 +48,8 @@ def notes(workloads: Iterable[Workload], pools: Iterable[Pool], facts: Facts | N
 
 def _held_by(workload: Workload) -> str:
     """Who else holds its pods; "" for nobody."""
+    if workload.kai_queue:
+        return f"KAI Scheduler of release 0.15 or newer, in its queue {workload.kai_queue},"
     queue = job_order.queue_of(workload)
     if queue:
         return f"Kueue, in its queue {queue},"

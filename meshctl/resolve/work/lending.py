@@ -1,85 +1,47 @@
 """Lending in one environment: who may borrow from whom, what forbids it, and what to know of it. PURE.
 
 Called by `meshctl.resolve`. What is wrong with the mesh itself is a diagnostic (`meshctl.model.keys.lending`). Where
-the cluster has no Kueue, nothing is lent, and all workloads are as they are without lending.
+nobody counts (`lending_counters`), nothing is lent, and all workloads are as they are without lending.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
-from meshctl.model import equal_pools
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Gap, Pool, Workload
 from meshctl.model.keys import job_order, lending
 from meshctl.model.observed import Facts
-from meshctl.model.served_apis import CLUSTER_QUEUE, OLDER_CLUSTER_QUEUE
 from meshctl.resolve.placement import packing
 from meshctl.resolve.placement.allocatable import Usable
+from meshctl.resolve.work import borrowers, kai_queues
+from meshctl.resolve.work.lending_counters import Counter
 from meshctl.resolve.work.workloads import Home, pods_of
 from meshctl.resolve.work.workloads import gaps as gaps_of_room
 from meshctl.words import pluralize
 
-INSTALL = (
-    "helm install kueue oci://registry.k8s.io/kueue/charts/kueue --version 0.18.2 --namespace kueue-system"
-    " --create-namespace --wait"
-)
 
-
-_NOT_YET = (
-    "meshctl makes the cluster without Kueue, which counts what is lent, and uses it once it is there: after the first"
-    f" `up` install it (`{INSTALL}`), and run `up` again"
-)
-
-
-@dataclass(frozen=True)
-class Kueue:
-    """What is known of it. `is_there`: whether objects for it can be made. `gap`: what to say where a cluster that was
-    asked can't count; `note`: where nobody could ask, or the cluster is yet to be made."""
-
-    is_there: bool
-    gap: str = ""
-    note: str = ""
-
-
-def seen(facts: Facts | None, served: Collection[str], *, nodes_are_made: bool, cluster_is_made: bool) -> Kueue:
-    """`served`: as for `meshctl.resolve.resolve`. A cluster whose nodes are given is taken to have it until somebody
-    has asked, as it is taken to have its nodes."""
-    if not nodes_are_made:
-        if facts is None or facts.serves(CLUSTER_QUEUE) is not False:
-            return Kueue(is_there=True)
-        return Kueue(is_there=False, gap=_why_not(is_older=facts.serves(OLDER_CLUSTER_QUEUE) is True))
-    if CLUSTER_QUEUE in served:
-        return Kueue(is_there=True)
-    is_older = OLDER_CLUSTER_QUEUE in served
-    if cluster_is_made and not is_older:
-        return Kueue(is_there=False, note=_NOT_YET)
-    return Kueue(is_there=False, note=f"{_why_not(is_older=is_older)}; install it: `{INSTALL}`")
-
-
-def _why_not(*, is_older: bool) -> str:
-    if is_older:
-        return "its Kueue is older than 0.15: it serves kueue.x-k8s.io/v1beta1 and not v1beta2"
-    return "the cluster serves no kueue.x-k8s.io/v1beta2: it has no Kueue of release 0.15 or newer"
-
-
-def with_lenders(mesh: mesh_model.Mesh, pools: Iterable[Pool], kueue: Kueue) -> list[Pool]:
+def with_lenders(mesh: mesh_model.Mesh, pools: Iterable[Pool], counter: Counter) -> list[Pool]:
     """The pools with how many nodes they lend here."""
     lends = {name: pool.lend.up_to for name, pool in mesh.pools.items() if pool.lend is not None}
     return [
         pool.model_copy(update={"lends_nodes": min(lends[pool.name], max(pool.nodes_max, pool.nodes))})
-        if kueue.is_there and pool.name in lends
+        if counter.is_there and pool.name in lends
         else pool
         for pool in pools
     ]
 
 
-def with_borrowers(workloads: Iterable[Workload], pools: Iterable[Pool]) -> tuple[Workload, ...]:
+def with_borrowers(
+    mesh: str, workloads: Iterable[Workload], pools: Iterable[Pool], counter: Counter
+) -> tuple[Workload, ...]:
     """The workloads with the pools that they may borrow from, and with the queues of pools that take part."""
+    if counter.kai is not None:
+        return kai_queues.with_borrowers(mesh, workloads, pools)
     by_name = {pool.name: pool for pool in pools}
     borrowing = tuple(
-        each.model_copy(update={"lenders": _lenders(each, by_name)}) if each.burst else each for each in workloads
+        each.model_copy(update={"lenders": borrowers.lenders_of(each, by_name)}) if each.burst else each
+        for each in workloads
     )
     members = {name for name, pool in by_name.items() if lending.takes_part(pool, borrowing)}
     return tuple(
@@ -88,14 +50,6 @@ def with_borrowers(workloads: Iterable[Workload], pools: Iterable[Pool]) -> tupl
         else each
         for each in borrowing
     )
-
-
-def _lenders(workload: Workload, pools: Mapping[str, Pool]) -> tuple[str, ...]:
-    own = pools.get(workload.pool)
-    if own is None:  # has a gap of its own
-        return ()
-    others = (pool for pool in pools.values() if pool.lends_nodes and pool.name != own.name)
-    return tuple(pool.name for pool in others if not list(equal_pools.differences(pool, own)))
 
 
 def fixed(workloads: Iterable[Workload], waiting: Collection[str] = ()) -> tuple[Workload, ...]:
@@ -109,14 +63,14 @@ def waiting_for_kueue(
     workloads: tuple[Workload, ...],
     pools: list[Pool],
     usable: Mapping[str, Usable],
-    kueue: Kueue,
+    counter: Counter,
 ) -> dict[str, tuple[str, ...]]:
     """By burst job: the pools that will lend to it. Of those that don't find room on their own pool, in a cluster that
     can have Kueue only once it is up: they must not keep the rest of the mesh from coming up first."""
-    if not kueue.note:
+    if not counter.note:
         return {}
-    later = with_lenders(mesh, pools, Kueue(is_there=True))
-    borrowing = {each.name: each for each in with_borrowers(workloads, later) if each.lenders}
+    later = with_lenders(mesh, pools, Counter(is_there=True))
+    borrowing = {each.name: each for each in with_borrowers(mesh.name, workloads, later, counter) if each.lenders}
     homes = {pool.name: Home(pool, usable[pool.name]) for pool in later}
     crowded = {gap.subject for gap in gaps_of_room(workloads, pools, usable)}
     return {
@@ -148,14 +102,17 @@ def gaps(
     workloads: tuple[Workload, ...],
     pools: list[Pool],
     usable: Mapping[str, Usable],
-    kueue: Kueue,
+    facts: Facts | None,
+    counter: Counter,
 ) -> Iterator[Gap]:
-    yield from _without_kueue(mesh, kueue)
+    yield from _without_counter(mesh, counter)
+    yield from kai_queues.gaps(mesh.name, workloads, pools, facts, counter)
     homes = {pool.name: Home(pool, usable[pool.name]) for pool in pools}
     for pool in pools:
         members = [each for each in workloads if each.pool == pool.name and each.accelerators]
         if lending.takes_part(pool, workloads):
             yield from _uncountable(pool, members)
+            yield from _in_other_queues(pool, members) if counter.kai is None else ()
         if pool.lends_nodes:
             yield from _too_much_lent(homes[pool.name], members)
     for workload in workloads:
@@ -163,18 +120,18 @@ def gaps(
             yield from _without_room(workload, homes)
 
 
-def _without_kueue(mesh: mesh_model.Mesh, kueue: Kueue) -> Iterator[Gap]:
+def _without_counter(mesh: mesh_model.Mesh, counter: Counter) -> Iterator[Gap]:
     lending_pools = {name: pool.lend for name, pool in mesh.pools.items() if pool.lend is not None}
-    for name, lend in lending_pools.items() if kueue.gap else ():
+    for name, lend in lending_pools.items() if counter.gap else ():
         yield Gap(
             subject=f"pool/{name}",
             wanted=f"up to {pluralize(lend.up_to, 'node')} lent to jobs of other pools",
-            best=kueue.gap,
-            hint=f"install it: `{INSTALL}`, or remove `lend` of this pool",
+            best=counter.gap,
+            hint=f"install it: `{counter.install}`, or remove `lend` of this pool",
         )
 
 
-def _uncountable(pool: Pool, members: Iterable[Workload]) -> Iterator[Gap]:
+def _in_other_queues(pool: Pool, members: Iterable[Workload]) -> Iterator[Gap]:
     for workload in members:
         own = workload.queue if workload.queue != pool.name else workload.labels.get(job_order.QUEUE_LABEL, "")
         if own and own != pool.name:
@@ -185,6 +142,10 @@ def _uncountable(pool: Pool, members: Iterable[Workload]) -> Iterator[Gap]:
                 " accelerators of the pool a second time",
                 hint="remove `queue` and the label of this workload from environments.yaml, or `lend` from the mesh",
             )
+
+
+def _uncountable(pool: Pool, members: Iterable[Workload]) -> Iterator[Gap]:
+    for workload in members:
         has_volumes = any(mount.kind == "block" and not mount.ephemeral for mount in workload.mounts)
         if not workload.is_job and (workload.is_grouped or has_volumes):
             what = "groups of pods" if workload.is_grouped else "pods that keep volumes"
@@ -234,25 +195,25 @@ def _without_room(workload: Workload, homes: Mapping[str, Home]) -> Iterator[Gap
         )
 
 
-def notes(mesh: mesh_model.Mesh, workloads: tuple[Workload, ...], pools: Iterable[Pool], kueue: Kueue) -> Iterator[str]:
+def notes(
+    mesh: mesh_model.Mesh, workloads: tuple[Workload, ...], pools: Iterable[Pool], counter: Counter
+) -> Iterator[str]:
     lends = [name for name, pool in mesh.pools.items() if pool.lend is not None]
-    if kueue.note and lends:
+    if counter.note and lends:
         yield (
-            f"pools {', '.join(lends)} lend nothing here: {kueue.note}"
+            f"pools {', '.join(lends)} lend nothing here: {counter.note}"
             if len(lends) > 1
-            else (f"pool/{lends[0]}: lends nothing here: {kueue.note}")
+            else (f"pool/{lends[0]}: lends nothing here: {counter.note}")
         )
-    if not kueue.is_there:
+    if not counter.is_there:
         return
     for pool in pools:
         if pool.lends_nodes:
             yield from _of_lender(pool, [each for each in workloads if pool.name in each.lenders])
-    for workload in workloads:
+    yield from kai_queues.notes(workloads, pools, counter)
+    for workload in workloads if counter.kai is None else ():
         if workload.burst and not workload.lenders:
-            yield (
-                f"workload/{workload.name}: has `burst`, and no other pool lends nodes with the hardware and the fabric"
-                f" of pool {workload.pool}: it runs there alone"
-            )
+            yield borrowers.alone(workload)
 
 
 def _of_lender(pool: Pool, borrowers: list[Workload]) -> Iterator[str]:

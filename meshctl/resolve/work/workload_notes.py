@@ -70,7 +70,9 @@ def _elastic_notes(workload: Workload) -> Iterator[str]:
     if not workload.is_elastic:
         return
     sizes = elastic.words(workload.least_nodes, workload.replicas)
-    if workload.queue:
+    if workload.kai_queue:
+        yield f"workload/{workload.name}: `elastic` has no effect where KAI Scheduler starts all pods or none"
+    elif workload.queue:
         yield f"workload/{workload.name}: `elastic` has no effect in a queue, where Kueue starts all pods or none"
     else:
         yield f"workload/{workload.name}: works with {sizes}: all of them, until `meshctl shift` takes some"

@@ -17,6 +17,7 @@ from meshctl.model.observed import JobState
 from meshctl.model.stack_state import StackState
 from meshctl.render import PlatformObject
 from tests.unit.engine.test_held_jobs import state
+from tests.unit.render import test_kai_queues
 from tests.unit.resolve.lending_meshes import SERVE, deployed, sweep
 from tests.unit.resolve.test_resolve_fit import service
 
@@ -113,3 +114,17 @@ def test_the_cluster_is_asked_only_where_a_queue_would_go() -> None:
 def test_a_job_that_goes_or_is_made_anew_needs_no_queue(sweep_after: dict[str, Any] | None) -> None:
     after = deployed(serve=NOT_LENT, sweep=sweep_after)
     assert unchanged(after, state(deployed())).pools_with_queues == frozenset()
+
+
+def test_where_kai_scheduler_counts_from_now_on_the_queue_of_kueue_stays_as_well() -> None:
+    before, now = state(lent()), test_kai_queues.deployed(pretrain=pretrain())
+    made = objects(now, before)
+    assert {"pool/train:cluster-queue", "pool/train:kai-queue", "pool/serve:kai-lent-queue"} <= made.keys()
+    assert "pool/serve:cluster-queue" not in made, "what serves is counted by KAI Scheduler alone"
+    (group,) = made["pool/train:cluster-queue"].manifest["spec"]["resourceGroups"]
+    assert [flavor["name"] for flavor in group["flavors"]] == ["m.train"]
+    for item in made.values():
+        assert {name for name in item.depends_on if name.startswith("pool/")} <= made.keys()
+    notes = " ".join(unchanged(now, before).notes)
+    assert "pool/train: is counted by KAI Scheduler now; its queue of Kueue stays for 2 jobs" in notes
+    assert "pool/train:cluster-queue" not in objects(now, before, jobs=ENDED)

@@ -167,6 +167,7 @@ OTHER_VALUES: dict[str, Any] = {
     "environments.*.workloads.*.queue": "genai",
     "environments.*.images": {"docker.io": "other.example.com"},
     "environments.*.certificates.clusterIssuer": "other",
+    "environments.*.lending.nodePool": "other",
     "environments.*.prices": {"train": "1 USD/h"},
     "dns.zone": "com",
     "dns.ttl": "60s",
@@ -182,7 +183,11 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "environments.*.<aws>.region": {
         "zones": ["us-west-2a", "us-west-2b"],
         "capacity": {"reservations": [{"id": "cr-0a", "pool": "train"}], "blocks": [{"id": "cr-0b", "pool": "block"}]},
-    }
+    },
+    **{
+        f"environments.*.<{platform}>.lending.nodePool": {"by": "kai"}
+        for platform in ("coreweave", "kubernetes", "onprem")
+    },
 }
 
 

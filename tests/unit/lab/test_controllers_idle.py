@@ -18,6 +18,7 @@ from meshctl.lab.controllers import (
     eks,
     eks_addons,
     huge_pages,
+    kai,
     onprem,
     volumes,
     weka,
@@ -116,6 +117,10 @@ def play_cert_manager(lab: Lab, client: AsyncClient) -> Awaitable[None]:
     return cert_manager.play(lab, client)
 
 
+def play_kai(lab: Lab, client: AsyncClient) -> Awaitable[None]:
+    return kai.play(lab, CLUSTER, client, lambda: None)
+
+
 NODE = {"metadata": {"name": "gpu-0", "labels": {}}, "spec": {}, "status": {}}
 CLASS = {"metadata": {"name": "fast"}, "provisioner": "ebs.csi.aws.com"}
 POOL = {
@@ -147,6 +152,7 @@ CONTROLLERS: dict[str, tuple[Play, str, dict[str, Any] | None]] = {
     "eks_addons": (play_eks_addons, eks_addons.DEPLOYMENTS, None),
     "cert_manager": (play_cert_manager, cert_manager.CERTIFICATES, CERTIFICATE),
     "huge_pages": (play_huge_pages, "/api/v1/nodes", NODE | {"metadata": {"name": "gpu-0", "labels": {"a": "b"}}}),
+    "kai": (play_kai, kai.QUEUES, {"metadata": {"name": "m"}, "spec": {}}),
     "weka": (play_weka, weka.DEPLOYMENTS, OPERATOR),
     "volumes": (play_volumes, "/apis/storage.k8s.io/v1/storageclasses", CLASS),
 }

@@ -78,3 +78,11 @@ def test_a_trainer_that_ignores_its_signal_steps_on(store: MemoryStore, monkeypa
     signalled_at(3, monkeypatch)
     assert trainer.train(store, every=5, steps=9, step_s=0.001, ignore_signal=True) == 0
     assert store.latest_step == 9
+
+
+@pytest.mark.parametrize(("signalled", "code"), [(3, 143), (0, 0)])
+def test_a_trainer_may_say_by_its_exit_code_that_it_was_stopped(
+    signalled: int, code: int, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signalled_at(signalled, monkeypatch)
+    assert trainer.train(store, every=5, steps=9, step_s=0.001, stop_code=143) == code

@@ -38,6 +38,7 @@ ALWAYS_WRITTEN: dict[str, str] = {
     " throughput_mbps zone",
     "Health": "path port",
     "JoinedWeka": "cluster endpoints namespace secret",
+    "KaiScheduler": "node_pool",
     "Metrics": "path port",
     "MigrationPlan": "costs moves notes options source stays stopped target warm",
     "Mount": "ephemeral kind path read_only storage",

@@ -11,6 +11,7 @@ from meshctl.model.deployment import Fabric, NeuralMesh, Pool, WekaContainers
 from meshctl.model.value import Price
 from meshctl.shift import equality, pods
 from meshctl.shift.planning import Disturbance, NodeLoad, PodLoad, choose, disturbances
+from tests.unit.render import test_kai_queues
 from tests.unit.resolve.lending_meshes import deployed as lending
 
 CHAT = PodLoad("mesh", "chat-1", "chat")
@@ -197,3 +198,10 @@ def test_pools_of_which_kueue_counts_the_nodes_are_refused(giving: str, taking: 
         equality.pools_of_shift(lending(), giving, taking)
     assert "lends nodes or borrows them" in caught.value.what
     assert "remove `lend`" in caught.value.hint
+
+
+def test_pools_of_which_kai_scheduler_counts_the_nodes_are_refused_too() -> None:
+    with pytest.raises(UsageError) as caught:
+        equality.pools_of_shift(test_kai_queues.deployed(), "serve", "train")
+    assert "lends nodes or borrows them" in caught.value.what
+    assert str(caught.value.why).startswith("KAI Scheduler counts the accelerators of its pool by a fixed quota")

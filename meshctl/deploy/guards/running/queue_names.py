@@ -11,6 +11,6 @@ from meshctl.model.keys import lending
 
 def as_they_are_up(deployment: Deployment, before: Deployment | None) -> Deployment:
     """`before`: what is up. Some of its queues may stay when nothing is lent any more: see `jobs.queue_ends`."""
-    if before is None or not lending.pools(before):
+    if before is None or not lending.kueue_pools(before):
         return deployment
     return deployment.model_copy(update={"has_dotted_queues": before.has_dotted_queues})

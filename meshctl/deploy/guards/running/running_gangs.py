@@ -29,7 +29,7 @@ def as_they_are_up(deployment: Deployment, state: StackState) -> Deployment:
 
 def _as_it_is_up(deployment: Deployment, workload: Workload, before: Spec | None) -> Workload:
     is_small = workload.name in deployment.jobs_with_fewer_nodes
-    if before is None or not (is_small or gangs.is_gang(workload)) or workload.held_together == _is_gated(before):
+    if before is None or not (is_small or gangs.is_gang(workload)) or workload.held_together == is_gated(before):
         return workload
     other = workload.model_copy(update={"held_together": not workload.held_together})
     if is_small:
@@ -37,6 +37,7 @@ def _as_it_is_up(deployment: Deployment, workload: Workload, before: Spec | None
     return other if work.stays(before, jobs.job(deployment, other).manifest["spec"]) else workload
 
 
-def _is_gated(spec: Spec) -> bool:
+def is_gated(spec: Spec) -> bool:
+    """Whether the pods of a Job with this `spec` have the gate of a gang."""
     gates = spec["template"]["spec"].get("schedulingGates") or ()
     return any(gate["name"] == gangs.GATE for gate in gates)

@@ -21,6 +21,7 @@ from meshctl.deploy.guards.running import (
     running_gangs,
     running_groups,
     running_machines,
+    running_queues,
     running_releases,
     running_zones,
 )
@@ -42,8 +43,15 @@ def with_running_pods(deployment: Deployment, state: StackState) -> Deployment:
     deployment = queue_names.as_they_are_up(deployment, state.deployment)
     deployment = group_forms.with_running_form(given_fabrics.with_running_fabrics(deployment, state), state)
     deployment = pod_users.as_it_is_up(deployment, state.deployment)
+    deployment = running_queues.as_they_are_up(deployment, state)
     running = running_gangs.as_they_are_up(running_evictions.as_they_are_up(deployment, state), state)
     return running_evictions.where_made_anew(running_groups.as_they_are_up(running, state), deployment, state)
+
+
+def notes(wanted: Deployment, running: Deployment, state: StackState) -> tuple[str, ...]:
+    """Where groups and jobs are otherwise than they would be if they came up now. `wanted`, `running`: before and after
+    `with_running_pods`."""
+    return (*running_groups.notes(wanted, running, state), *running_queues.notes(wanted, running))
 
 
 def _with_running_zones(deployment: Deployment, state: StackState) -> Deployment:

@@ -1,0 +1,92 @@
+"""A job that is up stays with its scheduler and in its queue: its pods can't change, and it would run anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshctl import render
+from meshctl.deploy.guards.running import running_pods, running_queues
+from meshctl.model.deployment import Deployment
+from tests.unit import states
+from tests.unit.engine.job_meshes import state
+from tests.unit.render.test_kai_queues import GANG, TWO_NODES, deployed
+from tests.unit.resolve.lending_meshes import SERVE, chat
+from tests.unit.resolve.meshes import DC
+
+NOT_LENDING = {**SERVE, "lend": None}
+
+
+def with_jobs(**more: Any) -> Deployment:
+    return deployed(pretrain=GANG, train=TWO_NODES, **more)
+
+
+def queue_of(deployment: Deployment, workload: str) -> str:
+    return deployment.workload(workload).kai_queue
+
+
+def job_specs(deployment: Deployment) -> dict[str, Any]:
+    objects = [item for item in render.platform_objects(deployment) if item.kind == "Job"]
+    return {item.name: item.manifest["spec"] for item in objects}
+
+
+def test_a_job_that_runs_as_the_pool_begins_to_lend_goes_on_and_is_counted_later() -> None:
+    before, now = with_jobs(serve=NOT_LENDING, sweep=None), with_jobs()
+    running = running_pods.with_running_pods(now, state(before))
+    assert queue_of(now, "pretrain") == "m.train"
+    assert queue_of(running, "pretrain") == ""
+    assert running.workload("pretrain").held_together == before.workload("pretrain").held_together
+    assert job_specs(running)["workload/pretrain:job"] == job_specs(before)["workload/pretrain:job"]
+    (note,) = running_queues.notes(now, running)
+    assert note == (
+        "workload/pretrain goes on, and KAI Scheduler counts it from its next start on:"
+        " `meshctl restart pretrain --env e` runs it again, in the queue m.train"
+    )
+
+
+def test_a_job_that_is_made_anew_is_counted_at_once() -> None:
+    before = with_jobs(serve=NOT_LENDING, sweep=None)
+    now = with_jobs(serve=SERVE)
+    changed = tuple(
+        each.model_copy(update={"image": "ghcr.io/acme/train:2"}) if each.name == "pretrain" else each
+        for each in now.workloads
+    )
+    running = running_queues.as_they_are_up(now.model_copy(update={"workloads": changed}), state(before))
+    assert queue_of(running, "pretrain") == "m.train"
+    assert queue_of(running_queues.as_they_are_up(now, states.NOTHING), "pretrain") == "m.train"
+
+
+def test_queues_stay_for_jobs_that_are_in_them_when_nothing_is_lent_any_more() -> None:
+    before, now = with_jobs(), with_jobs(serve=NOT_LENDING)
+    assert now.kai is None
+    running = running_queues.as_they_are_up(now, state(before))
+    assert queue_of(running, "sweep") == "m.serve.lent"
+    made = {item.name: item for item in render.platform_objects(running)}
+    lent = made["pool/serve:kai-lent-queue"].manifest["spec"]["resources"]["gpu"]
+    assert lent == {"quota": 0, "limit": 0, "overQuotaWeight": 1}, "nothing more is lent"
+    assert "pool/serve:kai-lent-queue" in made["workload/sweep:job"].depends_on
+    # what serves is the cluster's own scheduler's again
+    assert queue_of(running, "chat") == ""
+    assert "stays in the queue m.serve.lent" in " ".join(running_queues.notes(now, running))
+    without_jobs = deployed(serve=NOT_LENDING, sweep=None, chat=chat())
+    gone = running_queues.as_they_are_up(without_jobs, state(before))
+    assert gone.kai is None
+    assert not [item.name for item in render.platform_objects(gone) if "kai" in item.name]
+
+
+def test_from_kueue_to_kai_no_job_runs_anew() -> None:
+    before, now = with_jobs(environment=DC), with_jobs()
+    running = running_pods.with_running_pods(now, state(before))
+    assert queue_of(running, "pretrain") == queue_of(running, "sweep") == ""
+    assert queue_of(running, "chat") == "m.serve"
+
+
+def test_from_kai_to_kueue_no_job_runs_anew() -> None:
+    before, now = with_jobs(), with_jobs(environment=DC)
+    running = running_pods.with_running_pods(now, state(before))
+    assert queue_of(running, "pretrain") == "m.train"
+    assert queue_of(running, "sweep") == "m.serve.lent"
+
+
+def test_without_kai_nothing_is_looked_at() -> None:
+    before = with_jobs(environment=DC)
+    assert running_queues.as_they_are_up(before, state(before)) is before
