@@ -102,14 +102,23 @@ def _is_under_way(shifts: Shifts, request: Request) -> bool:
 
 
 def return_due_of(context: Context, mesh: Project, environment: str, *, break_lock: bool) -> None:
-    """As `return_due`, for a command that has another purpose: it asks the cluster only where a shift is due."""
+    """As `return_due`, for a command that has another purpose: it asks the cluster only where a shift is due, and goes
+    on where pods have no room without the nodes, since it may be the one that lowers their number."""
     import time
 
     from meshctl.shift import in_force
 
     now = time.time()
-    if any(0 < status.history.plan.until_s <= now for status in in_force.open_shifts_of(mesh, environment)):
-        return_due(context, shifts_of(context, mesh, environment, break_lock=break_lock))
+    if not any(0 < status.history.plan.until_s <= now for status in in_force.open_shifts_of(mesh, environment)):
+        return
+    shifts = shifts_of(context, mesh, environment, break_lock=break_lock)
+    hindrance = shifts.hindrance() if shifts.due() else None
+    if hindrance is None:
+        return_due(context, shifts)
+        return
+    reason = f"{hindrance.what} ({hindrance.why})"
+    context.say(f"{environment}: the time of a shift is over, and its nodes can't go back yet: {reason}")
+    context.say(f"hint: {hindrance.hint}")
 
 
 def return_due(context: Context, shifts: Shifts) -> None:

@@ -16,13 +16,14 @@ from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.model.deployment import Deployment
 from meshctl.model.keys import elastic
 from meshctl.model.pods import object_names
-from meshctl.shift.gateway import FIELD_MANAGER, GONE, Gang, Node, Patch, Pod
+from meshctl.shift.gateway import FIELD_MANAGER, GONE, Budget, Gang, Node, Patch, Pod
 from meshwire.kubernetes import requests
 from meshwire.kubernetes.errors import ApiError
-from meshwire.kubernetes.objects import Server
+from meshwire.kubernetes.objects import DisruptionBudget, Server
 from meshwire.kubernetes.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
     JOBS,
     LEADER_WORKER_SETS,
     NODES,
@@ -34,7 +35,7 @@ from meshwire.kubernetes.resources import (
 if TYPE_CHECKING:
     from meshwire.kubernetes.client import Client
 
-_ABSENT, _CONFLICT, _TOO_MANY = 404, 409, 429
+_FORBIDDEN, _ABSENT, _CONFLICT, _TOO_MANY = 403, 404, 409, 429
 
 
 @dataclass
@@ -97,6 +98,16 @@ class ClusterGateway:
                     return _words(error)
                 raise
         return ""
+
+    def budgets(self) -> list[Budget]:
+        with self._connected() as client:
+            try:
+                listed = client.list_objects(DISRUPTION_BUDGETS, namespace=self.deployment.namespace)
+            except ApiError as error:
+                if error.status != _FORBIDDEN:
+                    raise
+                return []
+        return [budget for item in listed if (budget := _budget(item)) is not None]
 
     def suspend(self, job: str, *, suspended: bool) -> bool:
         if not suspended and not self._runs(job):
@@ -193,6 +204,14 @@ def are_groups_rolling(group_set: Server) -> bool:
     is_updating = any(each["type"] == "UpdateInProgress" and each["status"] == "True" for each in conditions)
     replicas = status.get("replicas", 0)
     return is_updating or status.get("updatedReplicas", replicas) < replicas
+
+
+def _budget(item: DisruptionBudget) -> Budget | None:
+    """None before its controller has counted its pods, and where it chooses them by more than labels."""
+    selector, status = item.get("spec", {}).get("selector") or {}, item.get("status", {})
+    if not status.get("expectedPods") or selector.get("matchExpressions"):
+        return None
+    return Budget(selector.get("matchLabels") or {}, status["expectedPods"], status.get("desiredHealthy", 0))
 
 
 def _words(error: ApiError) -> str:

@@ -24,6 +24,14 @@ class Gang(NamedTuple):
     has_ended: bool
 
 
+class Budget(NamedTuple):
+    """A disruption budget: the labels of its pods, how many pods it counts and how many of them it needs."""
+
+    selector: Mapping[str, str]
+    pods: int
+    needed: int
+
+
 class Gateway(Protocol):
     """All but `now` and `sleep` raise CredentialsError, UnreachableError, BusyError and MeshError."""
 
@@ -44,6 +52,10 @@ class Gateway(Protocol):
 
     def evict(self, namespace: str, name: str, uid: str, *, dry_run: bool = False) -> str:
         """Asks for the end of a pod by the Eviction API. "" where it was accepted, `GONE`, or why it is refused now."""
+
+    def budgets(self) -> list[Budget]:
+        """The disruption budgets in the mesh's namespace that choose pods by labels alone; none where they may not be
+        read."""
 
     def suspend(self, job: str, *, suspended: bool) -> bool:
         """Stops or starts a Job. False where there is none of that name, and where the last `up` has paused the one

@@ -173,11 +173,10 @@ def test_a_budget_that_holds_one_pod_at_a_time_is_waited_for(monkeypatch: pytest
     world = world_of(monkeypatch, budgets={"chat": 1})
     for number in (2, 3):
         world.add_node(f"serve-{number}", world.deployment.node_labels("serve"))
-    world.nodes["serve-2"]["spec"]["unschedulable"] = world.nodes["serve-3"]["spec"]["unschedulable"] = True
     shifts = world.shifts()
     plan = shifts.plan(Request("serve", "train", 2))
-    for number in (2, 3):
-        del world.nodes[f"serve-{number}"]["spec"]["unschedulable"]
+    assert plan.nodes == ("serve-2", "serve-3")  # idle
+    plan = plan.model_copy(update={"nodes": ("serve-0", "serve-1")})
     assert shifts.start(plan).state == "in-force"
     assert world.least_ready["chat"] == 1
     assert world.placed("chat") == ["serve-2", "serve-3"]
