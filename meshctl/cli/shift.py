@@ -50,13 +50,13 @@ def shift(
     _refuse_combinations(giving, taking, nodes, undo=undo, resume=resume, dry_run=dry_run, until=until)
     with opened_shifts(context, environment, break_lock=break_lock) as shifts:
         if undo or resume:
-            _show_end(context, shifts.undo() if undo else shifts.resume())
+            _show_end(context, shifts.undo(_seconds(timeout)) if undo else shifts.resume(_seconds(timeout)))
             return
         request = Request(giving, taking, nodes, _seconds(timeout), _time(until))
         if not dry_run:
             return_due(context, shifts)
             if _is_under_way(shifts, request):
-                _show_end(context, shifts.resume())
+                _show_end(context, shifts.resume(request.timeout_s))
                 return
         plan = shifts.plan(request)
         if dry_run:
@@ -82,7 +82,7 @@ def _refuse_combinations(
             raise UsageError(
                 f"{option} takes no other option of a shift",
                 why="the shift's journal says which nodes and pools it is about",
-                hint=f"repeat the command with ENV and {option} alone",
+                hint=f"repeat the command with ENV and {option} alone, or with --timeout",
             )
     elif not (giving and taking and nodes):
         raise UsageError(

@@ -7,10 +7,10 @@ https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.model.deployment import Deployment
@@ -35,6 +35,8 @@ from meshwire.kubernetes.resources import (
 if TYPE_CHECKING:
     from meshwire.kubernetes.client import Client
 
+_LOOKS: Final = 5  # for a change that its controller has not seen yet
+_LOOK_S: Final = 1.0
 _FORBIDDEN, _ABSENT, _CONFLICT, _TOO_MANY = 403, 404, 409, 429
 
 
@@ -154,21 +156,30 @@ class ClusterGateway:
                 return False
         return True
 
-    def changed_by(self) -> str:
+    def changed_by(self, workloads: Collection[str] | None = None) -> str:
         running = self.running_change()
         if running:
             return running
+        for last in (*[False] * _LOOKS, True):
+            rolling = self._rolling(workloads)
+            if last or not any(not is_seen(server) for server in rolling):
+                break
+            self.sleep(_LOOK_S)
+        names = sorted(server["metadata"]["name"] for server in rolling)
+        return f"{', '.join(names)} is being rolled out" if names else ""
+
+    def _rolling(self, workloads: Collection[str] | None) -> list[Server]:
         with self._connected() as client:
             rolling = [
-                item["metadata"]["name"]
+                server
                 for resource in (DEPLOYMENTS, STATEFUL_SETS)
-                for item in self._servers(client, resource)
-                if is_rolling(item)
+                for server in self._servers(client, resource)
+                if is_rolling(server)
             ]
             if self.deployment.has_group_controller and any(w.is_grouped for w in self.deployment.workloads):
                 groups = self._servers(client, LEADER_WORKER_SETS)
-                rolling += [item["metadata"]["name"] for item in groups if are_groups_rolling(item)]
-        return f"{', '.join(sorted(rolling))} is being rolled out" if rolling else ""
+                rolling += [each for each in groups if are_groups_rolling(each)]
+        return [each for each in rolling if workloads is None or _workload(each) in workloads]
 
     def _servers(self, client: Client, resource: Resource[Server]) -> list[Server]:
         return client.list_objects(resource, namespace=self.deployment.namespace)
@@ -185,15 +196,26 @@ class ClusterGateway:
             yield client
 
 
+def _workload(server: Server) -> str:
+    """Of a group, too, whose sets have names of their own."""
+    metadata = server["metadata"]
+    return metadata.get("labels", {}).get("app.kubernetes.io/name", metadata["name"])
+
+
+def is_seen(server: Server) -> bool:
+    """Whether its controller has seen what was changed last; else it is not known whether pods are to be replaced. A
+    scaler's change is not seen for a moment, either. PURE."""
+    status = server.get("status", {})
+    return status.get("observedGeneration", 0) >= server.get("metadata", {}).get("generation", 0)
+
+
 def is_rolling(server: Server) -> bool:
     """Whether pods of an older template are still there, or the controller has not seen the newest one. Missing or
     unready pods are not a roll-out: they may wait for this very shift. PURE."""
-    status, metadata = server.get("status", {}), server.get("metadata", {})
+    status = server.get("status", {})
     if not status:
         return False
-    return status.get("observedGeneration", 0) < metadata.get("generation", 0) or (
-        status.get("updatedReplicas", 0) < status.get("replicas", 0)
-    )
+    return not is_seen(server) or status.get("updatedReplicas", 0) < status.get("replicas", 0)
 
 
 def are_groups_rolling(group_set: Server) -> bool:

@@ -5,7 +5,7 @@ Nodes and pods are the API's own objects, since labels and taints are to be put 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
 Node = Mapping[str, Any]
@@ -68,8 +68,9 @@ class Gateway(Protocol):
         """Gives the Job of an elastic gang, which has no pods then, so many ranks, and starts it unless the last `up`
         has paused it."""
 
-    def changed_by(self) -> str:
-        """Who is changing the environment now (an `up`, a roll-out), in words; "" for nobody."""
+    def changed_by(self, workloads: Collection[str] | None = None) -> str:
+        """Who is changing the environment now (an `up`, a roll-out of these workloads or of any), in words; "" for
+        nobody. Takes some seconds where a controller has not seen a change yet."""
 
     def now(self) -> float:
         """Seconds since the epoch."""

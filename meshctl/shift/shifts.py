@@ -156,6 +156,13 @@ class Shifts:
     def _refuse_others(self) -> None:
         """Raises: LockedError while a migration has the environment, an `up` or roll-out is at work, or another shift
         is under way."""
+        in_force.refuse_while_under_way(self.open(), "shift")
+        self._refuse_changes()
+
+    def _refuse_changes(self, pool: str = "") -> None:
+        """`pool`: where only its pods are to move, roll-outs of other workloads disturb nobody, and may wait for the
+        very nodes that go back. Raises: LockedError while a migration has the environment, or an `up` or a roll-out is
+        at work."""
         migration = open_migration(self.store, self.mesh)
         if migration is not None and _has(migration.history, self.environment):
             raise LockedError(
@@ -163,8 +170,8 @@ class Shifts:
                 why="a migration stops and starts the pods that a shift would move",
                 hint=f"`meshctl migrations show {migration.migration}` shows how it ends",
             )
-        in_force.refuse_while_under_way(self.open(), "shift")
-        changed_by = self.gateway.changed_by()
+        workloads = [each.name for each in self.deployment.workloads if each.pool == pool]
+        changed_by = self.gateway.changed_by(workloads if pool else None)
         if changed_by:
             raise LockedError(
                 f"{self.environment} is being changed: {changed_by}",
@@ -195,15 +202,15 @@ class Shifts:
                 hint="run the command again: it chooses other nodes",
             )
 
-    def resume(self) -> History:
+    def resume(self, timeout_s: int = 0) -> History:
         """Go on with the shift that is under way, in its direction. Where none is, give the nodes of the newest shift
-        that have lost its labels to the other pool again. Raises: UsageError where there is nothing to do."""
+        that have lost its labels to the other pool again. `timeout_s`: how long nodes may take to become empty in this
+        run, 0 = as the plan says. Raises: UsageError where there is nothing to do."""
         with self._locked() as lease:
             status = self.under_way()
             if status is not None:
-                if status.history.direction == "rollback":
-                    self._refuse_undo_without_room(status.history)
-                return self._run(self._journal(status.shift, str(lease.owner)))
+                self._refuse_before_it_goes_on(status.history)
+                return self._run(self._journal(status.shift, str(lease.owner)), timeout_s)
             newest = next(reversed(self.open()), None)
             lost = self._nodes_without_labels(newest.history.plan) if newest is not None else []
             if newest is None or not lost:
@@ -211,11 +218,12 @@ class Shifts:
                     f"no shift of {self.environment} is under way",
                     hint=f"`meshctl status {self.environment}` shows the shifts in force",
                 )
+            self._refuse_changes()
             journal = self._journal(newest.shift, str(lease.owner))
             what = f"{', '.join(lost)} no longer carried the labels of pool {newest.history.plan.taking}"
             data = {"code": ShiftError.code, "what": what, "again": self._again(newest.history.plan, lost)}
             journal.add("hand-over", "failed", self.gateway.now(), data)
-            return self._run(journal)
+            return self._run(journal, timeout_s)
 
     def _again(self, plan: ShiftPlan, lost: list[str]) -> list[str]:
         """The steps that give nodes to the other pool once more. A gang that runs elsewhere by now is left alone."""
@@ -228,18 +236,31 @@ class Shifts:
         nodes = [node for node in map(self.gateway.node, plan.nodes) if node is not None]
         return [pods.name(node) for node in nodes if not plan.labels.items() <= pods.labels(node).items()]
 
-    def undo(self) -> History:
-        """Give the nodes of the newest shift back, wherever it stopped. Raises: UsageError where there is none."""
+    def undo(self, timeout_s: int = 0) -> History:
+        """Give the nodes of the newest shift back, wherever it stopped. `timeout_s`: as for `resume`.
+
+        Raises: UsageError where there is none; LockedError, ShiftError before anything is changed."""
         with self._locked() as lease:
             statuses = self.open()
             if not statuses:
                 raise UsageError(f"no shift of {self.environment} is in force", hint="there is nothing to undo")
             status = next((each for each in statuses if each.history.is_under_way), statuses[-1])
-            self._refuse_undo_without_room(status.history)
+            self._refuse_before_undo(status.history)
             journal = self._journal(status.shift, str(lease.owner))
             if status.history.direction != "rollback":
                 journal.add("shift", "direction", self.gateway.now(), {"to": "rollback"})
-            return self._run(journal)
+            return self._run(journal, timeout_s)
+
+    def _refuse_before_it_goes_on(self, history: History) -> None:
+        if history.direction == "rollback":
+            self._refuse_before_undo(history)
+        else:
+            self._refuse_changes()
+
+    def _refuse_before_undo(self, history: History) -> None:
+        """Raises: as `_refuse_changes`, and as `_refuse_undo_without_room`."""
+        self._refuse_changes(history.plan.taking)
+        self._refuse_undo_without_room(history)
 
     def _refuse_undo_without_room(self, history: History) -> None:
         """Raises: ShiftError where pods of the taking pool would keep their nodes from becoming empty."""
@@ -251,15 +272,15 @@ class Shifts:
 
     def hindrance(self) -> MeshError | None:
         """What keeps the nodes of the newest shift from going back now, before anything was changed; None for nothing.
-        For a command with another purpose, which may be the one that makes room."""
+        For a command with another purpose, which may be the one that makes room, or ends a roll-out."""
         try:
-            self._refuse_undo_without_room(self.open()[-1].history)
-        except ShiftError as error:
+            self._refuse_before_undo(self.open()[-1].history)
+        except (ShiftError, LockedError) as error:
             return error
         return None
 
-    def _run(self, journal: Journal) -> History:
-        runner = Runner(self.gateway, journal, self.report, self.stop)
+    def _run(self, journal: Journal, timeout_s: int = 0) -> History:
+        runner = Runner(self.gateway, journal, self.report, self.stop, timeout_s)
         with self._with_next_commands(runner):
             runner.run()
             if runner.history.direction == "rollback":
