@@ -6,7 +6,7 @@ mesh.yaml says by then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,7 @@ from meshctl.model.deployment import POOL_LABEL, Deployment, Pool, Taint
 from meshctl.model.persisted import Format
 from meshctl.model.value import Value, added_later
 from meshctl.render.pod.pods import grace_s
+from meshctl.render.pod.probes import ready_s
 from meshctl.shift import equality, gangs, planning, pods, room
 from meshctl.shift.gangs import Gangs, Resized
 from meshctl.shift.gateway import Node, Pod
@@ -73,6 +74,7 @@ class ShiftPlan(Value):
     pods_of_others: int = 0
     end_limit_s: int  # for the nodes to become empty
     undo_limit_s: int  # as much for the way back
+    arrive_limit_s: int = added_later(0)  # for a pod of the taking pool to get ready there; 0 in older plans
     until_s: float = 0
 
     @property
@@ -101,18 +103,7 @@ def plan_shift(
     moving = [pod for pod in pods.to_move(all_pods, deployment.namespace) if pods.node_of(pod) in names]
     rest = [load for load in loads if load.name not in names]
     stopped = gangs.decide(deployment, giving, frozenset(map(pods.workload, moving)), rest)
-    own_loads = [_own(load) for load in chosen]
-    without_room = room.without_room(deployment, giving, moving, rest, stopped)
-    disturbed = tuple(
-        Disturbed(
-            owner=each.owner,
-            pods=each.pods,
-            effect=stopped.effect(each.owner.rpartition("/")[2]) or ("restarts" if each.stops_whole else "moves"),
-            grace_s=each.grace_s,
-            without_room=without_room[each.owner.rpartition("/")[2]],
-        )
-        for each in planning.disturbances(own_loads)
-    )
+    disturbed = _disturbed(chosen, stopped, room.without_room(deployment, giving, moving, rest, stopped))
     grace = max(
         [each.grace_s for each in disturbed] + [grace_s(deployment.workload(w)) for w in stopped.waiting], default=0
     )
@@ -139,8 +130,27 @@ def plan_shift(
         pods_of_others=sum(not pod.workload for load in chosen for pod in load.pods),
         end_limit_s=request.timeout_s or grace + _END_MARGIN_S,
         undo_limit_s=request.timeout_s or _longest_grace_s(deployment, taking, stopped) + _END_MARGIN_S,
+        arrive_limit_s=max((ready_s(w) for w in deployment.workloads if w.pool == taking.name), default=0),
         until_s=request.until_s,
     )
+
+
+def _disturbed(chosen: Iterable[NodeLoad], stopped: Gangs, without_room: Mapping[str, int]) -> tuple[Disturbed, ...]:
+    """`without_room`: by workload."""
+    made = []
+    for each in planning.disturbances([_own(load) for load in chosen]):
+        name = each.owner.rpartition("/")[2]
+        effect = stopped.effect(name) or ("restarts" if each.stops_whole else "moves")
+        made.append(
+            Disturbed(
+                owner=each.owner,
+                pods=each.pods,
+                effect=effect,
+                grace_s=each.grace_s,
+                without_room=without_room.get(name, 0),
+            )
+        )
+    return tuple(made)
 
 
 def _longest_grace_s(deployment: Deployment, pool: Pool, stopped: Gangs) -> int:

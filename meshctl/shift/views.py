@@ -101,7 +101,7 @@ def _time(seconds: float) -> str:
 
 
 def end_document(history: History) -> dict[str, Any]:
-    return {**plan_document(history.plan), "state": history.state}
+    return {**plan_document(history.plan), "state": history.state, "late": history.late}
 
 
 def end_text(history: History) -> str:

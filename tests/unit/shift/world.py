@@ -325,7 +325,7 @@ def _workload(pod: Object) -> str:
 
 
 def _is_ready(pod: Object) -> bool:
-    return bool(pod["status"].get("conditions"))
+    return any(each["type"] == "Ready" for each in pod["status"].get("conditions", ()))
 
 
 def _own(node: Object, body: Object) -> None:
