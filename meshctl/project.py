@@ -38,14 +38,14 @@ from meshctl.model.keys import gateway_shares, lending
 from meshctl.model.keys.neural_mesh import ENGINE
 from meshctl.model.keys.one_workload import mesh_of_workload
 from meshctl.model.mesh import Mesh, Workload
-from meshctl.model.observed import Facts, ShiftsInForce
+from meshctl.model.observed import NO_SHIFTS, Facts, ShiftsInForce
 from meshctl.objects import object_access
 from meshctl.platforms import registry
 from meshctl.render.cluster.weka_operator import INSTALL
 from meshctl.resolve import checked_name, resolve
 from meshctl.resolve.data import weka_operator
 from meshctl.resolve.placement import fabric_expectation, offerings
-from meshctl.resolve.work import workloads
+from meshctl.resolve.work import shifted_room, workloads
 
 _NO_ANSWER = (BusyError, CredentialsError, UnreachableError)
 
@@ -115,11 +115,23 @@ class Project:
             remarks = (*remarks, *platform.words.notes(declared))
         self.session.remarks[environment] = (*remarks, *shifts.notes)
         served = self._served_apis(environment, declared) if not nodes_are_given else ()
-        resolution = resolve(self.mesh, self.environments, environment, self.catalog, facts, served=served)
-        resolution = with_shifts(self.as_it_is_up(resolution, facts, served), shifts)
+        resolution = with_shifts(self._resolved(environment, facts, served, shifts), shifts)
         self._add_remarks(environment, fabric_expectation.unmeasured(resolution.pools))
         self._add_notes_on_loans(environment, resolution.deployment, facts)
         return self._with_gateway_shares(self._with_weka_operator(resolution))
+
+    def _resolved(
+        self, environment: str, facts: Facts | None, served: Sequence[str], shifts: ShiftsInForce
+    ) -> Resolution:
+        """The resolution with room on nodes that shifts have given to a pool, and a note on what would have none
+        without them."""
+        files = (self.mesh, self.environments, environment, self.catalog, facts)
+        resolution = self.as_it_is_up(resolve(*files, served=served, shifts=shifts), facts, served, shifts)
+        if resolution.deployment is None or not any(shifts.gained_nodes(pool.name) for pool in resolution.pools):
+            return resolution
+        without = self.as_it_is_up(resolve(*files, served=served), facts, served)
+        notes = (*resolution.notes, *shifted_room.notes(environment, without.gaps))
+        return resolution.model_copy(update={"notes": notes})
 
     def _with_weka_operator(self, resolution: Resolution) -> Resolution:
         """The resolution in which it is decided who installs WEKA's operator; the state is read, and the cluster asked,
@@ -186,10 +198,16 @@ class Project:
                 notes = (f"whether queues of others count the nodes that are lent is not known: {error.what}",)
             self._add_remarks(environment, notes)
 
-    def as_it_is_up(self, resolution: Resolution, facts: Facts | None = None, served: Sequence[str] = ()) -> Resolution:
+    def as_it_is_up(
+        self,
+        resolution: Resolution,
+        facts: Facts | None = None,
+        served: Sequence[str] = (),
+        shifts: ShiftsInForce = NO_SHIFTS,
+    ) -> Resolution:
         """The resolution in which what is up stays, though the catalog would not take it now, or a NeuralMesh would be
-        laid out otherwise now. The state is read only where it could make a difference. `facts`, `served`: as the
-        resolution was made with."""
+        laid out otherwise now. The state is read only where it could make a difference. `facts`, `served`, `shifts`: as
+        the resolution was made with."""
         has_neural_mesh = any(storage.engine == ENGINE for storage in self.mesh.storage.values())
         if not has_neural_mesh and not offerings.depends_on_what_is_up(resolution):
             return resolution
@@ -198,7 +216,8 @@ class Project:
         if up is None:
             return resolution
         up = up.model_copy(update={"pools": pools_in_place.in_place(state).pools})
-        return resolve(self.mesh, self.environments, resolution.environment, self.catalog, facts, served=served, up=up)
+        files = (self.mesh, self.environments, resolution.environment, self.catalog, facts)
+        return resolve(*files, served=served, up=up, shifts=shifts)
 
     def _served_apis(self, environment: str, declared: PlatformEnvironment) -> tuple[str, ...]:
         """What a cluster serves in which nodes are made; it is asked only if the mesh has pools that lend nodes, groups

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -83,10 +83,17 @@ class ShiftsInForce:
     sizes: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    def gained_nodes(self, pool: str) -> list[str]:
+        """The names of the nodes of other pools that it has."""
+        return sorted(node.name for node in self.nodes.values() if node.pool == pool != node.home)
+
     def gained(self, pool: str) -> int:
         """How many nodes the pool has more than it was made with; negative where it has fewer."""
         nodes = self.nodes.values()
         return sum(node.pool == pool for node in nodes) - sum(node.home == pool for node in nodes)
+
+
+NO_SHIFTS: Final = ShiftsInForce()
 
 
 class StorageClass(Value):
