@@ -71,6 +71,8 @@ class ShiftPlan(Value):
     taking_pods_waiting: int = 0
     gpu_model: str = ""
     accelerators: int = 0
+    market: str = added_later("")  # of the giving pool
+    ends: str = added_later("")  # when its reservation ends, in RFC 3339, in UTC
     pods_of_others: int = 0
     end_limit_s: int  # for the nodes to become empty
     undo_limit_s: int  # as much for the way back
@@ -127,6 +129,8 @@ def plan_shift(
         taking_pods_waiting=waiting_pods,
         gpu_model=giving.gpu_model,
         accelerators=giving.gpus_per_node,
+        market=giving.market,
+        ends=giving.ends,
         pods_of_others=sum(not pod.workload for load in chosen for pod in load.pods),
         end_limit_s=request.timeout_s or grace + _END_MARGIN_S,
         undo_limit_s=request.timeout_s or _longest_grace_s(deployment, taking, stopped) + _END_MARGIN_S,

@@ -21,7 +21,7 @@ from meshctl.migrate.journal.journal import Journal, migrations, open_journal
 from meshctl.migrate.progress import Event, Report
 from meshctl.model.deployment import Deployment
 from meshctl.objects.progress import Stop
-from meshctl.shift import in_force, pods, room
+from meshctl.shift import in_force, pods, room, views
 from meshctl.shift.gangs import NO_GANGS, Gangs
 from meshctl.shift.gateway import GONE, Gateway, Pod
 from meshctl.shift.history import FORWARD, SHIFT, History
@@ -78,7 +78,8 @@ class Shifts:
         """Changes nothing. Raises: UsageError, ShiftError for a pod that may not be evicted, LockedError."""
         self._refuse_others()
         if 0 < request.until_s <= self.gateway.now():
-            raise UsageError("--until is in the past", hint="name a time to come, or leave it out and use --undo")
+            hint = f"it is {views.time_text(self.gateway.now())}: name a time to come, or leave it out and use --undo"
+            raise UsageError("--until is in the past", hint=hint)
         nodes = self.gateway.nodes()
         own_labels = self.deployment.node_labels(request.giving).items()
         names = [pods.name(node) for node in nodes if own_labels <= pods.labels(node).items()]

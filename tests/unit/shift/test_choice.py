@@ -109,6 +109,7 @@ def pool(name: str, **changes: Any) -> Pool:
         "gpu_memory_gib": 80,
         "cpu_cores": 96,
         "memory_gib": 1024,
+        "disk_gib": 500,
         "fabric": FABRIC,
         "price": Price(subject=f"pool/{name}", usd_per_hour=None, source="", date=""),
     }
@@ -150,7 +151,7 @@ def refusal(deployment: Any, taking: str = "serve") -> str:
 
 
 def test_equal_pools_may_differ_in_role_and_in_number() -> None:
-    deployment: Any = TwoPools(role="inference", nodes=1, cpu_cores=48)
+    deployment: Any = TwoPools(role="inference", nodes=1, cpu_cores=48, disk_gib=0)
     giving, taking = equality.pools_of_shift(deployment, "train", "serve")
     assert (giving.name, taking.name) == ("train", "serve")
 
@@ -163,6 +164,8 @@ def test_equal_pools_may_differ_in_role_and_in_number() -> None:
         ({"arch": "arm64"}, "train has amd64 processors, serve has arm64"),
         ({"cpu_cores": 128}, "train has 96 cores per node, serve has 128"),
         ({"memory_gib": 2048}, "train has 1024 GiB of memory per node, serve has 2048"),
+        ({"scratch_gb": 30400.0}, "train has 0 GB of local NVMe per node, serve has 30400"),
+        ({"disk_gib": 28312.0}, "train has 500 GiB of disk per node, serve has 28312"),
         ({"fabric": None}, "train has infiniband at 3200 Gbit/s, 8 x rdma/ib, serve has no fabric"),
     ],
 )

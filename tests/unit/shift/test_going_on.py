@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from meshctl.errors import LockedError, ShiftError
+from meshctl.model.deployment import ReservedCapacity
 from meshctl.shift.plan import Request
+from meshctl.shift.views import plan_document, plan_text
 from tests.unit.shift.test_shift_command import run
 from tests.unit.shift.world import Killed, World, declared, world_of
 
@@ -125,3 +127,17 @@ def test_a_scalers_change_is_no_roll_out(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(world, "sleep", sleep)
     with pytest.raises(LockedError, match="chat is being rolled out"):
         world.shifts().plan(ONE)
+
+
+def test_the_plan_says_what_ends_the_nodes_before_the_undo(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = declared(gang=3)
+    ends = ReservedCapacity(ends="2025-11-25T11:30:00Z")
+    pools = [made.pool("train").model_copy(update={"market": "spot", "reserved": ends}), made.pool("serve")]
+    world = world_of(monkeypatch, deployment=made.model_copy(update={"pools": tuple(pools)}))
+    for after_s, words in ((2 * 86400, "ends at 2025-11-25 11:30 UTC before the shift is over, and"), (60, "UTC, and")):
+        plan = world.shifts().plan(Request("train", "serve", 1, until_s=world.now + after_s))
+        text = plan_text(plan)
+        assert "they are spot nodes, which the platform may take back" in text
+        assert words in text
+        gains = plan_document(plan)["gains"]
+        assert (gains["market"], gains["ends"]) == ("spot", "2025-11-25T11:30:00Z")

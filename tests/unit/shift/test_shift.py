@@ -116,8 +116,9 @@ def test_the_plan_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
         "nodes": ["train-3"],
         "disturbs": [],
         "longest_end_s": 120,
-        "gains": {"nodes": 1, "accelerators": 8, "model": "", "pods_waiting": 1},
+        "gains": {"nodes": 1, "accelerators": 8, "model": "", "pods_waiting": 1, "market": "on-demand", "ends": None},
         "until": None,
+        "until_time": None,
     }
     assert world.moments == 0
 
