@@ -54,14 +54,15 @@ _NO_ANSWER = (BusyError, CredentialsError, UnreachableError)
 class Project:
     """One mesh and its session. `on_stop` is called on Ctrl-C and the like, before the engine is told.
 
-    `expands_by_gateway`: whether an expansion by the gateway of an environment is open, from the journals, which are
-    read above this layer."""
+    From the journals, which are read above this layer: `expands_by_gateway`, whether an expansion by the gateway of an
+    environment is open, and `notes_on_expansion`, what is to be said of an open one."""
 
     mesh: Mesh
     environments: Environments
     session: Session
     on_stop: list[Callable[[], None]] = field(default_factory=list)
     expands_by_gateway: Callable[[str], bool] = lambda _environment: True
+    notes_on_expansion: Callable[[str], tuple[str, ...]] = lambda _environment: ()
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -113,25 +114,31 @@ class Project:
         remarks = facts.notes if facts is not None else ()
         if access is not None:
             remarks = (*remarks, *platform.words.notes(declared))
-        self.session.remarks[environment] = (*remarks, *shifts.notes)
+        self.session.remarks[environment] = remarks
         served = self._served_apis(environment, declared) if not nodes_are_given else ()
-        resolution = with_shifts(self._resolved(environment, facts, served, shifts), shifts)
+        resolution = self._with_what_is_open(environment, facts, served, shifts)
         self._add_remarks(environment, fabric_expectation.unmeasured(resolution.pools))
         self._add_notes_on_loans(environment, resolution.deployment, facts)
         return self._with_gateway_shares(self._with_weka_operator(resolution))
 
-    def _resolved(
+    def offline_resolution(self, environment: str) -> Resolution:
+        """As `resolution`, without a look at the platform or the cluster."""
+        shifts = self.session.shifts_in_force(self.checked_name(environment))
+        return self._with_what_is_open(environment, None, (), shifts)
+
+    def _with_what_is_open(
         self, environment: str, facts: Facts | None, served: Sequence[str], shifts: ShiftsInForce
     ) -> Resolution:
-        """The resolution with room on nodes that shifts have given to a pool, and a note on what would have none
-        without them."""
+        """The resolution with what shifts have changed, and with notes on them and on an open expansion: that what has
+        room on nodes that a shift has given to its pool will have none without them, and what both sides cost."""
         files = (self.mesh, self.environments, environment, self.catalog, facts)
-        resolution = self.as_it_is_up(resolve(*files, served=served, shifts=shifts), facts, served, shifts)
-        if resolution.deployment is None or not any(shifts.gained_nodes(pool.name) for pool in resolution.pools):
-            return resolution
-        without = self.as_it_is_up(resolve(*files, served=served), facts, served)
-        notes = (*resolution.notes, *shifted_room.notes(environment, without.gaps))
-        return resolution.model_copy(update={"notes": notes})
+        made = self.as_it_is_up(resolve(*files, served=served, shifts=shifts), facts, served, shifts)
+        notes = (*shifts.notes, *self.notes_on_expansion(environment))
+        if made.deployment is not None and any(shifts.gained_nodes(pool.name) for pool in made.pools):
+            without = self.as_it_is_up(resolve(*files, served=served), facts, served)
+            notes = (*notes, *shifted_room.notes(environment, without.gaps))
+        self._add_remarks(environment, notes)
+        return with_shifts(made.model_copy(update={"notes": (*made.notes, *notes)}), shifts)
 
     def _with_weka_operator(self, resolution: Resolution) -> Resolution:
         """The resolution in which it is decided who installs WEKA's operator; the state is read, and the cluster asked,

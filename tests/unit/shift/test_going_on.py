@@ -9,8 +9,11 @@ import pytest
 
 from meshctl.errors import LockedError, ShiftError
 from meshctl.model.deployment import ReservedCapacity
+from meshctl.operate.status import EnvironmentStatus
+from meshctl.shift.in_force import of_project
 from meshctl.shift.plan import Request
 from meshctl.shift.views import plan_document, plan_text
+from tests.unit.shift.test_in_force import project
 from tests.unit.shift.test_shift_command import run
 from tests.unit.shift.world import Killed, World, declared, world_of
 
@@ -141,3 +144,23 @@ def test_the_plan_says_what_ends_the_nodes_before_the_undo(monkeypatch: pytest.M
         assert words in text
         gains = plan_document(plan)["gains"]
         assert (gains["market"], gains["ends"]) == ("spot", "2025-11-25T11:30:00Z")
+
+
+def test_status_has_the_parts_of_a_shift_beside_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(monkeypatch, deployment=declared(least=2))
+    shifts = world.shifts()
+    shifts.start(shifts.plan(Request("train", "serve", 1, until_s=world.now + 3600)))
+    shown = of_project(project(world), "dc1")
+    status = EnvironmentStatus("dc1", "up", shifts=shown.notes, open_shifts=shown.open).document()
+    assert status["shifts"] == shown.notes
+    (shift,) = status["open_shifts"]
+    assert shift == {
+        "shift": "20251124-160004-dc1-train-serve",
+        "from": "train",
+        "to": "serve",
+        "nodes": ["train-0"],
+        "state": "in-force",
+        "until": "2025-11-24T17:00:04Z",
+        "waiting": [],
+        "resized": [{"workload": "pretrain", "nodes_before": 4, "nodes": 3}],
+    }
