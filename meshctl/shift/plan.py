@@ -172,4 +172,4 @@ def _labels(deployment: Deployment, giving: Pool, taking: Pool, nodes: Iterable[
 
 
 def _own(load: NodeLoad) -> NodeLoad:
-    return NodeLoad(load.name, load.domain, tuple(pod for pod in load.pods if pod.workload))
+    return NodeLoad(load.name, load.domains, tuple(pod for pod in load.pods if pod.workload))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from meshctl.model.deployment import Deployment, Pool, Workload
 from meshctl.model.keys.nvlink import DOMAIN_LABEL
+from meshctl.platforms import registry
 from meshctl.shift import pods
 from meshctl.shift.gangs import Gangs, is_gang
 from meshctl.shift.gateway import Budget, Node, Pod
@@ -55,8 +56,17 @@ def load(deployment: Deployment, node: Node, all_pods: Iterable[Pod]) -> NodeLoa
     """The node with the pods that count for the choice: those of others too, which make a node the last choice."""
     own = [pod for pod in all_pods if pods.node_of(pod) == pods.name(node)]
     counted = [pod for pod in own if not pods.has_ended(pod) and not pods.stays_with_its_node(pod)]
-    domain = pods.labels(node).get(DOMAIN_LABEL, "")
-    return NodeLoad(pods.name(node), domain, tuple(_pod_load(deployment, pod) for pod in counted))
+    labels = pods.labels(node)
+    domains = tuple(labels.get(key, "") for key in domain_labels(deployment.provider))
+    return NodeLoad(pods.name(node), domains, tuple(_pod_load(deployment, pod) for pod in counted))
+
+
+def domain_labels(provider: str) -> tuple[str, ...]:
+    """The labels of nodes that share a rack or a switch, the innermost first. Given nodes may be of any platform."""
+    own = registry.platform(provider).nodes
+    every = registry.installed().platforms.values()
+    further = [own] if own.made_of is not None else [platform.nodes for platform in every]
+    return (DOMAIN_LABEL, *(key for nodes in further for key in nodes.domain_labels or ()))
 
 
 def _pod_load(deployment: Deployment, pod: Pod) -> PodLoad:

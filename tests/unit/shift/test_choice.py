@@ -9,9 +9,10 @@ import pytest
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Fabric, NeuralMesh, Pool, WekaContainers
 from meshctl.model.value import Price
-from meshctl.shift import equality, pods
+from meshctl.shift import equality, pods, room
 from meshctl.shift.planning import Disturbance, NodeLoad, PodLoad, choose, disturbances
 from tests.unit.resolve.lending_meshes import deployed as lending
+from tests.unit.shift.world import declared
 
 CHAT = PodLoad("mesh", "chat-1", "chat")
 OTHER = PodLoad("team", "notebook")
@@ -59,14 +60,44 @@ def test_a_second_node_of_a_stopped_gang_costs_less_than_a_second_gang() -> None
 
 
 def test_domains_stay_whole_where_the_cost_is_the_same() -> None:
-    nodes = [NodeLoad("a", "rack-1"), NodeLoad("b", "rack-1"), NodeLoad("c", "rack-1")]
-    nodes += [NodeLoad("d", "rack-2"), NodeLoad("e", "rack-2")]
+    nodes = [NodeLoad("a", ("rack-1",)), NodeLoad("b", ("rack-1",)), NodeLoad("c", ("rack-1",))]
+    nodes += [NodeLoad("d", ("rack-2",)), NodeLoad("e", ("rack-2",))]
     assert names(nodes, 2) == ["d", "e"]
     assert names(nodes, 3) == ["a", "b", "c"]
 
 
+def test_racks_and_switches_stay_whole() -> None:
+    """Two nodes that leave both whole; three from the largest rack on, and then at the switch that is begun."""
+    nodes = [NodeLoad("a", ("r1", "s1")), NodeLoad("b", ("r2", "s2")), NodeLoad("c", ("r2", "s2"))]
+    nodes += [NodeLoad("d", ("r3", "s1")), NodeLoad("e", ("r4", "s2"))]
+    assert names(nodes, 2) == ["a", "d"]
+    assert names(nodes, 3) == ["b", "c", "e"]
+    unlabelled = [NodeLoad("a", ("", "s1")), NodeLoad("b", ("", "s2")), NodeLoad("c", ("", "s2"))]
+    assert names(unlabelled, 2) == ["b", "c"]
+    assert names(unlabelled, 1) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("provider", "inner", "outer"),
+    [
+        ("aws", "topology.k8s.aws/network-node-layer-3", "topology.k8s.aws/network-node-layer-2"),
+        ("coreweave", "node.coreweave.cloud/rack", "backend.coreweave.cloud/leafgroup"),
+        ("onprem", "topology.k8s.aws/network-node-layer-3", "topology.k8s.aws/network-node-layer-1"),
+        ("kubernetes", "backend.coreweave.cloud/leafgroup", "backend.coreweave.cloud/superpod"),
+    ],
+)
+def test_what_nodes_share_is_read_from_the_labels_of_their_platform(provider: str, inner: str, outer: str) -> None:
+    keys = room.domain_labels(provider)
+    assert keys[0] == "nvidia.com/gpu.clique"
+    assert keys.index(inner) < keys.index(outer)
+    node = {"metadata": {"name": "n1", "labels": {inner: "x", outer: "y"}}}
+    domains = room.load(declared().model_copy(update={"provider": provider}), node, []).domains
+    assert [each for each in domains if each] == ["x", "y"]
+    assert ("topology.k8s.aws/network-node-layer-3" in keys) is (provider != "coreweave")
+
+
 def test_an_idle_node_is_worth_more_than_a_whole_domain() -> None:
-    nodes = [NodeLoad("a", "rack-1", (CHAT,)), NodeLoad("b", "rack-2"), NodeLoad("c", "rack-2")]
+    nodes = [NodeLoad("a", ("rack-1",), (CHAT,)), NodeLoad("b", ("rack-2",)), NodeLoad("c", ("rack-2",))]
     assert names(nodes, 1) == ["b"]
 
 
