@@ -55,7 +55,7 @@ LONG_FILES: Mapping[str, int] = {
     "tests/unit/render/test_gang_program.py": 401,
     "tests/unit/render/test_render_platform.py": 416,
     "tests/unit/resolve/test_resolve_rules.py": 523,
-    "tests/unit/shift/test_shift.py": 599,
+    "tests/unit/shift/test_shift.py": 596,
 }
 
 

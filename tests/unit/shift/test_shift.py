@@ -26,17 +26,14 @@ def started(world: World, request: Request = ONE) -> str:
 
 
 def kept(world: World) -> dict[str, Any]:
-    """Labels, their owners, taints and cordons of all nodes."""
-    return {
-        name: copy.deepcopy(
-            (_but_version(node["metadata"]), node["spec"].get("taints"), node["spec"].get("unschedulable"))
-        )
-        for name, node in world.nodes.items()
-    }
+    """Nodes, Jobs and the ConfigMaps of gangs as a whole, but for their status and version."""
+    objects = {**world.nodes, **world.jobs, **world.sizes}
+    return {name: copy.deepcopy(_but_version(each)) for name, each in objects.items()}
 
 
-def _but_version(metadata: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in metadata.items() if key != "resourceVersion"}
+def _but_version(item: dict[str, Any]) -> dict[str, Any]:
+    metadata = {key: value for key, value in item["metadata"].items() if key != "resourceVersion"}
+    return {**{key: value for key, value in item.items() if key != "status"}, "metadata": metadata}
 
 
 def pools(world: World) -> dict[str, str]:
