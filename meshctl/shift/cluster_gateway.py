@@ -160,11 +160,12 @@ class ClusterGateway:
         running = self.running_change()
         if running:
             return running
-        for last in (*[False] * _LOOKS, True):
-            rolling = self._rolling(workloads)
-            if last or not any(not is_seen(server) for server in rolling):
+        rolling = self._rolling(workloads)
+        for _ in range(_LOOKS):
+            if all(map(is_seen, rolling)):
                 break
             self.sleep(_LOOK_S)
+            rolling = self._rolling(workloads)
         names = sorted(server["metadata"]["name"] for server in rolling)
         return f"{', '.join(names)} is being rolled out" if names else ""
 

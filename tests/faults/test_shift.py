@@ -147,6 +147,24 @@ def test_an_up_in_force_changes_no_node_and_starts_no_trainer(moved: Moved) -> N
 
 
 @pytest.mark.exhaustive
+def test_a_trainer_that_ignores_its_signal_is_ended_when_its_grace_is_over(moved: Moved) -> None:
+    mesh = moved.folder / "mesh.yaml"
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(100000)"
+    text = mesh.read_text().replace("[python, train.py]", f'[python, -c, "{deaf}"]')
+    mesh.write_text(text.replace("grace: 60s", "grace: 5s"))
+    moved.lab.meshctl("up", "dc1", "--yes")
+    wait_until(lambda: moved.ready("dc1") == {"chat": 2, "pretrain": 2})  # the gang is made anew
+    before = nodes(moved)
+    one_more_chat(moved)
+    done = moved.lab.meshctl(*SHIFT, "--yes")
+    assert "took all of its grace of 5 s" in done.stderr
+    wait_until(lambda: moved.ready("dc1") == {"chat": 3, "pretrain": 0})
+    assert moved.lab.json("shift", "dc1", "--undo")["state"] == "undone"
+    wait_until(lambda: nodes(moved) == before)
+    wait_until(lambda: moved.ready("dc1") == {"chat": 2, "pretrain": 2})
+
+
+@pytest.mark.exhaustive
 def test_an_elastic_gang_goes_on_with_fewer_ranks_and_grows_back(moved: Moved) -> None:
     mesh = moved.folder / "mesh.yaml"
     mesh.write_text(mesh.read_text().replace("    nodes: 2\n", "    nodes: 2\n    elastic: {min: 1}\n"))
