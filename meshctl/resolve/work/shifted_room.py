@@ -33,6 +33,6 @@ def notes(environment: str, gaps_without: Iterable[Gap]) -> Iterator[str]:
     """What has to be lowered before the undo. `gaps_without`: those of the mesh as it would be then."""
     for gap in gaps_without:
         yield (
-            f"{gap.subject}: {gap.wanted} have room only while nodes are shifted ({gap.best} without them): lower the"
+            f"{gap.subject}: {gap.wanted} have room only while nodes are shifted; without them {gap.best}. Lower the"
             f" number, and `meshctl up {environment}`, before the nodes go back"
         )

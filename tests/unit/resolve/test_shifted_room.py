@@ -76,7 +76,8 @@ def test_what_has_room_only_until_the_undo_is_said() -> None:
     assert resolution.deployment is not None
     (note,) = [note for note in resolution.notes if "only while nodes are shifted" in note]
     assert note.startswith("workload/chat: ")
-    assert note.endswith("lower the number, and `meshctl up e`, before the nodes go back")
+    assert "without them 2 fit on its 2 nodes" in note
+    assert note.endswith("Lower the number, and `meshctl up e`, before the nodes go back")
     two, _ = files(AWS, replicas=2)
     fitting = Project(two, environments, cast("Any", session)).resolution("e")
     assert not any("only while nodes are shifted" in note for note in fitting.notes)
