@@ -86,7 +86,8 @@ class Shifts:
         on_nodes = self.gateway.pods_on(names)
         plan = plan_shift(self._with_live_gangs(), request, nodes, on_nodes, len(self._waiting(request.taking)))
         self._try_evictions(plan)
-        self._refuse_without_room(plan.giving, plan.nodes, Gangs(plan.restarting, plan.resized, plan.waiting))
+        stopped = Gangs(plan.restarting, plan.resized, plan.waiting)
+        self._refuse_without_room(plan.giving, plan.nodes, stopped, or_else="choose fewer nodes with --nodes, or ")
         return plan
 
     def _with_live_gangs(self) -> Deployment:
@@ -119,11 +120,11 @@ class Shifts:
             )
 
     def _refuse_without_room(
-        self, pool: str, nodes: Collection[str], stopped: Gangs = NO_GANGS, *, begun: bool = False
+        self, pool: str, nodes: Collection[str], stopped: Gangs = NO_GANGS, *, begun: bool = False, or_else: str = ""
     ) -> None:
-        """`nodes`: those that the pool is to lose. `begun`: whether they are cordoned by now. Raises: ShiftError where
-        more pods would find no room on its other nodes than a disruption budget lets be missing: the nodes would never
-        become empty."""
+        """`nodes`: those that the pool is to lose. `begun`: whether they are cordoned by now. `or_else`: another way
+        out, for the hint. Raises: ShiftError where more pods would find no room on its other nodes than a disruption
+        budget lets be missing: the nodes would never become empty."""
         shortages = self._shortages(pool, nodes, stopped)
         if not shortages:
             return
@@ -137,7 +138,7 @@ class Shifts:
         raise ShiftError(
             f"{', '.join(sorted(nodes))} would not become empty: the other nodes of pool {pool} have too little room",
             why="; ".join(texts) + ("" if begun else "; nothing was changed"),
-            hint=f"scale {numbers} first, with `kubectl scale`{'' if begun else in_mesh}",
+            hint=f"{or_else}scale {numbers} first, with `kubectl scale`{'' if begun else in_mesh}",
         )
 
     def _shortages(self, pool: str, leaving: Collection[str], stopped: Gangs) -> list[Shortage]:

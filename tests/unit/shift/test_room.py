@@ -77,6 +77,7 @@ def test_a_shift_away_from_a_service_without_room_is_refused(monkeypatch: pytest
     with pytest.raises(ShiftError, match="serve-0, serve-1 would not become empty") as caught:
         world.shifts().plan(Request("serve", "train", 2))
     assert "0 of 2 replicas of chat have room there" in caught.value.why
+    assert caught.value.hint.startswith("choose fewer nodes with --nodes, or scale chat to 0 first")
     assert world.events == []
     assert world.shifts().plan(Request("serve", "train", 1)).nodes == ("serve-0",)
 
