@@ -39,14 +39,14 @@ from meshctl.model.keys import gateway_shares, lending
 from meshctl.model.keys.neural_mesh import ENGINE
 from meshctl.model.keys.one_workload import mesh_of_workload
 from meshctl.model.mesh import Mesh, Workload
-from meshctl.model.observed import Facts, ShiftsInForce
+from meshctl.model.observed import NO_SHIFTS, Facts, ShiftsInForce
 from meshctl.objects import object_access
 from meshctl.platforms import registry
 from meshctl.render.cluster.weka_operator import INSTALL
 from meshctl.resolve import checked_name, resolve
 from meshctl.resolve.data import weka_operator
 from meshctl.resolve.placement import fabric_expectation, offerings
-from meshctl.resolve.work import workloads
+from meshctl.resolve.work import shifted_room, workloads
 
 _NO_ANSWER = (BusyError, CredentialsError, UnreachableError)
 
@@ -55,14 +55,15 @@ _NO_ANSWER = (BusyError, CredentialsError, UnreachableError)
 class Project:
     """One mesh and its session. `on_stop` is called on Ctrl-C and the like, before the engine is told.
 
-    `expands_by_gateway`: whether an expansion by the gateway of an environment is open, from the journals, which are
-    read above this layer."""
+    From the journals, which are read above this layer: `expands_by_gateway`, whether an expansion by the gateway of an
+    environment is open, and `notes_on_expansion`, what is to be said of an open one."""
 
     mesh: Mesh
     environments: Environments
     session: Session
     on_stop: list[Callable[[], None]] = field(default_factory=list)
     expands_by_gateway: Callable[[str], bool] = lambda _environment: True
+    notes_on_expansion: Callable[[str], tuple[str, ...]] = lambda _environment: ()
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -114,14 +115,32 @@ class Project:
         remarks = facts.notes if facts is not None else ()
         if access is not None:
             remarks = (*remarks, *platform.words.notes(declared))
-        self.session.remarks[environment] = (*remarks, *shifts.notes)
+        self.session.remarks[environment] = remarks
         served = self._served_apis(environment, declared) if not nodes_are_given else ()
-        resolution = resolve(self.mesh, self.environments, environment, self.catalog, facts, served=served)
-        resolution = with_shifts(self.as_it_is_up(resolution, facts, served), shifts)
+        resolution = self._with_what_is_open(environment, facts, served, shifts)
         self._add_remarks(environment, fabric_expectation.unjudged(resolution.pools))
         self._add_notes_on_loans(environment, resolution.deployment, facts)
         resolution = self._with_taken_names(resolution)
         return self._with_gateway_shares(self._with_weka_operator(resolution))
+
+    def offline_resolution(self, environment: str) -> Resolution:
+        """As `resolution`, without a look at the platform or the cluster."""
+        shifts = self.session.shifts_in_force(self.checked_name(environment))
+        return self._with_what_is_open(environment, None, (), shifts)
+
+    def _with_what_is_open(
+        self, environment: str, facts: Facts | None, served: Sequence[str], shifts: ShiftsInForce
+    ) -> Resolution:
+        """The resolution with what shifts have changed, and with notes on them and on an open expansion: that what has
+        room on nodes that a shift has given to its pool will have none without them, and what both sides cost."""
+        files = (self.mesh, self.environments, environment, self.catalog, facts)
+        made = self.as_it_is_up(resolve(*files, served=served, shifts=shifts), facts, served, shifts)
+        notes = (*shifts.notes, *self.notes_on_expansion(environment))
+        if made.deployment is not None and any(shifts.gained_nodes(pool.name) for pool in made.pools):
+            without = self.as_it_is_up(resolve(*files, served=served), facts, served)
+            notes = (*notes, *shifted_room.notes(environment, without.gaps))
+        self._add_remarks(environment, notes)
+        return with_shifts(made.model_copy(update={"notes": (*made.notes, *notes)}), shifts)
 
     def _with_weka_operator(self, resolution: Resolution) -> Resolution:
         """The resolution in which it is decided who installs WEKA's operator; the state is read, and the cluster asked,
@@ -203,10 +222,16 @@ class Project:
         gaps = (*resolution.gaps, *taken.gaps)
         return resolution.model_copy(update={"deployment": None, "gaps": gaps}) if taken.gaps else resolution
 
-    def as_it_is_up(self, resolution: Resolution, facts: Facts | None = None, served: Sequence[str] = ()) -> Resolution:
+    def as_it_is_up(
+        self,
+        resolution: Resolution,
+        facts: Facts | None = None,
+        served: Sequence[str] = (),
+        shifts: ShiftsInForce = NO_SHIFTS,
+    ) -> Resolution:
         """The resolution in which what is up stays, though the catalog would not take it now, or a NeuralMesh would be
-        laid out otherwise now. The state is read only where it could make a difference. `facts`, `served`: as the
-        resolution was made with."""
+        laid out otherwise now. The state is read only where it could make a difference. `facts`, `served`, `shifts`: as
+        the resolution was made with."""
         has_neural_mesh = any(storage.engine == ENGINE for storage in self.mesh.storage.values())
         if not has_neural_mesh and not offerings.depends_on_what_is_up(resolution):
             return resolution
@@ -215,7 +240,8 @@ class Project:
         if up is None:
             return resolution
         up = up.model_copy(update={"pools": pools_in_place.in_place(state).pools})
-        return resolve(self.mesh, self.environments, resolution.environment, self.catalog, facts, served=served, up=up)
+        files = (self.mesh, self.environments, resolution.environment, self.catalog, facts)
+        return resolve(*files, served=served, up=up, shifts=shifts)
 
     def _served_apis(self, environment: str, declared: PlatformEnvironment) -> tuple[str, ...]:
         """What a cluster serves in which nodes are made; it is asked only if the mesh has pools that lend nodes, groups

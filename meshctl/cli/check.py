@@ -72,19 +72,20 @@ def _offline(context: Context, names: list[str]) -> Iterator[Resolution]:
     for name in names:
         resolution = resolve(mesh, declared, name, catalog)
         is_up = state_folder.has_stack(declared.state.backend, context.folder, mesh.name, name)
-        asks = is_up and offerings.depends_on_what_is_up(resolution)
+        has_journals = state_folder.has_journals(declared.state.backend, context.folder, mesh.name)
+        asks = is_up and (has_journals or offerings.depends_on_what_is_up(resolution))
         yield _as_it_is_up(context, resolution) if asks else resolution
 
 
 def _as_it_is_up(context: Context, resolution: Resolution) -> Resolution:
-    """As the folder of the state has it. Where that can't be read, `plan` and `up` say so; here nothing is known to be
-    up."""
+    """As the folder of the state has it, with the shifts and the expansion that are open. Where that can't be read,
+    `plan` and `up` say so; here nothing is known to be up."""
     from meshctl.cli.opened import opened  # with the engine: not for a check of what fits
     from meshctl.errors import InterruptedByUserError, MeshError
 
     try:
         with opened(context, "check") as project:
-            return project.as_it_is_up(resolution)
+            return project.offline_resolution(resolution.environment)
     except InterruptedByUserError:
         raise
     except MeshError:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meshctl.model.deployment import Deployment, Elsewhere
+    from meshctl.model.observed import ShiftsInForce
     from meshctl.project import Project
 
 Command = Literal["up", "destroy", "restart"]
@@ -46,12 +47,13 @@ def refuse_if_moving(project: Project, environment: str) -> None:
 
 def refuse_up(project: Project, deployment: Deployment) -> None:
     """As `refuse_if_busy`, once it is known what the `up` makes. Raises: LockedError also where it would end what
-    serves a name that the environment shares, or would bring back a share that is no longer in force."""
+    serves a name that the environment shares, or would bring back a share or a shift that is no longer in force."""
     from meshctl.migrate.journal import guard
 
     refuse_if_busy(project, deployment.environment, "up")
     guard.refuse_without_shared(project, deployment)
     _refuse_other_shares(deployment, project.shares_in_force(deployment))
+    _refuse_other_shifts(deployment, project.session.shifts_in_force(deployment.environment))
 
 
 def refuse_restart(project: Project, deployment: Deployment) -> None:
@@ -62,6 +64,7 @@ def refuse_restart(project: Project, deployment: Deployment) -> None:
     refuse_if_busy(project, deployment.environment, "restart")
     now = project.session.state(deployment.environment).deployment
     _refuse_other_shares(deployment, gateway_shares.shares(now) if now is not None else {})
+    _refuse_other_shifts(deployment, project.session.shifts_in_force(deployment.environment))
 
 
 def _refuse_other_shares(deployment: Deployment, now: Mapping[str, Elsewhere]) -> None:
@@ -76,6 +79,20 @@ def _refuse_other_shares(deployment: Deployment, now: Mapping[str, Elsewhere]) -
             f"the share of {', '.join(changed)} was changed meanwhile, and nothing was done in"
             f" {deployment.environment}",
             why="this command has read the old one, and would lead users by it again",
+            hint="run the command again",
+        )
+
+
+def _refuse_other_shifts(deployment: Deployment, now: ShiftsInForce) -> None:
+    """Raises: LockedError unless the deployment leaves alone what the shifts of `now` have changed: it would take their
+    nodes, and start the jobs that wait for theirs."""
+    from meshctl.errors import LockedError
+    from meshctl.model import shifts_now
+
+    if shifts_now.with_shifts_of_now(deployment, now) != deployment:
+        raise LockedError(
+            f"nodes were shifted meanwhile, and nothing was done in {deployment.environment}",
+            why="this command was planned with other nodes in its pools: it would take back what a shift has changed",
             hint="run the command again",
         )
 

@@ -25,5 +25,6 @@ def opened(context: Context, command: str, *, break_lock: bool = False) -> Itera
     project = Project(mesh, environments, session)
     session.shifts_in_force = partial(in_force.of_project, project)
     project.expands_by_gateway = partial(guard.expands_by_gateway, project)
+    project.notes_on_expansion = partial(guard.notes_on_expansion, project)
     with signals.finishing(session.program, project.on_stop):
         yield project

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 def shift(
     ctx: typer.Context,
-    environment: Annotated[str, typer.Argument(help="The environment whose nodes are shifted.", metavar="ENV")],
+    environment: Annotated[
+        str,
+        typer.Argument(
+            help="The environment whose nodes are shifted; without it, the only one that is up.", metavar="ENV"
+        ),
+    ] = "",
     giving: Annotated[str, typer.Option("--from", help="The pool that gives nodes.", metavar="POOL")] = "",
     taking: Annotated[str, typer.Option("--to", help="The pool that gets them.", metavar="POOL")] = "",
     nodes: Annotated[int, typer.Option("--nodes", help="How many nodes.", metavar="N")] = 0,
@@ -50,13 +55,13 @@ def shift(
     _refuse_combinations(giving, taking, nodes, undo=undo, resume=resume, dry_run=dry_run, until=until)
     with opened_shifts(context, environment, break_lock=break_lock) as shifts:
         if undo or resume:
-            _show_end(context, shifts.undo() if undo else shifts.resume())
+            _show_end(context, shifts.undo(_seconds(timeout)) if undo else shifts.resume(_seconds(timeout)))
             return
         request = Request(giving, taking, nodes, _seconds(timeout), _time(until))
         if not dry_run:
             return_due(context, shifts)
             if _is_under_way(shifts, request):
-                _show_end(context, shifts.resume())
+                _show_end(context, shifts.resume(request.timeout_s))
                 return
         plan = shifts.plan(request)
         if dry_run:
@@ -64,7 +69,7 @@ def shift(
             return
         context.say(views.plan_text(plan))
         if context.must_confirm:
-            context.confirm(f"shift {', '.join(plan.nodes)} of {environment} from {giving} to {taking}?")
+            context.confirm(f"shift {', '.join(plan.nodes)} of {plan.environment} from {giving} to {taking}?")
         _show_end(context, shifts.start(plan))
 
 
@@ -82,7 +87,7 @@ def _refuse_combinations(
             raise UsageError(
                 f"{option} takes no other option of a shift",
                 why="the shift's journal says which nodes and pools it is about",
-                hint=f"repeat the command with ENV and {option} alone",
+                hint=f"repeat the command with ENV and {option} alone, or with --timeout",
             )
     elif not (giving and taking and nodes):
         raise UsageError(
@@ -102,14 +107,23 @@ def _is_under_way(shifts: Shifts, request: Request) -> bool:
 
 
 def return_due_of(context: Context, mesh: Project, environment: str, *, break_lock: bool) -> None:
-    """As `return_due`, for a command that has another purpose: it asks the cluster only where a shift is due."""
+    """As `return_due`, for a command that has another purpose: it asks the cluster only where a shift is due, and goes
+    on where pods have no room without the nodes, since it may be the one that lowers their number."""
     import time
 
     from meshctl.shift import in_force
 
     now = time.time()
-    if any(0 < status.history.plan.until_s <= now for status in in_force.open_shifts_of(mesh, environment)):
-        return_due(context, shifts_of(context, mesh, environment, break_lock=break_lock))
+    if not any(0 < status.history.plan.until_s <= now for status in in_force.open_shifts_of(mesh, environment)):
+        return
+    shifts = shifts_of(context, mesh, environment, break_lock=break_lock)
+    hindrance = shifts.hindrance() if shifts.due() else None
+    if hindrance is None:
+        return_due(context, shifts)
+        return
+    reason = f"{hindrance.what} ({hindrance.why})"
+    context.say(f"{environment}: the time of a shift is over, and its nodes can't go back yet: {reason}")
+    context.say(f"hint: {hindrance.hint}")
 
 
 def return_due(context: Context, shifts: Shifts) -> None:
@@ -123,13 +137,29 @@ def return_due(context: Context, shifts: Shifts) -> None:
 @contextmanager
 def opened_shifts(context: Context, environment: str, *, break_lock: bool = False) -> Iterator[Shifts]:
     """The shifts of an environment that is up; while the block runs, Ctrl-C stops at the next safe point.
+    `environment`: "" for the only one.
 
-    Raises: UsageError where nothing is up, or environments.yaml lacks the environment.
+    Raises: UsageError where nothing is up, or environments.yaml lacks the environment; as `the_only_one`.
     """
     from meshctl.cli.opened import opened
 
     with opened(context, "shift", break_lock=break_lock) as mesh:
-        yield shifts_of(context, mesh, environment, break_lock=break_lock)
+        yield shifts_of(context, mesh, environment or the_only_one(mesh), break_lock=break_lock)
+
+
+def the_only_one(mesh: Project) -> str:
+    """The environment that is defined, if no other is, or that is up, if no other is. Raises: UsageError."""
+    names = list(mesh.environments.environments)
+    if len(names) == 1:
+        return names[0]
+    up = [name for name in names if mesh.session.state(name).deployment is not None]
+    if len(up) == 1:
+        return up[0]
+    raise UsageError(
+        "a shift needs the environment whose nodes it is about",
+        why=f"{', '.join(up)} are up" if up else f"none of {', '.join(names)} is up",
+        hint=f"`meshctl shift ENV …`, with one of {', '.join(up or names)}",
+    )
 
 
 def shifts_of(context: Context, mesh: Project, environment: str, *, break_lock: bool = False) -> Shifts:
@@ -164,7 +194,7 @@ def _seconds(timeout: str) -> int:
 
 def _time(until: str) -> float:
     """`18:00` of today, or a date and time, both as this machine's clock has them. Raises: UsageError."""
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     if not until:
         return 0
@@ -172,7 +202,14 @@ def _time(until: str) -> float:
         if "T" in until or "-" in until:
             return datetime.fromisoformat(until).timestamp()
         at = datetime.strptime(until, "%H:%M").time()
-        return datetime.combine(datetime.now().astimezone().date(), at).timestamp()
+        now = datetime.now().astimezone()
+        if at <= now.time():
+            tomorrow = datetime.combine(now.date() + timedelta(days=1), at)
+            raise UsageError(
+                f"--until {until} is in the past: a time alone is one of today, and it is {now:%H:%M} here",
+                hint=f"for tomorrow: --until {tomorrow:%Y-%m-%dT%H:%M}; or leave it out, and use --undo",
+            )
+        return datetime.combine(now.date(), at).timestamp()
     except ValueError as error:
         raise UsageError(f"--until {until}: {error}", hint="write it as --until 18:00 or 2026-12-01T18:00") from error
 

@@ -36,6 +36,11 @@ def has_stack(url: str, base: Path, project: str, stack: str) -> bool:
     return is_folder(url) and (path_of(url, base) / ".pulumi" / "stacks" / project / f"{stack}.json").is_file()
 
 
+def has_journals(url: str, base: Path, mesh: str) -> bool:
+    """Whether the state is in a folder of this machine that has journals of the mesh, of shifts or of migrations."""
+    return is_folder(url) and any((path_of(url, base) / kind / mesh).is_dir() for kind in ("shifts", "migrations"))
+
+
 def engine_url(url: str, base: Path) -> str:
     """The URL for the engine: absolute, without sidecars, with the user's own options."""
     options = dict(parse_qsl(url.partition("?")[2]))

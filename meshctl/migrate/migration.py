@@ -29,7 +29,7 @@ from meshctl.errors import (
     UnreadableError,
     UsageError,
 )
-from meshctl.migrate import plans
+from meshctl.migrate import plans, shared_answers
 from meshctl.migrate.data import Data, S3Data
 from meshctl.migrate.gateway import Gateway
 from meshctl.migrate.going_on import (
@@ -133,7 +133,8 @@ class Migrations:
             history = self._open(journal)
             refuse_unless_expanded(journal.migration, history)
             self.check_again()
-            journal.add("migration", "direction", self.gateway.now(), {"to": "forward", "weight": weight})
+            chosen = {"to": "forward", **shared_answers.of_round(self.gateway, history, weight)}
+            journal.add("migration", "direction", self.gateway.now(), chosen)
             return self._run(journal)
 
     def start(self, plan: MigrationPlan) -> str:

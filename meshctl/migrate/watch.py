@@ -12,9 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
-from meshctl.clients.endpoint_questions import questions
-from meshctl.clients.health_checks import Answer
 from meshctl.errors import InterruptedByUserError, LockedError, MeshError, UsageError
+from meshctl.migrate import shared_answers as shares
 from meshctl.migrate.journal.activity import MigrationStatus
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.inputs import Share
@@ -137,7 +136,8 @@ class _Watcher:
     def _ask_sides(self, status: MigrationStatus, splits: Mapping[str, Split]) -> None:
         plan = status.history.plan
         with ThreadPoolExecutor(max_workers=2) as pool:
-            answers = list(pool.map(lambda side: _answer(self.migrations, side, splits), (plan.source, plan.target)))
+            gateway = self.migrations.gateway
+            answers = list(pool.map(lambda side: shares.answer(gateway, side, splits), (plan.source, plan.target)))
         for side, answer in zip((plan.source, plan.target), answers, strict=True):
             if self.sides[side.environment].take(answered=answer.ok):
                 self.retries.begin_anew()
@@ -187,19 +187,6 @@ def _say_unchanged(say: Say, error: MeshError) -> None:
 def _is_written(splits: Mapping[str, Split], target: Deployment, weight: int) -> bool:
     own = [side for split in splits.values() for side in split.sides if side.environment == target.environment]
     return all(side.weight == weight for side in own)
-
-
-def _answer(migrations: Migrations, deployment: Deployment, splits: Mapping[str, Split]) -> Answer:
-    """The first bad answer of the shared endpoints, or a good one. They are asked where their records lead: a cluster
-    whose API does not answer may serve all the same."""
-    answer = Answer(ok=True, text="no endpoint is shared")
-    for endpoint in deployment.endpoints:
-        sides = splits[endpoint.name].sides if endpoint.name in splits else ()
-        for address in (side.address for side in sides if side.environment == deployment.environment):
-            answer = migrations.gateway.probe(deployment, endpoint, address, next(questions(deployment, endpoint)))
-            if not answer.ok:
-                return answer
-    return answer
 
 
 def _pause(migrations: Migrations) -> None:

@@ -20,6 +20,11 @@ def differences(giving: Pool, taking: Pool) -> Iterator[str]:
         yield f"{giving.name} has {giving.cpu_cores} cores per node, {taking.name} has {taking.cpu_cores}"
     if giving.memory_gib < taking.memory_gib:
         yield f"{giving.name} has {giving.memory_gib:g} GiB of memory per node, {taking.name} has {taking.memory_gib:g}"
+    if giving.scratch_gb < taking.scratch_gb:
+        has = f"{giving.scratch_gb:g} GB of local NVMe per node"
+        yield f"{giving.name} has {has}, {taking.name} has {taking.scratch_gb:g}"
+    elif 0 < giving.disk_gib < taking.disk_gib:  # 0: not known
+        yield f"{giving.name} has {giving.disk_gib:.0f} GiB of disk per node, {taking.name} has {taking.disk_gib:.0f}"
     if _fabric(giving.fabric) != _fabric(taking.fabric):
         yield f"{giving.name} has {_fabric(giving.fabric)}, {taking.name} has {_fabric(taking.fabric)}"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -73,20 +73,56 @@ class ShiftedNode:
 
 
 @dataclass(frozen=True)
+class OpenShift:
+    """A shift that is not undone. `state`: under-way | in-force | undoing. `until`: when the nodes go back (RFC 3339,
+    UTC), "" when somebody asks for it. `waiting`: the jobs that stand still until then; `resized`: the gangs that run
+    on fewer nodes until then, each with its number before and now."""
+
+    shift: str
+    giving: str
+    taking: str
+    nodes: tuple[str, ...]
+    state: str
+    until: str = ""
+    waiting: tuple[str, ...] = ()
+    resized: tuple[tuple[str, int, int], ...] = ()
+
+    def document(self) -> dict[str, object]:
+        return {
+            "shift": self.shift,
+            "from": self.giving,
+            "to": self.taking,
+            "nodes": list(self.nodes),
+            "state": self.state,
+            "until": self.until or None,
+            "waiting": list(self.waiting),
+            "resized": [{"workload": name, "nodes_before": before, "nodes": now} for name, before, now in self.resized],
+        }
+
+
+@dataclass(frozen=True)
 class ShiftsInForce:
     """What shifts have changed in an environment. `nodes`: by name; `waiting`: the jobs that stand still until their
     nodes are back; `sizes`: the gangs that run on fewer nodes until then, with their number; `notes`: a line for each
-    shift."""
+    shift, and `open` its parts, oldest first."""
 
     nodes: Mapping[str, ShiftedNode] = field(default_factory=dict)
     waiting: frozenset[str] = frozenset()
     sizes: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    open: tuple[OpenShift, ...] = ()
+
+    def gained_nodes(self, pool: str) -> list[str]:
+        """The names of the nodes of other pools that it has."""
+        return sorted(node.name for node in self.nodes.values() if node.pool == pool != node.home)
 
     def gained(self, pool: str) -> int:
         """How many nodes the pool has more than it was made with; negative where it has fewer."""
         nodes = self.nodes.values()
         return sum(node.pool == pool for node in nodes) - sum(node.home == pool for node in nodes)
+
+
+NO_SHIFTS: Final = ShiftsInForce()
 
 
 class StorageClass(Value):

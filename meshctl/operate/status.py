@@ -83,7 +83,7 @@ class EnvironmentStatus:
     """`state`: up | degraded (with `error` where an `up` did not finish) | storage (nothing but object storage) |
     absent | unknown (with `error`). `running`: the run that is changing it at the moment. `notes`: what the platform
     says beside, and what it did not say. `shifts`: a line for each shift of nodes between its pools, with which is
-    counted what pools want."""
+    counted what pools want; `open_shifts`: the same in parts."""
 
     environment: str
     state: str
@@ -95,11 +95,12 @@ class EnvironmentStatus:
     addons: tuple[AddonStatus, ...] = ()
     notes: tuple[str, ...] = ()
     shifts: tuple[str, ...] = ()
+    open_shifts: tuple[observed.OpenShift, ...] = ()
     loans: tuple[LoanStatus, ...] = ()  # a line for each pool that lends nodes
     neural_mesh: NeuralMeshStatus | None = None  # of a mesh whose file systems it carries
 
     def document(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "open_shifts": [each.document() for each in self.open_shifts]}
 
 
 def collect(session: Session, environment: str) -> EnvironmentStatus:
@@ -122,8 +123,9 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
     try:
         answers = _ask_cluster(deployment, state.outputs, shifts)
     except MeshError as error:
-        problem = f"{error.what}: {error.why}"
-        return EnvironmentStatus(environment, "unknown", (), (), endpoints, problem, shifts=shifts.notes)
+        why = f"{error.what}: {error.why}"
+        lines, parts = shifts.notes, shifts.open
+        return EnvironmentStatus(environment, "unknown", (), (), endpoints, why, shifts=lines, open_shifts=parts)
     releases = live_platform.ask(deployment, state)
     pools = pool_status.pools(deployment, answers.ready_nodes, releases, shifts)
     workloads = _workloads(deployment, answers, shifts)
@@ -138,6 +140,7 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         addons=pool_status.addons(releases),
         notes=(*releases.notes, *releases.unasked),
         shifts=shifts.notes,
+        open_shifts=shifts.open,
         loans=loan_status.loan_statuses(deployment, answers.loans),
         neural_mesh=answers.neural_mesh,
     )

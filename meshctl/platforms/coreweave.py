@@ -135,6 +135,18 @@ PLATFORM: Final = Platform(
         has_device_plugins=True,
         objects=nodepool_objects,
         moved_by_others=frozenset(),
+        # docs.coreweave.com, "InfiniBand and RoCE labels" (read 2026-11-29); those with `ib.` are the older ones, of
+        # InfiniBand alone
+        domain_labels=(
+            "ds.coreweave.com/nvlink.domain",
+            "node.coreweave.cloud/rack",
+            "backend.coreweave.cloud/leafgroup",
+            "ib.coreweave.cloud/leafgroup",
+            "backend.coreweave.cloud/superpod",
+            "ib.coreweave.cloud/superpod",
+            "backend.coreweave.cloud/fabric",
+            "ib.coreweave.cloud/fabric",
+        ),
     ),
     fabric=Fabric(
         settings=_rdma_settings,

@@ -177,13 +177,11 @@ class Machines(Part):
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Nodes(Part):
     """Nodes as Kubernetes sees them. `made_of`: the machine types that they are made of; None where the nodes are
-    given, and are found by their hardware.
-
-    `labels`: what the platform puts on a node of a machine type. `gpu_tolerations`: for taints that the platform puts
-    on GPU nodes. `has_device_plugins`: whether nodes offer GPUs and RDMA devices by themselves; if not, meshctl
-    installs the plugins. `objects`: what makes or marks the nodes inside the cluster. `moved_by_others`: (Pulumi type,
-    property) of numbers that others move within bounds of ours, which is no drift.
-    """
+    given, and are found by their hardware. `labels`: what the platform puts on a node of a machine type.
+    `gpu_tolerations`: for taints that the platform puts on GPU nodes. `has_device_plugins`: whether nodes offer GPUs
+    and RDMA devices by themselves; if not, meshctl installs the plugins. `objects`: what makes or marks the nodes
+    inside the cluster. `moved_by_others`: (Pulumi type, property) of numbers that others move within bounds of ours,
+    which is no drift. `domain_labels`: those that nodes of one rack or switch share, the innermost first."""
 
     made_of: Machines | None
     labels: Callable[[Machine], dict[str, str]]
@@ -191,6 +189,7 @@ class Nodes(Part):
     has_device_plugins: bool
     objects: Callable[[model.Deployment], tuple[PlatformObject, ...]]
     moved_by_others: frozenset[tuple[str, str]]
+    domain_labels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -18,7 +18,7 @@ from meshctl.model.keys import lending as model_lending
 from meshctl.model.keys import roll_outs as model_roll_outs
 from meshctl.model.mesh import Mesh
 from meshctl.model.neural_mesh import NeuralMesh
-from meshctl.model.observed import Facts
+from meshctl.model.observed import NO_SHIFTS, Facts, ShiftsInForce
 from meshctl.model.pods import pod_users
 from meshctl.platforms import registry
 from meshctl.resolve.data import (
@@ -57,6 +57,7 @@ from meshctl.resolve.work import (
     roll_outs,
     running,
     scaling,
+    shifted_room,
     unconfirmed,
     unpublished_image,
     workload_notes,
@@ -73,14 +74,15 @@ def resolve(
     *,
     served: Collection[str] = (),
     up: Deployment | None = None,
+    shifts: ShiftsInForce = NO_SHIFTS,
 ) -> Resolution:
     """Decide how `mesh` runs in the environment `name`.
 
     `facts`: what an existing cluster has, where its nodes are given; without them its nodes and storage classes are
     taken to be there. `served`: which of `served_apis` an existing cluster serves in which nodes are made. `up`: what
     is up in the environment, with the pools that came up: what is as it was is not refused for what the catalog says.
-    Raises: UsageError when there is no such environment; DiagnosticsError, PlatformError when its platform can't be
-    used here; DiagnosticsError with `Mesh.mistakes`.
+    `shifts`: their nodes have room for pods of the pool that they work for. Raises: UsageError when there is no such
+    environment; DiagnosticsError, PlatformError when its platform can't be used here, or with `Mesh.mistakes`.
     """
     if mesh.mistakes:
         raise DiagnosticsError(list(mesh.mistakes))
@@ -96,8 +98,7 @@ def resolve(
     carried = monitors.with_monitors(carried, facts, served)
     carried = (*lending.with_borrowers(mesh.name, carried, made.made, counter), *gateways.workloads(mesh, environment))
     endpoints = gateways.endpoints(mesh, environment, environments.dns)
-    zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "")
-    zone = zone or _first_zone(environment)
+    zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "") or _first_zone(environment)
     counts = (claims.least(mesh), claims.most(mesh))
     place = storage.Place(mesh, name, environment, catalog, facts, zone, *counts)
     stored = storage.resolve(place)
@@ -109,6 +110,7 @@ def resolve(
     network = platform.cluster.made.network(environment) if platform.cluster.made else None
     usable = {pool.name: allocatable.of_pool(pool, environment.provider, catalog, facts) for pool in made.made}
     usable |= neural_mesh_room.without_shares(usable, weka.value)
+    room = shifted_room.with_gained(usable, made.made, shifts, facts)
     waiting = lending.waiting_for_kueue(mesh, carried, made.made, usable, counter)
     carried = lending.in_queues_to_come(carried, waiting)
     gaps = [
@@ -119,11 +121,11 @@ def resolve(
         *stored.gaps,
         *weka.gaps,
         *existing_file_systems.zone_gaps(stored.file_systems, carried, made.made),
-        *workloads.gaps(lending.fixed(carried, waiting), made.made, usable, running.unchanged(carried, up)),
+        *workloads.gaps(lending.fixed(carried, waiting), made.made, room, running.unchanged(carried, up)),
         *lending.gaps(mesh, carried, made.made, usable, facts, counter),
         *queues.gaps(carried, facts),
         *scaling.gaps(carried, facts, served, nodes_are_made=nodes_are_made),
-        *scaling.shortages(carried, made.made, usable),
+        *scaling.shortages(carried, made.made, room),
         *racks.gaps(carried, made.made, platform.name, catalog, facts),
     ]
     carried = carried if gaps else roll_outs.decided(carried, made.made, usable)
@@ -173,7 +175,7 @@ def resolve(
             ),
             *endpoint_notes.notes_of_mesh(platform.name, endpoints),
             *workloads.notes(carried),
-            *(() if gaps else workloads.uncounted(lending.fixed(carried, waiting), made.made, usable)),
+            *(() if gaps else workloads.uncounted(lending.fixed(carried, waiting), made.made, room)),
             *(() if gaps else (*gang_holds.notes(carried, made.made, facts), *evictions.notes(carried, made.made))),
             *queues.notes((each for each in carried if each.name not in waiting), served, is_made=cluster_is_made),
             *lending.notes(mesh, carried, made.made, counter),
@@ -181,7 +183,7 @@ def resolve(
             *scaling.notes(
                 carried,
                 made.made,
-                usable,
+                room,
                 served,
                 nodes_are_made=nodes_are_made,
                 cluster_is_made=cluster_is_made,

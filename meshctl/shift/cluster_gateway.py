@@ -7,22 +7,23 @@ https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.model.deployment import Deployment
 from meshctl.model.keys import elastic
 from meshctl.model.pods import object_names
-from meshctl.shift.gateway import FIELD_MANAGER, GONE, Gang, Node, Patch, Pod
+from meshctl.shift.gateway import FIELD_MANAGER, GONE, Budget, Gang, Node, Patch, Pod
 from meshwire.kubernetes import requests
 from meshwire.kubernetes.errors import ApiError
-from meshwire.kubernetes.objects import Server
+from meshwire.kubernetes.objects import DisruptionBudget, Server
 from meshwire.kubernetes.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
     JOBS,
     LEADER_WORKER_SETS,
     NODES,
@@ -34,7 +35,9 @@ from meshwire.kubernetes.resources import (
 if TYPE_CHECKING:
     from meshwire.kubernetes.client import Client
 
-_ABSENT, _CONFLICT, _TOO_MANY = 404, 409, 429
+_LOOKS: Final = 5  # for a change that its controller has not seen yet
+_LOOK_S: Final = 1.0
+_FORBIDDEN, _ABSENT, _CONFLICT, _TOO_MANY = 403, 404, 409, 429
 
 
 @dataclass
@@ -98,6 +101,16 @@ class ClusterGateway:
                 raise
         return ""
 
+    def budgets(self) -> list[Budget]:
+        with self._connected() as client:
+            try:
+                listed = client.list_objects(DISRUPTION_BUDGETS, namespace=self.deployment.namespace)
+            except ApiError as error:
+                if error.status != _FORBIDDEN:
+                    raise
+                return []
+        return [budget for item in listed if (budget := _budget(item)) is not None]
+
     def suspend(self, job: str, *, suspended: bool) -> bool:
         if not suspended and not self._runs(job):
             return False
@@ -143,21 +156,31 @@ class ClusterGateway:
                 return False
         return True
 
-    def changed_by(self) -> str:
+    def changed_by(self, workloads: Collection[str] | None = None) -> str:
         running = self.running_change()
         if running:
             return running
+        rolling = self._rolling(workloads)
+        for _ in range(_LOOKS):
+            if all(map(is_seen, rolling)):
+                break
+            self.sleep(_LOOK_S)
+            rolling = self._rolling(workloads)
+        names = sorted(server["metadata"]["name"] for server in rolling)
+        return f"{', '.join(names)} is being rolled out" if names else ""
+
+    def _rolling(self, workloads: Collection[str] | None) -> list[Server]:
         with self._connected() as client:
             rolling = [
-                item["metadata"]["name"]
+                server
                 for resource in (DEPLOYMENTS, STATEFUL_SETS)
-                for item in self._servers(client, resource)
-                if is_rolling(item)
+                for server in self._servers(client, resource)
+                if is_rolling(server)
             ]
             if self.deployment.has_group_controller and any(w.is_grouped for w in self.deployment.workloads):
                 groups = self._servers(client, LEADER_WORKER_SETS)
-                rolling += [item["metadata"]["name"] for item in groups if are_groups_rolling(item)]
-        return f"{', '.join(sorted(rolling))} is being rolled out" if rolling else ""
+                rolling += [each for each in groups if are_groups_rolling(each)]
+        return [each for each in rolling if workloads is None or _workload(each) in workloads]
 
     def _servers(self, client: Client, resource: Resource[Server]) -> list[Server]:
         return client.list_objects(resource, namespace=self.deployment.namespace)
@@ -174,15 +197,26 @@ class ClusterGateway:
             yield client
 
 
+def _workload(server: Server) -> str:
+    """Of a group, too, whose sets have names of their own."""
+    metadata = server["metadata"]
+    return metadata.get("labels", {}).get("app.kubernetes.io/name", metadata["name"])
+
+
+def is_seen(server: Server) -> bool:
+    """Whether its controller has seen what was changed last; else it is not known whether pods are to be replaced. A
+    scaler's change is not seen for a moment, either. PURE."""
+    status = server.get("status", {})
+    return status.get("observedGeneration", 0) >= server.get("metadata", {}).get("generation", 0)
+
+
 def is_rolling(server: Server) -> bool:
     """Whether pods of an older template are still there, or the controller has not seen the newest one. Missing or
     unready pods are not a roll-out: they may wait for this very shift. PURE."""
-    status, metadata = server.get("status", {}), server.get("metadata", {})
+    status = server.get("status", {})
     if not status:
         return False
-    return status.get("observedGeneration", 0) < metadata.get("generation", 0) or (
-        status.get("updatedReplicas", 0) < status.get("replicas", 0)
-    )
+    return not is_seen(server) or status.get("updatedReplicas", 0) < status.get("replicas", 0)
 
 
 def are_groups_rolling(group_set: Server) -> bool:
@@ -193,6 +227,14 @@ def are_groups_rolling(group_set: Server) -> bool:
     is_updating = any(each["type"] == "UpdateInProgress" and each["status"] == "True" for each in conditions)
     replicas = status.get("replicas", 0)
     return is_updating or status.get("updatedReplicas", replicas) < replicas
+
+
+def _budget(item: DisruptionBudget) -> Budget | None:
+    """None before its controller has counted its pods, and where it chooses them by more than labels."""
+    selector, status = item.get("spec", {}).get("selector") or {}, item.get("status", {})
+    if not status.get("expectedPods") or selector.get("matchExpressions"):
+        return None
+    return Budget(selector.get("matchLabels") or {}, status["expectedPods"], status.get("desiredHealthy", 0))
 
 
 def _words(error: ApiError) -> str:

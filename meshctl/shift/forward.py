@@ -17,7 +17,8 @@ from meshctl.shift.gateway import Node, Patch, Pod
 from meshctl.shift.history import ORIGINALS, originals_document
 from meshctl.shift.node_changes import Original
 
-_ARRIVE_S: Final = 1800  # images and weights of a large model
+_ARRIVE_S: Final = 1800  # of a plan of an earlier version: images and weights of a large model
+_PLACED_S: Final = 120  # the scheduler takes seconds; one that has just failed, up to a minute until it tries again
 _RELEASE_S: Final = 30  # what holds gangs looks every ten seconds while they wait (`templates/gang_hold`)
 
 
@@ -155,27 +156,43 @@ def _pod_to_be_let_start(context: StepContext) -> str:
 
 def arrive(context: StepContext) -> dict[str, Any]:
     """Wait for a ready pod of the taking pool on the nodes, where one waits for room. A gang may lack more than these
-    nodes: its pods start when there is room for all of them, and are waited for only if that is so now."""
+    nodes: its pods start when there is room for all of them, and are waited for only if that is so now. The nodes are
+    handed over whatever becomes of the pods, so that one that is late ends no shift."""
     plan = context.plan
+    placed_until = context.gateway.now() + _RELEASE_S + _PLACED_S
 
     def missing() -> str:
         alive = _taking(context)
         arrived = [pod for pod in alive if pods.node_of(pod) in plan.nodes]
         ready = [pod for pod in arrived if pods.is_ready(pod)]
-        waiting = [pods.name(pod) for pod in alive if not (pods.node_of(pod) or pods.is_held(pod))]
+        waiting = [pod for pod in alive if not (pods.node_of(pod) or pods.is_held(pod))]
+        result.update(running=sorted(map(pods.name, ready)), waiting=sorted(map(pods.name, waiting)))
         if ready or not (arrived or waiting):
-            result.update(running=sorted(map(pods.name, ready)), waiting=sorted(waiting))
             return ""
-        names = [pods.name(pod) for pod in arrived] or waiting
-        return f"{', '.join(sorted(names))} {'starts' if arrived else 'waits for a node'}"
+        if not arrived and context.gateway.now() >= placed_until:
+            result["late"] = _without_node(waiting)
+            return ""
+        names = sorted(map(pods.name, arrived or waiting))
+        return f"{', '.join(names)} {'starts' if arrived else 'waits for a node'}"
 
     result: dict[str, Any] = {}
     context.wait_until(lambda: _pod_to_be_let_start(context), _RELEASE_S)
-    text, error = context.wait_until(missing, _ARRIVE_S)
+    limit_s = plan.arrive_limit_s or _ARRIVE_S
+    text, error = context.wait_until(missing, limit_s)
+    if error is not None:
+        raise NotReadyError(f"{plan.environment} does not answer", why=text) from error
     if text:
-        raise NotReadyError(
-            f"no pod of pool {plan.taking} runs on {', '.join(plan.nodes)} after {_ARRIVE_S} s", why=text
-        ) from error
-    if not result["running"]:
+        result["late"] = f"no pod of pool {plan.taking} is ready on them after {limit_s} s: {text}"
+    if "late" in result:
+        verb = "is" if len(plan.nodes) == 1 else "are"
+        context.say(f"{', '.join(plan.nodes)} {verb} handed over, and {result['late']}")
+    elif not result["running"]:
         context.say(f"no pod of pool {plan.taking} waits for a node: the next one that is started finds them free")
     return result
+
+
+def _without_node(waiting: list[Pod]) -> str:
+    """The scheduler has had its time: these pods wait for something else than the nodes."""
+    names = ", ".join(sorted(map(pods.name, waiting)))
+    reason = next(filter(None, map(pods.why_unscheduled, waiting)), "")
+    return f"{names} can't run on them" + (f": {reason}" if reason else "")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from meshctl.model.deployment import Deployment, Pool, Workload
 from meshctl.model.keys import job_order
@@ -40,6 +41,9 @@ class Gangs:
         """What happens to the workload, as in `plan.Disturbed`; "" where it is none of these gangs."""
         effects = {"restarts": self.restarting, "shrinks": tuple(self.starting), "waits": self.waiting}
         return next((effect for effect, names in effects.items() if workload in names), "")
+
+
+NO_GANGS: Final = Gangs()
 
 
 def is_gang(workload: Workload) -> bool:

@@ -5,7 +5,7 @@ Nodes and pods are the API's own objects, since labels and taints are to be put 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
 Node = Mapping[str, Any]
@@ -22,6 +22,14 @@ class Gang(NamedTuple):
     nodes: int
     is_suspended: bool
     has_ended: bool
+
+
+class Budget(NamedTuple):
+    """A disruption budget: the labels of its pods, how many pods it counts and how many of them it needs."""
+
+    selector: Mapping[str, str]
+    pods: int
+    needed: int
 
 
 class Gateway(Protocol):
@@ -45,6 +53,10 @@ class Gateway(Protocol):
     def evict(self, namespace: str, name: str, uid: str, *, dry_run: bool = False) -> str:
         """Asks for the end of a pod by the Eviction API. "" where it was accepted, `GONE`, or why it is refused now."""
 
+    def budgets(self) -> list[Budget]:
+        """The disruption budgets in the mesh's namespace that choose pods by labels alone; none where they may not be
+        read."""
+
     def suspend(self, job: str, *, suspended: bool) -> bool:
         """Stops or starts a Job. False where there is none of that name, and where the last `up` has paused the one
         that is to be started."""
@@ -56,8 +68,9 @@ class Gateway(Protocol):
         """Gives the Job of an elastic gang, which has no pods then, so many ranks, and starts it unless the last `up`
         has paused it."""
 
-    def changed_by(self) -> str:
-        """Who is changing the environment now (an `up`, a roll-out), in words; "" for nobody."""
+    def changed_by(self, workloads: Collection[str] | None = None) -> str:
+        """Who is changing the environment now (an `up`, a roll-out of these workloads or of any), in words; "" for
+        nobody. Takes some seconds where a controller has not seen a change yet."""
 
     def now(self) -> float:
         """Seconds since the epoch."""

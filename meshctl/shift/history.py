@@ -30,7 +30,7 @@ Direction = Literal["forward", "rollback"]
 class History:
     """`done`: the completed steps, without those that a later `failed` record names as `again`. `originals`: by node,
     once the first step has begun. `intents`: the steps that have begun. `failure`: why the last run stopped; "" where
-    it did not fail."""
+    it did not fail. `late`: which pods the nodes did not get in time, in words; "" where they did, or none waits."""
 
     plan: ShiftPlan
     direction: Direction
@@ -39,6 +39,7 @@ class History:
     originals: Mapping[str, Original]
     outcome: str
     failure: str
+    late: str = ""
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -80,7 +81,7 @@ def read_history(records: Sequence[Record]) -> History:
     direction: Direction = "forward"
     originals: Mapping[str, Original] = {}
     cordons: Mapping[str, bool] = {}
-    outcome = failure = ""
+    outcome = failure = late = ""
     for record in records[1:]:
         failure = str(record.data.get("what", "")) if record.kind == "failed" else ""
         if record.kind == "intent":
@@ -90,6 +91,7 @@ def read_history(records: Sequence[Record]) -> History:
         elif record.kind == "done":
             done.add(record.step)
             originals = originals or _read_originals(record)
+            late = str(record.data.get("late", ""))
         elif record.kind == "failed":
             done -= {*record.data.get("again", ())}
         elif record.kind == "direction":
@@ -100,7 +102,7 @@ def read_history(records: Sequence[Record]) -> History:
         name: replace(each, unschedulable=cordons.get(name, each.unschedulable)) for name, each in originals.items()
     }
     plan = SHIFT_PLAN.read(first.data.get("plan"), first.stamp, place)
-    return History(plan, direction, frozenset(done), frozenset(intents), originals, outcome, failure)
+    return History(plan, direction, frozenset(done), frozenset(intents), originals, outcome, failure, late)
 
 
 def _read_originals(record: Record) -> Mapping[str, Original]:

@@ -15,7 +15,7 @@ from meshctl.migrate.journal.activity import Activity, activity_of
 from meshctl.migrate.journal.journal import closed, migrations, open_journal
 from meshctl.migrate.journal.lock import lease_holder
 from meshctl.model.deployment import POOL_LABEL
-from meshctl.model.observed import ShiftedNode, ShiftsInForce
+from meshctl.model.observed import OpenShift, ShiftedNode, ShiftsInForce
 from meshctl.project import Project
 from meshctl.shift import views
 from meshctl.shift.history import SHIFT, History, read_history
@@ -54,7 +54,16 @@ def of_project(project: Project, environment: str) -> ShiftsInForce:
     """For what resolves and shows the environment. Raises: NewerVersionError, UnreadableError."""
     shifts = open_shifts_of(project, environment)
     notes = views.status_lines([(status.history, state_text(status)) for status in shifts], time.time())
-    return ShiftsInForce(shifted_nodes(shifts), waiting_gangs(shifts), gang_sizes(shifts), tuple(notes))
+    parts = tuple(_open_shift(status) for status in shifts)
+    return ShiftsInForce(shifted_nodes(shifts), waiting_gangs(shifts), gang_sizes(shifts), tuple(notes), parts)
+
+
+def _open_shift(status: ShiftStatus) -> OpenShift:
+    plan = status.history.plan
+    resized = tuple((each.workload, each.before, each.nodes) for each in plan.resized)
+    until = views.timestamp(plan.until_s) or ""
+    state = status.history.state
+    return OpenShift(status.shift, plan.giving, plan.taking, plan.nodes, state, until, plan.waiting, resized)
 
 
 def shifted_nodes(shifts: Iterable[ShiftStatus]) -> dict[str, ShiftedNode]:

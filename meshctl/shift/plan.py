@@ -6,20 +6,19 @@ mesh.yaml says by then.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from meshctl.model.deployment import POOL_LABEL, Deployment, Pool, Taint
-from meshctl.model.keys.nvlink import DOMAIN_LABEL
 from meshctl.model.persisted import Format
 from meshctl.model.value import Value, added_later
 from meshctl.render.pod.pods import grace_s
-from meshctl.shift import equality, gangs, planning, pods
-from meshctl.shift.gangs import Gangs, Resized, is_gang
+from meshctl.render.pod.probes import ready_s
+from meshctl.shift import equality, gangs, planning, pods, room
+from meshctl.shift.gangs import Gangs, Resized
 from meshctl.shift.gateway import Node, Pod
-from meshctl.shift.planning import NodeLoad, PodLoad
+from meshctl.shift.planning import NodeLoad
 
 _END_MARGIN_S: Final = 120  # added to the longest grace
 
@@ -72,9 +71,12 @@ class ShiftPlan(Value):
     taking_pods_waiting: int = 0
     gpu_model: str = ""
     accelerators: int = 0
+    market: str = added_later("")  # of the giving pool
+    ends: str = added_later("")  # when its reservation ends, in RFC 3339, in UTC
     pods_of_others: int = 0
     end_limit_s: int  # for the nodes to become empty
     undo_limit_s: int  # as much for the way back
+    arrive_limit_s: int = added_later(0)  # for a pod of the taking pool to get ready there; 0 in older plans
     until_s: float = 0
 
     @property
@@ -97,24 +99,13 @@ def plan_shift(
     own_labels = deployment.node_labels(giving.name)
     candidates = [node for node in nodes if own_labels.items() <= pods.labels(node).items()]
     usable = [node for node in candidates if pods.is_ready(node) and not pods.is_cordoned(node)]
-    loads = [_load(deployment, node, all_pods) for node in usable]
+    loads = [room.load(deployment, node, all_pods) for node in usable]
     chosen = planning.choose(loads, request.nodes)
     names = frozenset(load.name for load in chosen)
     moving = [pod for pod in pods.to_move(all_pods, deployment.namespace) if pods.node_of(pod) in names]
     rest = [load for load in loads if load.name not in names]
     stopped = gangs.decide(deployment, giving, frozenset(map(pods.workload, moving)), rest)
-    own_loads = [_own(load) for load in chosen]
-    without_room = _without_room(deployment, giving, moving, rest, stopped)
-    disturbed = tuple(
-        Disturbed(
-            owner=each.owner,
-            pods=each.pods,
-            effect=stopped.effect(each.owner.rpartition("/")[2]) or ("restarts" if each.stops_whole else "moves"),
-            grace_s=each.grace_s,
-            without_room=without_room[each.owner.rpartition("/")[2]],
-        )
-        for each in planning.disturbances(own_loads)
-    )
+    disturbed = _disturbed(chosen, stopped, room.without_room(deployment, giving, moving, rest, stopped))
     grace = max(
         [each.grace_s for each in disturbed] + [grace_s(deployment.workload(w)) for w in stopped.waiting], default=0
     )
@@ -138,11 +129,32 @@ def plan_shift(
         taking_pods_waiting=waiting_pods,
         gpu_model=giving.gpu_model,
         accelerators=giving.gpus_per_node,
+        market=giving.market,
+        ends=giving.ends,
         pods_of_others=sum(not pod.workload for load in chosen for pod in load.pods),
         end_limit_s=request.timeout_s or grace + _END_MARGIN_S,
         undo_limit_s=request.timeout_s or _longest_grace_s(deployment, taking, stopped) + _END_MARGIN_S,
+        arrive_limit_s=max((ready_s(w) for w in deployment.workloads if w.pool == taking.name), default=0),
         until_s=request.until_s,
     )
+
+
+def _disturbed(chosen: Iterable[NodeLoad], stopped: Gangs, without_room: Mapping[str, int]) -> tuple[Disturbed, ...]:
+    """`without_room`: by workload."""
+    made = []
+    for each in planning.disturbances([_own(load) for load in chosen]):
+        name = each.owner.rpartition("/")[2]
+        effect = stopped.effect(name) or ("restarts" if each.stops_whole else "moves")
+        made.append(
+            Disturbed(
+                owner=each.owner,
+                pods=each.pods,
+                effect=effect,
+                grace_s=each.grace_s,
+                without_room=without_room.get(name, 0),
+            )
+        )
+    return tuple(made)
 
 
 def _longest_grace_s(deployment: Deployment, pool: Pool, stopped: Gangs) -> int:
@@ -159,43 +171,5 @@ def _labels(deployment: Deployment, giving: Pool, taking: Pool, nodes: Iterable[
     return {**further, POOL_LABEL: deployment.node_labels(taking.name)[POOL_LABEL]}
 
 
-def _load(deployment: Deployment, node: Node, all_pods: Iterable[Pod]) -> NodeLoad:
-    """The node with the pods that count for the choice: those of others too, which make a node the last choice."""
-    own = [pod for pod in all_pods if pods.node_of(pod) == pods.name(node)]
-    counted = [pod for pod in own if not pods.has_ended(pod) and not pods.stays_with_its_node(pod)]
-    domain = pods.labels(node).get(DOMAIN_LABEL, "")
-    return NodeLoad(pods.name(node), domain, tuple(_pod_load(deployment, pod) for pod in counted))
-
-
-def _pod_load(deployment: Deployment, pod: Pod) -> PodLoad:
-    is_own = pods.is_of_mesh(pod, deployment.namespace)
-    workload = next((w for w in deployment.workloads if is_own and w.name == pods.workload(pod)), None)
-    name = workload.name if workload is not None else pods.name(pod) if is_own else ""
-    stops_whole = workload is not None and (is_gang(workload) or workload.is_grouped)
-    return PodLoad(pods.namespace(pod), pods.name(pod), name, stops_whole, pods.grace_s(pod))
-
-
 def _own(load: NodeLoad) -> NodeLoad:
-    return NodeLoad(load.name, load.domain, tuple(pod for pod in load.pods if pod.workload))
-
-
-def _without_room(
-    deployment: Deployment, pool: Pool, moving: Iterable[Pod], rest: Sequence[NodeLoad], stopped: Gangs
-) -> Counter[str]:
-    """By workload, the pods that move and find no accelerators on the other nodes. Gangs that start again there take
-    theirs first; those that wait need none."""
-    by_name = {workload.name: workload for workload in deployment.workloads}
-    starting = {**{name: by_name[name].replicas for name in stopped.restarting}, **stopped.starting}
-    staying = by_name.keys() - {*starting, *stopped.waiting}
-    taken = [sum(by_name[p.workload].accelerators for p in load.pods if p.workload in staying) for load in rest]
-    free = [pool.gpus_per_node - accelerators for accelerators in taken]
-    movers = [by_name[name] for name in sorted(map(pods.workload, moving)) if name in by_name]
-    wanted = [by_name[name] for name, ranks in starting.items() for _ in range(ranks)]
-    missing: Counter[str] = Counter()
-    for workload in (*wanted, *(each for each in movers if not is_gang(each))):
-        place = next((i for i, count in enumerate(free) if count >= workload.accelerators), None)
-        if place is not None:
-            free[place] -= workload.accelerators
-        elif workload.accelerators and not is_gang(workload):
-            missing[workload.name] += 1
-    return missing
+    return NodeLoad(load.name, load.domains, tuple(pod for pod in load.pods if pod.workload))

@@ -1,7 +1,7 @@
 """Chooses the nodes of a shift, and says what it disturbs. PURE.
 
 Nodes that are idle come first, then those that are cheapest to empty, and last those with pods of somebody else. Nodes
-that share a fabric domain (a rack, an NVLink domain) are taken together where the cost is the same.
+that share a fabric domain (an NVLink domain, a rack, a switch) are taken together where the cost is the same.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class PodLoad:
 
 @dataclass(frozen=True, slots=True)
 class NodeLoad:
-    """A node of the giving pool with the pods that have to leave it; pods of DaemonSets are not among them. `domain`
-    names its fabric domain and is empty where the node has none."""
+    """A node of the giving pool with the pods that have to leave it; pods of DaemonSets are not among them. `domains`:
+    the names of its fabric domains, the innermost first, each of one kind; "" where it has none of that kind."""
 
     name: str
-    domain: str = ""
+    domains: tuple[str, ...] = ()
     pods: tuple[PodLoad, ...] = ()
 
     @property
@@ -88,7 +88,7 @@ def disturbances(nodes: Iterable[NodeLoad]) -> tuple[Disturbance, ...]:
     )
 
 
-_Cost = tuple[bool, int, int, int, tuple[bool, bool, int], str]
+_Cost = tuple[bool, int, int, int, tuple[tuple[bool, ...], ...], tuple[int, ...], str]
 
 
 def _cost(node: NodeLoad, chosen: Sequence[NodeLoad], left: Sequence[NodeLoad], count: int) -> _Cost:
@@ -97,12 +97,18 @@ def _cost(node: NodeLoad, chosen: Sequence[NodeLoad], left: Sequence[NodeLoad], 
     pods = [pod for pod in node.pods if pod.owner not in stopped]
     gangs = {pod.owner for pod in pods if pod.stops_whole}
     grace_s = max((pod.grace_s for pod in pods), default=0)
-    return node.has_pods_of_others, len(gangs), len(pods), grace_s, _split(node, chosen, left, count), node.name
+    splits = [_split(kind, domain, chosen, left, count) for kind, domain in enumerate(node.domains)]
+    begun, whole = tuple(split[0] for split in splits), tuple(split[1] for split in splits)
+    sizes = tuple(split[2] for split in splits)
+    return node.has_pods_of_others, len(gangs), len(pods), grace_s, (begun, whole), sizes, node.name
 
 
-def _split(node: NodeLoad, chosen: Sequence[NodeLoad], left: Sequence[NodeLoad], count: int) -> tuple[bool, bool, int]:
-    """A domain that is begun comes first, then one that can be taken whole, the largest before the others."""
-    begun = {each.domain for each in chosen if each.domain}
-    sizes = Counter(each.domain for each in left)
-    size = sizes[node.domain] if node.domain else 1
-    return node.domain not in begun, size > count - len(chosen), -size
+def _split(
+    kind: int, domain: str, chosen: Sequence[NodeLoad], left: Sequence[NodeLoad], count: int
+) -> tuple[bool, bool, int]:
+    """A domain that is begun comes first, then one that can be taken whole, the largest before the others. `kind`: the
+    place of its kind among the domains of a node."""
+    begun = {each.domains[kind] for each in chosen if each.domains[kind]}
+    sizes = Counter(each.domains[kind] for each in left)
+    size = sizes[domain] if domain else 1
+    return domain not in begun, size > count - len(chosen), -size

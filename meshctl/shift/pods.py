@@ -85,5 +85,13 @@ def is_ready(item: Node | Pod) -> bool:
     return any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
 
 
+def why_unscheduled(pod: Pod) -> str:
+    """Why it has no node, in the scheduler's words; "" where it says nothing."""
+    conditions: list[dict[str, Any]] = pod.get("status", {}).get("conditions") or []
+    return next(
+        (str(c.get("message", "")) for c in conditions if (c["type"], c["status"]) == ("PodScheduled", "False")), ""
+    )
+
+
 def is_cordoned(node: Node) -> bool:
     return bool(node.get("spec", {}).get("unschedulable"))

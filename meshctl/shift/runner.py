@@ -21,12 +21,13 @@ from meshctl.shift.steps import STEPS
 
 @dataclass(frozen=True)
 class Runner:
-    """One run of one shift."""
+    """One run of one shift. `timeout_s`: how long nodes may take to become empty in this run, 0 = as the plan says."""
 
     gateway: Gateway
     journal: Journal
     report: Report
     stop: Stop
+    timeout_s: int = 0
 
     @property
     def history(self) -> History:
@@ -75,9 +76,10 @@ class Runner:
 
     def _context(self, name: str) -> StepContext:
         history = self.history
+        limits = {"end_limit_s": self.timeout_s, "undo_limit_s": self.timeout_s} if self.timeout_s else {}
         return StepContext(
             self.gateway,
-            history.plan,
+            history.plan.model_copy(update=limits),
             history.originals,
             history.done,
             name,

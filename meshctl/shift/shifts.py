@@ -7,7 +7,7 @@ that migrations hold, too. Every error that stops a shift names the commands wit
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -21,11 +21,13 @@ from meshctl.migrate.journal.journal import Journal, migrations, open_journal
 from meshctl.migrate.progress import Event, Report
 from meshctl.model.deployment import Deployment
 from meshctl.objects.progress import Stop
-from meshctl.shift import in_force, pods
-from meshctl.shift.gateway import GONE, Gateway
+from meshctl.shift import in_force, pods, room, views
+from meshctl.shift.gangs import NO_GANGS, Gangs
+from meshctl.shift.gateway import GONE, Gateway, Pod
 from meshctl.shift.history import FORWARD, SHIFT, History
 from meshctl.shift.in_force import ShiftStatus
 from meshctl.shift.plan import Request, ShiftPlan, plan_shift
+from meshctl.shift.room import Shortage
 from meshctl.shift.runner import Runner
 
 
@@ -76,13 +78,16 @@ class Shifts:
         """Changes nothing. Raises: UsageError, ShiftError for a pod that may not be evicted, LockedError."""
         self._refuse_others()
         if 0 < request.until_s <= self.gateway.now():
-            raise UsageError("--until is in the past", hint="name a time to come, or leave it out and use --undo")
+            hint = f"it is {views.time_text(self.gateway.now())}: name a time to come, or leave it out and use --undo"
+            raise UsageError("--until is in the past", hint=hint)
         nodes = self.gateway.nodes()
         own_labels = self.deployment.node_labels(request.giving).items()
         names = [pods.name(node) for node in nodes if own_labels <= pods.labels(node).items()]
         on_nodes = self.gateway.pods_on(names)
-        plan = plan_shift(self._with_live_gangs(), request, nodes, on_nodes, self._pods_waiting(request.taking))
+        plan = plan_shift(self._with_live_gangs(), request, nodes, on_nodes, len(self._waiting(request.taking)))
         self._try_evictions(plan)
+        stopped = Gangs(plan.restarting, plan.resized, plan.waiting)
+        self._refuse_without_room(plan.giving, plan.nodes, stopped, or_else="choose fewer nodes with --nodes, or ")
         return plan
 
     def _with_live_gangs(self) -> Deployment:
@@ -90,10 +95,11 @@ class Shifts:
         live = {w.name: self.gateway.gang(w.name) for w in self.deployment.workloads if w.is_elastic}
         return self.deployment.with_ranks({name: gang.nodes for name, gang in live.items() if gang and gang.nodes})
 
-    def _pods_waiting(self, pool: str) -> int:
+    def _waiting(self, pool: str) -> list[Pod]:
+        """The pods of the pool that have no node yet."""
         workloads = {workload.name for workload in self.deployment.workloads if workload.pool == pool}
         own = [pod for pod in self.gateway.pods_of_mesh() if pods.workload(pod) in workloads]
-        return sum(not pods.node_of(pod) and not pods.has_ended(pod) for pod in own)
+        return [pod for pod in own if not (pods.node_of(pod) or pods.has_ended(pod) or pods.is_stopping(pod))]
 
     def _try_evictions(self, plan: ShiftPlan) -> None:
         """Dry-runs the evictions, so that a shift that a disruption budget forbids is not begun. Raises: ShiftError."""
@@ -113,9 +119,52 @@ class Shifts:
                 " or give the workload more replicas",
             )
 
+    def _refuse_without_room(
+        self, pool: str, nodes: Collection[str], stopped: Gangs = NO_GANGS, *, begun: bool = False, or_else: str = ""
+    ) -> None:
+        """`nodes`: those that the pool is to lose. `begun`: whether they are cordoned by now. `or_else`: another way
+        out, for the hint. Raises: ShiftError where more pods would find no room on its other nodes than a disruption
+        budget lets be missing: the nodes would never become empty."""
+        shortages = self._shortages(pool, nodes, stopped)
+        if not shortages:
+            return
+        texts = [
+            f"{each.fitting} of {each.replicas} replicas of {each.workload.name} have room there, and its disruption"
+            f" budget lets {each.allowed} be missing"
+            for each in shortages
+        ]
+        numbers = ", ".join(f"{each.workload.name} to {each.fitting}" for each in shortages)
+        in_mesh = f", or in mesh.yaml (`replicas` or its `max`) and `meshctl up {self.environment}`"
+        raise ShiftError(
+            f"{', '.join(sorted(nodes))} would not become empty: the other nodes of pool {pool} have too little room",
+            why="; ".join(texts) + ("" if begun else "; nothing was changed"),
+            hint=f"{or_else}scale {numbers} first, with `kubectl scale`{'' if begun else in_mesh}",
+        )
+
+    def _shortages(self, pool: str, leaving: Collection[str], stopped: Gangs) -> list[Shortage]:
+        declared = next((each for each in self.deployment.pools if each.name == pool), None)
+        budgets = self.gateway.budgets() if declared is not None and leaving else []
+        if declared is None or not budgets:
+            return []
+        labels = self.deployment.node_labels(pool).items()
+        nodes = [node for node in self.gateway.nodes() if labels <= pods.labels(node).items()]
+        on_nodes = [pod for pod in self.gateway.pods_on([*map(pods.name, nodes)]) if not pods.is_stopping(pod)]
+        moving = [p for p in pods.to_move(on_nodes, self.deployment.namespace) if pods.node_of(p) in leaving]
+        others = [n for n in nodes if pods.name(n) not in leaving and pods.is_ready(n) and not pods.is_cordoned(n)]
+        rest = [room.load(self.deployment, node, on_nodes) for node in others]
+        missing = room.without_room(self.deployment, declared, [*moving, *self._waiting(pool)], rest, stopped)
+        return list(room.shortages(self.deployment, missing, moving, budgets))
+
     def _refuse_others(self) -> None:
         """Raises: LockedError while a migration has the environment, an `up` or roll-out is at work, or another shift
         is under way."""
+        in_force.refuse_while_under_way(self.open(), "shift")
+        self._refuse_changes()
+
+    def _refuse_changes(self, pool: str = "") -> None:
+        """`pool`: where only its pods are to move, roll-outs of other workloads disturb nobody, and may wait for the
+        very nodes that go back. Raises: LockedError while a migration has the environment, or an `up` or a roll-out is
+        at work."""
         migration = open_migration(self.store, self.mesh)
         if migration is not None and _has(migration.history, self.environment):
             raise LockedError(
@@ -123,8 +172,8 @@ class Shifts:
                 why="a migration stops and starts the pods that a shift would move",
                 hint=f"`meshctl migrations show {migration.migration}` shows how it ends",
             )
-        in_force.refuse_while_under_way(self.open(), "shift")
-        changed_by = self.gateway.changed_by()
+        workloads = [each.name for each in self.deployment.workloads if each.pool == pool]
+        changed_by = self.gateway.changed_by(workloads if pool else None)
         if changed_by:
             raise LockedError(
                 f"{self.environment} is being changed: {changed_by}",
@@ -155,13 +204,15 @@ class Shifts:
                 hint="run the command again: it chooses other nodes",
             )
 
-    def resume(self) -> History:
+    def resume(self, timeout_s: int = 0) -> History:
         """Go on with the shift that is under way, in its direction. Where none is, give the nodes of the newest shift
-        that have lost its labels to the other pool again. Raises: UsageError where there is nothing to do."""
+        that have lost its labels to the other pool again. `timeout_s`: how long nodes may take to become empty in this
+        run, 0 = as the plan says. Raises: UsageError where there is nothing to do."""
         with self._locked() as lease:
             status = self.under_way()
             if status is not None:
-                return self._run(self._journal(status.shift, str(lease.owner)))
+                self._refuse_before_it_goes_on(status.history)
+                return self._run(self._journal(status.shift, str(lease.owner)), timeout_s)
             newest = next(reversed(self.open()), None)
             lost = self._nodes_without_labels(newest.history.plan) if newest is not None else []
             if newest is None or not lost:
@@ -169,11 +220,12 @@ class Shifts:
                     f"no shift of {self.environment} is under way",
                     hint=f"`meshctl status {self.environment}` shows the shifts in force",
                 )
+            self._refuse_changes()
             journal = self._journal(newest.shift, str(lease.owner))
             what = f"{', '.join(lost)} no longer carried the labels of pool {newest.history.plan.taking}"
             data = {"code": ShiftError.code, "what": what, "again": self._again(newest.history.plan, lost)}
             journal.add("hand-over", "failed", self.gateway.now(), data)
-            return self._run(journal)
+            return self._run(journal, timeout_s)
 
     def _again(self, plan: ShiftPlan, lost: list[str]) -> list[str]:
         """The steps that give nodes to the other pool once more. A gang that runs elsewhere by now is left alone."""
@@ -186,20 +238,51 @@ class Shifts:
         nodes = [node for node in map(self.gateway.node, plan.nodes) if node is not None]
         return [pods.name(node) for node in nodes if not plan.labels.items() <= pods.labels(node).items()]
 
-    def undo(self) -> History:
-        """Give the nodes of the newest shift back, wherever it stopped. Raises: UsageError where there is none."""
+    def undo(self, timeout_s: int = 0) -> History:
+        """Give the nodes of the newest shift back, wherever it stopped. `timeout_s`: as for `resume`.
+
+        Raises: UsageError where there is none; LockedError, ShiftError before anything is changed."""
         with self._locked() as lease:
             statuses = self.open()
             if not statuses:
                 raise UsageError(f"no shift of {self.environment} is in force", hint="there is nothing to undo")
             status = next((each for each in statuses if each.history.is_under_way), statuses[-1])
+            self._refuse_before_undo(status.history)
             journal = self._journal(status.shift, str(lease.owner))
             if status.history.direction != "rollback":
                 journal.add("shift", "direction", self.gateway.now(), {"to": "rollback"})
-            return self._run(journal)
+            return self._run(journal, timeout_s)
 
-    def _run(self, journal: Journal) -> History:
-        runner = Runner(self.gateway, journal, self.report, self.stop)
+    def _refuse_before_it_goes_on(self, history: History) -> None:
+        if history.direction == "rollback":
+            self._refuse_before_undo(history)
+        else:
+            self._refuse_changes()
+
+    def _refuse_before_undo(self, history: History) -> None:
+        """Raises: as `_refuse_changes`, and as `_refuse_undo_without_room`."""
+        self._refuse_changes(history.plan.taking)
+        self._refuse_undo_without_room(history)
+
+    def _refuse_undo_without_room(self, history: History) -> None:
+        """Raises: ShiftError where pods of the taking pool would keep their nodes from becoming empty."""
+        plan = history.plan
+        labels = plan.labels.items()
+        nodes = [node for node in map(self.gateway.node, history.originals) if node is not None]
+        gained = [pods.name(node) for node in nodes if labels <= pods.labels(node).items() and pods.is_ready(node)]
+        self._refuse_without_room(plan.taking, gained, begun=history.direction == "rollback")
+
+    def hindrance(self) -> MeshError | None:
+        """What keeps the nodes of the newest shift from going back now, before anything was changed; None for nothing.
+        For a command with another purpose, which may be the one that makes room, or ends a roll-out."""
+        try:
+            self._refuse_before_undo(self.open()[-1].history)
+        except (ShiftError, LockedError) as error:
+            return error
+        return None
+
+    def _run(self, journal: Journal, timeout_s: int = 0) -> History:
+        runner = Runner(self.gateway, journal, self.report, self.stop, timeout_s)
         with self._with_next_commands(runner):
             runner.run()
             if runner.history.direction == "rollback":

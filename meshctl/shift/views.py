@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from meshctl.model.deployment import utc_text
 from meshctl.printable import one_line
 from meshctl.shift.gangs import Resized
 from meshctl.shift.history import History
@@ -29,7 +30,8 @@ def plan_document(plan: ShiftPlan) -> dict[str, Any]:
         "disturbs": [_disturbed_document(each, plan) for each in plan.disturbed],
         "longest_end_s": plan.end_limit_s,
         "gains": _gains(plan),
-        "until": _time(plan.until_s) if plan.until_s else None,
+        "until": time_text(plan.until_s) if plan.until_s else None,
+        "until_time": timestamp(plan.until_s),
     }
 
 
@@ -50,6 +52,8 @@ def _gains(plan: ShiftPlan) -> dict[str, Any]:
         "accelerators": plan.accelerators * len(plan.nodes),
         "model": plan.gpu_model,
         "pods_waiting": plan.taking_pods_waiting,
+        "market": plan.market,
+        "ends": plan.ends or None,
     }
 
 
@@ -66,10 +70,20 @@ def plan_text(plan: ShiftPlan) -> str:
         f"  gains     {pluralize(len(plan.nodes), 'node')}{hardware} for {plan.taking}; {waiting} {verb} there"
     )
     lines.append(f"  takes     at most {plan.end_limit_s} s until the nodes are empty, then the new pods start")
+    lines += [f"  but       {text}" for text in _bounds(plan)]
     if plan.pods_of_others:
         lines.append(f"  stays     {pluralize(plan.pods_of_others, 'pod')} of others on these nodes")
     lines.append(f"  ends      {_end(plan)}")
     return "\n".join(map(one_line, lines)) + "\n"
+
+
+def _bounds(plan: ShiftPlan) -> list[str]:
+    """What ends the nodes for the pool that gets them, other than the undo."""
+    texts = ["they are spot nodes, which the platform may take back at any time"] if plan.market == "spot" else []
+    if plan.ends:
+        before = " before the shift is over" if plan.until_s and plan.ends < (timestamp(plan.until_s) or "") else ""
+        texts.append(f"their reservation ends at {utc_text(plan.ends)}{before}, and they with it")
+    return texts
 
 
 def _disturbed_lines(plan: ShiftPlan) -> list[str]:
@@ -91,17 +105,21 @@ def _end(plan: ShiftPlan) -> str:
     undo = f"`meshctl shift {plan.environment} --undo`"
     if not plan.until_s:
         return f"with {undo}"
-    return (
-        f"at {_time(plan.until_s)}: the next `meshctl up` or `meshctl shift` of {plan.environment} then undoes it first"
-    )
+    commands = f"the next `meshctl up` or `meshctl shift` of {plan.environment}"
+    return f"at {time_text(plan.until_s)}: {commands} then undoes it first"
 
 
-def _time(seconds: float) -> str:
+def time_text(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
 
 
+def timestamp(seconds: float) -> str | None:
+    """In RFC 3339, in UTC; None for 0."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds)) if seconds else None
+
+
 def end_document(history: History) -> dict[str, Any]:
-    return {**plan_document(history.plan), "state": history.state}
+    return {**plan_document(history.plan), "state": history.state, "late": history.late}
 
 
 def end_text(history: History) -> str:
@@ -121,7 +139,7 @@ def status_lines(histories: Iterable[tuple[History, str]], now: float) -> list[s
         waiting = f"; {', '.join(plan.waiting)} {its} nodes" if plan.waiting else ""
         for each in plan.resized:
             waiting += f"; {each.workload} runs on {each.nodes} instead of {each.before} nodes"
-        due = f"; until {_time(plan.until_s)}{' (over)' if plan.until_s <= now else ''}" if plan.until_s else ""
+        due = f"; until {time_text(plan.until_s)}{' (over)' if plan.until_s <= now else ''}" if plan.until_s else ""
         undo = f"; `meshctl shift {plan.environment} --undo` gives them back" if state == "in force" else ""
         work = "works" if len(plan.nodes) == 1 else "work"
         nodes = f"{', '.join(plan.nodes)} of pool {plan.giving} {work} for pool {plan.taking}"

@@ -217,3 +217,22 @@ class Server(Object, total=False):
 
     spec: ServerSpec
     status: ServerStatus
+
+
+class LabelSelector(TypedDict, total=False):
+    matchLabels: dict[str, str]
+    matchExpressions: list[object]
+
+
+class DisruptionBudgetSpec(TypedDict, total=False):
+    selector: LabelSelector
+
+
+class DisruptionBudgetStatus(TypedDict, total=False):
+    expectedPods: int
+    desiredHealthy: int
+
+
+class DisruptionBudget(Object, total=False):
+    spec: DisruptionBudgetSpec
+    status: DisruptionBudgetStatus

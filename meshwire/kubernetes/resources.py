@@ -47,5 +47,6 @@ STORAGE_CLASSES: Final = Resource[objects.StorageClass]("storage.k8s.io/v1", "st
 JOBS: Final = Resource[objects.Job]("batch/v1", "jobs")
 DEPLOYMENTS: Final = Resource[objects.Server]("apps/v1", "deployments")
 STATEFUL_SETS: Final = Resource[objects.Server]("apps/v1", "statefulsets")
+DISRUPTION_BUDGETS: Final = Resource[objects.DisruptionBudget]("policy/v1", "poddisruptionbudgets")
 LEADER_WORKER_SETS: Final = Resource[objects.Server]("leaderworkerset.x-k8s.io/v1", "leaderworkersets")
 COMPUTE_DOMAINS: Final = Resource[objects.Object]("resource.nvidia.com/v1beta1", "computedomains")

@@ -16,7 +16,7 @@ from meshctl.errors import ShiftError
 from meshctl.model.deployment import Deployment, Taint
 from meshctl.model.keys import elastic
 from meshctl.shift.cluster_gateway import ClusterGateway
-from meshctl.shift.gateway import Gang
+from meshctl.shift.gateway import Budget, Gang
 from meshctl.shift.plan import Request
 from meshctl.shift.shifts import Shifts
 from meshwire.kubernetes import requests
@@ -89,6 +89,7 @@ def test_budgets_are_asked_and_labels_go_back_to_who_owned_them(plane: ControlPl
         plane.call("POST", BUDGETS, budget())
         wait_until(lambda: plane.call("GET", f"{BUDGETS}/chat").get("status", {}).get("expectedPods"))
         wait_until(lambda: plane.call("GET", f"{PODS}/chat-1")["status"]["phase"] == "Running")
+        assert shifts.gateway.budgets() == [Budget({"app.kubernetes.io/name": "chat"}, pods=1, needed=1)]
         before = changed_by_a_shift(plane)
         assert before[3] == [(ENGINE, "Apply")]
         with pytest.raises(ShiftError, match="chat-1 on gd-0: "):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import dns.query
 import pytest
 
 from meshctl.lab.load import Load
+from meshctl.model.dns_splits import CHECK_INTERVAL_S
 from tests.faults.expanded_mesh import EXPAND, HOST, MESH, bucket, put
 from tests.faults.moved_mesh import ENVIRONMENTS, MIGRATE
 from tests.lab_fixture import RunningLab
@@ -102,6 +105,26 @@ def test_a_side_that_fails_is_left_and_is_asked_again_once_it_is_well(spread: Ru
     wait_until(lambda: shares(spread, own, 100)["cw"] > 0.1)
     spread.meshctl("contract", "--yes")
     assert shares(spread, own, 100) == {"dc1": 1.0, "cw": 0.0}
+
+
+@pytest.mark.exhaustive
+def test_a_side_that_fails_is_left_within_the_time_that_was_said(spread: RunningLab) -> None:
+    """By clients that keep an answer for its TTL: a few of them have asked just before."""
+    notes = spread.json(*EXPAND, "--share", "40%", "--dry-run")["notes"]
+    (said,) = [match for note in notes if (match := re.search(r"no more resolutions after about (\d+) s", note))]
+    spread.meshctl(*EXPAND, "--share", "40%")
+    server = spread.env["MESHCTL_DNS_SERVER"]
+    clients = [Load(f"http://{HOST}:8000/v1/completions", rate=2, dns_server=server).start() for _ in range(12)]
+    wait_until(lambda: sum(client.environments["cw"] for client in clients) > 20)
+    began = time.time()
+    spread.kubectl("cw", "--namespace", "spread", "scale", "deployment/chat", "--replicas", "0")
+    promised = began + int(said[1]) + CHECK_INTERVAL_S  # its pod may have failed just after a check
+    time.sleep(promised - time.time())
+    asked = [client.requests for client in clients]
+    wait_until(lambda: all(client.requests >= count + 20 for client, count in zip(clients, asked, strict=True)))
+    failures = [failure for client in clients for failure in client.stop().failures]
+    assert failures, "no client was led to the side that failed"
+    assert [failure for failure in failures if failure.sent_at > promised] == []
 
 
 @pytest.mark.exhaustive

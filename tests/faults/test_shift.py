@@ -22,31 +22,32 @@ SHIFT = ("shift", "dc1", "--from", "train", "--to", "serve", "--nodes", "1")
 
 
 def nodes(mesh: Moved) -> dict[str, Any]:
-    """What a shift changes of each node."""
+    """The whole nodes, but for what others write all the time: their status, version, and who owns which field."""
     items = json.loads(mesh.lab.kubectl("dc1", "get", "nodes", "-o", "json"))["items"]
-    return {
-        item["metadata"]["name"]: (
-            item["metadata"]["labels"],
-            item["spec"].get("taints"),
-            item["spec"].get("unschedulable"),
-        )
-        for item in items
-    }
+    return {item["metadata"]["name"]: whole(item) for item in items}
+
+
+def gang(mesh: Moved) -> list[Any]:
+    """The Job of the trainers and the ConfigMap of their size, where there is one, as `nodes`."""
+    kinds = ("-n", "faults", "get", "jobs,configmaps", "-l", "app.kubernetes.io/name=pretrain", "-o", "json")
+    items = json.loads(mesh.lab.kubectl("dc1", *kinds))["items"]
+    return sorted(map(whole, items), key=lambda item: (item["kind"], item["metadata"]["name"]))
+
+
+def whole(item: dict[str, Any]) -> dict[str, Any]:
+    written = ("resourceVersion", "managedFields", "generation")
+    metadata = {key: value for key, value in item["metadata"].items() if key not in written}
+    return {**{key: value for key, value in item.items() if key != "status"}, "metadata": metadata}
 
 
 def pools(mesh: Moved) -> list[str]:
-    return sorted(labels[POOL_LABEL] for labels, _, _ in nodes(mesh).values() if POOL_LABEL in labels)
+    labels = [node["metadata"]["labels"] for node in nodes(mesh).values()]
+    return sorted(each[POOL_LABEL] for each in labels if POOL_LABEL in each)
 
 
 def one_more_chat(mesh: Moved) -> None:
-    """As an autoscaler does: its pod finds no node. A change that the controller has not seen counts as a roll-out."""
+    """As an autoscaler does: its pod finds no node."""
     mesh.lab.kubectl("dc1", "-n", "faults", "scale", "deployment", "chat", "--replicas", "3")
-    wait_until(lambda: is_seen(mesh))
-
-
-def is_seen(mesh: Moved) -> bool:
-    chat = json.loads(mesh.lab.kubectl("dc1", "-n", "faults", "get", "deployment", "chat", "-o", "json"))
-    return bool(chat["status"].get("observedGeneration") == chat["metadata"]["generation"])
 
 
 def load(mesh: Moved) -> Load:
@@ -55,7 +56,8 @@ def load(mesh: Moved) -> Load:
 
 
 def test_a_node_of_the_trainers_serves_under_load_and_goes_back(moved: Moved) -> None:
-    before = nodes(moved)
+    before, trainers = nodes(moved), gang(moved)
+    assert [item["kind"] for item in trainers] == ["Job"]
     one_more_chat(moved)
     requests = load(moved)
     try:
@@ -78,6 +80,7 @@ def test_a_node_of_the_trainers_serves_under_load_and_goes_back(moved: Moved) ->
     assert result.failed == 0, result.errors
     # a taint of the node controller goes a moment after a node is uncordoned
     wait_until(lambda: nodes(moved) == before)
+    assert gang(moved) == trainers
     wait_until(lambda: moved.ready("dc1") == {"chat": 2, "pretrain": 2})
     wait_until(lambda: moved.chain("dc1") > stopped_at)
     moved.lab.kubectl("dc1", "-n", "faults", "scale", "deployment", "chat", "--replicas", "2")
@@ -131,7 +134,7 @@ def killed(mesh: Moved, record: str, *arguments: str) -> int:
 def test_an_up_in_force_changes_no_node_and_starts_no_trainer(moved: Moved) -> None:
     one_more_chat(moved)
     moved.lab.meshctl(*SHIFT, "--yes")
-    wait_until(lambda: not any(taints for _, taints, _ in nodes(moved).values()))
+    wait_until(lambda: not any(node["spec"].get("taints") for node in nodes(moved).values()))
     shifted = nodes(moved)
     moved.lab.kubectl("dc1", "-n", "faults", "scale", "deployment", "chat", "--replicas", "2")
     moved.lab.meshctl("up", "dc1", "--yes")
@@ -144,13 +147,32 @@ def test_an_up_in_force_changes_no_node_and_starts_no_trainer(moved: Moved) -> N
 
 
 @pytest.mark.exhaustive
+def test_a_trainer_that_ignores_its_signal_is_ended_when_its_grace_is_over(moved: Moved) -> None:
+    mesh = moved.folder / "mesh.yaml"
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(100000)"
+    text = mesh.read_text().replace("[python, train.py]", f'[python, -c, "{deaf}"]')
+    mesh.write_text(text.replace("grace: 60s", "grace: 5s"))
+    moved.lab.meshctl("up", "dc1", "--yes")
+    wait_until(lambda: moved.ready("dc1") == {"chat": 2, "pretrain": 2})  # the gang is made anew
+    before = nodes(moved)
+    one_more_chat(moved)
+    done = moved.lab.meshctl(*SHIFT, "--yes")
+    assert "took all of its grace of 5 s" in done.stderr
+    wait_until(lambda: moved.ready("dc1") == {"chat": 3, "pretrain": 0})
+    assert moved.lab.json("shift", "dc1", "--undo")["state"] == "undone"
+    wait_until(lambda: nodes(moved) == before)
+    wait_until(lambda: moved.ready("dc1") == {"chat": 2, "pretrain": 2})
+
+
+@pytest.mark.exhaustive
 def test_an_elastic_gang_goes_on_with_fewer_ranks_and_grows_back(moved: Moved) -> None:
     mesh = moved.folder / "mesh.yaml"
     mesh.write_text(mesh.read_text().replace("    nodes: 2\n", "    nodes: 2\n    elastic: {min: 1}\n"))
     moved.lab.meshctl("up", "dc1", "--yes")
     wait_until(lambda: moved.ready("dc1") == {"chat": 2, "pretrain": 2})  # the gang is made anew
     one_more_chat(moved)
-    before = nodes(moved)
+    before, trainers = nodes(moved), gang(moved)
+    assert [item["kind"] for item in trainers] == ["ConfigMap", "Job"]
     requests = load(moved)
     try:
         (disturbed,) = moved.lab.json(*SHIFT, "--dry-run")["disturbs"]
@@ -168,6 +190,7 @@ def test_an_elastic_gang_goes_on_with_fewer_ranks_and_grows_back(moved: Moved) -
         result = requests.stop()
     assert result.failed == 0, result.errors
     wait_until(lambda: nodes(moved) == before)
+    assert gang(moved) == trainers
     wait_until(lambda: moved.ready("dc1") == {"chat": 2, "pretrain": 2})
     assert started_with(moved) == ["rank 0 of 2", "rank 1 of 2"]
     grown_at = moved.chain("dc1")

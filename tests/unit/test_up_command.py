@@ -43,6 +43,10 @@ class Changes:
     lost: tuple[Loss, ...] = ()
     made: list[str] = field(default_factory=list)
     ready_timeout_s: int = 0
+    shifts: ShiftsInForce = field(default_factory=ShiftsInForce)
+
+    def shifts_in_force(self, _: str) -> ShiftsInForce:
+        return self.shifts
 
     def plan(self, _: Deployment) -> Any:
         return SimpleNamespace(pending=True, environment="east", losses=self.lost)
@@ -285,9 +289,6 @@ class OfTheGateway(Changes):
     def deployed(self, environment: str) -> Deployment | None:
         return self.state(environment).deployment
 
-    def shifts_in_force(self, _: str) -> ShiftsInForce:
-        return ShiftsInForce()
-
     def rerun_job(self, *_: Any) -> None:
         self.check()
         self.made.append("restart")
@@ -359,3 +360,24 @@ def test_a_share_that_was_changed_until_the_state_is_locked_is_not_brought_back(
     session.share = share  # until another run has given the lock back
     with nullcontext() if share == 102 else pytest.raises(LockedError, match="was changed meanwhile"):
         session.check()
+
+
+@dataclass(frozen=True)
+class Shifting(Context):
+    """While a question is open, somebody else shifts nodes, and a job waits for its own; then the answer is yes."""
+
+    session: Any = None
+
+    def confirm(self, question: str) -> None:
+        self.session.shifts = ShiftsInForce(waiting=frozenset({"pretrain"}))
+
+
+def test_a_job_that_a_shift_has_stopped_while_a_question_was_open_is_not_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Changes(tmp_path)
+    monkeypatch.setattr(changes, "done_text", lambda _: "")
+    with pytest.raises(LockedError, match="nodes were shifted meanwhile") as caught:
+        run(commands.up, session, monkeypatch, Shifting(session=session), plan=None)
+    assert caught.value.hint == "run the command again"
+    assert session.made == []

@@ -72,6 +72,23 @@ def expands_by_gateway(project: Project, environment: str) -> bool:
     return status.history.share.by == "gateway" and status.history.plan.source.environment == environment
 
 
+def notes_on_expansion(project: Project, environment: str) -> tuple[str, ...]:
+    """What `check` and `plan` of either side say of an expansion that is open: what the second side costs beside the
+    first. Raises: NewerVersionError, UnreadableError."""
+    status = open_migration_of(project)
+    share = status.history.share if status is not None else None
+    if status is None or share is None:
+        return ()
+    source, target = status.history.plan.source, status.history.plan.target
+    if environment not in (source.environment, target.environment):
+        return ()
+    usd = target.hourly_usd
+    cost = "what that costs is not known" if usd is None else f"which costs {usd:.2f} USD/h beside it"
+    verb = "is" if status.history.state == "waiting" else "is to be"
+    led = f"{share.text} of {share.workload} {verb} led from {source.environment} to {target.environment}"
+    return (f"expansion: {led}, {cost}; `meshctl contract` ends it",)
+
+
 def refuse_if_migrating(project: Project, environment: str, command: Literal["up", "destroy", "restart"]) -> None:
     """Raises: LockedError if the environment is part of an open migration and the command would interfere."""
     status = open_migration_of(project)

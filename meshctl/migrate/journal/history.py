@@ -65,6 +65,12 @@ class History:
         return (self.plan.share.weight if self.plan.share is not None else 0, *map(int, chosen))
 
     @property
+    def leaves_sick_source(self) -> frozenset[int]:
+        """The numbers of the rounds that lead all users away from a source that did not answer them."""
+        chosen = [r.data for r in self.records if r.kind == "direction" and "weight" in r.data]
+        return frozenset(number for number, data in enumerate(chosen, start=1) if data.get("source_sick"))
+
+    @property
     def rounds(self) -> int:
         """How often an expansion was given again since it began: for another share, or to copy what has changed."""
         return len(self.weights) - 1

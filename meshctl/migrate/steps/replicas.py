@@ -61,8 +61,9 @@ def _running_at_target(context: StepContext, name: str) -> int:
 def keep(context: StepContext) -> dict[str, Any]:
     """Brings the source of an expansion, as it is deployed now, to at least the counted replicas; without a count, load
     decides again. Only where it has too few: it belongs to who runs `up` there. And where they don't come, for want of
-    nodes or of anything else, the step ends all the same: whoever ends an expansion must not be held up in it."""
-    deployed, least = context.gateway.deployed(context.plan.source.environment), context.replicas_to_keep
+    nodes or of anything else, the step ends all the same: whoever ends an expansion must not be held up in it. So it is
+    with the target of a source that is sick: users are led there by then."""
+    deployed, least = context.gateway.deployed(context.deployment.environment), context.replicas_to_keep
     if deployed is None:
         return {}
     wanted = deployed.with_least(least)

@@ -30,7 +30,8 @@ def expansion(history: History) -> tuple[Step, ...]:
     steps = [*without_late_measurements(first_expansion(history.plan), history)]
     for number in range(1, len(weights)):
         is_last = number == history.rounds
-        of_round = _round(history.plan, number, _written_before(history, number), weights[number])
+        is_sick = number in history.leaves_sick_source
+        of_round = _round(history.plan, number, _written_before(history, number), weights[number], is_sick=is_sick)
         steps += [step for step in of_round if is_last or step.name in history.done]
     return tuple(steps)
 
@@ -79,9 +80,10 @@ def _written_before(history: History, number: int) -> int:
     return history.weights[written[-1] if written else 0]
 
 
-def _round(plan: MigrationPlan, number: int, previous_weight: int, weight: int) -> list[Step]:
+def _round(plan: MigrationPlan, number: int, previous_weight: int, weight: int, *, is_sick: bool = False) -> list[Step]:
     """A smaller share comes before the copies, since the target may be what is in trouble; and so does all of it, since
-    the source may be."""
+    the source may be. `is_sick`: the source is known to be: its users are led away before the target has replicas for
+    all of them, and whether these come ends no round."""
     endpoints = tuple(each.name for each in plan.endpoints)
     phase = f"round{number}"
     copies = [
@@ -90,18 +92,23 @@ def _round(plan: MigrationPlan, number: int, previous_weight: int, weight: int) 
     ]
     count = _share_count(plan, phase)
     title = f"replicas of {names_of(following_load(plan))} for the share"
-    starts = [
-        Step(f"{phase}/start", "up", title, side="target", workloads=plan.workloads, counted=each.name)
-        for each in count
-    ]
+    starts = [_start(plan, phase, title, each.name, ends_all_the_same=is_sick) for each in count]
     records = Step(f"{phase}/records", "split-records", "weighted records", endpoints=endpoints)
     before, after = _source_brought(plan, phase), _source_released(plan, phase)
+    if is_sick:
+        return [records, *count, *starts, *_share_taken(plan, phase), *copies]
     if weight == WHOLE:  # by DNS in any case: the source's gateway may be what is in trouble
         return [*count, *starts, records, *_share_taken(plan, phase), *copies]
     share = [*_gateway_share(plan, phase, endpoints), records]
     if weight < previous_weight:
         return [*before, *share, *_share_taken(plan, phase), *after, *copies]
     return [*copies, *count, *starts, *before, *share, *_share_taken(plan, phase), *after]
+
+
+def _start(plan: MigrationPlan, phase: str, title: str, counted: str, *, ends_all_the_same: bool) -> Step:
+    if ends_all_the_same:
+        return Step(f"{phase}/start", "keep-replicas", title, side="target", counted=counted)
+    return Step(f"{phase}/start", "up", title, side="target", workloads=plan.workloads, counted=counted)
 
 
 def _gateway_share(plan: MigrationPlan, phase: str, endpoints: tuple[str, ...]) -> list[Step]:

@@ -152,6 +152,9 @@ PLATFORM: Final = Platform(
         has_device_plugins=False,
         objects=lambda _deployment: (),
         moved_by_others=frozenset({(words.NODE_GROUP, "scalingConfig.desiredSize")}),
+        # of the network's layers the last is the nearest: EKS user guide, "View node topology"; EC2 user guide, "Amazon
+        # EC2 topology" (read 2026-11-29)
+        domain_labels=tuple(f"topology.k8s.aws/network-node-layer-{layer}" for layer in (3, 2, 1)),
     ),
     fabric=Fabric(
         settings=fabric.settings,

@@ -48,14 +48,16 @@ _HUGE_PAGE_MIB: Final = 2
 @dataclass(frozen=True, slots=True)
 class Usable:
     """What pods can use of one node, and how many pods it may have. 0 means unknown. `nodes`: the existing nodes
-    that the pool got. `is_seen`: whether everything that runs on them was read. `storage_takes`: what storage has of
-    each node, which is subtracted already, in words; "" for nothing."""
+    that the pool got. `gained`: those that shifts have given to it; None for one that was not read, which is taken to
+    be as the others and empty. `is_seen`: whether everything that runs on them was read. `storage_takes`: what storage
+    has of each node, which is subtracted already, in words; "" for nothing."""
 
     cpu_cores: float
     memory_gib: float
     pods: int = 0
     rdma_devices: int = 0
     nodes: tuple[ObservedNode, ...] = ()
+    gained: tuple[ObservedNode | None, ...] = ()
     is_seen: bool = False
     storage_takes: str = ""
 

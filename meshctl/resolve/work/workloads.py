@@ -156,9 +156,9 @@ class Home:
         """What is free on each node: existing nodes may also run pods of others. Missing nodes have a gap of their
         own."""
         seen = [self.free_on(node) for node in self.usable.nodes]
-        missing = self.pool.nodes - len(seen)
-        groups = Counter([*seen, *([self.node] * missing if seen else [])])
-        return tuple(groups.items()) if seen else ((self.node, self.pool.nodes),)
+        gained = [self.node if node is None else self.free_on(node) for node in self.usable.gained]
+        groups = Counter([*seen, *[self.node] * (self.pool.nodes - len(seen)), *gained])
+        return tuple(groups.items()) or ((self.node, 0),)
 
     def free_on(self, node: ObservedNode) -> packing.Amounts:
         *_, disk, devices, _ = self.node

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import typer
+import yaml
 from typer.testing import CliRunner
 
 from meshctl.cli import opened as opening
@@ -23,6 +24,11 @@ from meshctl.cli.check import check
 from meshctl.cli.context import Context
 from meshctl.cli.schema import schema
 from meshctl.errors import DiagnosticsError, ProtectedDataError, UsageError
+from meshctl.model.deployment import Resolution
+from meshctl.model.observed import ShiftedNode, ShiftsInForce
+from meshctl.model.questions import Findings
+from meshctl.model.stack_state import StackState
+from meshctl.project import Project
 from tests.golden_files import Golden
 from tests.unit.stacks.declared_on_aws import example as example_deployment
 
@@ -194,11 +200,8 @@ def test_a1_what_is_up_is_read_from_a_state_in_a_folder_and_only_there(
     @contextmanager
     def project(*_: Any) -> Iterator[Any]:
         opened.append("project")
-        yield SimpleNamespace(
-            as_it_is_up=lambda resolution: resolution.model_copy(
-                update={"gaps": (), "notes": ("it stays",), "deployment": example_deployment()}
-            )
-        )
+        made = Resolution(mesh="m", environment="e", notes=("it stays",), deployment=example_deployment())
+        yield SimpleNamespace(offline_resolution=lambda _: made)
 
     monkeypatch.setattr(opening, "opened", project)
     assert "not offered in eu-central-1" in run(context(tmp_path), "check", "e", code=65)
@@ -223,3 +226,47 @@ def test_a1_a_state_that_can_not_be_read_leaves_the_gap(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(opening, "opened", broken)
     assert "not offered in eu-central-1" in run(context(tmp_path), "check", "e", code=65)
+
+
+@pytest.mark.parametrize("is_online", [False, True])
+def test_a_shift_in_force_is_named_and_its_nodes_have_room(
+    is_online: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Offline by the journals in the folder of the state."""
+    chat = {"kind": "service", "image": "i", "pool": "serve", "replicas": 3, "resources": {"accelerators": 8}}
+    mesh = {**yaml.safe_load(MESH), "workloads": {"chat": chat}}
+    mesh["pools"]["train"] = mesh["pools"]["serve"]
+    fewer = {**mesh, "workloads": {"chat": {**chat, "replicas": 2}}}
+    (tmp_path / "mesh.yaml").write_text(yaml.safe_dump(fewer))
+    (tmp_path / "environments.yaml").write_text(FRANKFURT.replace("eu-central-1", "us-east-1"))
+    monkeypatch.chdir(tmp_path)
+    stacks = tmp_path / ".meshctl/state/.pulumi/stacks/m"
+    stacks.mkdir(parents=True)
+    (stacks / "e.json").write_text("{}")
+    options = ("--online",) if is_online else ()
+    given = ShiftsInForce({"g2": ShiftedNode("g2", "train", "serve")}, notes=("shift: g2 of pool train …",))
+    shown = {
+        "shifts_in_force": lambda _: given,
+        "state": lambda _: StackState(),
+        "remarks": {},
+    }
+
+    @contextmanager
+    def project(*_: Any) -> Iterator[Any]:
+        files = context(tmp_path).load()
+        made = Project(*files, cast("Any", SimpleNamespace(**shown)))
+        made.notes_on_expansion = lambda _: ("expansion: …",)
+        yield made
+
+    monkeypatch.setattr(opening, "opened", project)
+    answers = SimpleNamespace(of_a_plan=Findings)
+    monkeypatch.setattr("meshctl.project.preflight.ask", lambda *_: answers)
+    if not is_online:
+        assert "shift: g2" not in run(context(tmp_path, verbose=True), "check", "e")
+        (tmp_path / ".meshctl/state/shifts/m").mkdir(parents=True)
+    assert "only while nodes are shifted" not in run(context(tmp_path, verbose=True), "check", "e", *options)
+    (tmp_path / "mesh.yaml").write_text(yaml.safe_dump(mesh))
+    said = run(context(tmp_path, verbose=True), "check", "e", *options)
+    assert "shift: g2 of pool train" in said
+    assert "expansion: …" in said
+    assert "have room only while nodes are shifted" in " ".join(said.split())

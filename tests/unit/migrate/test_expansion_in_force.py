@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
 from meshctl.errors import InterruptedByUserError, LockedError, MigrationError
 from meshctl.migrate.journal import guard
 from meshctl.migrate.planning.inputs import Share, SharedBy
 from meshctl.migrate.watch import watch
+from meshctl.project import Project
 from tests.unit.migrate.expansions import OPTIONS, migrations_of
 from tests.unit.migrate.fake_gateway import FakeGateway
 from tests.unit.migrate.test_expansion_by_gateway import BY_GATEWAY, World, assert_expanded, expanded
@@ -47,3 +51,23 @@ def test_an_up_that_lets_what_is_shared_sleep_is_refused_as_expand_refuses_it(by
     workloads = [each.model_copy(update=changes) if each.name == "chat" else each for each in east.workloads]
     with pytest.raises(LockedError, match=r"would change what serves chat\.example\.com in east"):
         guard.refuse_unserved(*migrations.status(), east.model_copy(update={"workloads": tuple(workloads)}))
+
+
+def test_check_and_plan_of_both_sides_say_what_the_second_one_costs() -> None:
+    gateway = World().begin()
+    migrations = migrations_of(gateway)
+    project = cast("Project", SimpleNamespace(state_store=migrations.store, mesh=SimpleNamespace(name="demo")))
+    assert guard.notes_on_expansion(project, "east") == ()
+    share = Share(workload="chat", weight=102)
+    plan = migrations.plan_expansion("east", "west", share, OPTIONS)
+    migrations.start(plan)
+    usd = plan.target.hourly_usd
+    cost = "what that costs is not known" if usd is None else f"which costs {usd:.2f} USD/h beside it"
+    for environment in ("east", "west"):
+        (note,) = guard.notes_on_expansion(project, environment)
+        assert note == (
+            f"expansion: 40.0% (102 of 255) of chat is led from east to west, {cost}; `meshctl contract` ends it"
+        )
+    assert guard.notes_on_expansion(project, "north") == ()
+    migrations.rollback(destroy_target=True)
+    assert guard.notes_on_expansion(project, "east") == ()

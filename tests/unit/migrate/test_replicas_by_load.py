@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from obstore.store import MemoryStore
 
+from meshctl.clients.health_checks import Answer, Question
 from meshctl.errors import MeshError, ProtectedDataError
 from meshctl.migrate.gateway import UpResult
 from meshctl.migrate.migration import Migrations
@@ -15,7 +16,7 @@ from meshctl.migrate.planning.inputs import Options, Share
 from meshctl.migrate.steps.share_plan import first_expansion
 from meshctl.migrate.steps.step import COUNTED
 from meshctl.migrate.steps.step_plan import step_plan
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import Deployment, Endpoint
 from meshctl.model.observed import PodState
 from tests.unit.migrate.fake_gateway import FakeGateway, MortalStore, deployment
 from tests.unit.migrate.moves import assert_at, moved
@@ -38,6 +39,12 @@ class Scaling(FakeGateway):
     leasts: list[tuple[str, int]] = field(default_factory=list)
     refused: bool = False  # an `up` would lose data
     full: bool = False  # no environment has nodes for more pods
+    sick: frozenset[str] = frozenset()  # the environments that answer their users with 503
+
+    def probe(self, deployment: Deployment, endpoint: Endpoint, address: str, question: Question) -> Answer:
+        if deployment.environment in self.sick:
+            return Answer(ok=False, text="status 503")
+        return super().probe(deployment, endpoint, address, question)
 
     def up(self, deployment: Deployment, say: Callable[[str], None]) -> UpResult:
         if self.refused:
@@ -149,6 +156,32 @@ def test_a_larger_share_has_its_replicas_before_its_users() -> None:
     assert gateway.leasts == [("west", 5), ("west", 0)], "80% of 6"
     done = [record.step for record in migrations.history()[1].records if record.kind == "done"]
     assert done.index("round1/start") < done.index("round1/records") < done.index("round1/replicas")
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_users_of_a_sick_source_do_not_wait_for_replicas(full: bool) -> None:
+    """Its API answers, and counts pods that serve nobody: the target would be waited for until it has as many."""
+    gateway = Scaling()
+    migrations = expanded(gateway, 51)
+    gateway.leasts.clear()
+    gateway.live, gateway.full, gateway.sick = 3, full, frozenset({"east"})
+    messages: list[str] = []
+    migrations.report = lambda event: messages.append(event.text)
+    history = migrations.share_again(migrations.ids()[0], 255)
+    done = [record.step for record in history.records if record.kind == "done"]
+    assert done.index("round1/records") < done.index("round1/count") < done.index("round1/start")
+    assert history.round_is_open is False
+    assert gateway.leasts == [("west", 6), ("west", 0)]
+    assert any("the replicas of west stay as they are" in text for text in messages) is full
+
+
+def test_all_of_a_source_that_is_well_waits_for_its_replicas() -> None:
+    gateway = Scaling()
+    migrations = expanded(gateway, 51)
+    gateway.live = 3
+    history = migrations.share_again(migrations.ids()[0], 255)
+    done = [record.step for record in history.records if record.kind == "done"]
+    assert done.index("round1/start") < done.index("round1/records")
 
 
 def test_contract_brings_the_source_what_both_had_before_all_come_back() -> None:

@@ -105,7 +105,12 @@ def parts_of(part: interface.Part) -> Iterator[interface.Part]:
 
 # what AWS has and acme has not: a cluster that meshctl makes, a DNS service, and more
 OF_AWS = {type(part).__name__: part for part in parts_of(registry.platform("aws"))}
-CAME_LATER = {("MadeCluster", "entries"), ("Preflight", "name_rights"), ("Storage", "neural_mesh")}
+CAME_LATER = {
+    ("MadeCluster", "entries"),
+    ("Nodes", "domain_labels"),
+    ("Preflight", "name_rights"),
+    ("Storage", "neural_mesh"),
+}
 
 
 def test_each_part_of_the_interface_is_tried() -> None:

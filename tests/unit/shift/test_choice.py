@@ -9,10 +9,11 @@ import pytest
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Fabric, NeuralMesh, Pool, WekaContainers
 from meshctl.model.value import Price
-from meshctl.shift import equality, pods
+from meshctl.shift import equality, pods, room
 from meshctl.shift.planning import Disturbance, NodeLoad, PodLoad, choose, disturbances
 from tests.unit.render import test_kai_queues
 from tests.unit.resolve.lending_meshes import deployed as lending
+from tests.unit.shift.world import declared
 
 CHAT = PodLoad("mesh", "chat-1", "chat")
 OTHER = PodLoad("team", "notebook")
@@ -60,14 +61,44 @@ def test_a_second_node_of_a_stopped_gang_costs_less_than_a_second_gang() -> None
 
 
 def test_domains_stay_whole_where_the_cost_is_the_same() -> None:
-    nodes = [NodeLoad("a", "rack-1"), NodeLoad("b", "rack-1"), NodeLoad("c", "rack-1")]
-    nodes += [NodeLoad("d", "rack-2"), NodeLoad("e", "rack-2")]
+    nodes = [NodeLoad("a", ("rack-1",)), NodeLoad("b", ("rack-1",)), NodeLoad("c", ("rack-1",))]
+    nodes += [NodeLoad("d", ("rack-2",)), NodeLoad("e", ("rack-2",))]
     assert names(nodes, 2) == ["d", "e"]
     assert names(nodes, 3) == ["a", "b", "c"]
 
 
+def test_racks_and_switches_stay_whole() -> None:
+    """Two nodes that leave both whole; three from the largest rack on, and then at the switch that is begun."""
+    nodes = [NodeLoad("a", ("r1", "s1")), NodeLoad("b", ("r2", "s2")), NodeLoad("c", ("r2", "s2"))]
+    nodes += [NodeLoad("d", ("r3", "s1")), NodeLoad("e", ("r4", "s2"))]
+    assert names(nodes, 2) == ["a", "d"]
+    assert names(nodes, 3) == ["b", "c", "e"]
+    unlabelled = [NodeLoad("a", ("", "s1")), NodeLoad("b", ("", "s2")), NodeLoad("c", ("", "s2"))]
+    assert names(unlabelled, 2) == ["b", "c"]
+    assert names(unlabelled, 1) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("provider", "inner", "outer"),
+    [
+        ("aws", "topology.k8s.aws/network-node-layer-3", "topology.k8s.aws/network-node-layer-2"),
+        ("coreweave", "node.coreweave.cloud/rack", "backend.coreweave.cloud/leafgroup"),
+        ("onprem", "topology.k8s.aws/network-node-layer-3", "topology.k8s.aws/network-node-layer-1"),
+        ("kubernetes", "backend.coreweave.cloud/leafgroup", "backend.coreweave.cloud/superpod"),
+    ],
+)
+def test_what_nodes_share_is_read_from_the_labels_of_their_platform(provider: str, inner: str, outer: str) -> None:
+    keys = room.domain_labels(provider)
+    assert keys[0] == "nvidia.com/gpu.clique"
+    assert keys.index(inner) < keys.index(outer)
+    node = {"metadata": {"name": "n1", "labels": {inner: "x", outer: "y"}}}
+    domains = room.load(declared().model_copy(update={"provider": provider}), node, []).domains
+    assert [each for each in domains if each] == ["x", "y"]
+    assert ("topology.k8s.aws/network-node-layer-3" in keys) is (provider != "coreweave")
+
+
 def test_an_idle_node_is_worth_more_than_a_whole_domain() -> None:
-    nodes = [NodeLoad("a", "rack-1", (CHAT,)), NodeLoad("b", "rack-2"), NodeLoad("c", "rack-2")]
+    nodes = [NodeLoad("a", ("rack-1",), (CHAT,)), NodeLoad("b", ("rack-2",)), NodeLoad("c", ("rack-2",))]
     assert names(nodes, 1) == ["b"]
 
 
@@ -110,6 +141,7 @@ def pool(name: str, **changes: Any) -> Pool:
         "gpu_memory_gib": 80,
         "cpu_cores": 96,
         "memory_gib": 1024,
+        "disk_gib": 500,
         "fabric": FABRIC,
         "price": Price(subject=f"pool/{name}", usd_per_hour=None, source="", date=""),
     }
@@ -151,7 +183,7 @@ def refusal(deployment: Any, taking: str = "serve") -> str:
 
 
 def test_equal_pools_may_differ_in_role_and_in_number() -> None:
-    deployment: Any = TwoPools(role="inference", nodes=1, cpu_cores=48)
+    deployment: Any = TwoPools(role="inference", nodes=1, cpu_cores=48, disk_gib=0)
     giving, taking = equality.pools_of_shift(deployment, "train", "serve")
     assert (giving.name, taking.name) == ("train", "serve")
 
@@ -164,6 +196,8 @@ def test_equal_pools_may_differ_in_role_and_in_number() -> None:
         ({"arch": "arm64"}, "train has amd64 processors, serve has arm64"),
         ({"cpu_cores": 128}, "train has 96 cores per node, serve has 128"),
         ({"memory_gib": 2048}, "train has 1024 GiB of memory per node, serve has 2048"),
+        ({"scratch_gb": 30400.0}, "train has 0 GB of local NVMe per node, serve has 30400"),
+        ({"disk_gib": 28312.0}, "train has 500 GiB of disk per node, serve has 28312"),
         ({"fabric": None}, "train has infiniband at 3200 Gbit/s, 8 x rdma/ib, serve has no fabric"),
     ],
 )

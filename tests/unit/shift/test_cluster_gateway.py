@@ -9,7 +9,7 @@ import pytest
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.errors import BusyError, CredentialsError, MeshError
 from meshctl.shift.cluster_gateway import ClusterGateway, is_rolling
-from meshctl.shift.gateway import GONE
+from meshctl.shift.gateway import GONE, Budget
 from meshctl.shift.plan import Request
 from meshwire.kubernetes.errors import ApiError
 from meshwire.kubernetes.requests import Request as ApiRequest
@@ -79,6 +79,22 @@ def test_what_keeps_a_pod_is_an_answer(monkeypatch: pytest.MonkeyPatch, error: A
 def test_other_refusals_are_errors(monkeypatch: pytest.MonkeyPatch, error: ApiError, raised: type[MeshError]) -> None:
     with pytest.raises(raised):
         evicted(monkeypatch, error)
+
+
+def test_budgets_that_may_not_be_read_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that choose pods by more than labels are left out, and those that nobody has counted yet."""
+    selector, status = {"matchLabels": {"app": "chat"}}, {"expectedPods": 4, "desiredHealthy": 3}
+    known = {"spec": {"selector": selector}, "status": status}
+    other = {**known, "spec": {"selector": {**selector, "matchExpressions": [{"key": "x", "operator": "Exists"}]}}}
+    listed = {"poddisruptionbudgets": [known, other, {"spec": {"selector": selector}, "status": {}}]}
+    gateway = ClusterGateway(ClusterAccess("dc1"), declared(), lambda: "")
+    monkeypatch.setattr(ClusterAccess, "client", client_of(FakeClient(listed)))
+    assert gateway.budgets() == [Budget({"app": "chat"}, 4, 3)]
+    monkeypatch.setattr(ClusterAccess, "client", client_of(FakeClient(listed, {"poddisruptionbudgets": 403})))
+    assert gateway.budgets() == []
+    monkeypatch.setattr(ClusterAccess, "client", client_of(FakeClient(listed, {"poddisruptionbudgets": 500})))
+    with pytest.raises(BusyError):
+        gateway.budgets()
 
 
 def test_a_roll_out_has_old_pods_and_missing_pods_are_none() -> None:

@@ -103,3 +103,42 @@ def test_an_up_gives_them_back_when_the_time_is_over(monkeypatch: pytest.MonkeyP
     clock[0] = world.now
     command.return_due_of(Context(), mesh, "dc1", break_lock=False)
     assert world.shifts().open() == []
+
+
+def test_a_time_that_is_over_today_is_named_for_tomorrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As 06:00, given in the evening."""
+    world = world_of(monkeypatch)
+    minute_ago = datetime.now().astimezone() - timedelta(minutes=1)
+    with pytest.raises(UsageError, match="a time alone is one of today") as caught:
+        run(world, monkeypatch, **ONE, until=f"{minute_ago:%H:%M}")
+    word = caught.value.hint.partition("--until ")[2].partition(";")[0]
+    assert timedelta(hours=23) < datetime.fromisoformat(word).astimezone() - minute_ago < timedelta(hours=25)
+    with pytest.raises(UsageError, match="--until is in the past") as caught:
+        run(world, monkeypatch, **ONE, until="2020-01-01T10:00")
+    assert "it is 2025-11-24 16:00 UTC" in caught.value.hint
+
+
+def test_the_time_of_the_end_is_in_json_as_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = world_of(monkeypatch, deployment=declared(gang=3))
+    run(world, monkeypatch, **ONE, dry_run=True, until="2025-12-01T18:00:00+00:00")
+    document = json.loads(capsys.readouterr().out)
+    assert (document["until"], document["until_time"]) == ("2025-12-01 18:00 UTC", "2025-12-01T18:00:00Z")
+
+
+def meshes(*up: str) -> Any:
+    state = lambda name: SimpleNamespace(deployment=declared() if name in up else None)  # noqa: E731
+    environments = SimpleNamespace(environments={"dc1": {}, "cw": {}})
+    return SimpleNamespace(environments=environments, session=SimpleNamespace(state=state))
+
+
+def test_without_a_name_it_is_the_only_environment_that_is_up_or_defined() -> None:
+    assert command.the_only_one(meshes("cw")) == "cw"
+    one = meshes()
+    del one.environments.environments["cw"]
+    assert command.the_only_one(one) == "dc1"
+    for up, why in ((("dc1", "cw"), "dc1, cw are up"), ((), "none of dc1, cw is up")):
+        with pytest.raises(UsageError, match="needs the environment") as caught:
+            command.the_only_one(meshes(*up))
+        assert caught.value.why == why

@@ -127,6 +127,7 @@ class World:
             "pods": [*self.pods.values()],
             "deployments": self.servers,
             "leaderworkersets": self.groups,
+            "poddisruptionbudgets": [self._budget(workload) for workload in self.budgets],
         }.get(resource.plural, [])
         node = (fields or {}).get("spec.nodeName")
         return [
@@ -135,6 +136,12 @@ class World:
             if namespace in ("", item["metadata"].get("namespace", namespace))
             and node in (None, item["spec"].get("nodeName"))
         ]
+
+    def _budget(self, workload: str) -> Object:
+        count = self.replicas[workload]
+        status = {"expectedPods": count, "desiredHealthy": max(count - self.budgets[workload], 0)}
+        selector = {"matchLabels": {"app.kubernetes.io/name": workload}}
+        return {"metadata": {"name": workload}, "spec": {"selector": selector}, "status": status}
 
     def get(self, resource: Resource[Any], name: str, **_: Any) -> Any:
         objects = self._objects(resource)
@@ -217,7 +224,8 @@ class World:
             self._keep(workload, count)
         for pod in self.pods.values():
             self._schedule(pod)
-            if pod["spec"].get("nodeName") and self.now >= pod.get("ready_at", self.now + 1):
+            is_ending = "deletionTimestamp" in pod["metadata"]
+            if pod["spec"].get("nodeName") and not is_ending and self.now >= pod.get("ready_at", self.now + 1):
                 pod["status"] = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
         for workload in self.replicas:
             ready = sum(map(_is_ready, self.of(workload)))
@@ -234,6 +242,9 @@ class World:
         alive = [pod for pod in pods if workload in self.jobs or "deletionTimestamp" not in pod["metadata"]]
         for _ in range(count - len(alive)):
             self._add_pod(workload)
+        too_many = len(alive) - count if workload not in self.jobs else 0
+        for pod in sorted(alive, key=lambda pod: bool(pod["spec"].get("nodeName")))[: max(too_many, 0)]:
+            self._end(pod)
 
     def _add_pod(self, workload: str) -> None:
         declared = self.deployment.workload(workload)
@@ -314,7 +325,7 @@ def _workload(pod: Object) -> str:
 
 
 def _is_ready(pod: Object) -> bool:
-    return bool(pod["status"].get("conditions"))
+    return any(each["type"] == "Ready" for each in pod["status"].get("conditions", ()))
 
 
 def _own(node: Object, body: Object) -> None:
