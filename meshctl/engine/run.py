@@ -30,6 +30,8 @@ from meshctl.words import pluralize
 FINISHING_TIMEOUT_S = 180  # how long an interrupted run on the same machine may need to save its state
 STUCK_S = 5  # time without any event after which the engine counts as stuck
 
+_Urns = list[str] | None
+
 
 @dataclass(frozen=True)
 class StackRun:
@@ -110,37 +112,12 @@ class StackRun:
         Raises: ResourcesFailedError and the others.
         """
         self._recover_interrupted("up", state)
-        excluded = self._excluded_urns()
-
-        def act(record: Recorder) -> None:
-            with self._interrupted_when_stuck(record):
-                self.stack.up(
-                    on_event=record,
-                    parallel=self.parallel,
-                    continue_on_error=True,
-                    suppress_outputs=True,
-                    suppress_progress=True,
-                    exclude=excluded,
-                )
-
-        return self._run("up", act)
+        return self._up(exclude=self._excluded_urns())
 
     def up_of(self, urns: Collection[str], *, state: StackState) -> Recorder:
         """Apply what is declared of these resources; everything else is unchanged. Raises: as `up`."""
         self._recover_interrupted("up", state)
-
-        def act(record: Recorder) -> None:
-            with self._interrupted_when_stuck(record):
-                self.stack.up(
-                    on_event=record,
-                    parallel=self.parallel,
-                    continue_on_error=True,
-                    suppress_outputs=True,
-                    suppress_progress=True,
-                    target=list(urns),
-                )
-
-        return self._run("up", act)
+        return self._up(target=list(urns))
 
     def rerun_job(self, rerun: JobRerun, *, state: StackState) -> Recorder:
         """Replace a Job and update the Secrets that it reads; everything else is unchanged.
@@ -148,6 +125,10 @@ class StackRun:
         If the run is killed in between, the next `up` completes it. Raises: as `up`.
         """
         self._recover_interrupted("up", state)
+        return self._up(target=[*rerun.read_by_pods, rerun.job, *rerun.releases], replace=[rerun.job])
+
+    def _up(self, *, exclude: _Urns = None, target: _Urns = None, replace: _Urns = None) -> Recorder:
+        """Apply the whole stack, but for what is excluded, or the targets alone; `replace`: which are made anew."""
 
         def act(record: Recorder) -> None:
             with self._interrupted_when_stuck(record):
@@ -157,8 +138,9 @@ class StackRun:
                     continue_on_error=True,
                     suppress_outputs=True,
                     suppress_progress=True,
-                    target=[*rerun.read_by_pods, rerun.job, *rerun.releases],
-                    replace=[rerun.job],
+                    exclude=exclude,
+                    target=target,
+                    replace=replace,
                 )
 
         return self._run("up", act)
