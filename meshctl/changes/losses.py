@@ -17,6 +17,7 @@ from meshctl.model.deployment import POOL_LABEL, Deployment
 from meshctl.model.files.units import format_gib
 from meshctl.model.keys import scaling
 from meshctl.model.neural_mesh import GRACE
+from meshctl.model.pods import object_names
 from meshctl.model.resource_types import BUCKET, NAMESPACE, WEKA_CLUSTER
 from meshctl.model.stack_state import Resource, StackState
 from meshctl.platforms import registry
@@ -313,7 +314,7 @@ def _claims_of_state(own: Mapping[str, Resource], sets: Iterable[Resource]) -> I
             # load may have brought more pods than declared, whose claims stay when they go
             most = scaling.most_of(inputs["metadata"].get("annotations"))
             for pod in range(first, first + max(int(inputs["spec"].get("replicas") or 1), most)):
-                name = f"{claim['metadata']['name']}-{inputs['metadata']['name']}-{pod}"
+                name = object_names.pod_claim(inputs["metadata"]["name"], claim["metadata"]["name"], pod)
                 yield Volume(name, size=str(claim["spec"]["resources"]["requests"]["storage"]))
 
 
@@ -327,10 +328,10 @@ def _block_of(claim: str, sets: Iterable[Resource]) -> tuple[str, str]:
 
 
 def claim_patterns(stateful_set: Mapping[str, Any]) -> dict[str, str]:
-    """By block: what the names of the claims of its pods look like, BLOCK-SET-NUMBER."""
+    """By block: what the names of the claims of its pods look like."""
     blocks = [str(claim["metadata"]["name"]) for claim in stateful_set["spec"].get("volumeClaimTemplates") or ()]
     name = str(stateful_set["metadata"]["name"])
-    return {block: re.escape(f"{block}-{name}-") + r"\d+" for block in blocks}
+    return {block: object_names.pod_claims(name, block) for block in blocks}
 
 
 def _size(old: Deployment | None, subject: str) -> str:

@@ -18,6 +18,7 @@ from meshctl.clients.volumes import requested_size
 from meshctl.engine import failures
 from meshctl.errors import MeshError, UsageError
 from meshctl.model.deployment import Deployment
+from meshctl.model.pods import object_names
 from meshctl.model.stack_state import StackState
 from meshctl.platforms import registry
 from meshctl.platforms.interface import GrowOnly
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from meshwire.kubernetes.client import Client
 
 _SIZED = ("kubernetes:core/v1:PersistentVolumeClaim", "kubernetes:apps/v1:StatefulSet")
-_OF_PODS = r"\d+"  # the names of a stateful set's claims end with the pod's number
 
 
 @dataclass(frozen=True, order=True)
@@ -56,7 +56,7 @@ def grow(deployment: Deployment, state: StackState) -> None:
     of_stateful_sets = {
         claims: size
         for claims, size in _changed(deployment, state, frozenset()).items()
-        if claims.name.endswith(_OF_PODS)
+        if claims.name.endswith(object_names.POD_NUMBER)
     }
     _resize(deployment, state, of_stateful_sets, dry_run=False)
 
@@ -100,7 +100,7 @@ def _sizes(objects: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[_Claims, st
             sizes |= _sized(subject, re.escape(name), item["spec"])
         for claim in item["spec"].get("volumeClaimTemplates") or () if item["kind"] == "StatefulSet" else ():
             block = str(claim["metadata"]["name"])
-            sizes |= _sized(f"storage/{block}", re.escape(f"{block}-{name}-") + _OF_PODS, claim["spec"])
+            sizes |= _sized(f"storage/{block}", object_names.pod_claims(name, block), claim["spec"])
     return sizes
 
 

@@ -6,6 +6,7 @@ refuses two of one name before anything is resolved: it reads a parsed file of a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ _MOST_GROUPS = 1000  # of a workload, whose names are looked at; a larger number
 BEFORE = "before-"  # how the names of a workload's own init containers begin; `before-1` is the first
 GPU_METRICS = "platform:dcgm-exporter"  # the logical name of the object that measures GPUs
 GANG_HOLD = "meshctl-gang-hold"  # what lets the pods of gangs start: its Deployment, account, rights and files
+POD_NUMBER = r"\d+"  # ends the names of the claims that a StatefulSet makes for its pods
 WEKA_LICENCE = "weka-licence"  # the Secret with the licence of the mesh's WEKA cluster
 WEKA_ORGANIZATION_ADMIN = "weka-organization-admin"  # the Secret of the administrator of its organization
 WEKA_ORGANIZATION_CSI = "weka-organization-csi"  # and that of the user by which the CSI driver works there
@@ -105,6 +107,11 @@ def job_claim(workload: str, block: str) -> str:
 def pod_claim(workload: str, block: str, pod: int) -> str:
     """As Kubernetes calls the claims of a StatefulSet."""
     return f"{block}-{workload}-{pod}"
+
+
+def pod_claims(stateful_set: str, block: str) -> str:
+    """A regular expression for the names of the claims of all its pods; it ends with POD_NUMBER."""
+    return re.escape(f"{block}-{stateful_set}-") + POD_NUMBER
 
 
 def objects(mesh: dict[str, Any]) -> Iterator[Named]:
