@@ -155,16 +155,34 @@ def _schema(read: Callable[[object], Any], pattern: str, example: str) -> tuple[
     return BeforeValidator(read), WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
 
 
+def duration(read: Callable[[object], int], example: str) -> tuple[BeforeValidator, WithJsonSchema]:
+    """What makes an int a key that takes `120s`: `Annotated[int, *units.duration(units.seconds, "120s")]`."""
+    return _schema(read, _SECONDS_PATTERN, example)
+
+
+def seconds_up_to(most_s: int) -> Callable[[object], int]:
+    """Reads as `seconds` does, and refuses more than `most_s`."""
+
+    def read(text: object) -> int:
+        number = seconds(text)
+        if number > most_s:
+            raise ValueError(f"must be at most {seconds_text(most_s)}, got {seconds_text(number)}")
+        return number
+
+    return read
+
+
 def _pattern(factors: dict[str, float] | dict[str, int]) -> str:
     return rf"^\s*{_NUMBER}\s*({'|'.join(factors)})\s*$"
 
+
+_SECONDS_PATTERN = _pattern(_SECONDS)
 
 Gib = Annotated[float, *_schema(gib, _pattern(_BYTES), "80GB")]
 Gigabytes = Annotated[float, *_schema(gigabytes, _pattern(_BYTES), "10TB")]
 Gbps = Annotated[float, *_schema(gbps, _pattern(_GBPS), "400Gbps")]
 Mbps = Annotated[float, *_schema(mbps, _pattern(_MBPS), "1.2GB/s")]
-SECONDS_PATTERN = _pattern(_SECONDS)
-Seconds = Annotated[int, *_schema(seconds, SECONDS_PATTERN, "120s")]
+Seconds = Annotated[int, *duration(seconds, "120s")]
 Usd = Annotated[float, *_schema(usd, _pattern(_USD), "1500 USD")]
 UsdPerHour = Annotated[float, *_schema(usd_per_hour, _pattern(_USD_PER_HOUR), "21.50 USD/h")]
 Cores = Annotated[

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, WithJsonSchema
-
 from meshctl.model.files import units
 
 # how long a pod that is ending still gets new requests: until every load balancer knows that it ends
@@ -26,18 +24,7 @@ UNSAID_S: Final = 50  # of what serves and has no `drain`, as it was before ther
 Path = tuple[str | int, ...]
 
 
-def _drain_s(value: object) -> int:
-    drain_s = units.seconds(value)
-    if drain_s > LONGEST_S:
-        raise ValueError(f"must be at most 1h, got {units.seconds_text(drain_s)}")
-    return drain_s
-
-
-Drain = Annotated[
-    int,
-    BeforeValidator(_drain_s),
-    WithJsonSchema({"type": "string", "pattern": units.SECONDS_PATTERN, "examples": ["10m"]}),
-]
+Drain = Annotated[int, *units.duration(units.seconds_up_to(LONGEST_S), "10m")]
 
 
 def problems(workload: dict[str, Any]) -> Iterator[tuple[Path, str]]:

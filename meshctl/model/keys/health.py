@@ -42,11 +42,7 @@ def _startup_s(value: object) -> int:
     return seconds
 
 
-Startup = Annotated[
-    int,
-    BeforeValidator(_startup_s),
-    WithJsonSchema({"type": "string", "pattern": units.SECONDS_PATTERN, "examples": ["2h"]}),
-]
+Startup = Annotated[int, *units.duration(_startup_s, "2h")]
 
 
 def _path(text: str) -> str:

@@ -131,13 +131,6 @@ def _target(value: object) -> float:
     return float(value)
 
 
-def _cooldown_s(value: object) -> int:
-    cooldown_s = units.seconds(value)
-    if cooldown_s > _LONGEST_COOLDOWN_S:
-        raise ValueError(f"must be at most 1h, got {units.seconds_text(cooldown_s)}")
-    return cooldown_s
-
-
 Metric = Annotated[
     str,
     BeforeValidator(_metric),
@@ -153,11 +146,7 @@ Metric = Annotated[
 Target = Annotated[
     float, BeforeValidator(_target), WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "examples": [5]})
 ]
-Cooldown = Annotated[
-    int,
-    BeforeValidator(_cooldown_s),
-    WithJsonSchema({"type": "string", "pattern": units.SECONDS_PATTERN, "examples": ["5m"]}),
-]
+Cooldown = Annotated[int, *units.duration(units.seconds_up_to(_LONGEST_COOLDOWN_S), "5m")]
 
 
 def problems(workload: dict[str, Any]) -> Iterator[tuple[Path, str]]:
