@@ -153,52 +153,65 @@ class History:
         return any(step in self.intents or step in self.done for step in steps)
 
 
+@dataclass
+class _Reading:
+    """What the records up to one of them say; the fields are those of History."""
+
+    direction: Direction = "forward"
+    options: dict[str, Any] = field(default_factory=dict)
+    done: dict[str, Record] = field(default_factory=dict)
+    intents: set[str] = field(default_factory=set)
+    open_intent: str = ""
+    decided: dict[str, str] = field(default_factory=dict)
+    failed: Record | None = None
+    outcome: str = ""
+    failures: dict[str, Record] = field(default_factory=dict)
+
+    def add(self, record: Record) -> None:
+        match record.kind:
+            case "intent":
+                self.intents.add(record.step)
+                self.decided.pop(record.step, None)
+                self.open_intent, self.failed = record.step, None
+            case "done":
+                self.done[record.step] = record
+                self.failures.pop(record.step, None)
+                self.decided.pop(record.step, None)
+                self.open_intent, self.failed = "", None
+            case "failed":
+                self.failed = self.failures[record.step] = record
+                # the steps that a failed check has examined must be done again
+                for step in record.data.get("again", ()):
+                    self.done.pop(step, None)
+            case "decided":
+                self.decided[record.step] = record.data["as"]
+            case "direction":
+                self.direction, self.options = record.data["to"], {**self.options, **record.data}
+                self.open_intent, self.failed = "", None
+            case "closed":
+                self.outcome = record.data["outcome"]
+
+
 def read_history(records: Sequence[Record]) -> History:
     """Compute the state from the records. Raises: NewerVersionError; UnreadableError, also if the first record is not
     `begin`."""
-    if records[0].kind != "begin":
-        place = f"the record {records[0].file_name} of a migration's journal"
-        raise unreadable(place, f"the first record of a journal must be `begin`, and this one is `{records[0].kind}`")
-    done: dict[str, Record] = {}
-    intents: set[str] = set()
-    decided: dict[str, str] = {}
-    failures: dict[str, Record] = {}
-    direction: Direction = "forward"
-    options: dict[str, Any] = {}
-    open_intent = outcome = ""
-    failed: Record | None = None
+    first = records[0]
+    if first.kind != "begin":
+        place = f"the record {first.file_name} of a migration's journal"
+        raise unreadable(place, f"the first record of a journal must be `begin`, and this one is `{first.kind}`")
+    reading = _Reading()
     for record in records[1:]:
-        if record.kind == "intent":
-            intents.add(record.step)
-            decided.pop(record.step, None)
-            open_intent, failed = record.step, None
-        elif record.kind == "done":
-            done[record.step] = record
-            failures.pop(record.step, None)
-            open_intent, failed = "", None
-            decided.pop(record.step, None)
-        elif record.kind == "failed":
-            failed = failures[record.step] = record
-            # the steps that a failed check has examined must be done again
-            for step in record.data.get("again", ()):
-                done.pop(step, None)
-        elif record.kind == "decided":
-            decided[record.step] = record.data["as"]
-        elif record.kind == "direction":
-            direction, options = record.data["to"], {**options, **record.data}
-            open_intent, failed = "", None
-        elif record.kind == "closed":
-            outcome = record.data["outcome"]
+        reading.add(record)
     return History(
         records=tuple(records),
-        plan=MIGRATION_PLAN.read(records[0].data.get("plan"), records[0].stamp, "the plan in the migration's journal"),
-        direction=direction,
-        options=options,
-        done=done,
-        intents=frozenset(intents),
-        open_intent=open_intent,
-        decided=decided,
-        failed=failed,
-        outcome=outcome,
-        failures=failures,
+        plan=MIGRATION_PLAN.read(first.data.get("plan"), first.stamp, "the plan in the migration's journal"),
+        direction=reading.direction,
+        options=reading.options,
+        done=reading.done,
+        intents=frozenset(reading.intents),
+        open_intent=reading.open_intent,
+        decided=reading.decided,
+        failed=reading.failed,
+        outcome=reading.outcome,
+        failures=reading.failures,
     )

@@ -128,41 +128,37 @@ def rollback(history: History) -> tuple[Step, ...]:
             hint="`meshctl migrations resume` goes on",
         )
     stopped = frozenset(plan.stopped)
-    began = history.began
-    steps: list[Step] = []
+    data: list[Step] = []
     if history.target_lost:
-        steps += _give_up_target(history)
-    elif stopped and began("start/target"):
-        steps += _return_data(history, stopped)
-    leads_back = began("start/target", "cutover/names") or history.ends_expansion
+        data = _give_up_target(history)
+    elif stopped and history.began("start/target"):
+        data = _return_data(history, stopped)
+    starts_source = history.began("start/target", "cutover/names", "quiesce/stop") or history.ends_expansion
     counted, brought = _brought_for_the_share(history)
-    steps += counted
-    if leads_back or began("quiesce/stop"):
-        running = frozenset(w.name for w in plan.source.workloads) - plan.idle
-        steps += [
-            Step(
-                "rollback/source", "up", "start at the source again", side="source", paused=plan.idle, workloads=running
-            )
-        ]
-    steps += [*brought, *_names_back(history)]
-    if leads_back or began("quiesce/stop"):
-        steps += following_steps(plan, "rollback/replicas", "source")
-    if history.target_lost:
-        return tuple(steps)
+    return (
+        *data,
+        *counted,
+        *([_source_again(plan)] if starts_source else []),
+        *brought,
+        *_names_back(history),
+        *(following_steps(plan, "rollback/replicas", "source") if starts_source else []),
+        *([] if history.target_lost else _end_of_target(history)),
+    )
+
+
+def _source_again(plan: MigrationPlan) -> Step:
+    running = frozenset(w.name for w in plan.source.workloads) - plan.idle
+    title = "start at the source again"
+    return Step("rollback/source", "up", title, side="source", paused=plan.idle, workloads=running)
+
+
+def _end_of_target(history: History) -> list[Step]:
     if history.options.get("destroy_target") and history.target_is_ours:
-        steps += [Step("rollback/destroy", "destroy", "destroy the target, keep its object storage", side="target")]
-    elif began("quiesce/warm", "start/target") or history.ends_expansion:
-        steps += [
-            Step(
-                "rollback/target",
-                "stop",
-                "pause the target",
-                side="target",
-                paused=plan.workloads,
-                workloads=plan.workloads,
-            )
-        ]
-    return tuple(steps)
+        return [Step("rollback/destroy", "destroy", "destroy the target, keep its object storage", side="target")]
+    if not history.began("quiesce/warm", "start/target") and not history.ends_expansion:
+        return []
+    every = history.plan.workloads
+    return [Step("rollback/target", "stop", "pause the target", side="target", paused=every, workloads=every)]
 
 
 def _brought_for_the_share(history: History) -> tuple[list[Step], list[Step]]:
@@ -210,46 +206,37 @@ def stores_not_copied_back(history: History) -> tuple[str, ...]:
 def _return_data(history: History, stopped: frozenset[str]) -> list[Step]:
     """Bring back data that was written at the target: start readers at the source, stop writers, copy back, compare."""
     plan = history.plan
+    title = f"stop {names_of(stopped)} at the target, at a checkpoint"
+    return [
+        *_readers_at_the_source(history, stopped),
+        Step("rollback/stop", "stop", title, side="target", paused=plan.idle | stopped, workloads=stopped),
+        *(step for store in _written_by(plan, stopped) for step in _copied_back(store)),
+    ]
+
+
+def _readers_at_the_source(history: History, stopped: frozenset[str]) -> list[Step]:
+    plan = history.plan
     readers = frozenset(w.name for w in plan.source.workloads) - stopped - plan.idle
     first = tuple(e.name for e in plan.endpoints if e.workload in readers)
+    paused = plan.idle | stopped
     steps = []
     if readers:
-        paused = plan.idle | stopped
-        steps += [
-            Step(
-                "rollback/readers", "up", "start readers at the source", side="source", paused=paused, workloads=readers
-            )
-        ]
+        title = "start readers at the source"
+        steps.append(Step("rollback/readers", "up", title, side="source", paused=paused, workloads=readers))
     if first and history.began("cutover/names"):
-        steps += [
-            Step(
-                "rollback/readers-names",
-                "dns-records",
-                "DNS records of readers to the source",
-                side="source",
-                endpoints=first,
-            )
-        ]
-    title = f"stop {names_of(stopped)} at the target, at a checkpoint"
-    steps += [Step("rollback/stop", "stop", title, side="target", paused=plan.idle | stopped, workloads=stopped)]
-    for store in _written_by(plan, stopped):
-        steps += [
-            Step(
-                f"rollback/settle.{store}", "settle", f"wait for the last writes to {store}", side="target", store=store
-            ),
-            Step(
-                f"rollback/sync.{store}", "copy-back", f"copy new objects of {store} back", side="source", store=store
-            ),
-            Step(
-                f"rollback/verify.{store}",
-                "compare-back",
-                f"compare: all objects of {store} are at the source",
-                side="source",
-                store=store,
-                redo=(f"rollback/sync.{store}",),
-            ),
-        ]
+        title = "DNS records of readers to the source"
+        steps.append(Step("rollback/readers-names", "dns-records", title, side="source", endpoints=first))
     return steps
+
+
+def _copied_back(store: str) -> tuple[Step, ...]:
+    settle, sync, verify = (f"rollback/{phase}.{store}" for phase in ("settle", "sync", "verify"))
+    compared = f"compare: all objects of {store} are at the source"
+    return (
+        Step(settle, "settle", f"wait for the last writes to {store}", side="target", store=store),
+        Step(sync, "copy-back", f"copy new objects of {store} back", side="source", store=store),
+        Step(verify, "compare-back", compared, side="source", store=store, redo=(sync,)),
+    )
 
 
 def finish(history: History) -> tuple[Step, ...]:
