@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from meshctl.migrate.journal.activity import MigrationStatus
     from meshctl.migrate.migration import Migrations
     from meshctl.migrate.planning.inputs import Share
+    from meshctl.migrate.planning.plan import MigrationPlan
 
 
 _LEAST_COPY_S = 600
@@ -53,7 +54,6 @@ def expand(
     """Run a workload in DST, too, and lead a share of its requests there. Again: another share, newer data."""
     from meshctl.migrate.planning.inputs import Options, Share, share_text, weight_of
     from meshctl.migrate.refusals import refuse_another_way
-    from meshctl.migrate.views import expansion as views
 
     context: Context = ctx.obj
     percent = _percent(share) if share else None
@@ -83,16 +83,8 @@ def expand(
             )
         wanted = Share(workload=workload, weight=weight_of(percent), by=by or "dns")
         plan = migrations.plan_expansion(source, target, wanted, options)
-        if dry_run:
-            show_document(context, views.expansion_document(plan), views.expansion_text(plan))
-            return
-        if context.must_confirm:
-            context.say(views.expansion_text(plan))
-            context.confirm(f"run {workload} of {plan.source.mesh} in {target}, too?")
-        migration = migrations.start(plan)
-        shown = migrations.status(migration)
-        show_end(context, shown)
-        if watch:
+        shown = _expand_first(context, migrations, plan, workload, dry_run=dry_run)
+        if shown is not None and watch:
             _watch(context, migrations, shown, wanted.weight, copy_every_s)
 
 
@@ -109,6 +101,23 @@ def _refuse_watch(again: str, percent: float | None, *, dry_run: bool, break_loc
             why="it would break the lock of every other run for as long as it watches",
             hint=f"{again} --break-lock` first, then --watch alone",
         )
+
+
+def _expand_first(
+    context: Context, migrations: Migrations, plan: MigrationPlan, workload: str, *, dry_run: bool
+) -> MigrationStatus | None:
+    """The expansion as it is then; None where only its plan was asked for."""
+    from meshctl.migrate.views import expansion as views
+
+    if dry_run:
+        show_document(context, views.expansion_document(plan), views.expansion_text(plan))
+        return None
+    if context.must_confirm:
+        context.say(views.expansion_text(plan))
+        context.confirm(f"run {workload} of {plan.source.mesh} in {plan.target.environment}, too?")
+    shown = migrations.status(migrations.start(plan))
+    show_end(context, shown)
+    return shown
 
 
 def _expand_again(
