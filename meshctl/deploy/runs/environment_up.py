@@ -121,15 +121,7 @@ def up(
     )
     checked = _with_drift(stacks, run, _read_and_check(stacks, run, deployment, cluster))
     lost = _agreed_losses(stacks, checked, previewed, allow_data_loss=allow_data_loss)
-    run.empty_on_delete(protection.bucket_urns(lost))
-    _leave_shared_proofs(stacks, run, checked)
-    volume_sizes.grow(checked.deployment, checked.state)
-    changed_groups.end_old(checked.deployment, checked.state)
-    if group_ends.going_in_no_order(checked.state, checked.deployment) is not checked.state:
-        run.rewrite(lambda current: group_ends.going_in_no_order(current, checked.deployment))
-    if weka_ends.going(checked.state, checked.deployment):
-        weka_ends.end_at_once(checked.state)
-    checked.owned.take_over(stacks.on_progress)
+    _prepare(stacks, run, checked, lost)
     if keep_marks:
         marked = finished_jobs.with_finished_marks(checked.deployment, checked.state)
         checked = dataclasses.replace(checked, deployment=marked)
@@ -207,6 +199,20 @@ def _share_proofs(stacks: StackRuns, run: StackRun, deployment: Deployment) -> N
     made = shared_proofs.made_for_others(proofs, others)
     if made:
         run.rewrite(lambda state: state.with_changed(made, shared_proofs.as_made))
+
+
+def _prepare(stacks: StackRuns, run: StackRun, checked: _Checked, lost: tuple[Loss, ...]) -> None:
+    """Change what the engine can't change, or would end in the wrong order. From here on the run acts."""
+    deployment, state = checked.deployment, checked.state
+    run.empty_on_delete(protection.bucket_urns(lost))
+    _leave_shared_proofs(stacks, run, checked)
+    volume_sizes.grow(deployment, state)
+    changed_groups.end_old(deployment, state)
+    if group_ends.going_in_no_order(state, deployment) is not state:
+        run.rewrite(lambda current: group_ends.going_in_no_order(current, deployment))
+    if weka_ends.going(state, deployment):
+        weka_ends.end_at_once(state)
+    checked.owned.take_over(stacks.on_progress)
 
 
 def _run_engine(stacks: StackRuns, run: StackRun, checked: _Checked, *, set_names: bool) -> Recorder:
