@@ -25,21 +25,8 @@ DEFAULT_SCALING = {"minSize": 1, "maxSize": 2, "desiredSize": 2}
 
 class Nodegroups(Base):
     def create_nodegroup(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
-        cluster, name = self.active(call, given["clusterName"]), given["nodegroupName"]
-        if name in cluster.nodegroups:
-            raise ApiError(
-                "ResourceInUseException",
-                f"NodeGroup already exists with name {name} and cluster name {given['clusterName']}",
-                nodegroupName=name,
-            )
-        if len(cluster.nodegroups) >= self.quotas.value(NODE_GROUPS):
-            raise ApiError(
-                "ResourceLimitExceededException",
-                f"The cluster {given['clusterName']} has as many node groups as it may have",
-                clusterName=given["clusterName"],
-                nodegroupName=name,
-                rule=rules.NODE_GROUP_QUOTA,
-            )
+        cluster = self.active(call, given["clusterName"])
+        self._refuse_another(cluster, given["clusterName"], given["nodegroupName"])
         self._check_nodes(given.get("scalingConfig", {}), "ResourceLimitExceededException")
         require_role(given["nodeRole"])
         subnets = subnets_of(call.region, given["subnets"])
@@ -63,9 +50,26 @@ class Nodegroups(Base):
         for issue in issues:
             log_later(call.operation, issue.rule, issue.message)
         nodegroup = Nodegroup(described, zones, template, [issue.described for issue in issues], soon())
-        cluster.nodegroups[name] = nodegroup
+        cluster.nodegroups[given["nodegroupName"]] = nodegroup
         self.write()
         return {"nodegroup": described}
+
+    def _refuse_another(self, cluster: Cluster, cluster_name: str, name: str) -> None:
+        """Raises: ApiError where the name is taken, or the cluster has as many as it may have."""
+        if name in cluster.nodegroups:
+            raise ApiError(
+                "ResourceInUseException",
+                f"NodeGroup already exists with name {name} and cluster name {cluster_name}",
+                nodegroupName=name,
+            )
+        if len(cluster.nodegroups) >= self.quotas.value(NODE_GROUPS):
+            raise ApiError(
+                "ResourceLimitExceededException",
+                f"The cluster {cluster_name} has as many node groups as it may have",
+                clusterName=cluster_name,
+                nodegroupName=name,
+                rule=rules.NODE_GROUP_QUOTA,
+            )
 
     def _check_nodes(self, scaling: dict[str, int], code: str) -> None:
         """Raises: ApiError with this code, since UpdateNodegroupConfig has another one than CreateNodegroup."""
