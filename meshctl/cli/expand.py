@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from meshctl.cli.context import Context
-from meshctl.cli.migrate import BreakLock, opened_migrations, show_document, show_end
+from meshctl.cli.migrate import opened_migrations, show_document, show_end
+from meshctl.cli.options import BreakLock
 from meshctl.errors import UsageError
 
 if TYPE_CHECKING:

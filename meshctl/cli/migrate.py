@@ -11,7 +11,7 @@ import typer
 
 from meshctl.cli import data_loss
 from meshctl.cli.context import Context
-from meshctl.cli.up import TakeOver
+from meshctl.cli.options import BreakLock, TakeOver
 
 if TYPE_CHECKING:
     from meshctl.changes.losses import Loss
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 migrations_app = typer.Typer(no_args_is_help=True, help="Show migrations, resume, roll back or finish them.")
 
-BreakLock = Annotated[bool, typer.Option("--break-lock", help="Break the lock of a run that is gone for good.")]
 _Id = Annotated[str, typer.Argument(help="The migration's id; by default the open one, or the last.", metavar="ID")]
 _COPYING_EVERY_S = 2.0
 

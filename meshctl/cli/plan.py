@@ -10,7 +10,7 @@ import typer
 
 from meshctl.cli import error_reports
 from meshctl.cli.context import Context
-from meshctl.cli.up import RefreshImages
+from meshctl.cli.options import RefreshImages
 
 if TYPE_CHECKING:
     from meshctl.changes import Plan

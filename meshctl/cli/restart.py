@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from meshctl.cli.context import Context
+from meshctl.cli.options import BreakLock
 
 
 def restart(
@@ -19,9 +20,7 @@ def restart(
     timeout: Annotated[
         str, typer.Option("--timeout", help="How long new pods of a service may take to become ready.", metavar="TIME")
     ] = "",
-    break_lock: Annotated[
-        bool, typer.Option("--break-lock", help="Break the lock of a run that is gone for good.")
-    ] = False,
+    break_lock: BreakLock = False,
 ) -> None:
     """Run a training or batch job again, or replace the pods of a service, as the last `up` declared them."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meshctl.cli.context import Context
+from meshctl.cli.options import BreakLock
 from meshctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,9 +44,7 @@ def shift(
     timeout: Annotated[
         str, typer.Option("--timeout", help="How long the nodes may take to become empty: 90s, 20m.", metavar="TIME")
     ] = "",
-    break_lock: Annotated[
-        bool, typer.Option("--break-lock", help="Break the lock of a run that is gone for good.")
-    ] = False,
+    break_lock: BreakLock = False,
 ) -> None:
     """Let nodes of one pool work for another pool of the same hardware, and give them back with --undo."""
     from meshctl.shift import views  # with all below: Pulumi, too slow for `meshctl --help`

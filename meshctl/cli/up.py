@@ -11,6 +11,7 @@ import typer
 
 from meshctl.cli import data_loss
 from meshctl.cli.context import Context
+from meshctl.cli.options import BreakLock, RefreshImages, TakeOver
 from meshctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from meshctl.model.deployment import Deployment, Pool
     from meshctl.project import Project
 
-_BreakLock = Annotated[bool, typer.Option("--break-lock", help="Break the lock of a run that is gone for good.")]
-
 _Confirm = Annotated[
     str,
     typer.Option(
@@ -33,21 +32,6 @@ _Confirm = Annotated[
     ),
 ]
 
-TakeOver = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--take-over",
-        help="Set this field, or all fields of this subject, although another program owns it. May be repeated.",
-        metavar="SUBJECT[:FIELD]",
-    ),
-]
-
-RefreshImages = Annotated[
-    bool,
-    typer.Option(
-        "--refresh-images", help="Move nodes to the newest release of their image, and add-ons to theirs: see `plan`."
-    ),
-]
 
 _ForgetCluster = Annotated[
     bool,
@@ -105,7 +89,7 @@ def up(
     forget_cluster: _ForgetCluster = False,
     no_refresh: _NoRefresh = False,
     refresh_images: RefreshImages = False,
-    break_lock: _BreakLock = False,
+    break_lock: BreakLock = False,
 ) -> None:
     """Bring an environment up, or up to date. Data is deleted only if you allow it and confirm the name."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`
@@ -321,7 +305,7 @@ def destroy(
     ] = False,
     confirm: _Confirm = "",
     forget_cluster: _ForgetCluster = False,
-    break_lock: _BreakLock = False,
+    break_lock: BreakLock = False,
 ) -> None:
     """Delete everything that `up` made there. Data is deleted only if you allow it and confirm the name."""
     # the Pulumi SDK takes most of a second to import: not for `meshctl --help`

@@ -16,7 +16,6 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationInfo,
-    WithJsonSchema,
     field_validator,
 )
 
@@ -47,7 +46,7 @@ from meshctl.model.files.key_values import (
     node_range,
     printable,
 )
-from meshctl.model.files.sections import Replicas, Section
+from meshctl.model.files.sections import NUMBER_OR_RANGE, Replicas, Section
 from meshctl.model.files.units import Cores, Gbps, Gib, Gigabytes, Mbps, Seconds, Usd
 from meshctl.model.keys import scaling
 from meshctl.model.keys.blueprints import Blueprint
@@ -62,23 +61,7 @@ class NodeRange(Section):
     max: Count
 
 
-Nodes = Annotated[
-    NodeRange,
-    BeforeValidator(node_range),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": 1},
-                {
-                    "type": "object",
-                    "properties": {"min": {"type": "integer", "minimum": 0}, "max": {"type": "integer", "minimum": 1}},
-                    "required": ["min", "max"],
-                    "additionalProperties": False,
-                },
-            ]
-        }
-    ),
-]
+Nodes = Annotated[NodeRange, BeforeValidator(node_range), NUMBER_OR_RANGE]
 
 
 class Accelerator(Section):

@@ -5,7 +5,7 @@ Used by `meshctl.model.mesh`, `meshctl.model.keys.blueprints` and `meshctl.model
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
@@ -20,6 +20,22 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
+# of a key that takes a number, or `{min: 1, max: 4}`
+NUMBER_OR_RANGE: Final = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "integer", "minimum": 1},
+            {
+                "type": "object",
+                "properties": {"min": {"type": "integer", "minimum": 0}, "max": {"type": "integer", "minimum": 1}},
+                "required": ["min", "max"],
+                "additionalProperties": False,
+            },
+        ]
+    }
+)
+
+
 class ReplicaRange(Section):
     """Of what serves: load moves the number between both."""
 
@@ -27,20 +43,4 @@ class ReplicaRange(Section):
     max: Count
 
 
-Replicas = Annotated[
-    ReplicaRange,
-    BeforeValidator(scaling.replica_range),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": 1},
-                {
-                    "type": "object",
-                    "properties": {"min": {"type": "integer", "minimum": 0}, "max": {"type": "integer", "minimum": 1}},
-                    "required": ["min", "max"],
-                    "additionalProperties": False,
-                },
-            ]
-        }
-    ),
-]
+Replicas = Annotated[ReplicaRange, BeforeValidator(scaling.replica_range), NUMBER_OR_RANGE]
