@@ -12,18 +12,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from meshctl.changes import (
+from meshctl.changes import leader_worker_sets
+from meshctl.changes.field_change import EPHEMERAL, FILES_ROLL_OUT, LATER, ORDER, ROLL_OUT, FieldChange
+from meshctl.changes.steps import PropertyChange, Step
+from meshctl.changes.words import (
     drain_words,
     gang_words,
     group_words,
-    leader_worker_sets,
     lending_words,
     probe_words,
     scale_words,
     security,
 )
-from meshctl.changes.field_change import EPHEMERAL, FILES_ROLL_OUT, LATER, ORDER, ROLL_OUT, FieldChange
-from meshctl.changes.steps import PropertyChange, Step
 from meshctl.model.keys import elastic, job_order
 from meshctl.model.pods import pod_files, pod_groups, pod_networks
 from meshctl.model.resource_types import BUCKET, RECORD_SET

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from meshctl.changes import jobs
 from meshctl.changes.field_change import ROLL_OUTS, FieldChange
 from meshctl.changes.fields import fields, value_at
 from meshctl.changes.losses import Loss
+from meshctl.changes.notes import jobs
 from meshctl.changes.steps import Action, Step, resource_name, subject_of
 from meshctl.words import pluralize
 

@@ -9,10 +9,10 @@ from typing import Any, Self, cast
 
 import pytest
 
-from meshctl.changes import changed_groups as changed_notes
-from meshctl.changes import roll_outs
 from meshctl.changes.fields import fields
 from meshctl.changes.losses import Seen, losses, outcome_of_destroy
+from meshctl.changes.notes import changed_groups as changed_notes
+from meshctl.changes.notes import roll_outs
 from meshctl.changes.steps import PropertyChange, Step
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess

@@ -9,18 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from meshctl.changes import (
-    Change,
-    Plan,
-    block_updates,
-    certificates,
-    changed_groups,
-    endpoint_access,
-    group,
-    roll_outs,
-    storage,
-)
+from meshctl.changes import Change, Plan, group
 from meshctl.changes.losses import Loss
+from meshctl.changes.notes import block_updates, certificates, changed_groups, endpoint_access, roll_outs, storage
 from meshctl.changes.steps import Step, subject_of
 from meshctl.model.deployment import Deployment, ObjectStore
 from meshctl.model.pods import object_names

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from meshctl.changes import Plan, endpoint_access
+from meshctl.changes import Plan
+from meshctl.changes.notes import endpoint_access
 from meshctl.changes.steps import Step
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.guards import protection

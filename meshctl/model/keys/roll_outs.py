@@ -1,6 +1,7 @@
 """How a roll-out replaces the pods of a workload, and whether it leaves it without one. PURE.
 
-Decided by `meshctl.resolve.work.roll_outs`; read by `meshctl.render`, and by `meshctl.changes.roll_outs` for plans.
+Decided by `meshctl.resolve.work.roll_outs`; read by `meshctl.render`, and for plans by
+`meshctl.changes.notes.roll_outs`.
 """
 
 from __future__ import annotations

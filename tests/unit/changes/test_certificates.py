@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from meshctl.changes import Change, Step, certificates, group, plan_text
+from meshctl.changes import Change, Step, group, plan_text
 from meshctl.changes.field_change import FieldChange
+from meshctl.changes.notes import certificates
 from meshctl.model.deployment import Deployment, EndpointCertificate
 from tests.unit.render.sample import sample
 

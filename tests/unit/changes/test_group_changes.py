@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshctl.changes import roll_outs
 from meshctl.changes.fields import fields
 from meshctl.changes.leader_worker_sets import LEADER_WORKER_SET
+from meshctl.changes.notes import roll_outs
 from meshctl.changes.steps import PropertyChange, Step
 from tests.unit.render.sample import CHAT, sample
 

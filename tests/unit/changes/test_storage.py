@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from meshctl.changes import Step, group, plan_text, storage
+from meshctl.changes import Step, group, plan_text
+from meshctl.changes.notes import storage
 from meshctl.model.deployment import Deployment, FileSystem, Price
 from tests.unit.deployments import deployment
 

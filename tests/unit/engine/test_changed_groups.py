@@ -8,7 +8,7 @@ from typing import Any, Self
 import pytest
 
 from meshctl import render
-from meshctl.changes import changed_groups as words
+from meshctl.changes.notes import changed_groups as words
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.deploy.guards.running import changed_groups
 from meshctl.errors import NotReadyError

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meshctl import render
-from meshctl.changes import block_updates
+from meshctl.changes.notes import block_updates
 from meshctl.changes.steps import PropertyChange, Step
 from meshctl.cli.up import _bring_up
 from meshctl.deploy import capacity_wait, scheduled_pools

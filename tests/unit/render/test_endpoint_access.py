@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from meshctl import render
-from meshctl.changes import PropertyChange, Step, endpoint_access
+from meshctl.changes import PropertyChange, Step
 from meshctl.changes.fields import fields
+from meshctl.changes.notes import endpoint_access
 from meshctl.deploy.runs import plans
 from meshctl.dns import records
 from meshctl.errors import DiagnosticsError

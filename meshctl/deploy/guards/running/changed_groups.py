@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from meshctl import render
-from meshctl.changes import changed_groups
 from meshctl.changes.leader_worker_sets import LEADER_WORKER_SET
+from meshctl.changes.notes import changed_groups
 from meshctl.clients import clusters
 from meshctl.errors import NotReadyError
 from meshctl.model.deployment import Deployment

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from meshctl.changes import scale_words
 from meshctl.changes.leader_worker_sets import GROUPS, LEADER_WORKER_SET
 from meshctl.changes.steps import Step, subject_of
+from meshctl.changes.words import scale_words
 from meshctl.model.deployment import Deployment
 from meshctl.model.keys import roll_outs
 
