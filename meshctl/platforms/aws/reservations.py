@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from pydantic import AwareDatetime, TypeAdapter
 
@@ -54,6 +54,48 @@ class _Use:
         return f"{number} x {self.pools[0].machine} for {'pools' if len(self.pools) > 1 else 'pool'} {self.names}"
 
 
+@dataclass(frozen=True)
+class _Reservation:
+    """As EC2 describes it. `state`: active, scheduled, expired, cancelled and others. `kind`: its ReservationType, ""
+    where the answer names none. `placement_group`: the name of the one that it is for, "" for none."""
+
+    state: str
+    machine: str
+    zone: str
+    kind: str
+    operating_system: str
+    total: int
+    free: int
+    starts: AwareDatetime | None
+    ends: AwareDatetime | None
+    placement_group: str
+
+    @property
+    def begins(self) -> AwareDatetime | None:
+        """When, where that is yet to come."""
+        return self.starts if self.state == "scheduled" else None
+
+
+def _reservation(answer: ApiAnswer) -> _Reservation | None:
+    """None where there is none."""
+    described = next(iter(answer.content.get("CapacityReservations", ())), None)
+    if described is None:
+        return None
+    total = described.get("TotalInstanceCount", 0)
+    return _Reservation(
+        state=described["State"],
+        machine=described["InstanceType"],
+        zone=described.get("AvailabilityZone", ""),
+        kind=described.get("ReservationType", ""),
+        operating_system=described.get("InstancePlatform", _LINUX),
+        total=total,
+        free=described.get("AvailableInstanceCount", total),
+        starts=described.get("StartDate"),
+        ends=described.get("EndDate"),
+        placement_group=str(described.get("PlacementGroupArn", "")).rpartition("/")[2],
+    )
+
+
 def questions(change: Change) -> Iterator[ApiQuestion]:
     for use in _uses(change):
         yield ApiQuestion(
@@ -91,46 +133,47 @@ def _uses(change: Change) -> Iterator[_Use]:
 
 def _of_reservation(change: Change, use: _Use, answer: ApiAnswer) -> Findings:
     subject = f"capacity/{use.reservation}"
-    described = next(iter(answer.content.get("CapacityReservations", ())), None)
-    best = "it does not exist" if described is None else _unfit(use, described, answer)
-    if not use.adds and _is_over(change, use, described, answer):
-        return _after_the_end(change, use, described, best)
+    reservation = _reservation(answer)
+    best = "it does not exist" if reservation is None else _unfit(use, reservation, answer)
+    if not use.adds and _is_over(change, use, reservation, answer):
+        return _after_the_end(change, use, reservation, best)
+    reserved: dict[str, ReservedCapacity] = {}
+    if reservation is not None:
+        reserved = {pool.name: _reserved(change, pool, reservation, answer) for pool in use.pools}
     if best and not use.adds:
-        reserved = {pool.name: _reserved(change, pool, described, answer) for pool in use.pools} if described else {}
         return Findings(notes=(f"{use.reservation} of pool {use.names}, which is up: {best}",), reserved=reserved)
-    if described is None or best:
+    if reservation is None or best:
         return Findings(gaps=(Gap(subject=subject, wanted=use.words, best=best, hint=_CORRECT),))
-    zone = described["AvailabilityZone"]
-    if zone not in change.zones and use.adds:
-        hint = f"add {zone} to the environment's `zones`"
-        wanted = f"nodes of pool {use.pools[0].name} in {zone}"
+    if reservation.zone not in change.zones and use.adds:
+        hint = f"add {reservation.zone} to the environment's `zones`"
+        wanted = f"nodes of pool {use.pools[0].name} in {reservation.zone}"
         return Findings(gaps=(Gap(subject=subject, wanted=wanted, best="no subnet there", hint=hint),))
     new = [pool for pool in use.pools if pool in change.new_pools]
     return Findings(
-        zones={pool.name: (zone,) for pool in new},
-        notes=tuple(_notes(change, use, described, answer)),
-        reserved={pool.name: _reserved(change, pool, described, answer) for pool in use.pools},
+        zones={pool.name: (reservation.zone,) for pool in new},
+        notes=tuple(_notes(change, use, reservation, answer)),
+        reserved=reserved,
     )
 
 
-def _is_over(change: Change, use: _Use, described: Mapping[str, Any] | None, answer: ApiAnswer) -> bool:
+def _is_over(change: Change, use: _Use, reservation: _Reservation | None, answer: ApiAnswer) -> bool:
     """Whether EC2 takes the machines of a block back, or has. One that ended long ago is described no more; one whose
     end nobody knows keeps its nodes, since they may run."""
     if use.pools[0].market != "capacity-block":
         return False
-    if described is None:
+    if reservation is None:
         before = change.in_place.pool(use.pools[0].name)
         ends = before.ends if before is not None else ""
         return bool(ends) and answer.seconds_until(_MOMENT.validate_python(ends)) <= 0
-    if described["State"] in _OVER:
+    if reservation.state in _OVER:
         return True
-    end = described.get("EndDate")
-    return end is not None and answer.seconds_until(end) <= 60 * _notice_minutes(described["InstanceType"])
+    end = reservation.ends
+    return end is not None and answer.seconds_until(end) <= 60 * _notice_minutes(reservation.machine)
 
 
-def _after_the_end(change: Change, use: _Use, described: Mapping[str, Any] | None, best: str) -> Findings:
+def _after_the_end(change: Change, use: _Use, reservation: _Reservation | None, best: str) -> Findings:
     """Nothing can run in the block, so its pools have no nodes from now on, and the run goes on with all else."""
-    end = described.get("EndDate") if described else None
+    end = reservation.ends if reservation is not None else None
     reserved = {}
     for pool in use.pools:
         before = change.in_place.pool(pool.name)
@@ -143,49 +186,47 @@ def _after_the_end(change: Change, use: _Use, described: Mapping[str, Any] | Non
     return Findings(notes=(note,), reserved=reserved)
 
 
-def _reserved(change: Change, pool: Pool, described: Mapping[str, Any], answer: ApiAnswer) -> ReservedCapacity:
-    start, end = described.get("StartDate"), described.get("EndDate")
-    begins_later = described["State"] == "scheduled" and start is not None
+def _reserved(change: Change, pool: Pool, reservation: _Reservation, answer: ApiAnswer) -> ReservedCapacity:
+    end = reservation.ends
     return ReservedCapacity(
-        starts=_rfc_3339(start) if begins_later else "",
-        ends=_rfc_3339(end) if end is not None else "",
+        starts=_rfc_3339(reservation.begins),
+        ends=_rfc_3339(end),
         saves_at=_saves_at(change, pool, end, answer) if end is not None else "",
-        placement_group=str(described.get("PlacementGroupArn", "")).rpartition("/")[2],
+        placement_group=reservation.placement_group,
     )
 
 
-def _unfit(use: _Use, described: Mapping[str, Any], answer: ApiAnswer) -> str:
+def _unfit(use: _Use, reservation: _Reservation, answer: ApiAnswer) -> str:
     """Why the pools can't use the reservation; "" if they can."""
-    state, end = described["State"], described.get("EndDate")
-    if described["InstanceType"] != use.pools[0].machine:
-        return f"it is for {described['InstanceType']}"
-    if other_kind := _other_kind(use, described):
+    end, total = reservation.ends, reservation.total
+    if reservation.machine != use.pools[0].machine:
+        return f"it is for {reservation.machine}"
+    if other_kind := _other_kind(use, reservation):
         return other_kind
-    if described.get("InstancePlatform", _LINUX) != _LINUX:  # such as "Linux with SQL Server Web"
-        return f"it is for {described['InstancePlatform']}"
-    if state not in ("active", "scheduled"):
-        return f"it is {state}"
+    if reservation.operating_system != _LINUX:  # such as "Linux with SQL Server Web"
+        return f"it is for {reservation.operating_system}"
+    if reservation.state not in ("active", "scheduled"):
+        return f"it is {reservation.state}"
     if end is not None and answer.seconds_until(end) < _TOO_LATE_S:
         return f"it ends at {_time(end)}"
-    total = described["TotalInstanceCount"]
-    free = described.get("AvailableInstanceCount", total) if state == "active" else total
+    free = reservation.free if reservation.state == "active" else total
     if total < use.nodes:
         return f"it has {total}"
     return f"{free} of its {total} {'is' if free == 1 else 'are'} free" if free < use.more else ""
 
 
-def _other_kind(use: _Use, described: Mapping[str, Any]) -> str:
+def _other_kind(use: _Use, reservation: _Reservation) -> str:
     """EC2 launches into a block by another market type than into other reservations: with the wrong one nothing starts
     (InvalidParameterCombination). "" where the kinds agree, or the answer names none."""
-    is_block = described.get("ReservationType") == "capacity-block"
+    is_block = reservation.kind == "capacity-block"
     wants_block = use.pools[0].market == "capacity-block"
-    if "ReservationType" not in described or is_block == wants_block:
+    if not reservation.kind or is_block == wants_block:
         return ""
     kind, key = ("a capacity block", "blocks") if is_block else ("no capacity block", "reservations")
     return f"it is {kind}, and belongs under `capacity.{key}`"
 
 
-def _saves_at(change: Change, pool: Pool, end: Any, answer: ApiAnswer) -> str:
+def _saves_at(change: Change, pool: Pool, end: AwareDatetime, answer: ApiAnswer) -> str:
     """When training in a block has to begin to save; "" where none is there that does, and where it is too late."""
     works = [each for each in change.wanted.workloads if each.pool == pool.name]
     graces_s = [each.checkpoint.grace_s for each in works if each.is_job and each.checkpoint is not None]
@@ -201,10 +242,10 @@ def _notice_minutes(machine: str) -> int:
     return _ULTRASERVER_NOTICE_MINUTES if machine.startswith(_ULTRASERVERS) else _NOTICE_MINUTES
 
 
-def _notes(change: Change, use: _Use, described: Mapping[str, Any], answer: ApiAnswer) -> Iterator[str]:
-    start, end, state = described.get("StartDate"), described.get("EndDate"), described["State"]
-    what = f"{described['TotalInstanceCount']} x {described['InstanceType']} in {described['AvailabilityZone']}"
-    if state == "scheduled" and start:
+def _notes(change: Change, use: _Use, reservation: _Reservation, answer: ApiAnswer) -> Iterator[str]:
+    start, end = reservation.begins, reservation.ends
+    what = f"{reservation.total} x {reservation.machine} in {reservation.zone}"
+    if start is not None:
         period = f" from {_time(start)} to {_time(end)}" if end else f" from {_time(start)}"
         yield (
             f"{use.reservation} is scheduled ({what}{period}): pool {use.names} starts {_time(start)}, with 0 nodes"
@@ -214,7 +255,7 @@ def _notes(change: Change, use: _Use, described: Mapping[str, Any], answer: ApiA
     elif end is not None and use.pools[0].market == "capacity-block":
         yield (
             f"{use.reservation} is active ({what}) until {_time(end)}: EC2 begins to end the nodes of pool {use.names}"
-            f" {_notice_minutes(described['InstanceType'])} minutes before"
+            f" {_notice_minutes(reservation.machine)} minutes before"
         )
         saves_at = {pool.name: _saves_at(change, pool, end, answer) for pool in use.pools}
         yield from (
@@ -227,11 +268,11 @@ def _notes(change: Change, use: _Use, described: Mapping[str, Any], answer: ApiA
         yield f"{use.reservation} is active ({what}) until {_time(end)}: from then on its machines may not be replaced"
 
 
-def _time(moment: Any) -> str:
+def _time(moment: AwareDatetime) -> str:
     """The moment in words. EC2 gives times in UTC."""
     return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
-def _rfc_3339(moment: Any) -> str:
-    """Of a date as EC2 gives it, which is in UTC."""
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+def _rfc_3339(moment: AwareDatetime | None) -> str:
+    """Of a date as EC2 gives it, which is in UTC; "" of none."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment is not None else ""
