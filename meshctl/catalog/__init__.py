@@ -1,8 +1,8 @@
 """Machine types and list prices as data. Called by `meshctl.cli`; read by `meshctl.resolve`.
 
 `load_catalog` gives what each platform brings, read when that platform is first asked for; a platform reads its own
-YAML file with `machines_of` and `storage_prices_of`. Those two are the EDGE here (they read files of a package); the
-values are plain and frozen.
+YAML file with `machines_of` and `storage_prices_of`. Those two are the EDGE here (they read files of a package, through
+`data_files`); the values are plain and frozen.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from functools import cache
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import yaml
-
+from meshctl.catalog import data_files
 from meshctl.errors import PlatformError
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Platform
@@ -143,7 +142,7 @@ class ByPlatform(Mapping[str, tuple[_Row, ...]]):
 
 def _unreadable(provider: str, error: Exception) -> PlatformError:
     source = registry.installed().sources[provider]
-    why = f"{type(error).__name__}: {error}"
+    why = str(error) if isinstance(error, data_files.DataFileError) else f"{type(error).__name__}: {error}"
     return registry.Unusable(provider, source, f"its machine types and prices can't be read: {why}").error()
 
 
@@ -178,27 +177,22 @@ def _machines(platform: Platform) -> tuple[Machine, ...] | None:
 
 def machines_of(provider: str, file: Traversable) -> tuple[Machine, ...]:
     """The rows of a platform's YAML file, as `meshctl/catalog/aws.yaml` has them."""
-    document = _read(file)
-    return tuple(_machine(provider, name, row, document["sources"]) for name, row in document["machines"].items())
+    document = data_files.read(file)
+    return tuple(_machine(provider, name, row, document) for name, row in document["machines"].items())
 
 
 def storage_prices_of(provider: str, file: Traversable) -> tuple[StoragePrice, ...]:
     """A platform's rows of a YAML file, as `meshctl/catalog/storage.yaml` has them."""
-    document = _read(file)
+    document = data_files.read(file)
     rows = (row for row in document["services"] if row["provider"] == provider)
-    return tuple(StoragePrice(**_with_source_text(row, document["sources"])) for row in rows)
+    return tuple(StoragePrice(**_with_source_text(row, document)) for row in rows)
 
 
-def _read(file: Traversable) -> Any:
-    return yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+def _with_source_text(row: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "source": data_files.source_of(row, document)}
 
 
-def _with_source_text(row: dict[str, Any], sources: dict[str, str]) -> dict[str, Any]:
-    """The row with its source in words: the files give them once, and name them by a tag in each row."""
-    return {**row, "source": sources[row["source"]]}
-
-
-def _machine(provider: str, name: str, row: dict[str, Any], sources: dict[str, str]) -> Machine:
+def _machine(provider: str, name: str, row: dict[str, Any], document: dict[str, Any]) -> Machine:
     gpu, network = row.get("gpu") or {}, row.get("network") or {}
     return Machine(
         provider=provider,
@@ -225,11 +219,11 @@ def _machine(provider: str, name: str, row: dict[str, Any], sources: dict[str, s
         zones=tuple(row["zones"]) if "zones" in row else None,
         rack_nodes=row.get("rack_nodes", 0),
         quota_code=row.get("quota_code", ""),
-        prices=tuple(ListPrice(**{"region": "", **_with_source_text(price, sources)}) for price in row["prices"]),
-        source=sources[row["source"]],
+        prices=tuple(ListPrice(**{"region": "", **_with_source_text(price, document)}) for price in row["prices"]),
+        source=data_files.source_of(row, document),
         date=row["date"],
         verified=row["verified"],
-        memory_source=sources[row.get("memory_source", row["source"])],
+        memory_source=data_files.source_words(row.get("memory_source", row["source"]), document),
     )
 
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
 
-import yaml
+from meshctl.catalog import data_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +132,9 @@ def storage_nodes() -> tuple[StorageNodes, ...]:
 
 
 def _source(row: dict[str, Any]) -> str:
-    return f"{_document()['sources'][row['source']]}, {row['date']}"
+    return f"{data_files.source_of(row, _document())}, {row['date']}"
 
 
 @cache
 def _document() -> dict[str, Any]:
-    file = resources.files("meshctl.catalog").joinpath("measured.yaml")
-    document: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    return document
+    return data_files.read_own("measured.yaml")

@@ -8,10 +8,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Final
 
-import yaml
+from meshctl.catalog import data_files
 
 _SIZE: Final = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)b(?![a-z0-9])")  # the billions of `qwen3-8b`; not of `8x7b`
 
@@ -35,8 +34,7 @@ class Model:
 
 @cache
 def _rows() -> tuple[tuple[tuple[str, ...], Model], ...]:
-    file = resources.files("meshctl.catalog").joinpath("models.yaml")
-    document = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    document = data_files.read_own("models.yaml")
     source = f"{document['source']}, {document['date']}"
     return tuple(
         (

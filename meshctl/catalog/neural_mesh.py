@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, partial
-from importlib import resources
 from typing import Any
 
-import yaml
+from meshctl.catalog import data_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +25,7 @@ class Releases:
 
 @cache
 def _document() -> dict[str, Any]:
-    file = resources.files("meshctl.catalog").joinpath("neural_mesh.yaml")
-    document: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    return document
+    return data_files.read_own("neural_mesh.yaml")
 
 
 @cache
@@ -38,7 +35,7 @@ def releases() -> Releases:
         operator_chart=document["operator_chart"],
         operator_version=document["operator_version"],
         image=document["image"],
-        source=f"{document['sources'][document['source']]}, {document['date']}",
+        source=f"{data_files.source_of(document, document)}, {document['date']}",
     )
 
 

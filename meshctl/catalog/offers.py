@@ -1,4 +1,4 @@
-"""Where a platform offers its machine types, from a dated table. EDGE (reads a file of the package).
+"""Where a platform offers its machine types, from a dated table. PURE.
 
 Called by platforms whose API differs from region to region and zone to zone. The table says no before anybody is asked;
 the API has the last word, as zones get types that they did not have.
@@ -6,11 +6,9 @@ the API has the last word, as zones get types that they did not have.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.resources.abc import Traversable
 from typing import Any
 
 from meshctl.catalog import Machine
@@ -50,10 +48,6 @@ class OfferTable:
     """The table of a platform. `document`: as `tools/catalog` writes it."""
 
     document: Mapping[str, Any]
-
-    @classmethod
-    def read(cls, file: Traversable) -> OfferTable:
-        return cls(json.loads(file.read_text(encoding="utf-8")))
 
     @cached_property
     def _regions(self) -> dict[str, tuple[str, str]]:

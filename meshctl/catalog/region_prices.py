@@ -1,4 +1,4 @@
-"""List prices by region from a dated table: machine types, services, storage. EDGE (reads a file of the package).
+"""List prices by region from a dated table: machine types, services, storage. PURE.
 
 Called by platforms whose price differs from region to region. The table is what `tools/catalog/aws_prices.py` writes;
 a region or a machine that it does not have stays without a price.
@@ -6,10 +6,8 @@ a region or a machine that it does not have stays without a price.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from importlib.resources.abc import Traversable
 from typing import Any
 
 from meshctl.catalog import ListPrice, Machine, StoragePrice
@@ -20,10 +18,6 @@ class RegionPriceTable:
     """`document`: as `tools/catalog` writes it."""
 
     document: Mapping[str, Any]
-
-    @classmethod
-    def read(cls, file: Traversable) -> RegionPriceTable:
-        return cls(json.loads(file.read_text(encoding="utf-8")))
 
     def added_to(self, machines: Iterable[Machine]) -> tuple[Machine, ...]:
         """The machines, each with what the table knows of it."""

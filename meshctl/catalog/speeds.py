@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Final, Literal
 
-import yaml
-
+from meshctl.catalog import data_files
 from meshctl.catalog.vendors import model_words
 
 Precision = Literal["bf16", "fp8", "fp4"]
@@ -35,15 +33,14 @@ class Accelerator:
 
 @cache
 def accelerators() -> tuple[Accelerator, ...]:
-    file = resources.files("meshctl.catalog").joinpath("speeds.yaml")
-    document = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    document = data_files.read_own("speeds.yaml")
     return tuple(
         Accelerator(
             model=row["model"],
             memory_bytes=row["memory_gb"] * 1e9,
             memory_bytes_per_s=row["memory_gbps"] * 1e9,
             flops={precision: tflops * 1e12 for precision, tflops in row["tflops"].items()},
-            source=document["sources"][row["source"]],
+            source=data_files.source_of(row, document),
             date=row["date"],
             verified=row["verified"],
         )

@@ -10,10 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
 
-import yaml
+from meshctl.catalog import data_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +52,7 @@ def model_words(model: str) -> frozenset[str]:
 @cache
 def vendors() -> tuple[Vendor, ...]:
     """All vendors, in file order: the first one makes whatever no other is known for."""
-    file = resources.files("meshctl.catalog").joinpath("accelerators.yaml")
-    document = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    document = data_files.read_own("accelerators.yaml")
     return tuple(_vendor(name, row) for name, row in document["vendors"].items())
 
 

@@ -10,7 +10,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Final
 
-from meshctl.catalog import Machine, StoragePrice, machines_of, storage_prices_of
+from meshctl.catalog import Machine, StoragePrice, data_files, machines_of, storage_prices_of
 from meshctl.catalog.offers import OfferTable
 from meshctl.model.deployment import AWS_ROOT_VOLUME_GIB, Deployment
 from meshctl.model.questions import InPlace, PolicyScope
@@ -73,7 +73,7 @@ _ROWS: Final = resources.files("meshctl.catalog")
 
 
 def _machines() -> tuple[Machine, ...]:
-    offers = OfferTable.read(_ROWS.joinpath("aws-offerings.json"))
+    offers = OfferTable(data_files.read_own("aws-offerings.json"))
     return service_prices.by_region().added_to(offers.added_to(machines_of(_NAME, _ROWS.joinpath("aws.yaml"))))
 
 

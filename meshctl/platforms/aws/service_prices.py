@@ -9,15 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
-from typing import Any, Final
+from typing import Any
 
-import yaml
-
+from meshctl.catalog import data_files
 from meshctl.catalog.region_prices import RegionPriceTable
 from meshctl.platforms.aws import partitions
-
-_CATALOG: Final = resources.files("meshctl.catalog")
 
 
 @dataclass(frozen=True)
@@ -39,21 +35,19 @@ class TrafficPrice:
 
 @cache
 def by_region() -> RegionPriceTable:
-    return RegionPriceTable.read(_CATALOG.joinpath("aws-prices.json"))
+    return RegionPriceTable(data_files.read_own("aws-prices.json"))
 
 
 @cache
 def _table() -> dict[str, Any]:
-    text = _CATALOG.joinpath("aws_services.yaml").read_text(encoding="utf-8")
-    table: dict[str, Any] = yaml.load(text, Loader=yaml.CSafeLoader)
-    return table
+    return data_files.read_own("aws_services.yaml")
 
 
 def row(service: str, region: str) -> ServicePrice | None:
     """The price of a load balancer, gateway and so on; None if the tables do not have the region."""
     written = _row("services", service, region)
     if written is not None:
-        return ServicePrice(float(written["usd_per_hour"]), _table()["sources"][written["source"]], written["date"])
+        return ServicePrice(float(written["usd_per_hour"]), data_files.source_of(written, _table()), written["date"])
     listed = by_region().service(service, region)
     return ServicePrice(listed.usd_per_hour, listed.source, listed.date) if listed else None
 
