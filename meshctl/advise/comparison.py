@@ -272,10 +272,9 @@ def _usd_per_gpu_hour(result: Result, expected: Expectations | None) -> float | 
     pools = {f"pool/{pool.name}": pool for pool in expected.deployment.pools}
     pools |= {f"workload/{each.name}": expected.deployment.pool(each.pool) for each in expected.deployment.workloads}
     pool = pools.get(f"{kind}/{name}")
-    usd = pool.price.usd_per_hour if pool is not None else None
-    if pool is None or usd is None or not pool.nodes * pool.gpus_per_node:
+    if pool is None or result.taken.machine not in ("", pool.machine):
         return None
-    return usd / (pool.nodes * pool.gpus_per_node) if result.taken.machine in ("", pool.machine) else None
+    return pool.accelerator_usd_per_hour
 
 
 def document(table: Iterable[Row]) -> list[dict[str, Any]]:

@@ -259,7 +259,7 @@ def _one_more_replica(situation: Situation, mesh: Mesh, predicted: _Prediction) 
     least = math.ceil(missing / pool.gpus_per_node) if pool.gpus_per_node else 0
     written = {nodes: _replica_edits(situation, mesh, nodes) for nodes in (least, least + 1)}
     if not situation.makes_nodes:
-        per_node = situation.node_usd_per_hour
+        per_node = situation.pool.node_usd_per_hour
         usd = 0.0 if not least else None if per_node is None else round(least * per_node, 2)
         return _replica_change(situation, predicted, least, usd, written[least])
     for nodes, edits_of_nodes in written.items():

@@ -54,14 +54,9 @@ class Situation:
         return self.workload.replicas if self.workload.kind == "training" else self.workload.nodes_per_replica
 
     @property
-    def node_usd_per_hour(self) -> float | None:
-        usd = self.pool.price.usd_per_hour
-        return usd / self.pool.nodes if usd is not None and self.pool.nodes else None
-
-    @property
     def usd_per_hour(self) -> float | None:
         """The part of the pool's price that this workload's accelerators are."""
-        per_node, on_node = self.node_usd_per_hour, self.pool.gpus_per_node
+        per_node, on_node = self.pool.node_usd_per_hour, self.pool.gpus_per_node
         if per_node is None or not on_node:
             return None
         return per_node * self.workload.accelerators * self.workload.pods / on_node

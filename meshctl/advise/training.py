@@ -276,7 +276,7 @@ def _one_more_node(situation: Situation, mesh: Mesh, compute_s: float) -> Change
         edits.gang_nodes(mesh, workload.name, workload.replicas + 1),
         edits.pool_nodes(mesh, pool.name, pool.nodes + 1),
     )
-    per_node, changed = situation.node_usd_per_hour, situation.with_edits(written)
+    per_node, changed = situation.pool.node_usd_per_hour, situation.with_edits(written)
     if situation.makes_nodes and changed is None:
         return None
     usd = situation.more_usd_per_hour(changed) if changed is not None else per_node

@@ -167,6 +167,18 @@ class Pool(Value):
         """Those that there can be by now: none before its reservation begins, and none after its end."""
         return 0 if self.starts or self.has_ended else self.nodes
 
+    @property
+    def node_usd_per_hour(self) -> float | None:
+        """Of one of its nodes; None where the price is unknown, or nothing is asked for."""
+        usd = self.price.usd_per_hour
+        return usd / self.nodes if usd is not None and self.nodes else None
+
+    @property
+    def accelerator_usd_per_hour(self) -> float | None:
+        """Of one of its accelerators; None also where it has none."""
+        usd, accelerators = self.price.usd_per_hour, self.nodes * self.gpus_per_node
+        return usd / accelerators if usd is not None and accelerators else None
+
     def placed_as(self, other: Pool) -> Pool:
         """The same pool with what an `up` decides for `other`: see `Deployment.placed_as`. How new nodes are set up is
         missing in what an older release planned."""

@@ -241,9 +241,12 @@ class Deployment(Value):
         """Sum of the known prices; None when a pool's price is unknown, or all of them are."""
         prices = [price.usd_per_hour for price in self.prices if price.usd_per_hour is not None]
         nothing_known = bool(self.prices) and not prices
-        if nothing_known or any(pool.price.usd_per_hour is None for pool in self.pools):
-            return None
-        return round(sum(prices), 4)
+        return None if nothing_known or self.unpriced_pools else round(sum(prices), 4)
+
+    @property
+    def unpriced_pools(self) -> tuple[str, ...]:
+        """The names of those whose price is unknown, sorted."""
+        return tuple(sorted(pool.name for pool in self.pools if pool.price.usd_per_hour is None))
 
     @property
     def digest(self) -> str:

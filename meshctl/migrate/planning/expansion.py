@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshctl.errors import InfeasibleError
 from meshctl.migrate.planning.check_costs import check_cost
+from meshctl.migrate.planning.gaps import infeasible
 from meshctl.migrate.planning.gateway_shares import gateway_gaps, share_notes
 from meshctl.migrate.planning.inputs import Options, Share, StoreFacts
 from meshctl.migrate.planning.plan import Cost, MigrationPlan, move_of, read_stores, runs_alone, written_stores
@@ -46,13 +46,7 @@ def plan_expansion(
     by_gateway = gateway_gaps(source, target) if share.by == "gateway" else ()
     gaps = (*_gaps(source, target, share.workload, facts, options), *by_gateway, *rights.caller_gaps)
     if gaps:
-        raise InfeasibleError(
-            f"{share.workload} can't be expanded from {source.environment} to {target.environment}: "
-            f"{gaps[0].subject}: {gaps[0].wanted}",
-            gaps=gaps,
-            why="; ".join(f"{gap.subject}: {gap.best}" for gap in gaps),
-            hint="; ".join(dict.fromkeys(gap.hint for gap in gaps)),
-        )
+        raise infeasible(f"{share.workload} can't be expanded", source, target, gaps)
     by_store = {fact.store: fact for fact in facts}
     copied = [each for each in source.object_stores if each.name in by_store and not by_store[each.name].shared]
     moves = tuple(move_of(source, each, target.object_store(each.name), by_store[each.name]) for each in copied)
@@ -76,7 +70,7 @@ def plan_expansion(
 
 
 def _running_cost(source: Deployment, target: Deployment) -> Cost:
-    unknown = sorted(pool.name for pool in target.pools if pool.price.usd_per_hour is None)
+    unknown = target.unpriced_pools
     return Cost(
         subject=target.environment,
         what=f"each hour beside {source.environment}, until `meshctl contract`",

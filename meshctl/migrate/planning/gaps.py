@@ -1,9 +1,13 @@
-"""What prevents a migration, each with the way out. PURE. `plan` calls `refused` and raises what it returns."""
+"""What prevents a migration, each with the way out. PURE.
+
+`plan` calls `refused`, and it and `expansion` raise `infeasible`.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
+from meshctl.errors import InfeasibleError
 from meshctl.migrate.planning import endpoint_differences
 from meshctl.migrate.planning.inputs import Options, StoreFacts
 from meshctl.model.deployment import Deployment, Gap
@@ -25,6 +29,16 @@ def refused(source: Deployment, target: Deployment, facts: tuple[StoreFacts, ...
         *endpoint_differences.gaps(source, target),
         *_shared_gaps(source, target, facts),
         *_foreign_gaps(source, target, facts, options),
+    )
+
+
+def infeasible(what: str, source: Deployment, target: Deployment, gaps: tuple[Gap, ...]) -> InfeasibleError:
+    """The error that lists all gaps. `what` can't be done: `chat can't be expanded`."""
+    return InfeasibleError(
+        f"{what} from {source.environment} to {target.environment}: {gaps[0].subject}: {gaps[0].wanted}",
+        gaps=gaps,
+        why="; ".join(f"{gap.subject}: {gap.best}" for gap in gaps),
+        hint="; ".join(dict.fromkeys(gap.hint for gap in gaps)),
     )
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from meshctl.errors import InfeasibleError
 from meshctl.migrate.planning import endpoint_differences, indexes, jobs
-from meshctl.migrate.planning.gaps import refused
+from meshctl.migrate.planning.gaps import infeasible, refused
 from meshctl.migrate.planning.indexes import RemadeIndex
 from meshctl.migrate.planning.inputs import Expanded, Options, Share, StoreFacts
 from meshctl.migrate.planning.rates import COPY_RATE
@@ -128,13 +127,7 @@ def plan_migration(
     by_store = {fact.store: fact for fact in facts}
     gaps = (*refused(source, target, facts, options), *_expanded_gaps(source, target, expanded))
     if gaps:
-        raise InfeasibleError(
-            f"{source.mesh} can't be moved from {source.environment} to {target.environment}: "
-            f"{gaps[0].subject}: {gaps[0].wanted}",
-            gaps=gaps,
-            why="; ".join(f"{gap.subject}: {gap.best}" for gap in gaps),
-            hint="; ".join(dict.fromkeys(gap.hint for gap in gaps)),
-        )
+        raise infeasible(f"{source.mesh} can't be moved", source, target, gaps)
     moved = [s for s in source.object_stores if not s.ephemeral and not by_store[s.name].shared]
     moves = tuple(move_of(source, s, target.object_store(s.name), by_store[s.name]) for s in moved)
     finished = jobs.finished_jobs(source, target, states or {})
@@ -228,8 +221,7 @@ def _costs(
         f"about {span_text(minutes)}: seed and verify at the assumed rate,{of_index} {options.observe_s} s of observing"
     )
     usd = None if target.hourly_usd is None else round(target.hourly_usd * hours, 2)
-    unknown = sorted(p.name for p in target.pools if p.price.usd_per_hour is None)
-    why = "; ".join(f"the price of pool {name} is unknown" for name in unknown)
+    why = "; ".join(f"the price of pool {name} is unknown" for name in target.unpriced_pools)
     return (
         Cost(
             subject=target.environment,

@@ -96,11 +96,11 @@ def most_usd(deployment: Deployment, usable: Mapping[str, Usable], claims: Claim
     usd = deployment.hourly_usd
     for pool in deployment.pools if usd is not None else ():
         members = [each for each in deployment.workloads if each.pool == pool.name]
-        price = pool.price.usd_per_hour
-        if not any(each.has_range for each in members) or not pool.nodes or price is None:
+        of_node = pool.node_usd_per_hour
+        if of_node is None or not any(each.has_range for each in members):
             continue
         more = _nodes_at_most(members, Home(pool, usable[pool.name])) - pool.nodes
-        usd = (usd or 0) + price / pool.nodes * more
+        usd = (usd or 0) + of_node * more
     for block in deployment.blocks if usd is not None else ():
         least, most = claims.get(block.name, (0, 0))
         if block.price.usd_per_hour and least:
