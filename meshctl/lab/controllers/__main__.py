@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import contextlib
-import logging
-import signal
 import sys
 import threading
-from pathlib import Path
 
-from meshctl.lab import group_controller, kueue_controller, token_webhook
+from meshctl.lab import daemon, group_controller, kueue_controller, token_webhook
 from meshctl.lab.controllers import (
     cert_manager,
     cluster_autoscaler,
@@ -53,20 +48,11 @@ async def serve(lab: Lab) -> None:
             if cluster.provider in GIVEN:
                 tasks.create_task(cert_manager.play(lab, client))
 
-    task = asyncio.ensure_future(api.follow_clusters(lab.root, play))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await daemon.until_ended(asyncio.ensure_future(api.follow_clusters(lab.root, play)))
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="meshctl.lab.controllers")
-    parser.add_argument("--lab", type=Path, required=True)
-    lab = Lab(parser.parse_args().lab.absolute())
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
-    for noisy in ("httpx2", "httpcore2"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    lab = Lab(daemon.root_of_arguments("meshctl.lab.controllers").absolute())
     webhook = token_webhook.server(lab, lab.read()["ports"]["webhook"])
     threading.Thread(target=webhook.serve_forever, daemon=True).start()
     asyncio.run(serve(lab))

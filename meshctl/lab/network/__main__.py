@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import contextlib
 import json
-import logging
-import signal
 import sys
 from pathlib import Path
 
-from meshctl.lab import limits
+from meshctl.lab import daemon, limits
 from meshctl.lab.network.balancers import Balancers
 from meshctl.lab.network.dns_server import DnsServer, Route53
 from meshctl.lab.pods import api
@@ -24,20 +20,11 @@ async def serve(root: Path) -> None:
     work = asyncio.gather(
         api.follow_clusters(root, balancers.play), server.serve("127.0.0.1", ports["dns"]), server.check_health()
     )
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, work.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await work
+    await daemon.until_ended(work)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="meshctl.lab.network")
-    parser.add_argument("--lab", type=Path, required=True)
-    root = parser.parse_args().lab.resolve()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
-    for noisy in ("httpx", "httpx2", "httpcore", "httpcore2", "botocore"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    root = daemon.root_of_arguments("meshctl.lab.network").resolve()
     limits.raise_open_files()
     asyncio.run(serve(root))
     return 0
