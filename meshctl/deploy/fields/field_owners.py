@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshctl.render.objects import LateValue
-from meshwire.kubernetes.objects import ManagedFields
 from meshwire.marks import FIELD_MANAGER
 
 Json = dict[str, Any]
@@ -80,22 +79,19 @@ def field_conflicts(resource: str, declared: Mapping[str, Any], live: Mapping[st
 
 def is_owned_by_others(live: Mapping[str, Any], path: Path) -> bool:
     """Whether another program has set the field."""
-    return _is_owned(live, path, by_us=False)
+    entries = (entry for entry in _entries(live) if not _manager(entry).is_ours)
+    return any(path in _leaves(entry.get("fieldsV1") or {}) for entry in entries)
 
 
 def is_owned_by_us(live: Mapping[str, Any], path: Path) -> bool:
     """Whether an `up` has set the field, and nobody has changed it since."""
-    return _is_owned(live, path, by_us=True)
-
-
-def _is_owned(live: Mapping[str, Any], path: Path, *, by_us: bool) -> bool:
-    entries = (entry for entry in _entries(live) if _manager(entry).is_ours == by_us)
+    entries = (entry for entry in _entries(live) if _manager(entry).is_ours)
     return any(path in _leaves(entry.get("fieldsV1") or {}) for entry in entries)
 
 
-def without_fields(live: Mapping[str, Any], paths: Sequence[Path]) -> list[ManagedFields]:
+def without_fields(live: Mapping[str, Any], paths: Sequence[Path]) -> list[Json]:
     """The `managedFields` of a live object in which no other manager owns `paths`. Entries without fields go."""
-    entries: list[ManagedFields] = []
+    entries = []
     for entry in _entries(live):
         fields = entry.get("fieldsV1") or {}
         if not _manager(entry).is_ours:
@@ -118,11 +114,11 @@ def path_text(path: Path) -> str:
     return "".join(_key_text(key) for key in path)
 
 
-def _entries(live: Mapping[str, Any]) -> list[ManagedFields]:
+def _entries(live: Mapping[str, Any]) -> list[Json]:
     return list((live.get("metadata") or {}).get("managedFields") or ())
 
 
-def _manager(entry: ManagedFields) -> Manager:
+def _manager(entry: Mapping[str, Any]) -> Manager:
     subresource = str(entry.get("subresource") or "")
     return Manager(str(entry.get("manager") or "unknown"), str(entry.get("operation") or ""), subresource)
 
