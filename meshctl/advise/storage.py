@@ -99,8 +99,8 @@ def unknown(situation: Situation, name: str) -> str:
         if is_measurable and benchmarks.writers(deployment, name)
         else f"`meshctl bench {environment} --from FILE --of {subject}` reads what fio has measured on its mount"
     )
-    is_wish = system is not None and system.throughput_mbps > 0
-    wish = f" (its service only tries to give the {amount(system.throughput_mbps)} MB/s of the mesh)" if is_wish else ""
+    wished_mbps = system.throughput_mbps if system is not None else 0
+    wish = f" (its service only tries to give the {amount(wished_mbps)} MB/s of the mesh)" if wished_mbps else ""
     return f"no expectation known for storage {name}{wish}; {command}"
 
 

@@ -141,8 +141,8 @@ def _measurements(up: _Environment, kinds: Sequence[str], wishes: Wishes) -> dic
     for kind in kinds:
         try:
             measurements[kind] = _PLANNED[kind](up, wishes)
-        except UsageError as refusal:
-            refusals[kind] = refusal
+        except UsageError as error:
+            refusals[kind] = error
     if refusals and len(kinds) == 1:
         raise refusals[kinds[0]]
     if not measurements:

@@ -328,7 +328,8 @@ def _expressions(term: Object) -> Iterator[Object]:
 
 
 def _holds(expression: Object, labels: Mapping[str, str]) -> bool:
-    value, values = labels.get(expression["key"]), expression.get("values") or ()
+    value = labels.get(expression["key"])
+    values: Sequence[str] = expression.get("values") or ()
     match expression["operator"]:
         case "In":
             return value in values

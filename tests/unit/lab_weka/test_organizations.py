@@ -49,14 +49,14 @@ class Cluster:
         self.system.accounts["Root/admin"] = credentials.Account("admin", "Secret-1", credentials.ADMIN)
         self.api = Api(self.system, lambda: [self.system], Store)  # type: ignore[arg-type]
 
-    def ask(self, method: str, path: str, login: Json = ADMIN, **body: Any) -> tuple[int, Any]:
+    def ask(self, method: str, path: str, login: Json = ADMIN, /, **body: Any) -> tuple[int, Any]:
         status, answer = self.api.answer("POST", "/api/v2/login", dict(login))
         if status != 200:
             return status, "wrong user or password"
         status, answer = self.api.answer(method, f"/api/v2/{path}", body, answer["data"]["access_token"])
         return status, answer["data"] if status == 200 else answer["message"]
 
-    def call(self, method: str, path: str, login: Json = ADMIN, **body: Any) -> Any:
+    def call(self, method: str, path: str, login: Json = ADMIN, /, **body: Any) -> Any:
         status, data = self.ask(method, path, login, **body)
         assert status == 200, data
         return data

@@ -17,9 +17,9 @@ TWO_NODES = {**SERVE, "nodes": 2, "lend": None}
 
 
 def deployed(**more: Any) -> Deployment:
-    resolution = with_kai(**more)
-    assert resolution.deployment is not None, resolution.gaps
-    return resolution.deployment
+    deployment: Deployment | None = with_kai(**more).deployment
+    assert deployment is not None
+    return deployment
 
 
 def objects(deployment: Deployment) -> dict[str, PlatformObject]:
