@@ -83,10 +83,13 @@ def test_other_refusals_are_errors(monkeypatch: pytest.MonkeyPatch, error: ApiEr
 
 def test_budgets_that_may_not_be_read_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that choose pods by more than labels are left out, and those that nobody has counted yet."""
-    selector, status = {"matchLabels": {"app": "chat"}}, {"expectedPods": 4, "desiredHealthy": 3}
-    known = {"spec": {"selector": selector}, "status": status}
+    selector: dict[str, Any] = {"matchLabels": {"app": "chat"}}
+    status = {"expectedPods": 4, "desiredHealthy": 3}
+    known: dict[str, Any] = {"spec": {"selector": selector}, "status": status}
     other = {**known, "spec": {"selector": {**selector, "matchExpressions": [{"key": "x", "operator": "Exists"}]}}}
-    listed = {"poddisruptionbudgets": [known, other, {"spec": {"selector": selector}, "status": {}}]}
+    listed: dict[str, list[dict[str, Any]]] = {
+        "poddisruptionbudgets": [known, other, {"spec": {"selector": selector}, "status": {}}]
+    }
     gateway = ClusterGateway(ClusterAccess("dc1"), declared(), lambda: "")
     monkeypatch.setattr(ClusterAccess, "client", client_of(FakeClient(listed)))
     assert gateway.budgets() == [Budget({"app": "chat"}, 4, 3)]
