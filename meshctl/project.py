@@ -33,7 +33,7 @@ from meshctl.engine import stack_locks
 from meshctl.engine.state_store import StateStore, keeps_journals, open_state_store
 from meshctl.errors import BusyError, CredentialsError, UnreachableError, UnreadableError
 from meshctl.model import served_apis, shifts_now
-from meshctl.model.deployment import POOL_LABEL, Deployment, Elsewhere, Resolution
+from meshctl.model.deployment import Deployment, Elsewhere, Resolution
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.keys import gateway_shares, lending
 from meshctl.model.keys.neural_mesh import ENGINE
@@ -109,7 +109,7 @@ class Project:
         nodes_are_given = platform.nodes.made_of is None
         access = self.access(environment) if nodes_are_given else None
         shifts = self.session.shifts_in_force(environment)
-        facts = at_home(self._facts(access, declared), shifts) if access is not None else None
+        facts = shifts_now.at_home(self._facts(access, declared), shifts) if access is not None else None
         facts = self._with_existing_file_systems(environment, self._with_existing_claims(environment, facts))
         facts = self._with_rights_to_hold(environment, facts)
         remarks = facts.notes if facts is not None else ()
@@ -140,7 +140,7 @@ class Project:
             without = self.as_it_is_up(resolve(*files, served=served), facts, served)
             notes = (*notes, *shifted_room.notes(environment, without.gaps))
         self._add_remarks(environment, notes)
-        return with_shifts(made.model_copy(update={"notes": (*made.notes, *notes)}), shifts)
+        return shifts_now.with_shifts(made.model_copy(update={"notes": (*made.notes, *notes)}), shifts)
 
     def _with_weka_operator(self, resolution: Resolution) -> Resolution:
         """The resolution in which it is decided who installs WEKA's operator; the state is read, and the cluster asked,
@@ -381,30 +381,6 @@ class Project:
         if cluster is None or not same_provider or not cluster.account(declared):
             return deployment  # bucket names don't depend on the account, so they are the resolved ones
         return object_access.with_saved_names(deployment, self.session.state(deployment.environment))
-
-
-def at_home(facts: Facts, shifts: ShiftsInForce) -> Facts:
-    """The facts with the nodes of shifts in the pools that they belong to: a shift changes no pool, and so no node is
-    to be chosen anew because of it."""
-    nodes = tuple(
-        node.model_copy(update={"labels": {**node.labels, POOL_LABEL: shifts.nodes[node.name].home}})
-        if node.name in shifts.nodes
-        else node
-        for node in facts.nodes
-    )
-    return facts.model_copy(update={"nodes": nodes})
-
-
-def with_shifts(resolution: Resolution, shifts: ShiftsInForce) -> Resolution:
-    """The resolution with what shifts have changed of nodes and jobs that it declares, which an `up` leaves alone; with
-    gaps where that can't be."""
-    deployment = resolution.deployment
-    if deployment is None or not (shifts.nodes or shifts.waiting or shifts.sizes):
-        return resolution
-    gaps = tuple(shifts_now.lending_gaps(deployment, shifts))
-    if gaps:
-        return resolution.model_copy(update={"deployment": None, "gaps": (*resolution.gaps, *gaps)})
-    return resolution.model_copy(update={"deployment": shifts_now.with_shifts_of_now(deployment, shifts)})
 
 
 def _text_or_none(store: StateStore, path: str) -> str | None:

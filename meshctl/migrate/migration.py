@@ -108,10 +108,8 @@ class Migrations:
         return status if status is not None and status.history.share is not None else None
 
     def expansion_of(self, source: str, target: str, workload: str) -> MigrationStatus | None:
-        """The expansion of this workload into this environment; None if nothing is expanded.
-
-        Raises: UsageError if something else is: there is one expansion at a time. MigrationError if it is not in
-        force."""
+        """The expansion of this workload into this environment; None if nothing is expanded. Raises: UsageError if
+        something else is, as there is one expansion at a time; MigrationError if it is not in force."""
         status = self.expansion()
         if status is None:
             return None

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshctl.model.deployment import Deployment, Gap
+from meshctl.model.deployment import POOL_LABEL, Deployment, Gap, Resolution
 from meshctl.model.keys import lending
-from meshctl.model.observed import ShiftsInForce
+from meshctl.model.observed import Facts, ShiftsInForce
 
 
 def with_shifts_of_now(deployment: Deployment, shifts: ShiftsInForce) -> Deployment:
@@ -35,3 +35,27 @@ def lending_gaps(deployment: Deployment, shifts: ShiftsInForce) -> Iterator[Gap]
                 " wrong pool",
                 hint=f"`meshctl shift {deployment.environment} --undo` first; or take `lend` or `burst` back",
             )
+
+
+def at_home(facts: Facts, shifts: ShiftsInForce) -> Facts:
+    """The facts with the nodes of shifts in the pools that they belong to: a shift changes no pool, and so no node is
+    to be chosen anew because of it."""
+    nodes = tuple(
+        node.model_copy(update={"labels": {**node.labels, POOL_LABEL: shifts.nodes[node.name].home}})
+        if node.name in shifts.nodes
+        else node
+        for node in facts.nodes
+    )
+    return facts.model_copy(update={"nodes": nodes})
+
+
+def with_shifts(resolution: Resolution, shifts: ShiftsInForce) -> Resolution:
+    """The resolution with what shifts have changed of nodes and jobs that it declares, which an `up` leaves alone; with
+    gaps where that can't be."""
+    deployment = resolution.deployment
+    if deployment is None or not (shifts.nodes or shifts.waiting or shifts.sizes):
+        return resolution
+    gaps = tuple(lending_gaps(deployment, shifts))
+    if gaps:
+        return resolution.model_copy(update={"deployment": None, "gaps": (*resolution.gaps, *gaps)})
+    return resolution.model_copy(update={"deployment": with_shifts_of_now(deployment, shifts)})

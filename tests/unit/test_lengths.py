@@ -16,8 +16,6 @@ MOST_LINES_OF_A_FILE = 400
 
 # How long they are today. When one gets shorter, its number is lowered; none is raised, and none is added.
 LONG_FUNCTIONS: Mapping[str, int] = {
-    "meshctl/deploy/runs/environment_up.py:up": 44,
-    "meshctl/lab/aws/eks/nodegroups.py:Nodegroups.create_nodegroup": 41,
     "meshctl/lab/weka/server.py:serve": 43,
     "meshctl/lab/weka/status.py:of_cluster": 44,
     "meshctl/resolve/__init__.py:resolve": 115,
@@ -28,8 +26,8 @@ LONG_FUNCTIONS: Mapping[str, int] = {
     "stacks/aws/pools.py:declare_pool": 44,
 }
 LONG_FILES: Mapping[str, int] = {
-    "meshctl/platforms/interface.py": 446,
-    "meshctl/render/cluster/platform.py": 441,
+    "meshctl/platforms/interface.py": 445,
+    "meshctl/render/cluster/platform.py": 440,
     "meshctl/resolve/placement/machines.py": 403,
     "meshctl/resolve/work/workloads.py": 416,
     "providers/aws/rows/eks.py": 428,

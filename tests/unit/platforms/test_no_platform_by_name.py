@@ -49,6 +49,7 @@ ALLOWED = {
     ("meshctl/model/files/foreign_environment_keys.py", "kubernetes"): "the key of a section that names a kubeconfig",
     ("meshctl/model/files/foreign_keys.py", "efs"): "what users of other tools write",
     ("meshctl/model/files/foreign_keys.py", "fsx"): "what users of other tools write",
+    ("meshctl/model/keys/evictions.py", "karpenter.sh/do-not-disrupt"): "what an autoscaler of nodes reads, anywhere",
     ("meshctl/model/keys/neural_mesh.py", "kubernetes"): "the path of an authentication method of Vault",
     ("meshctl/model/neural_mesh.py", "aws-all"): "what the operator of WEKA calls a way to sign drives",
     ("meshctl/model/neural_mesh.py", "kubernetes"): "the path of an authentication method of Vault",

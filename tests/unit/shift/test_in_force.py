@@ -14,8 +14,9 @@ from meshctl.errors import LockedError, UsageError
 from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.environment import Environments
 from meshctl.model.observed import Facts, ObservedNode, PodState, ShiftedNode, ShiftsInForce
+from meshctl.model.shifts_now import at_home, with_shifts
 from meshctl.operate.status import workload_status
-from meshctl.project import Project, at_home, with_shifts
+from meshctl.project import Project
 from meshctl.render.cluster.nodes import node_label_objects
 from meshctl.shift import in_force, shifts
 from meshctl.shift.field_owners import Owner, owners, restored
