@@ -192,7 +192,7 @@ def test_an_elastic_gang_goes_on_with_fewer_ranks_and_grows_back(moved: Moved) -
     wait_until(lambda: nodes(moved) == before)
     assert gang(moved) == trainers
     wait_until(lambda: moved.ready("dc1") == {"chat": 2, "pretrain": 2})
-    assert started_with(moved) == ["rank 0 of 2", "rank 1 of 2"]
+    wait_until(lambda: started_with(moved) == ["rank 0 of 2", "rank 1 of 2"])  # a pod is ready before it says so
     grown_at = moved.chain("dc1")
     wait_until(lambda: moved.chain("dc1") > grown_at)
     moved.lab.kubectl("dc1", "-n", "faults", "scale", "deployment", "chat", "--replicas", "2")
@@ -204,7 +204,8 @@ def started_with(mesh: Moved) -> list[str]:
     running = ("get", "pods", "-l", "app.kubernetes.io/name=pretrain", "--field-selector", "status.phase=Running")
     pods = json.loads(mesh.lab.kubectl("dc1", "-n", "faults", *running, "-o", "json"))["items"]
     folders = (mesh.lab.lab.root / "pods" / pod["metadata"]["uid"] for pod in pods)
-    lines = (line for folder in folders for line in (folder / "main.log").read_text().splitlines())
+    logs = (folder / "main.log" for folder in folders)
+    lines = (line for log in logs if log.exists() for line in log.read_text().splitlines())
     return sorted(line.partition(",")[0] for line in lines if "rank " in line)
 
 

@@ -6,16 +6,22 @@ import json
 import time
 import urllib.error
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from meshctl.catalog import load_catalog
 from meshctl.lab.weka.definitions import API, all_definitions
+from meshctl.load import load
+from meshctl.model.deployment import Deployment
 from meshctl.model.neural_mesh import WekaContainers, WekaEncryption
 from meshctl.render.cluster import neural_mesh as rendered
+from meshctl.resolve import resolve
 from tests.contract.kubernetes_recording.control_plane import ControlPlane
 from tests.unit import weka_mesh
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "neuralmesh"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 SPACE = "weka-kinds"
 SERVED_S = 30.0
@@ -248,7 +254,19 @@ MESHES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", MESHES)
 def test_what_is_rendered_is_taken(kinds: ControlPlane, name: str) -> None:
     """With strict validation: a field that the kinds do not have is refused."""
-    deployment = weka_mesh.with_mesh(weka_mesh.neural_mesh(**MESHES[name]))
+    take(kinds, weka_mesh.with_mesh(weka_mesh.neural_mesh(**MESHES[name])))
+
+
+@pytest.mark.parametrize("environment", ["aws-east", "cw", "dc1"])
+def test_the_example_is_taken_in_each_of_its_environments(kinds: ControlPlane, environment: str) -> None:
+    mesh, environments = load(EXAMPLE / "mesh.yaml", EXAMPLE / "environments.yaml")
+    deployment = resolve(mesh, environments, environment, load_catalog(), None).deployment
+    assert deployment is not None
+    take(kinds, deployment)
+
+
+def take(kinds: ControlPlane, deployment: Deployment) -> None:
+    """Raises: HTTPError for an object of WEKA that the API server refuses."""
     manifests = [each.manifest for each in rendered.objects(deployment, namespace="namespace")]
     own = [each for each in manifests if each["apiVersion"] == API.removeprefix("/apis/")]
     assert {"WekaCluster", "WekaClient"} <= {each["kind"] for each in own}
