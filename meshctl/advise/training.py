@@ -189,9 +189,10 @@ def _not_measured(situation: Situation) -> str:
     pool, environment = situation.pool, situation.deployment.environment
     counts = measured.nodes_measured(pool.machine, _nvlink(situation))
     others = f" (published only with {', '.join(map(str, counts))} nodes, which says nothing of it)" if counts else ""
+    some = "" if situation.nodes == pool.nodes else f" --nodes {situation.nodes}"
     command = (
-        f"`meshctl bench {environment} --what fabric --of pool/{pool.name}` measures it"
-        if situation.nodes == pool.nodes and fabric_expectation.is_measurable(pool)
+        f"`meshctl bench {environment} --what fabric --of pool/{pool.name}{some}` measures it"
+        if situation.nodes <= pool.nodes and fabric_expectation.is_measurable(pool)
         else f"`meshctl bench {environment} --from FILE --of pool/{pool.name}` reads what nccl-tests print on so many"
     )
     return f"no expectation known for {situation.nodes} nodes of {pool.machine}{others}; {command}"

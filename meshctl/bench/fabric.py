@@ -1,4 +1,4 @@
-"""Measures the fabric of a pool by nccl-tests on all of its nodes. EDGE.
+"""Measures the fabric of a pool by nccl-tests on its nodes. EDGE.
 
 Called by `cli.bench`; by `cli.gate` and `meshctl.migrate` before the workloads of a pool start whose fabric has
 `expect`, see `fabric_gate`.
@@ -28,8 +28,9 @@ from meshctl.resolve.placement import fabric_expectation
 _START_S: Final = 900.0  # images with CUDA and MPI have ten gigabytes
 
 
-def runs(deployment: Deployment, subject: str) -> tuple[FabricRun, ...]:
-    """The pools with a network between accelerators, or the one that `subject` names. Raises: UsageError."""
+def runs(deployment: Deployment, subject: str, nodes: int = 0) -> tuple[FabricRun, ...]:
+    """The pools with a network between accelerators, or the one that `subject` names. `nodes`: how many of each take
+    part, 0 = all. Raises: UsageError."""
     names = [pool.name for pool in deployment.pools if fabric_expectation.is_measurable(pool)]
     subjects = [f"pool/{name}" for name in names]
     if subject and subject not in subjects:
@@ -44,7 +45,15 @@ def runs(deployment: Deployment, subject: str) -> tuple[FabricRun, ...]:
             why="there is no GPU here that could exchange anything with another node's",
             hint="--from FILE --of pool/NAME reads what nccl-tests has printed elsewhere, with --replayed",
         )
-    return tuple(FabricRun(pool=name) for name in ([subject.removeprefix("pool/")] if subject else names))
+    chosen = [subject.removeprefix("pool/")] if subject else names
+    for name in chosen if nodes else ():
+        if not 2 <= nodes <= deployment.pool(name).nodes:
+            raise UsageError(
+                f"--nodes {nodes}: pool {name} has {deployment.pool(name).nodes} nodes",
+                why="nccl-tests measures what is between two nodes at least",
+                hint=f"--nodes 2 to {deployment.pool(name).nodes}, or none for all of them",
+            )
+    return tuple(FabricRun(pool=name, nodes=nodes) for name in chosen)
 
 
 def measure(
@@ -58,17 +67,18 @@ def measure(
 ) -> tuple[Result, ...]:
     """Runs nccl-tests in the cluster. Raises: as `cluster_jobs.run`, and ForeignOutputError."""
     pool = deployment.pool(run.pool)
+    nodes = run.nodes or pool.nodes
     manifest, companions = benchmarks.fabric_objects(deployment, run, _new_key())
     ended = cluster_jobs.run(access, manifest, say, companions=companions, start_s=_START_S, holder=holder)
     text = packed.unpacked(ended.message)
     taken = Taken(
         machine=pool.machine,
         date=date,
-        source=f"meshctl bench: nccl-tests on {pool.nodes} nodes of pool {pool.name}",
+        source=f"meshctl bench: nccl-tests on {nodes} nodes of pool {pool.name}",
         origin="replayed" if packed.is_recording(text) else "measured",
     )
     shared_by = nvlink.between(pool)
-    setting = {"subject": f"pool/{pool.name}", "nodes": str(pool.nodes), **({"nvlink": shared_by} if shared_by else {})}
+    setting = {"subject": f"pool/{pool.name}", "nodes": str(nodes), **({"nvlink": shared_by} if shared_by else {})}
     image = own_images.nccl_tests(pool.fabric.kind if pool.fabric is not None else "ethernet")
     return tuple(
         replace(

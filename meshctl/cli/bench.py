@@ -35,6 +35,7 @@ def bench(
         int,
         typer.Option("--diagnose", help="With --what gpu: DCGM's diagnosis of this level, 2 or 3.", metavar="LEVEL"),
     ] = 0,
+    nodes: Annotated[int, typer.Option("--nodes", help="With --what fabric: how many take part; 0 = all.")] = 0,
     questions: Annotated[
         Path | None, typer.Option("--questions", help="With --what rag: questions and their documents.", metavar="FILE")
     ] = None,
@@ -57,14 +58,16 @@ def bench(
     context: Context = ctx.obj
     if sum((bool(what), bool(files), show)) > 1:
         raise UsageError("say one thing to do", hint="one of --what serve, --from FILE, --show")
-    if diagnose and what != "gpu":
-        raise UsageError("--diagnose is of accelerators", hint=f"--what gpu --diagnose {diagnose}")
     if show:
         _show(context, environment)
     elif files:
         _read(context, environment, files, subject, _About(machine, date, replayed))
     else:
         kinds = _kinds(what)
+        if diagnose and "gpu" not in kinds:
+            raise UsageError("--diagnose is of accelerators", hint=f"--what gpu --diagnose {diagnose}")
+        if nodes and "fabric" not in kinds:
+            raise UsageError("--nodes is of a fabric", hint=f"--what fabric --nodes {nodes}")
         wishes = bench_runs.wishes(
             subject=subject,
             workload=workload,
@@ -74,6 +77,7 @@ def bench(
             tokens=tokens,
             questions=questions,
             diagnose=diagnose,
+            nodes=nodes,
         )
         bench_runs.measure(context, environment, kinds, wishes)
 

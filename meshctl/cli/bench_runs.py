@@ -33,7 +33,7 @@ _Run = Callable[[], "tuple[Result, ...]"]
 @dataclass(frozen=True, kw_only=True)
 class Wishes:
     """What the user has said, besides which kinds. `subject`: of Jobs; `workload`: of what is asked through an
-    endpoint; `diagnose`: the level of DCGM's diagnosis. "", None and 0: not said."""
+    endpoint; `diagnose`: the level of DCGM's diagnosis; `nodes`: how many measure a fabric. "", None, 0: not said."""
 
     subject: str
     workload: str
@@ -41,6 +41,7 @@ class Wishes:
     size: Size
     questions: _Questions | None
     diagnose: int
+    nodes: int
 
 
 @dataclass(frozen=True)
@@ -176,9 +177,10 @@ def _fabric(up: _Environment, wishes: Wishes) -> _Measurement:
     """nccl-tests on the nodes of pools."""
     from meshctl.bench import fabric
 
-    runs = fabric.runs(up.deployment, wishes.subject)
+    runs = fabric.runs(up.deployment, wishes.subject, wishes.nodes)
     return _Measurement(
-        question=f"run nccl-tests on all accelerators of {', '.join(f'pool {run.pool}' for run in runs)}",
+        question=f"run nccl-tests on all accelerators of {f'{wishes.nodes} nodes of ' if wishes.nodes else ''}"
+        f"{', '.join(f'pool {run.pool}' for run in runs)}",
         runs={
             f"the fabric of pool {run.pool}": _by_job(up, partial(fabric.measure, up.deployment, run)) for run in runs
         },
@@ -330,6 +332,7 @@ def wishes(
     tokens: str,
     questions: Path | None,
     diagnose: int,
+    nodes: int,
 ) -> Wishes:
     """Raises: UsageError for a run without bounds, or a size or length that is none."""
     from meshctl.bench import storage
@@ -343,6 +346,7 @@ def wishes(
         size=storage.checked_size(_gib(size), seconds),
         questions=_questions(questions) if questions is not None else None,
         diagnose=diagnose,
+        nodes=nodes,
     )
 
 

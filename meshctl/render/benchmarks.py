@@ -64,9 +64,10 @@ class StorageRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FabricRun:
-    """All nodes of a pool, with all of their accelerators."""
+    """So many nodes of a pool, with all of their accelerators; 0 = all nodes."""
 
     pool: str
+    nodes: int = 0
 
     @property
     def job_name(self) -> str:
@@ -181,7 +182,7 @@ def runs_as_root(deployment: Deployment) -> bool:
 
 
 def fabric_objects(deployment: Deployment, run: FabricRun, key: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A gang Job of nccl-tests on all nodes of a pool, and what its pods need beside it: their names, a Secret with
+    """A gang Job of nccl-tests on nodes of a pool, and what its pods need beside it: their names, a Secret with
     what lets rank 0 start the others, and a ComputeDomain where trainers share NVLink between nodes. `key`: a private
     key in OpenSSH's form, for this measurement alone."""
     pool = deployment.pool(run.pool)
@@ -192,7 +193,8 @@ def fabric_objects(deployment: Deployment, run: FabricRun, key: str) -> tuple[di
         if volume["name"] == pod_files.FILES_VOLUME:  # a key is no text for a ConfigMap
             del volume["configMap"]
             volume["secret"] = {"secretName": object_names.workload_files(workload.name), "defaultMode": 0o444}
-    _need_not_be_in_one_rack(pod)
+    if run.nodes in (0, pool.nodes):
+        _need_not_be_in_one_rack(pod)
     labels = manifest["metadata"]["labels"]
     secret = {
         "apiVersion": "v1",
@@ -230,7 +232,7 @@ def _all_reduce(run: FabricRun, pool: Pool) -> Workload:
         name=run.job_name,
         kind="training",
         pool=pool.name,
-        replicas=pool.nodes,
+        replicas=run.nodes or pool.nodes,
         image=own_images.nccl_tests(fabric.kind if fabric is not None else "ethernet"),
         command=("bash", "-c"),
         args=(FABRIC_SCRIPT, "bench", largest, str(pool.gpus_per_node), " ".join(names), REPORT),

@@ -312,10 +312,10 @@ def test_what_is_unknown_can_be_measured_by_a_command_that_runs() -> None:
         bench_storage.runs(example.deployment, "storage/weights", bench_storage.checked_size(1, 10))
 
 
-def test_a_gang_smaller_than_its_pool_is_measured_by_hand(tmp_path: Path) -> None:
+def test_a_gang_smaller_than_its_pool_is_measured_with_as_many_nodes(tmp_path: Path) -> None:
     mesh = MESH.replace("    nodes: 4                                             #", "    nodes: 3  #")
     basis = of(advised(case(mesh=mesh, folder=tmp_path), *MODELS), "pretrain").figures[1].basis
-    assert basis.endswith("`meshctl bench aws-east --from FILE --of pool/train` reads what nccl-tests print on so many")
+    assert basis.endswith("`meshctl bench aws-east --what fabric --of pool/train --nodes 3` measures it")
 
 
 def test_a_mixture_of_experts_says_that_its_error_is_larger() -> None:

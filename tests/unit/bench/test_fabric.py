@@ -100,6 +100,20 @@ def test_where_trainers_share_nvlink_the_pods_have_a_domain_of_their_own_and_any
     assert "nvidia.com/gpu.clique" not in str(pod.get("affinity"))
     assert {each["kind"] for each in benchmarks.fabric_objects(deployed, RUN, "key")[1]} == {"Secret", "Service"}
 
+    some = FabricRun(pool=RUN.pool, nodes=4)  # as a gang of so many, which is in one rack
+    manifest, companions = benchmarks.fabric_objects(deployed.model_copy(update={"pools": racks}), some, "key")
+    (domain,) = (each for each in companions if each["kind"] == "ComputeDomain")
+    assert (manifest["spec"]["completions"], domain["spec"]["numNodes"]) == (4, 4)
+    assert "nvidia.com/gpu.clique" in str(manifest["spec"]["template"]["spec"]["affinity"])
+
+
+def test_so_many_nodes_as_a_gang_has_are_measured(deployed: Deployment) -> None:
+    nodes = deployed.pool("train").nodes
+    assert fabric.runs(deployed, "pool/train", 2) == (FabricRun(pool="train", nodes=2),)
+    for number in (1, nodes + 1):
+        with pytest.raises(UsageError, match=f"--nodes {number}: pool train has {nodes} nodes"):
+            fabric.runs(deployed, "pool/train", number)
+
 
 def test_only_pools_with_a_network_between_accelerators_are_measured(deployed: Deployment) -> None:
     assert fabric.runs(deployed, "pool/train") == (RUN,)
