@@ -24,14 +24,17 @@ def has_secrets(deployment: Deployment) -> bool:
 def revision_values(deployment: Deployment, values: Mapping[str, str], state: StackState) -> dict[str, str]:
     """The deferred value `revision.<Secret>` of each Secret: a count that goes up when a value differs from `state`.
 
-    `state` was exported with secrets in plain text. A count reveals nothing of the values; a hash of a short one would.
+    What else the Secret has counts for nothing: texts that are no secrets, and a value that nobody wants any more, whose
+    variable or file leaves the pods. `state` was exported with secrets in plain text. A count reveals nothing of the
+    values; a hash of a short one would.
     """
     before = _secrets_in(state)
     revisions = {}
     for name, entries in render.secrets(deployment).items():
         data = {variable: base64.b64encode(values[key].encode()).decode() for variable, key in entries.items()}
         revision, old = before.get(name, (0, {}))
-        revisions[f"revision.{name}"] = str(revision if old == data else revision + 1)
+        is_same = {variable: old.get(variable) for variable in data} == data
+        revisions[f"revision.{name}"] = str(revision if is_same else revision + 1)
     return revisions
 
 
@@ -41,7 +44,7 @@ def _secrets_in(state: StackState) -> dict[str, tuple[int, Any]]:
     for secret in state.of_type("kubernetes:core/v1:Secret"):
         metadata = secret.inputs["metadata"]
         revision = (metadata.get("annotations") or {}).get(render.REVISION, "0")
-        secrets[str(metadata["name"])] = (int(revision), _unwrapped(secret.inputs.get("data")))
+        secrets[str(metadata["name"])] = (int(revision), _unwrapped(secret.inputs.get("data") or {}))
     return secrets
 
 
