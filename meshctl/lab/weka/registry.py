@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from meshctl.lab.network.ports import loopback_network
+from meshctl.lab.pods import identity
 from meshctl.lab.state import read_json, write_atomically
 from meshctl.lab.weka import credentials, server, system
-from meshctl.lab.weka.system import System
+from meshctl.lab.weka.system import Bucket, System
+from meshctl.lab.weka.uploads import S3
 
 PORT: Final = 14000
 _BLOCKS: Final = range(250, 255)
@@ -82,8 +84,12 @@ class Registry:
     def _serve(self, key: str, each: System) -> None:
         self.systems[key] = each
         if key not in self.servers:
-            api = server.Api(each, self.all)
+            api = server.Api(each, self.all, self._open_bucket)
             self.servers[key] = server.serve(api, self.root / "certificates", self._address(key), PORT)
+
+    def _open_bucket(self, bucket: Bucket) -> S3:
+        """Names of AWS lead to the lab's AWS."""
+        return S3(bucket, identity.endpoint(self.root) if bucket.is_of_aws else "")
 
     def _address(self, key: str) -> str:
         addresses = self._addresses()

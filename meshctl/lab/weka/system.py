@@ -48,6 +48,10 @@ class Bucket:
         """The same for every cluster that knows it."""
         return f"{self.hostname}:{self.port}/{self.bucket}"
 
+    @property
+    def is_of_aws(self) -> bool:
+        return self.hostname.endswith(".amazonaws.com")
+
 
 @dataclass(frozen=True)
 class FileSystem:

@@ -18,6 +18,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from meshctl.lab.pods import identity
 from meshctl.lab.weka.system import Bucket, files_of
 
 DESCRIPTION = "snapshot.json"
@@ -99,18 +100,20 @@ def remove(store: Store, locator: str) -> None:
 
 
 class S3:
-    """A bucket by boto3, with the keys that the cluster was given and nothing of this machine's user."""
+    """A bucket by boto3, with the keys that the cluster was given and nothing of this machine's user. One of AWS is in
+    the lab's, at `aws_url`; there a cluster without keys has the role of its nodes."""
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, aws_url: str = "") -> None:
+        has_role = bool(aws_url) and not bucket.access_key
         self.bucket, _, prefix = bucket.bucket.partition("/")
         self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         scheme = "http" if bucket.protocol == "HTTP" else "https"
         self.client: Any = boto3.client(
             "s3",
-            endpoint_url=f"{scheme}://{bucket.hostname}:{bucket.port}",
+            endpoint_url=aws_url or f"{scheme}://{bucket.hostname}:{bucket.port}",
             region_name=bucket.region or "us-east-1",
-            aws_access_key_id=bucket.access_key,
-            aws_secret_access_key=bucket.secret_key,
+            aws_access_key_id=identity.ACCESS_KEY if has_role else bucket.access_key,
+            aws_secret_access_key=identity.SECRET_KEY if has_role else bucket.secret_key,
             config=Config(
                 s3={"addressing_style": "path"},
                 connect_timeout=5,
