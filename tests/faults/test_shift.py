@@ -149,8 +149,8 @@ def test_an_up_in_force_changes_no_node_and_starts_no_trainer(moved: Moved) -> N
 @pytest.mark.exhaustive
 def test_a_trainer_that_ignores_its_signal_is_ended_when_its_grace_is_over(moved: Moved) -> None:
     mesh = moved.folder / "mesh.yaml"
-    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(100000)"
-    text = mesh.read_text().replace("[python, train.py]", f'[python, -c, "{deaf}"]')
+    command = "    command: [python, train.py]\n"
+    text = mesh.read_text().replace(command, f'{command}    env: {{TRAINER_IGNORE_SIGNAL: "1"}}\n')
     mesh.write_text(text.replace("grace: 60s", "grace: 5s"))
     moved.lab.meshctl("up", "dc1", "--yes")
     wait_until(lambda: moved.ready("dc1") == {"chat": 2, "pretrain": 2})  # the gang is made anew
