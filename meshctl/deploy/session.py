@@ -149,9 +149,7 @@ class Session(StackRuns):
         return unmanaged_stacks(resource_counts, self.mesh, self.environments.environments)
 
     def deployed(self, environment: str) -> Deployment | None:
-        """What the last `up` declared there, whether or not all of it succeeded; with the shifts of now, where it has
-        recorded some: an undo writes no state."""
+        """What the last `up` declared there, whether or not all of it succeeded; with the shifts of now: neither a
+        shift nor its undo writes this state."""
         recorded = self.outputs(environment).deployment
-        if recorded is None or recorded == recorded.unshifted:
-            return recorded
-        return with_shifts_of_now(recorded, self.shifts_in_force(environment))
+        return None if recorded is None else with_shifts_of_now(recorded, self.shifts_in_force(environment))

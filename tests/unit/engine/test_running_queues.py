@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from meshctl import render
 from meshctl.deploy.guards.running import running_pods, running_queues
 from meshctl.model.deployment import Deployment
+from meshctl.render.controllers import work
 from tests.unit import states
 from tests.unit.engine.job_meshes import state
 from tests.unit.render.test_kai_queues import GANG, TWO_NODES, deployed
@@ -85,6 +88,21 @@ def test_from_kai_to_kueue_no_job_runs_anew() -> None:
     running = running_pods.with_running_pods(now, state(before))
     assert queue_of(running, "pretrain") == "m.train"
     assert queue_of(running, "sweep") == "m.serve.lent"
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_where_a_pool_with_a_range_begins_or_ends_to_lend_no_job_runs_anew(begins: bool) -> None:
+    """The same edit changes whether an autoscaler may move the pods of those that borrow."""
+    ranged = {**SERVE, "nodes": {"min": 1, "max": 3}}
+    before, now = with_jobs(serve={**ranged, "lend": None}), with_jobs(serve=ranged)
+    assert now.workload("sweep").stays_on_node
+    assert not before.workload("sweep").stays_on_node
+    if not begins:
+        before, now = now, before
+    running = running_pods.with_running_pods(now, state(before))
+    assert queue_of(running, "sweep") == queue_of(before, "sweep")
+    specs = job_specs(before)["workload/sweep:job"], job_specs(running)["workload/sweep:job"]
+    assert work.stays(*specs), "who may lend to it is no matter for the Job: see `work`"
 
 
 def test_without_kai_nothing_is_looked_at() -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from meshctl.deploy import jobs_in_state
 from meshctl.deploy.guards.running import running_gangs
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.model.keys import kai
+from meshctl.model.keys import evictions, kai
 from meshctl.model.stack_state import StackState
 from meshctl.render.controllers import jobs, work
 
@@ -56,7 +56,13 @@ def _as_it_is_up(deployment: Deployment, workload: Workload, before: Spec | None
     queue = _queue(before) if before is not None else ""
     if before is None or workload.kai_queue == queue:
         return workload
-    other = workload.model_copy(update={"kai_queue": queue, "held_together": running_gangs.is_gated(before)})
+    as_up = {
+        "kai_queue": queue,
+        "held_together": running_gangs.is_gated(before),
+        # `lend` also decides whether pods of a pool with a range may be moved: see `running_evictions`
+        "stays_on_node": evictions.say_that_they_stay(before, workload.annotations),
+    }
+    other = workload.model_copy(update=as_up)
     spec = {**jobs.job(deployment, other).manifest["spec"], _SUSPEND: before.get(_SUSPEND)}
     stays = (
         not work.differing(before, spec) or work.only_rewritten(before, spec) or work.only_lenders_differ(before, spec)
