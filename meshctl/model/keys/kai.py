@@ -49,11 +49,11 @@ def pools(deployment: Deployment) -> tuple[Pool, ...]:
     """The pools that have queues: those that take part, and those in whose queues jobs are that go on."""
     if deployment.kai is None:
         return ()
-    queues = {each.kai_queue for each in deployment.workloads}
+    queues, counts = {each.kai_queue for each in deployment.workloads}, lending.kai_counts(deployment)
     return tuple(
         pool
         for pool in deployment.pools
-        if lending.takes_part(pool, deployment.workloads)
+        if (counts and lending.takes_part(pool, deployment.workloads))
         or queues & {pool_queue(deployment.mesh, pool.name), lent_queue(deployment.mesh, pool.name)}
     )
 
@@ -61,7 +61,12 @@ def pools(deployment: Deployment) -> tuple[Pool, ...]:
 def lends(deployment: Deployment, pool: Pool) -> bool:
     """Whether the pool has a queue of what it lends."""
     queue = lent_queue(deployment.mesh, pool.name)
-    return pool.lends_nodes > 0 or any(each.kai_queue == queue for each in deployment.workloads)
+    return lent_devices(deployment, pool) > 0 or any(each.kai_queue == queue for each in deployment.workloads)
+
+
+def lent_devices(deployment: Deployment, pool: Pool) -> int:
+    """The accelerators that KAI may lend of the pool: none where Kueue lends them."""
+    return lending.lent_devices(pool) if lending.kai_counts(deployment) else 0
 
 
 def borrows(workload: Workload) -> bool:

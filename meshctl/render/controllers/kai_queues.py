@@ -46,7 +46,7 @@ def objects(deployment: Deployment) -> list[PlatformObject]:
 
 
 def _of_pool(deployment: Deployment, pool: Pool, parent: str) -> list[PlatformObject]:
-    devices, lent = lending.devices(pool), lending.lent_devices(pool)
+    devices, lent = lending.devices(pool), kai.lent_devices(deployment, pool)
     own_name, lent_name = (queue(deployment.mesh, pool.name) for queue in (kai.pool_queue, kai.lent_queue))
     own = _queue(deployment, f"pool/{pool.name}:{_OWN}", own_name, quota=devices, limit=devices, parent=parent)
     if not kai.lends(deployment, pool):

@@ -9,6 +9,7 @@ import pytest
 from meshctl import render
 from meshctl.deploy.guards.running import running_pods, running_queues
 from meshctl.model.deployment import Deployment
+from meshctl.model.keys import lending
 from meshctl.render.controllers import work
 from tests.unit import states
 from tests.unit.engine.job_meshes import state
@@ -88,6 +89,23 @@ def test_from_kai_to_kueue_no_job_runs_anew() -> None:
     running = running_pods.with_running_pods(now, state(before))
     assert queue_of(running, "pretrain") == "m.train"
     assert queue_of(running, "sweep") == "m.serve.lent"
+
+
+def test_from_kai_to_kueue_what_serves_has_its_queue_while_jobs_are_in_those_of_kai() -> None:
+    """Kueue holds its pods back for as long as it has none."""
+    running = running_pods.with_running_pods(with_jobs(environment=DC), state(with_jobs()))
+    made = {item.name: item for item in render.platform_objects(running)}
+    (queue,) = [item.manifest for item in made.values() if item.kind == "LocalQueue" and "/serve:" in item.name]
+    assert queue["metadata"]["name"] == running.workload("chat").queue == "serve"
+    lent = made["pool/serve:kai-lent-queue"].manifest["spec"]["resources"]["gpu"]
+    assert lent == {"quota": 0, "limit": 0, "overQuotaWeight": 1}, "it is Kueue that lends"
+    assert lending.counter(running) == "Kueue"
+    again = running_pods.with_running_pods(with_jobs(environment=DC), state(running))
+    assert again == running
+    assert running_pods.with_running_pods(running, state(running)) == running
+    back = running_pods.with_running_pods(with_jobs(), state(running))
+    assert lending.counter(back) == "KAI Scheduler"
+    assert not [item.name for item in render.platform_objects(back) if item.kind == "LocalQueue"]
 
 
 @pytest.mark.parametrize("begins", [True, False])

@@ -13,7 +13,7 @@ from typing import Any, Final
 from meshctl.deploy import jobs_in_state
 from meshctl.deploy.guards.running import running_gangs
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.model.keys import evictions, kai
+from meshctl.model.keys import evictions, kai, lending
 from meshctl.model.stack_state import StackState
 from meshctl.render.controllers import jobs, work
 
@@ -29,10 +29,11 @@ def as_they_are_up(deployment: Deployment, state: StackState) -> Deployment:
         return deployment
     specs = jobs_in_state.specs(state)
     workloads = tuple(_as_it_is_up(deployment, each, specs.get(each.name)) for each in deployment.workloads)
-    is_counted = any(each.kai_queue for each in workloads)
-    return deployment.model_copy(
-        update={"workloads": workloads, "kai": deployment.kai or (before if is_counted else None)}
-    )
+    if lending.kai_counts(deployment):
+        return deployment.model_copy(update={"workloads": workloads})
+    stay = any(each.kai_queue for each in workloads)
+    kai = (deployment.kai or before) if stay else None
+    return deployment.model_copy(update={"workloads": workloads, "kai": kai, "kai_queues_stay": stay})
 
 
 def notes(wanted: Deployment, running: Deployment) -> tuple[str, ...]:
