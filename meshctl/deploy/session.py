@@ -15,6 +15,7 @@ from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Step
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.deploy import jobs_in_state
 from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.guards import cluster_identity
 from meshctl.deploy.jobs import job_reruns
@@ -84,7 +85,13 @@ class Session(StackRuns):
         """
         cluster = cluster_identity.declared_cluster_uid(deployment)
         run = self.environment_run(
-            deployment, cluster, lambda: state, dict, UnchangedJobs, placed=lambda: deployment, keep_marks=False
+            deployment,
+            cluster,
+            lambda: jobs_in_state.without_job(state, workload),
+            dict,
+            UnchangedJobs,
+            placed=lambda: deployment,
+            keep_marks=False,
         )
         state = run.state(plain_secrets=secret_revisions.has_secrets(deployment))
         cluster_identity.check_change(clusters.access(deployment), state, cluster)

@@ -45,6 +45,19 @@ def lent_queue(mesh: str, pool: str) -> str:
     return f"{mesh}.{pool}{_LENT}"
 
 
+def queue_of(mesh: str, workload: Workload) -> str:
+    """The queue that its pods are in, where its pool takes part."""
+    return lent_queue(mesh, workload.lenders[0]) if workload.lenders else pool_queue(mesh, workload.pool)
+
+
+def wanted_queue(deployment: Deployment, workload: Workload) -> str:
+    """The queue that its pods would be in if they came up now; "" for none."""
+    if not (lending.kai_counts(deployment) and workload.accelerators):
+        return ""
+    takes_part = lending.takes_part(deployment.pool(workload.pool), deployment.workloads)
+    return queue_of(deployment.mesh, workload) if takes_part else ""
+
+
 def pools(deployment: Deployment) -> tuple[Pool, ...]:
     """The pools that have queues: those that take part, and those in whose queues jobs are that go on."""
     if deployment.kai is None:

@@ -89,6 +89,9 @@ def test_from_kai_to_kueue_no_job_runs_anew() -> None:
     running = running_pods.with_running_pods(now, state(before))
     assert queue_of(running, "pretrain") == "m.train"
     assert queue_of(running, "sweep") == "m.serve.lent"
+    assert "restart sweep --env e` runs it again in the queue train of Kueue" in "".join(
+        running_queues.notes(now, running)
+    )
 
 
 def test_from_kai_to_kueue_what_serves_has_its_queue_while_jobs_are_in_those_of_kai() -> None:

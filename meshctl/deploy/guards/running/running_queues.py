@@ -49,7 +49,8 @@ def _note(environment: str, workload: Workload, wish: str) -> str:
     at = f"workload/{workload.name}"
     if not workload.kai_queue:
         return f"{at} goes on, and KAI Scheduler counts it from its next start on: {again}, in the queue {wish}"
-    where = f"in the queue {wish}" if wish else "without a queue"
+    of_kueue = f"in the queue {workload.queue} of Kueue" if workload.queue else "without a queue"
+    where = f"in the queue {wish}" if wish else of_kueue
     return f"{at} stays in the queue {workload.kai_queue} of KAI Scheduler that it was made for: {again} {where}"
 
 
