@@ -71,6 +71,18 @@ def pools(deployment: Deployment) -> tuple[Pool, ...]:
     )
 
 
+def removed_lenders(deployment: Deployment) -> tuple[str, ...]:
+    """The names of pools that the mesh no longer has, and in whose queues of what they lent jobs are that go on: a pod
+    of such a job that starts again needs its queue."""
+    names = {pool.name for pool in deployment.pools}
+    borrowed_from = {
+        each.kai_queue.removeprefix(f"{deployment.mesh}.").removesuffix(_LENT)
+        for each in deployment.workloads
+        if borrows(each)
+    }
+    return tuple(sorted(borrowed_from - names))
+
+
 def lends(deployment: Deployment, pool: Pool) -> bool:
     """Whether the pool has a queue of what it lends."""
     queue = lent_queue(deployment.mesh, pool.name)

@@ -10,12 +10,14 @@ from meshctl import render
 from meshctl.deploy.guards.running import running_pods, running_queues
 from meshctl.model.deployment import Deployment
 from meshctl.model.keys import lending
+from meshctl.model.observed import Facts
 from meshctl.render.controllers import work
 from tests.unit import states
 from tests.unit.engine.job_meshes import state
 from tests.unit.render.test_kai_queues import GANG, TWO_NODES, deployed
-from tests.unit.resolve.lending_meshes import SERVE, chat
-from tests.unit.resolve.meshes import DC
+from tests.unit.resolve.lending_meshes import NODES, SERVE, TRAIN, chat, sweep
+from tests.unit.resolve.meshes import DC, resolved
+from tests.unit.resolve.test_kai import KAI_DC, WITH_KAI
 
 NOT_LENDING = {**SERVE, "lend": None}
 
@@ -75,6 +77,25 @@ def test_queues_stay_for_jobs_that_are_in_them_when_nothing_is_lent_any_more() -
     gone = running_queues.as_they_are_up(without_jobs, state(before))
     assert gone.kai is None
     assert not [item.name for item in render.platform_objects(gone) if "kai" in item.name]
+
+
+@pytest.mark.parametrize("lenders", [1, 2])
+def test_the_queue_of_a_lender_that_left_the_mesh_stays_for_the_job_in_it(lenders: int) -> None:
+    """Alone, or beside another pool that lends."""
+    more = {"other": TRAIN | {"lend": {"upTo": 1}}} if lenders > 1 else {}
+    before, facts = with_jobs(), Facts(nodes=NODES, served_apis=WITH_KAI)
+    now = resolved({"train": TWO_NODES, **more}, KAI_DC, facts, workloads={"sweep": sweep(), "pretrain": GANG})
+    assert now.deployment is not None, now.gaps
+    running = running_pods.with_running_pods(now.deployment, state(before))
+    assert queue_of(running, "sweep") == "m.serve.lent"
+    made = {item.name: item for item in render.platform_objects(running)}
+    lent = made["pool/serve:kai-lent-queue"]
+    assert lent.manifest["metadata"]["name"] == "m.serve.lent"
+    assert lent.manifest["spec"]["resources"]["gpu"] == {"quota": 0, "limit": 0, "overQuotaWeight": 1}
+    assert lent.depends_on == ("platform:kai-queue",)
+    assert "platform:kai-queue" in made
+    assert "pool/serve:kai-lent-queue" in made["workload/sweep:job"].depends_on
+    assert "pool/serve:kai-queue" not in made
 
 
 def test_from_kueue_to_kai_no_job_runs_anew() -> None:
