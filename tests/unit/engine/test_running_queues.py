@@ -8,7 +8,7 @@ import pytest
 
 from meshctl import render
 from meshctl.deploy.guards.running import running_pods, running_queues
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import Deployment, KaiScheduler
 from meshctl.model.keys import lending
 from meshctl.model.observed import Facts
 from meshctl.render.controllers import work
@@ -145,6 +145,21 @@ def test_where_a_pool_with_a_range_begins_or_ends_to_lend_no_job_runs_anew(begin
     assert queue_of(running, "sweep") == queue_of(before, "sweep")
     specs = job_specs(before)["workload/sweep:job"], job_specs(running)["workload/sweep:job"]
     assert work.stays(*specs), "who may lend to it is no matter for the Job: see `work`"
+
+
+@pytest.mark.parametrize(("before", "now"), [("", "gpus"), ("gpus", ""), ("gpus", "gpus")])
+def test_another_node_pool_runs_jobs_anew_and_it_is_said(before: str, now: str) -> None:
+    def in_node_pool(name: str) -> Deployment:
+        return with_jobs().model_copy(update={"kai": KaiScheduler(node_pool=name)})
+
+    wanted, up = in_node_pool(now), state(in_node_pool(before))
+    running = running_pods.with_running_pods(wanted, up)
+    where = "into the node pool gpus" if now else "out of its node pool"
+    assert running_pods.notes(wanted, running, up) == tuple(
+        f"workload/{name}: runs anew, as `lending.nodePool` brings it and its queue {where} of KAI Scheduler"
+        for name in ("sweep", "pretrain")
+        if before != now
+    )
 
 
 def test_without_kai_nothing_is_looked_at() -> None:

@@ -44,6 +44,20 @@ def notes(wanted: Deployment, running: Deployment) -> tuple[str, ...]:
     return tuple(_note(running.environment, each, wish.get(each.name, "")) for each in others)
 
 
+def notes_on_node_pools(running: Deployment, up: Deployment | None) -> tuple[str, ...]:
+    """Which jobs run anew in another node pool of KAI Scheduler: the scheduler of the old one no longer sees their
+    queues, and would place no pod of theirs that starts again. `up`: what is up."""
+    if up is None or up.kai is None or running.kai is None or up.kai.node_pool == running.kai.node_pool:
+        return ()
+    names = {workload.name for workload in up.workloads if workload.is_job and workload.kai_queue}
+    where = f"into the node pool {running.kai.node_pool}" if running.kai.node_pool else "out of its node pool"
+    return tuple(
+        f"workload/{each.name}: runs anew, as `lending.nodePool` brings it and its queue {where} of KAI Scheduler"
+        for each in running.workloads
+        if each.name in names and each.kai_queue and each.runs
+    )
+
+
 def _note(environment: str, workload: Workload, wish: str) -> str:
     again = f"`meshctl restart {workload.name} --env {environment}` runs it again"
     at = f"workload/{workload.name}"
