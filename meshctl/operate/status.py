@@ -197,8 +197,8 @@ def _ask_cluster(deployment: Deployment, outputs: StackOutputs, shifts: observed
 def _loans(access: ClusterAccess, deployment: Deployment) -> list[loans.Loan] | None:
     if not any(pool.lends_nodes for pool in deployment.pools):
         return None
-    counted_by = kai_loans if lending.kai_counts(deployment) else loans
-    return counted_by.loans(access, deployment)
+    read = kai_loans.loans if lending.kai_counts(deployment) else loans.loans
+    return read(access, deployment)
 
 
 def _neural_mesh(access: ClusterAccess, deployment: Deployment) -> NeuralMeshStatus | None:
