@@ -15,6 +15,7 @@ from meshctl.errors import UsageError
 if TYPE_CHECKING:
     from meshctl.project import Project
     from meshctl.shift.history import History
+    from meshctl.shift.in_force import ShiftStatus
     from meshctl.shift.plan import Request
     from meshctl.shift.shifts import Shifts
 
@@ -116,21 +117,26 @@ def return_due_of(context: Context, mesh: Project, environment: str, *, break_lo
     if not any(0 < status.history.plan.until_s <= now for status in in_force.open_shifts_of(mesh, environment)):
         return
     shifts = shifts_of(context, mesh, environment, break_lock=break_lock)
-    hindrance = shifts.hindrance() if shifts.due() else None
-    if hindrance is None:
-        return_due(context, shifts)
-        return
-    reason = f"{hindrance.what} ({hindrance.why})"
-    context.say(f"{environment}: the time of a shift is over, and its nodes can't go back yet: {reason}")
-    context.say(f"hint: {hindrance.hint}")
+    for status in shifts.due():
+        hindrance = shifts.hindrance()  # asked anew: the shift before may have left no room for this one
+        if hindrance is not None:
+            reason = f"{hindrance.what} ({hindrance.why})"
+            context.say(f"{environment}: the time of a shift is over, and its nodes can't go back yet: {reason}")
+            context.say(f"hint: {hindrance.hint}")
+            return
+        _undo_due(context, shifts, status)
 
 
 def return_due(context: Context, shifts: Shifts) -> None:
     """Undo the shifts whose `--until` is over. Raises: as `Shifts.undo`, and as `Shifts.resume`."""
     for status in shifts.due():
-        plan = status.history.plan
-        context.say(f"{plan.environment}: the time of the shift from {plan.giving} to {plan.taking} is over")
-        shifts.undo()
+        _undo_due(context, shifts, status)
+
+
+def _undo_due(context: Context, shifts: Shifts, status: ShiftStatus) -> None:
+    plan = status.history.plan
+    context.say(f"{plan.environment}: the time of the shift from {plan.giving} to {plan.taking} is over")
+    shifts.undo()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.loans import Loan
-from meshctl.errors import CredentialsError, UnreachableError
+from meshctl.errors import BusyError, CredentialsError, UnreachableError
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment, Gap
 from meshctl.model.keys import kai
 from meshctl.model.pods import object_names
@@ -73,7 +73,7 @@ def taken_names(cluster: ClusterAccess, deployment: Deployment) -> TakenNames:
     try:
         with cluster.connected() as client:
             queues = _queues(client)
-    except (CredentialsError, UnreachableError) as error:
+    except (BusyError, CredentialsError, UnreachableError) as error:
         return TakenNames(notes=(f"whether somebody else has queues with the names of ours: {error.what}",))
     if queues is None:
         return TakenNames(notes=(_UNSEEN,))

@@ -6,6 +6,7 @@ Called by `jobs`, which decides what becomes of them, and by `guards.running`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from meshctl.model.stack_state import StackState
@@ -25,6 +26,12 @@ def labels(state: StackState) -> dict[str, Mapping[str, Any]]:
     """The labels of the Jobs in the state, by workload; of the same Jobs as `specs`."""
     inputs_by_workload = _inputs(state)
     return {name: (inputs.get("metadata") or {}).get("labels") or {} for name, inputs in inputs_by_workload.items()}
+
+
+def without_job(state: StackState, workload: str) -> StackState:
+    """The state as it is for a run that makes this Job anew: nothing of the old one has to stay."""
+    name = f"workload/{workload}:job"
+    return replace(state, resources=tuple(each for each in state.resources if each.name != name))
 
 
 def _inputs(state: StackState) -> dict[str, Mapping[str, Any]]:

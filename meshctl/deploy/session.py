@@ -15,6 +15,7 @@ from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Step
 from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.deploy import jobs_in_state
 from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.guards import cluster_identity
 from meshctl.deploy.jobs import job_reruns
@@ -84,7 +85,13 @@ class Session(StackRuns):
         """
         cluster = cluster_identity.declared_cluster_uid(deployment)
         run = self.environment_run(
-            deployment, cluster, lambda: state, dict, UnchangedJobs, placed=lambda: deployment, keep_marks=False
+            deployment,
+            cluster,
+            lambda: jobs_in_state.without_job(state, workload),
+            dict,
+            UnchangedJobs,
+            placed=lambda: deployment,
+            keep_marks=False,
         )
         state = run.state(plain_secrets=secret_revisions.has_secrets(deployment))
         cluster_identity.check_change(clusters.access(deployment), state, cluster)
@@ -149,9 +156,7 @@ class Session(StackRuns):
         return unmanaged_stacks(resource_counts, self.mesh, self.environments.environments)
 
     def deployed(self, environment: str) -> Deployment | None:
-        """What the last `up` declared there, whether or not all of it succeeded; with the shifts of now, where it has
-        recorded some: an undo writes no state."""
+        """What the last `up` declared there, whether or not all of it succeeded; with the shifts of now: neither a
+        shift nor its undo writes this state."""
         recorded = self.outputs(environment).deployment
-        if recorded is None or recorded == recorded.unshifted:
-            return recorded
-        return with_shifts_of_now(recorded, self.shifts_in_force(environment))
+        return None if recorded is None else with_shifts_of_now(recorded, self.shifts_in_force(environment))

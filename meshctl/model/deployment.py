@@ -198,6 +198,8 @@ class Deployment(Value):
     # pools of two meshes could be called
     has_dotted_queues: bool = added_later(False)
     kai: KaiScheduler | None = added_later(None)  # None = Kueue counts what pools lend
+    # Kueue counts again, and the queues of KAI Scheduler stay for jobs in them: see `deploy.guards.running`
+    kai_queues_stay: bool = added_later(False)
     # the beginning of images' names -> the mirror that has them here
     images: dict[str, str] = added_later({})
     # whether somebody else made the namespace, which `destroy` then leaves: see `deploy.guards.namespaces`

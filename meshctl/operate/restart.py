@@ -7,7 +7,7 @@ has changed since.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from meshctl import render
@@ -17,7 +17,7 @@ from meshctl.deploy.session import Session
 from meshctl.engine.events import Progress
 from meshctl.errors import MeshError, UsageError
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.model.keys import roll_outs
+from meshctl.model.keys import evictions, kai, roll_outs
 from meshctl.operate import group_restarts, rollouts
 from meshctl.render.pod import probes
 
@@ -68,7 +68,7 @@ def unapplied_changes(deployed: Deployment, wanted: Callable[[], Deployment], na
         resolved = wanted()
         if all(workload.name != name for workload in resolved.workloads):
             return f"mesh.yaml no longer has {name}: `meshctl up {environment}` removes it"
-        before, after = _objects(deployed, name), _objects(resolved, name)
+        before, after = _objects(deployed, name), _objects(_as_it_is_up(resolved, deployed.workload(name)), name)
     except MeshError:
         return ""
     if before == after:
@@ -77,6 +77,31 @@ def unapplied_changes(deployed: Deployment, wanted: Callable[[], Deployment], na
     runs_again = job in before and job in after and before[job]["spec"] != after[job]["spec"]
     again = " (and runs it again)" if runs_again else ""
     return f"mesh.yaml or environments.yaml has changes for {name}: `meshctl up {environment}` applies them{again}"
+
+
+def _as_it_is_up(wanted: Deployment, workload: Workload) -> Deployment:
+    """The wanted deployment with what jobs that are up keep until they are made anew, which nobody has edited."""
+    if not workload.is_job:
+        return wanted
+    update = {key: getattr(workload, key) for key in ("kai_queue", "stays_on_node", "held_together")}
+    return _with_changes(wanted, workload.name, update)
+
+
+def _with_changes(deployment: Deployment, name: str, update: Mapping[str, Any]) -> Deployment:
+    workloads = tuple(each.model_copy(update=update) if each.name == name else each for each in deployment.workloads)
+    return deployment.model_copy(update={"workloads": workloads})
+
+
+def _made_anew(deployment: Deployment, workload: Workload) -> Deployment:
+    """The deployment in which the job no longer keeps what it came up with: it is in the queue of KAI Scheduler, and
+    says of its pods whether they may be moved, as the last `up` would have had it."""
+    queue = kai.wanted_queue(deployment, workload)
+    update = {
+        "kai_queue": queue,
+        "stays_on_node": evictions.stays_on_node(workload, deployment.pools),
+        "held_together": workload.held_together and not queue,  # KAI Scheduler starts gangs as a whole
+    }
+    return _with_changes(deployment, workload.name, update)
 
 
 def _objects(deployment: Deployment, name: str) -> dict[str, dict[str, Any]]:
@@ -90,7 +115,8 @@ def restart(session: Session, deployment: Deployment, name: str, *, timeout_s: i
     workload = _workload(deployment, name)
     environment = deployment.environment
     if workload.is_job:
-        session.rerun_job(deployment.finished({k: v for k, v in deployment.marks.items() if k != name}), name)
+        marks = {job: ended_in for job, ended_in in deployment.marks.items() if job != name}
+        session.rerun_job(_made_anew(deployment, workload).finished(marks), name)
         return f"{name} runs again in {environment}"
     access = clusters.access(deployment, session.outputs(environment))
 

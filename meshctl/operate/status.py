@@ -22,7 +22,7 @@ from meshctl.engine.stack_locks import Holder
 from meshctl.errors import MeshError, NewerVersionError, UnreadableError
 from meshctl.model import observed
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.model.keys import elastic, gateway_shares, scaling
+from meshctl.model.keys import elastic, gateway_shares, lending, scaling
 from meshctl.model.observed import DeployState, JobState
 from meshctl.model.stack_state import StackOutputs, StackState
 from meshctl.operate import group_status, loan_status, pool_status, scaled
@@ -197,7 +197,8 @@ def _ask_cluster(deployment: Deployment, outputs: StackOutputs, shifts: observed
 def _loans(access: ClusterAccess, deployment: Deployment) -> list[loans.Loan] | None:
     if not any(pool.lends_nodes for pool in deployment.pools):
         return None
-    return kai_loans.loans(access, deployment) if deployment.kai is not None else loans.loans(access, deployment)
+    read = kai_loans.loans if lending.kai_counts(deployment) else loans.loans
+    return read(access, deployment)
 
 
 def _neural_mesh(access: ClusterAccess, deployment: Deployment) -> NeuralMeshStatus | None:

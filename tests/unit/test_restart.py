@@ -8,6 +8,8 @@ from typing import Any, Self, cast
 import pytest
 
 from meshctl.clients.rolled_out import not_declared, not_rolled
+from meshctl.deploy import jobs_in_state
+from meshctl.deploy.guards.running import running_pods
 from meshctl.deploy.jobs import job_states
 from meshctl.errors import CredentialsError, LockedError, NotReadyError, UnreachableError, UsageError
 from meshctl.migrate.journal import guard
@@ -20,8 +22,11 @@ from meshctl.render.pod import file_mounts
 from meshwire.kubernetes.errors import NoAnswerError
 from meshwire.kubernetes.objects import Server
 from tests.unit.deployments import deployment
+from tests.unit.engine import job_meshes
+from tests.unit.engine.test_running_queues import with_jobs
 from tests.unit.migrate.fake_gateway import FakeGateway
 from tests.unit.migrate.moves import moved
+from tests.unit.resolve.lending_meshes import SERVE
 
 
 class Session:
@@ -30,6 +35,7 @@ class Session:
     def __init__(self, *up: Deployment) -> None:
         self.up = {each.environment: each for each in up}
         self.made: list[tuple[str, dict[str, str]]] = []
+        self.given: list[Deployment] = []
 
     def deployed(self, environment: str) -> Deployment | None:
         return self.up.get(environment)
@@ -39,6 +45,7 @@ class Session:
 
     def rerun_job(self, given: Deployment, workload: str) -> None:
         self.made.append((workload, given.marks))
+        self.given.append(given)
 
 
 def chosen(session: Session, name: str, *environments: str) -> Deployment:
@@ -89,6 +96,43 @@ def test_only_running_work_is_asked_about(state: JobState, *, asks: bool, monkey
     assert not restart.has_running_work(session, deployment("cw"), "chat")
     marked = deployment("cw").finished({"pretrain": "aws-east"})
     assert not restart.has_running_work(session, marked, "pretrain")
+
+
+def restarted(up: Deployment, name: str) -> Deployment:
+    session = Session(up)
+    restart.restart(cast("Any", session), up, name, timeout_s=0)
+    return session.given[0]
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_a_job_that_begins_anew_is_in_the_queue_of_kai_that_the_last_up_wanted(begins: bool) -> None:
+    """As the note of the plan says. The `up` has recorded the queue that the job was left in."""
+    lending_mesh, other = with_jobs(), with_jobs(serve={**SERVE, "lend": None})
+    before, wanted = (other, lending_mesh) if begins else (lending_mesh, other)
+    up = running_pods.with_running_pods(wanted, job_meshes.state(before))
+    assert up.workload("sweep").kai_queue != wanted.workload("sweep").kai_queue
+    again = restarted(up, "sweep")
+    assert again.workload("sweep") == wanted.workload("sweep")
+    assert restart.unapplied_changes(up, lambda: wanted, "sweep") == "", "nobody has edited anything"
+    others = [each for each in up.workloads if each.name != "sweep"]
+    assert [each for each in again.workloads if each.name != "sweep"] == others
+    # what the run declares is not levelled with the old Job once more
+    in_state = jobs_in_state.without_job(job_meshes.state(up, ran=before), "sweep")
+    declared = running_pods.with_running_pods(again, in_state)
+    assert declared.workload("sweep").kai_queue == wanted.workload("sweep").kai_queue
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_job_that_begins_anew_says_whether_its_pods_may_be_moved(stays: bool) -> None:
+    given = changed("pretrain", stays_on_node=not stays)
+    pools = tuple(
+        each.model_copy(update={"nodes_min": 1, "nodes_max": 1 + stays * 3}) if each.name == "train" else each
+        for each in given.pools
+    )
+    up = given.model_copy(update={"pools": pools})
+    again = restarted(up, "pretrain")
+    assert again.workload("pretrain").stays_on_node is stays
+    assert restart.unapplied_changes(up, lambda: again, "pretrain") == "", "nobody has edited anything"
 
 
 def test_a_migration_has_its_environments_to_itself() -> None:

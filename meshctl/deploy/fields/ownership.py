@@ -177,9 +177,9 @@ def read_ownership(deployment: Deployment, state: StackState, take_over: Collect
     is_unknown = clusters.is_made(deployment) and not state.outputs.written_kubeconfig
     if not ours or is_unknown:
         return Ownership(deployment.environment)
-    owned = _read_cluster(
-        deployment, clusters.access(deployment, state.outputs), ours, take_over, _moved_nodes(state.deployment)
-    )
+    # where the mesh gives a number in place of a range now, it is the mesh's
+    most_before = _most_moved(render.node_objects(state.deployment) if state.deployment is not None else ())
+    owned = _read_cluster(deployment, clusters.access(deployment, state.outputs), ours, take_over, most_before)
     retired = number_ranges.retired(_declared(deployment), state)
     return replace(owned, retired_scalers=tuple(live_objects.reference_of_inputs(each.inputs) for each in retired))
 
@@ -201,11 +201,19 @@ def _declared(deployment: Deployment) -> list[PlatformObject]:
     return [*render.node_objects(deployment), *render.platform_objects(deployment)]
 
 
-def _moved_nodes(up: Deployment | None) -> frozenset[tuple[str, Path]]:
-    """The numbers of nodes that others moved between bounds of the mesh so far, by the logical names of their objects:
-    where the mesh gives a number now, it is the mesh's. `up`: what is up."""
-    items = render.node_objects(up) if up is not None else ()
-    return frozenset((item.name, item.number_range.path) for item in items if item.number_range is not None)
+def _most_moved(items: Iterable[PlatformObject]) -> dict[tuple[str, Path], int]:
+    """The largest numbers that others move things to between bounds of the mesh, by the logical names of their objects
+    and the path of the number."""
+    return {
+        (item.name, item.number_range.path): item.number_range.most for item in items if item.number_range is not None
+    }
+
+
+def _is_moved(conflict: FieldConflict, most: Mapping[tuple[str, Path], int]) -> bool:
+    """Whether the number was moved between bounds, and not set by somebody to more than the mesh says, or said when it
+    last came up. `most`: the larger of both, as a bound may be lower now, or a number in its place."""
+    at_most = most.get((conflict.resource, conflict.path))
+    return at_most is not None and not (isinstance(conflict.live, int) and conflict.live > at_most)
 
 
 def _read_cluster(
@@ -213,7 +221,7 @@ def _read_cluster(
     cluster: ClusterAccess,
     ours: list[PlatformObject],
     take_over: Collection[str],
-    moved_before: Collection[tuple[str, Path]],
+    most_before: Mapping[tuple[str, Path], int],
 ) -> Ownership:
     references = {item.name: live_objects.reference(item) for item in ours}
     labels = {"app.kubernetes.io/part-of": deployment.mesh, "app.kubernetes.io/managed-by": "meshctl"}
@@ -226,10 +234,9 @@ def _read_cluster(
     # a patch forces its fields, so it has no conflicts
     applied = [item for item in ours if item.name in live and not item.patch]
     conflicts = [conflict for item in applied for conflict in _conflicts(item, live[item.name][1], scalers)]
-    moved = {(item.name, item.number_range.path) for item in applied if item.number_range is not None} | {*moved_before}
-    decisions = tuple(
-        decide(each, scalers, take_over, is_moved=(each.resource, each.path) in moved) for each in conflicts
-    )
+    most_now = _most_moved(applied)
+    most = {key: max(most_now.get(key, 0), most_before.get(key, 0)) for key in {*most_now, *most_before}}
+    decisions = tuple(decide(each, scalers, take_over, is_moved=_is_moved(each, most)) for each in conflicts)
     return Ownership(deployment.environment, decisions, cluster, live, tuple(ours))
 
 

@@ -41,7 +41,7 @@ def with_pools_in_use(
     except MeshError:
         pass
     pools = frozenset(jobs.values())
-    why = "lends and borrows no more" if deployment.kai is None else "is counted by KAI Scheduler now"
+    why = "is counted by KAI Scheduler now" if lending.kai_counts(deployment) else "lends and borrows no more"
     notes = tuple(_stays(pool, why, [name for name, home in jobs.items() if home == pool]) for pool in sorted(pools))
     return replace(unchanged, pools_with_queues=pools, notes=(*unchanged.notes, *notes))
 

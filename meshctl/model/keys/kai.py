@@ -45,23 +45,53 @@ def lent_queue(mesh: str, pool: str) -> str:
     return f"{mesh}.{pool}{_LENT}"
 
 
+def queue_of(mesh: str, workload: Workload) -> str:
+    """The queue that its pods are in, where its pool takes part."""
+    return lent_queue(mesh, workload.lenders[0]) if workload.lenders else pool_queue(mesh, workload.pool)
+
+
+def wanted_queue(deployment: Deployment, workload: Workload) -> str:
+    """The queue that its pods would be in if they came up now; "" for none."""
+    if not (lending.kai_counts(deployment) and workload.accelerators):
+        return ""
+    takes_part = lending.takes_part(deployment.pool(workload.pool), deployment.workloads)
+    return queue_of(deployment.mesh, workload) if takes_part else ""
+
+
 def pools(deployment: Deployment) -> tuple[Pool, ...]:
     """The pools that have queues: those that take part, and those in whose queues jobs are that go on."""
     if deployment.kai is None:
         return ()
-    queues = {each.kai_queue for each in deployment.workloads}
+    queues, counts = {each.kai_queue for each in deployment.workloads}, lending.kai_counts(deployment)
     return tuple(
         pool
         for pool in deployment.pools
-        if lending.takes_part(pool, deployment.workloads)
+        if (counts and lending.takes_part(pool, deployment.workloads))
         or queues & {pool_queue(deployment.mesh, pool.name), lent_queue(deployment.mesh, pool.name)}
     )
+
+
+def removed_lenders(deployment: Deployment) -> tuple[str, ...]:
+    """The names of pools that the mesh no longer has, and in whose queues of what they lent jobs are that go on: a pod
+    of such a job that starts again needs its queue."""
+    names = {pool.name for pool in deployment.pools}
+    borrowed_from = {
+        each.kai_queue.removeprefix(f"{deployment.mesh}.").removesuffix(_LENT)
+        for each in deployment.workloads
+        if borrows(each)
+    }
+    return tuple(sorted(borrowed_from - names))
 
 
 def lends(deployment: Deployment, pool: Pool) -> bool:
     """Whether the pool has a queue of what it lends."""
     queue = lent_queue(deployment.mesh, pool.name)
-    return pool.lends_nodes > 0 or any(each.kai_queue == queue for each in deployment.workloads)
+    return lent_devices(deployment, pool) > 0 or any(each.kai_queue == queue for each in deployment.workloads)
+
+
+def lent_devices(deployment: Deployment, pool: Pool) -> int:
+    """The accelerators that KAI may lend of the pool: none where Kueue lends them."""
+    return lending.lent_devices(pool) if lending.kai_counts(deployment) else 0
 
 
 def borrows(workload: Workload) -> bool:

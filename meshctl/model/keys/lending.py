@@ -37,15 +37,20 @@ def pools(deployment: Deployment) -> tuple[Pool, ...]:
     return tuple(pool for pool in deployment.pools if takes_part(pool, deployment.workloads))
 
 
+def kai_counts(deployment: Deployment) -> bool:
+    """Whether KAI Scheduler counts. It does not where only its queues stay, for jobs that came up in them."""
+    return deployment.kai is not None and not deployment.kai_queues_stay
+
+
 def kueue_pools(deployment: Deployment) -> tuple[Pool, ...]:
     """Those of them whose accelerators Kueue counts. Where KAI Scheduler does, these are pools whose jobs were in
     queues of Kueue before, until they have ended."""
-    return tuple(each for each in pools(deployment) if deployment.kai is None or each.has_jobs_in_queue)
+    return tuple(each for each in pools(deployment) if each.has_jobs_in_queue or not kai_counts(deployment))
 
 
 def counter(deployment: Deployment) -> str:
     """Who counts what pools lend, in words."""
-    return "Kueue" if deployment.kai is None else "KAI Scheduler"
+    return "KAI Scheduler" if kai_counts(deployment) else "Kueue"
 
 
 def takes_part(pool: Pool, workloads: tuple[Workload, ...]) -> bool:
@@ -56,7 +61,7 @@ def takes_part(pool: Pool, workloads: tuple[Workload, ...]) -> bool:
 def lenders_of(deployment: Deployment, pool: Pool) -> tuple[Pool, ...]:
     """The pools that jobs of this pool may borrow from in a queue of Kueue; none where KAI Scheduler counts, and the
     queue only stays."""
-    if deployment.kai is not None:
+    if kai_counts(deployment):
         return ()
     names = {name for workload in deployment.workloads if workload.pool == pool.name for name in workload.lenders}
     return tuple(each for each in deployment.pools if each.name in names)

@@ -23,18 +23,18 @@ _OWN, _LENT = "kai-queue", "kai-lent-queue"
 
 def logical_name(deployment: Deployment, workload: Workload) -> str:
     """The logical name of the queue that its pods are in; "" for none that is made here."""
-    for pool in kai.pools(deployment):
-        if workload.kai_queue == kai.pool_queue(deployment.mesh, pool.name):
-            return f"pool/{pool.name}:{_OWN}"
-        if workload.kai_queue == kai.lent_queue(deployment.mesh, pool.name):
-            return f"pool/{pool.name}:{_LENT}"
+    for pool in (*(each.name for each in kai.pools(deployment)), *kai.removed_lenders(deployment)):
+        if workload.kai_queue == kai.pool_queue(deployment.mesh, pool):
+            return f"pool/{pool}:{_OWN}"
+        if workload.kai_queue == kai.lent_queue(deployment.mesh, pool):
+            return f"pool/{pool}:{_LENT}"
     return ""
 
 
 def objects(deployment: Deployment) -> list[PlatformObject]:
     """The queue of the mesh, and under it those of its pools."""
-    pools = kai.pools(deployment)
-    if not pools:
+    pools, removed = kai.pools(deployment), kai.removed_lenders(deployment)
+    if not (pools or removed):
         return []
     name = kai.mesh_queue(deployment.mesh)
     all_devices = sum(map(lending.devices, pools))
@@ -42,16 +42,21 @@ def objects(deployment: Deployment) -> list[PlatformObject]:
     all_objects = [_queue(deployment, _MESH, name, quota=all_devices, limit=_UNLIMITED)]
     for pool in pools:
         all_objects += _of_pool(deployment, pool, name)
-    return all_objects
+    return [*all_objects, *(_lent_queue(deployment, pool, 0, name) for pool in removed)]
 
 
 def _of_pool(deployment: Deployment, pool: Pool, parent: str) -> list[PlatformObject]:
-    devices, lent = lending.devices(pool), lending.lent_devices(pool)
-    own_name, lent_name = (queue(deployment.mesh, pool.name) for queue in (kai.pool_queue, kai.lent_queue))
+    devices, lent = lending.devices(pool), kai.lent_devices(deployment, pool)
+    own_name = kai.pool_queue(deployment.mesh, pool.name)
     own = _queue(deployment, f"pool/{pool.name}:{_OWN}", own_name, quota=devices, limit=devices, parent=parent)
     if not kai.lends(deployment, pool):
         return [own]
-    return [own, _queue(deployment, f"pool/{pool.name}:{_LENT}", lent_name, quota=0, limit=lent, parent=parent)]
+    return [own, _lent_queue(deployment, pool.name, lent, parent)]
+
+
+def _lent_queue(deployment: Deployment, pool: str, limit: int, parent: str) -> PlatformObject:
+    name = kai.lent_queue(deployment.mesh, pool)
+    return _queue(deployment, f"pool/{pool}:{_LENT}", name, quota=0, limit=limit, parent=parent)
 
 
 def _queue(

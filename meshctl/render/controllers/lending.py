@@ -94,7 +94,7 @@ def _plenty(resource: str) -> str:
 
 
 def _own_quota(deployment: Deployment, pool: Pool) -> list[tuple[str, str]]:
-    lent = lending.lent_devices(pool) if deployment.kai is None else 0
+    lent = 0 if lending.kai_counts(deployment) else lending.lent_devices(pool)
     return [
         ("nominalQuota", str(lending.devices(pool))),
         ("borrowingLimit", "0"),

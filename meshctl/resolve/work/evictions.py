@@ -14,10 +14,10 @@ from meshctl.model.keys import evictions
 
 def decided(workloads: tuple[Workload, ...], pools: Iterable[Pool]) -> tuple[Workload, ...]:
     """The workloads, with jobs that stay where they run. In pools with a fixed number of nodes nobody moves them."""
-    shrinking = {pool.name for pool in pools if _may_shrink(pool)}
-    staying = {each.name for each in workloads if each.is_job and shrinking & {each.pool, *each.lenders}}
+    made = tuple(pools)
     return tuple(
-        each.model_copy(update={"stays_on_node": True}) if each.name in staying else each for each in workloads
+        each.model_copy(update={"stays_on_node": True}) if evictions.stays_on_node(each, made) else each
+        for each in workloads
     )
 
 
@@ -39,13 +39,9 @@ def notes(workloads: Iterable[Workload], pools: Iterable[Pool]) -> Iterator[str]
             )
 
 
-def _may_shrink(pool: Pool) -> bool:
-    return pool.nodes_max > pool.nodes_min
-
-
 def _is_gone_meanwhile(workload: Workload, pool: Pool) -> bool:
     """Whether it may have one pod, which an autoscaler may move. Pods with data on the node's disk hold their node."""
-    if workload.is_job or not _may_shrink(pool) or workload.replicas != 1 or workload.is_grouped:
+    if workload.is_job or not evictions.may_shrink(pool) or workload.replicas != 1 or workload.is_grouped:
         return False
     if workload.staged_gib or workload.annotations.get(evictions.SAFE) == "false":
         return False

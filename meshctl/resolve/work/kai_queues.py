@@ -23,7 +23,7 @@ def with_borrowers(mesh: str, workloads: Iterable[Workload], pools: Iterable[Poo
     borrowing = tuple(_with_lender(each, by_name) for each in workloads)
     members = {name for name, pool in by_name.items() if lending.takes_part(pool, borrowing)}
     return tuple(
-        each.model_copy(update={"kai_queue": _queue(mesh, each)})
+        each.model_copy(update={"kai_queue": kai.queue_of(mesh, each)})
         if each.pool in members and each.accelerators
         else each
         for each in borrowing
@@ -41,10 +41,6 @@ def _with_lender(workload: Workload, by_name: dict[str, Pool]) -> Workload:
     ]
     most = max(able, key=lending.lent_devices, default=None)
     return workload.model_copy(update={"lenders": (most.name,)}) if most is not None else workload
-
-
-def _queue(mesh: str, workload: Workload) -> str:
-    return kai.lent_queue(mesh, workload.lenders[0]) if workload.lenders else kai.pool_queue(mesh, workload.pool)
 
 
 def gaps(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from meshctl.clients import kai_loans
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.loans import Loan
+from meshctl.errors import BusyError
 from meshctl.model.pods import object_names
 from meshctl.operate.loan_status import loan_statuses
 from meshwire.kubernetes.errors import ApiError
@@ -97,3 +98,12 @@ def test_who_may_not_see_queues_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     assert "grant it in the API group scheduling.run.ai" in note
     none = kai_loans.taken_names(access(monkeypatch, queues=ApiError(404, "not found")), deployed())
     assert none == kai_loans.TakenNames()
+
+
+def test_an_api_server_that_is_busy_ends_no_command_over_a_look_at_queues(monkeypatch: pytest.MonkeyPatch) -> None:
+    def connected(_self: ClusterAccess) -> NoReturn:
+        raise BusyError("e: too many requests")
+
+    monkeypatch.setattr(ClusterAccess, "connected", connected)
+    (note,) = kai_loans.taken_names(ClusterAccess("e"), deployed()).notes
+    assert note == "whether somebody else has queues with the names of ours: e: too many requests"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from meshctl.engine.workspace import EngineStack
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment, Provider
 from meshctl.model.environment import Environments
+from meshctl.model.stack_state import StackState
 from tests.unit.render.sample import sample
 
 ENVIRONMENTS = {
@@ -56,6 +58,7 @@ class Stack:
         self.deployment = state
         self.target: list[str] = []
         self.replace: list[str] = []
+        self.read_state: Callable[[], StackState] = StackState  # what its program reads
 
     def exported(self, **_: Any) -> dict[str, Any]:
         return {"deployment": self.deployment}
@@ -71,7 +74,12 @@ def restarted(
     run = StackRun(cast("EngineStack", stack), PulumiProgram(lambda: Path("pulumi"), "3.259.0"))
     monkeypatch.setattr(cluster_identity, "declared_cluster_uid", lambda _: "")
     monkeypatch.setattr(cluster_identity, "check_change", lambda *_: None)
-    monkeypatch.setattr(Session, "environment_run", lambda *_, **__: run)
+
+    def environment_run(*given: Any, **_: Any) -> StackRun:
+        stack.read_state = given[3]
+        return run
+
+    monkeypatch.setattr(Session, "environment_run", environment_run)
     Session(folder, "m", Environments.model_validate(ENVIRONMENTS)).rerun_job(deployment, workload)
     return stack
 
@@ -86,6 +94,15 @@ def test_a_rotated_secret_reaches_the_job_that_runs_again(monkeypatch: pytest.Mo
         "workload/pretrain:job",
         "workload/pretrain:secrets",
     ]
+
+
+def test_the_run_has_nothing_of_the_old_job_stay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its queue of KAI Scheduler, among others, which a run otherwise reads from the Job that is up."""
+    deployment = sample("coreweave")
+    stack = restarted("pretrain", deployment, state(deployment), monkeypatch, tmp_path)
+    declared_from = [each.name for each in stack.read_state().resources]
+    assert "workload/embed:job" in declared_from
+    assert "workload/pretrain:job" not in declared_from
 
 
 def test_an_elastic_gang_that_runs_again_has_the_size_that_its_pods_read(

@@ -75,7 +75,7 @@ def test_a_pool_beyond_its_range_is_brought_to_the_nearest_bound(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, least: int, most: int, wanted: int
 ) -> None:
     """The autoscaler does neither: it orders no number beyond the bounds, and repairs none."""
-    found = owned(monkeypatch, with_range(tmp_path, least, most), 3)
+    found = owned(monkeypatch, with_range(tmp_path, least, most), 3, up=with_range(tmp_path, 1, 6))
     assert [each.report for each in found.decisions] == [
         f"takes over .spec.targetNodes of nodepool llm-prod-serve from cluster-autoscaler (3 -> {wanted})"
     ]
@@ -89,6 +89,16 @@ def test_a_number_in_place_of_a_range_is_the_meshs(monkeypatch: pytest.MonkeyPat
         "takes over .spec.targetNodes of nodepool llm-prod-serve from cluster-autoscaler (4 -> 3)"
     ]
     assert TARGET not in found.kept_values(preview=False)
+
+
+@pytest.mark.parametrize(("least", "most"), [(1, 4), (1, 2), (3, 3)])
+def test_more_nodes_than_the_mesh_has_ever_said_are_asked_about(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, least: int, most: int
+) -> None:
+    """As older versions left a number that somebody had set in the portal: the autoscaler orders none above `max`."""
+    found = owned(monkeypatch, with_range(tmp_path, least, most), 8, "portal", up=with_range(tmp_path, 1, 4))
+    with pytest.raises(OwnedFieldsError):
+        found.refuse("up")
 
 
 def test_the_number_of_a_pool_without_a_range_is_asked_about(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

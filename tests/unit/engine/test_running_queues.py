@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from meshctl import render
 from meshctl.deploy.guards.running import running_pods, running_queues
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import Deployment, KaiScheduler
+from meshctl.model.keys import lending
+from meshctl.model.observed import Facts
+from meshctl.render.controllers import work
 from tests.unit import states
 from tests.unit.engine.job_meshes import state
 from tests.unit.render.test_kai_queues import GANG, TWO_NODES, deployed
-from tests.unit.resolve.lending_meshes import SERVE, chat
-from tests.unit.resolve.meshes import DC
+from tests.unit.resolve.lending_meshes import NODES, SERVE, TRAIN, chat, sweep
+from tests.unit.resolve.meshes import DC, resolved
+from tests.unit.resolve.test_kai import KAI_DC, WITH_KAI
 
 NOT_LENDING = {**SERVE, "lend": None}
 
@@ -73,6 +79,25 @@ def test_queues_stay_for_jobs_that_are_in_them_when_nothing_is_lent_any_more() -
     assert not [item.name for item in render.platform_objects(gone) if "kai" in item.name]
 
 
+@pytest.mark.parametrize("lenders", [1, 2])
+def test_the_queue_of_a_lender_that_left_the_mesh_stays_for_the_job_in_it(lenders: int) -> None:
+    """Alone, or beside another pool that lends."""
+    more = {"other": TRAIN | {"lend": {"upTo": 1}}} if lenders > 1 else {}
+    before, facts = with_jobs(), Facts(nodes=NODES, served_apis=WITH_KAI)
+    now = resolved({"train": TWO_NODES, **more}, KAI_DC, facts, workloads={"sweep": sweep(), "pretrain": GANG})
+    assert now.deployment is not None, now.gaps
+    running = running_pods.with_running_pods(now.deployment, state(before))
+    assert queue_of(running, "sweep") == "m.serve.lent"
+    made = {item.name: item for item in render.platform_objects(running)}
+    lent = made["pool/serve:kai-lent-queue"]
+    assert lent.manifest["metadata"]["name"] == "m.serve.lent"
+    assert lent.manifest["spec"]["resources"]["gpu"] == {"quota": 0, "limit": 0, "overQuotaWeight": 1}
+    assert lent.depends_on == ("platform:kai-queue",)
+    assert "platform:kai-queue" in made
+    assert "pool/serve:kai-lent-queue" in made["workload/sweep:job"].depends_on
+    assert "pool/serve:kai-queue" not in made
+
+
 def test_from_kueue_to_kai_no_job_runs_anew() -> None:
     before, now = with_jobs(environment=DC), with_jobs()
     running = running_pods.with_running_pods(now, state(before))
@@ -85,6 +110,56 @@ def test_from_kai_to_kueue_no_job_runs_anew() -> None:
     running = running_pods.with_running_pods(now, state(before))
     assert queue_of(running, "pretrain") == "m.train"
     assert queue_of(running, "sweep") == "m.serve.lent"
+    assert "restart sweep --env e` runs it again in the queue train of Kueue" in "".join(
+        running_queues.notes(now, running)
+    )
+
+
+def test_from_kai_to_kueue_what_serves_has_its_queue_while_jobs_are_in_those_of_kai() -> None:
+    """Kueue holds its pods back for as long as it has none."""
+    running = running_pods.with_running_pods(with_jobs(environment=DC), state(with_jobs()))
+    made = {item.name: item for item in render.platform_objects(running)}
+    (queue,) = [item.manifest for item in made.values() if item.kind == "LocalQueue" and "/serve:" in item.name]
+    assert queue["metadata"]["name"] == running.workload("chat").queue == "serve"
+    lent = made["pool/serve:kai-lent-queue"].manifest["spec"]["resources"]["gpu"]
+    assert lent == {"quota": 0, "limit": 0, "overQuotaWeight": 1}, "it is Kueue that lends"
+    assert lending.counter(running) == "Kueue"
+    again = running_pods.with_running_pods(with_jobs(environment=DC), state(running))
+    assert again == running
+    assert running_pods.with_running_pods(running, state(running)) == running
+    back = running_pods.with_running_pods(with_jobs(), state(running))
+    assert lending.counter(back) == "KAI Scheduler"
+    assert not [item.name for item in render.platform_objects(back) if item.kind == "LocalQueue"]
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_where_a_pool_with_a_range_begins_or_ends_to_lend_no_job_runs_anew(begins: bool) -> None:
+    """The same edit changes whether an autoscaler may move the pods of those that borrow."""
+    ranged = {**SERVE, "nodes": {"min": 1, "max": 3}}
+    before, now = with_jobs(serve={**ranged, "lend": None}), with_jobs(serve=ranged)
+    assert now.workload("sweep").stays_on_node
+    assert not before.workload("sweep").stays_on_node
+    if not begins:
+        before, now = now, before
+    running = running_pods.with_running_pods(now, state(before))
+    assert queue_of(running, "sweep") == queue_of(before, "sweep")
+    specs = job_specs(before)["workload/sweep:job"], job_specs(running)["workload/sweep:job"]
+    assert work.stays(*specs), "who may lend to it is no matter for the Job: see `work`"
+
+
+@pytest.mark.parametrize(("before", "now"), [("", "gpus"), ("gpus", ""), ("gpus", "gpus")])
+def test_another_node_pool_runs_jobs_anew_and_it_is_said(before: str, now: str) -> None:
+    def in_node_pool(name: str) -> Deployment:
+        return with_jobs().model_copy(update={"kai": KaiScheduler(node_pool=name)})
+
+    wanted, up = in_node_pool(now), state(in_node_pool(before))
+    running = running_pods.with_running_pods(wanted, up)
+    where = "into the node pool gpus" if now else "out of its node pool"
+    assert running_pods.notes(wanted, running, up) == tuple(
+        f"workload/{name}: runs anew, as `lending.nodePool` brings it and its queue {where} of KAI Scheduler"
+        for name in ("sweep", "pretrain")
+        if before != now
+    )
 
 
 def test_without_kai_nothing_is_looked_at() -> None:

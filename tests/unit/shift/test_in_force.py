@@ -237,3 +237,23 @@ def test_what_is_up_has_the_shifts_of_now_and_not_those_of_its_last_up() -> None
     assert still == declared(least=2).shifted((), {"pretrain"}, {})
     assert objects(still)["workload/pretrain:job"].manifest["spec"]["suspend"] is True
     assert deployed(waiting, None) is None
+
+
+def test_a_restart_in_a_shift_that_came_after_the_up_is_not_refused() -> None:
+    """The usual order: the `up` has recorded no shift, and a shift records none either."""
+    bare = declared(least=2)
+    pools = tuple(each.model_copy(update={"node_names": (f"{each.name}-1",)}) for each in bare.pools)
+    recorded = bare.model_copy(update={"pools": pools})
+    now = ShiftsInForce({"train-1": ShiftedNode("train-1", "train", "serve")})
+    session = SimpleNamespace(
+        outputs=lambda _: SimpleNamespace(deployment=recorded),
+        shifts_in_force=lambda _: now,
+        state=lambda _: SimpleNamespace(deployment=recorded),
+    )
+    deployment = Session.deployed(cast("Session", session), "dc1")
+    assert deployment is not None
+    mesh = cast("Project", SimpleNamespace(session=session, state_store=None, mesh=SimpleNamespace(name="demo")))
+    guards.refuse_restart(mesh, deployment)
+    now = ShiftsInForce()
+    with pytest.raises(LockedError, match="nodes were shifted meanwhile"):
+        guards.refuse_restart(mesh, deployment)

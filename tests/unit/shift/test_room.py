@@ -18,11 +18,12 @@ from tests.unit.shift.world import World, declared, world_of
 TWO = Request("train", "serve", 2)
 
 
-def grown(monkeypatch: pytest.MonkeyPatch, request: Request = TWO) -> World:
-    """A service of two replicas has grown by two on the nodes of a shift; one of them may be missing."""
+def grown(monkeypatch: pytest.MonkeyPatch, *requests: Request) -> World:
+    """A service of two replicas has grown by two on the nodes of shifts; one of them may be missing."""
     world = world_of(monkeypatch, deployment=declared(gang=2), budgets={"chat": 1}, replicas={"chat": 4})
     shifts = world.shifts()
-    shifts.start(shifts.plan(request))
+    for request in requests or (TWO,):
+        shifts.start(shifts.plan(request))
     world.sleep(10)
     assert world.placed("chat") == ["serve-0", "serve-1", "train-2", "train-3"]
     world.events.clear()
@@ -100,6 +101,23 @@ def test_an_up_goes_on_where_a_shift_whose_time_is_over_can_not_go_back(
     world.sleep(5)
     command.return_due_of(Context(), project(world), "dc1", break_lock=False)
     assert world.shifts().open() == []
+
+
+def test_an_up_goes_on_where_the_second_of_two_shifts_can_not_go_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is room for the pods of one node, and the return of the first has taken it."""
+    until = time.time() + 10**9
+    world = grown(monkeypatch, Request("train", "serve", 1, until_s=until), Request("train", "serve", 1, until_s=until))
+    shifts = world.shifts()
+    monkeypatch.setattr(command, "shifts_of", lambda *_, **__: shifts)
+    world.now = time.time() + 2 * 10**9
+    monkeypatch.setattr(time, "time", lambda: world.now)
+    command.return_due_of(Context(), project(world), "dc1", break_lock=False)
+    said = capsys.readouterr().err
+    assert said.count("the time of the shift from train to serve is over") == 1
+    assert "the time of a shift is over, and its nodes can't go back yet" in said
+    assert len(world.shifts().open()) == 1
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,11 @@ def with_running_pods(deployment: Deployment, state: StackState) -> Deployment:
 def notes(wanted: Deployment, running: Deployment, state: StackState) -> tuple[str, ...]:
     """Where groups and jobs are otherwise than they would be if they came up now. `wanted`, `running`: before and after
     `with_running_pods`."""
-    return (*running_groups.notes(wanted, running, state), *running_queues.notes(wanted, running))
+    return (
+        *running_groups.notes(wanted, running, state),
+        *running_queues.notes(wanted, running),
+        *running_queues.notes_on_node_pools(running, state.deployment),
+    )
 
 
 def _with_running_zones(deployment: Deployment, state: StackState) -> Deployment:
