@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 from obstore.store import MemoryStore
@@ -147,6 +148,17 @@ def test_a_journal_of_an_older_version_goes_on_without_the_step() -> None:
     early = _read(records, "provision/target")
     assert STEP in names(early)  # nothing is started yet: it is measured
     assert STEP in names(migrations.history()[1])  # as is shown once it was done
+
+
+def test_a_move_whose_source_is_lost_measures_nothing_any_more() -> None:
+    """Nobody serves until the target starts: it waits for no measurement, and no slow fabric stops it."""
+    migrations = migrations_of(gateway := gateway_of())
+    move(gateway, migrations)
+    history = migrations.history()[1]
+    early = _read([record for record in history.records if record.step != STEP], "provision/target")
+    assert STEP in names(early)
+    assert STEP not in names(replace(early, options={"source_lost": True}))
+    assert STEP in names(replace(history, options={"source_lost": True}))  # as is shown once it was done
 
 
 def _read(records: list[Record], until: str) -> History:
