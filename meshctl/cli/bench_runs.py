@@ -195,9 +195,12 @@ def _gpu(up: _Environment, wishes: Wishes) -> _Measurement:
     if wishes.diagnose:
         diagnoses = accelerators.diagnoses(up.deployment, wishes.subject, wishes.diagnose)
         minutes = max(run.seconds for run in diagnoses) // 60
+        pools = [up.deployment.pool(run.pool) for run in diagnoses]
+        growing = [pool.name for pool in pools if pool.nodes_min < pool.nodes_max]
+        more = f" (an autoscaler may add nodes to {', '.join(growing)} where some are busy)" if growing else ""
         return _Measurement(
             question=f"have DCGM test all accelerators of {', '.join(f'pool {run.pool}' for run in diagnoses)} at full"
-            f" load, at most {minutes} min on a node,",
+            f" load, at most {minutes} min on a node{more},",
             runs={
                 f"the health of pool {run.pool}": _by_job(up, partial(accelerators.diagnose, up.deployment, run))
                 for run in diagnoses

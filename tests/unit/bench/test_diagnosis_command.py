@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from meshctl.bench import cluster_jobs
+from meshctl.clients import clusters
 from meshctl.measure import dcgm
 from meshctl.model.pods import own_images
 from tests.command_line import meshctl
@@ -28,6 +29,7 @@ def test_accelerators_are_diagnosed_after_a_question(
         message = base64.b64encode(gzip.compress(text)).decode()
         return tuple(cluster_jobs.Ended(message, f"n{number}") for number in range(manifest["spec"]["completions"]))
 
+    monkeypatch.setattr(clusters, "ready_nodes", lambda *_: {})
     monkeypatch.setattr(cluster_jobs, "run_on_each", run_on_each)
     arguments = ("bench", "aws-east", "--what", "gpu", "--diagnose", "2", "--of", "pool/train")
     unasked = meshctl(*arguments, folder=folder)
