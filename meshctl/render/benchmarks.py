@@ -73,6 +73,10 @@ class FabricRun:
     def job_name(self) -> str:
         return f"bench-fabric-{self.pool}"
 
+    def needed(self, pool: Pool) -> int:
+        """How many nodes must be free."""
+        return self.nodes or pool.nodes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuRun:
@@ -83,6 +87,9 @@ class GpuRun:
     @property
     def job_name(self) -> str:
         return f"bench-gpu-{self.pool}"
+
+    def needed(self, pool: Pool) -> int:
+        return min(1, pool.nodes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +104,10 @@ class DiagnosisRun:
     @property
     def job_name(self) -> str:
         return f"bench-dcgm-{self.pool}"
+
+    def needed(self, pool: Pool) -> int:
+        """The others are not waited for."""
+        return min(1, pool.nodes)
 
     @property
     def seconds(self) -> int:
