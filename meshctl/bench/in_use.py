@@ -1,5 +1,7 @@
-"""Whether the mesh's own workloads leave a pool nodes whose accelerators are all free. PURE. Called by `cli.bench_runs`,
-where several kinds are measured: a Job would wait for accelerators that nobody gives away."""
+"""Whether the mesh's own workloads leave a pool nodes whose accelerators are all free. PURE.
+
+Called by `cli.bench_runs`, where several kinds are measured: a Job would wait for accelerators that nobody gives away.
+"""
 
 from __future__ import annotations
 
