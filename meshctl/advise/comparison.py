@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -28,9 +28,9 @@ _HIDDEN: Final = (
     "failed",
     "passed",
     "skipped",
-    "status",
     "kept_rate",
 )  # of a setting: they tell no two results apart
+_STATUS: Final = "status"  # nor does this, which is shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +104,16 @@ def _identity(result: Result) -> tuple[object, ...]:
     """meshctl's own version is no part of it: it measures the same as the one before."""
     versions = frozenset((name, version) for name, version in result.versions.items() if name != "meshctl")
     taken, subject = result.taken, result.setting.get("subject", "")
-    return subject, result.metric, label(result), taken.machine, taken.origin, versions
+    return subject, result.metric, _words(result, (*_HIDDEN, _STATUS)), taken.machine, taken.origin, versions
 
 
 def label(result: Result) -> str:
     """The setting in words."""
-    setting = ((key, value) for key, value in result.setting.items() if key not in _HIDDEN)
+    return _words(result, _HIDDEN)
+
+
+def _words(result: Result, without: Sequence[str]) -> str:
+    setting = ((key, value) for key, value in result.setting.items() if key not in without)
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in setting)
 
 
@@ -168,6 +172,8 @@ def _expected(
     if result.metric == gemm.PRODUCT:
         return _expected_product(result)
     if result.metric == dcgm.FAILED:
+        if result.setting.get(_STATUS) == dcgm.SKIPPED:
+            return None, None, "it was not tested"
         return 0.0, 0.0, "an accelerator that is well fails none"
     kind, _, name = result.setting.get("subject", "").partition("/")
     direction: storage.Direction = "write" if result.metric.startswith("write") else "read"

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Final
 
 from meshctl.bench import cluster_jobs
 from meshctl.bench.cluster_jobs import Ended
+from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.errors import ForeignOutputError, UsageError
+from meshctl.errors import CredentialsError, ForeignOutputError, UnreachableError, UsageError
 from meshctl.measure import dcgm, gemm, packed
 from meshctl.measure.results import Result, Taken
 from meshctl.model.deployment import Deployment, Pool
@@ -58,7 +60,23 @@ def _chosen(deployment: Deployment, subject: str) -> list[Pool]:
             f"there is no GPU here: no pool of {deployment.environment} has nodes with accelerators",
             hint="--from FILE --of pool/NAME reads what `dcgmi diag -r 2 -j` has printed elsewhere, with --replayed",
         )
-    return [pools[subject]] if subject else list(pools.values())
+    chosen = [pools[subject]] if subject else list(pools.values())
+    with_nodes = [pool for pool in chosen if not _without_nodes(pool)]
+    if not with_nodes:
+        raise UsageError(
+            f"pool {chosen[0].name} has no nodes to measure: {_without_nodes(chosen[0])}",
+            hint=f"`meshctl status {deployment.environment}` shows its nodes",
+        )
+    return with_nodes
+
+
+def _without_nodes(pool: Pool) -> str:
+    """Why a pool with a reservation has no nodes now; "" where it can have some. It may have begun since the mesh was
+    brought up."""
+    if pool.has_ended:
+        return "its reservation has ended"
+    is_ahead = pool.starts and datetime.fromisoformat(pool.starts) > datetime.now(UTC)
+    return f"its reservation begins at {pool.starts}" if is_ahead else ""
 
 
 def measure(
@@ -87,10 +105,12 @@ def diagnose(
     """Runs DCGM's diagnosis on each node of the pool whose accelerators are free. Raises: as
     `cluster_jobs.run_on_each`, and ForeignOutputError."""
     pool = deployment.pool(run.pool)
-    every = cluster_jobs.run_on_each(access, benchmarks.diagnosis_job(deployment, run), say, start_s=_START_S)
-    if len(every) < pool.nodes_now:
-        missing = pluralize(pool.nodes_now - len(every), "node")
-        say(f"{missing} of pool {pool.name} had no free accelerators, and were not diagnosed")
+    nodes = _nodes_of(deployment, pool, access)
+    manifest = benchmarks.diagnosis_job(deployment, replace(run, nodes=nodes))
+    every = cluster_jobs.run_on_each(access, manifest, say, start_s=_START_S)
+    missing = max(nodes, pool.nodes) - len(every)
+    if missing > 0:
+        say(f"{pluralize(missing, 'node')} of pool {pool.name} had no free accelerators, and were not diagnosed")
     user = "root" if benchmarks.runs_as_root(deployment) else "1000"
     setting = {"subject": f"pool/{pool.name}", "level": str(run.level), "user": user}
     return tuple(
@@ -105,16 +125,28 @@ def diagnose(
     )
 
 
-def _diagnosed(ended: Ended, pool: Pool, date: str) -> Iterator[Result]:
-    text = packed.unpacked(ended.message)
-    taken = Taken(
-        machine=pool.machine,
-        date=date,
-        source=f"meshctl bench: DCGM on node {ended.node} of pool {pool.name}",
-        origin="replayed" if packed.is_recording(text) else "measured",
-    )
+def _nodes_of(deployment: Deployment, pool: Pool, access: ClusterAccess) -> int:
+    """Those that are ready in the cluster: of a range the mesh says the least. Where they can't be counted, as many as
+    the mesh says."""
     try:
+        ready = clusters.ready_nodes(access, deployment.mesh)
+    except (CredentialsError, UnreachableError):
+        return pool.nodes
+    return ready.get(pool.name, 0) or pool.nodes
+
+
+def _diagnosed(ended: Ended, pool: Pool, date: str) -> Iterator[Result]:
+    """Of a node on which nothing was tested, why."""
+    source = f"meshctl bench: DCGM on node {ended.node} of pool {pool.name}"
+    taken = Taken(machine=pool.machine, date=date, source=source)
+    if ended.failure:
+        yield dcgm.not_run(ended.failure, taken)
+        return
+    text = ""
+    try:
+        text = packed.unpacked(ended.message)
+        taken = replace(taken, origin="replayed" if packed.is_recording(text) else "measured")
         yield from dcgm.read(text, taken)
     except ForeignOutputError as error:
         last_words = " ".join(text.split())[-_WORDS:]
-        yield dcgm.not_run(error.why if "{" in text else last_words, taken)
+        yield dcgm.not_run(last_words if text and "{" not in text else error.why, taken)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from meshctl.clients import clusters
@@ -42,10 +42,11 @@ _REFUSED: Final = (401, 403)
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What the Job's first pod left, and the node on which it ran."""
+    """What a pod of the Job left, and the node on which it ran. `failure`: why it has not ended well."""
 
     message: str
     node: str
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,15 +94,51 @@ def run_on_each(
     start_s: float = LONGEST_START_S,
     holder: Holder = ANYBODY,
 ) -> tuple[Ended, ...]:
-    """As `run`, for a Job whose pods work by themselves, each on a node of its own: what each of them left. A node that
-    has no room while others do their work is not waited for.
+    """As `run`, for a Job whose pods work by themselves, each on a node of its own: what each of them left, or why it
+    failed. A node that has no room while others do their work is not waited for.
 
     Raises: as `run`, where no pod has ended well."""
+    seen = _Seen(start_s)
     with _created(access, manifest, holder) as (client, job):
         watch = _Watch(client, access.name, manifest, job["metadata"]["uid"], say, start_s, 1, holder.check)
-        pods = _until(watch, _all_have_ended)
-        by_node = {_node(pod): Ended(_message(pod), _node(pod)) for pod in pods if _has_ended_well(pod)}
-        return tuple(by_node[node] for node in sorted(by_node))
+        try:
+            _until(watch, seen.is_over)
+        except MeasurementError:
+            if not any(map(_has_ended_well, seen.pods.values())):
+                raise
+        return seen.ended()
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The pods of a Job that work by themselves, by name, as they were seen last: those of a Job that has failed are
+    deleted. `start_s`: how long one may take until it runs."""
+
+    start_s: float
+    pods: dict[str, objects.Pod] = field(default_factory=dict)
+    begun: float = field(default_factory=time.monotonic)
+
+    def is_over(self, pods: list[objects.Pod]) -> bool:
+        """Whether no pod is at work any more: one without a node waits for room, and one that has got the node of
+        another would do its work again."""
+        self.pods.update((pod.get("metadata", {}).get("name", ""), pod) for pod in pods)
+        well = {_node(pod) for pod in pods if _has_ended_well(pod)}
+        return bool(well) and all(_node(pod) in {*well, ""} or self._is_given_up(pod) for pod in pods)
+
+    def _is_given_up(self, pod: objects.Pod) -> bool:
+        """Also one whose node no longer answers: it is being deleted and never ends. And one without an image."""
+        metadata, status = pod.get("metadata", {}), pod.get("status", {})
+        is_late = not _has_started(pod) and time.monotonic() - self.begun > self.start_s
+        return status.get("phase") == "Failed" or "deletionTimestamp" in metadata or is_late
+
+    def ended(self) -> tuple[Ended, ...]:
+        """By node."""
+        by_node: dict[str, Ended] = {}
+        for pod in sorted(self.pods.values(), key=_has_ended_well):
+            is_well = _has_ended_well(pod)
+            failure = "" if is_well else _failure(pod)
+            by_node[_node(pod)] = Ended(_message(pod) if is_well else "", _node(pod), failure)
+        return tuple(by_node[node] for node in sorted(by_node) if node)
 
 
 @contextmanager
@@ -308,11 +345,11 @@ def _has_ended_well(pod: objects.Pod) -> bool:
     return pod.get("status", {}).get("phase") == "Succeeded"
 
 
-def _all_have_ended(pods: list[objects.Pod]) -> bool:
-    """Whether no pod is at work any more: one without a node waits for room, and one that has got the node of another
-    would do its work again."""
-    ended = {_node(pod) for pod in pods if _has_ended_well(pod)}
-    return bool(ended) and all(_node(pod) in {*ended, ""} for pod in pods)
+def _failure(pod: objects.Pod) -> str:
+    """In the cluster's words: of the container, or of the pod, as where it was evicted."""
+    status = pod.get("status", {})
+    words = ": ".join(filter(None, (status.get("reason"), status.get("message"))))
+    return clusters.pod_state(pod).reason or words or "its pod was not over in time"
 
 
 def _message(pod: objects.Pod) -> str:

@@ -30,7 +30,7 @@ _START_S: Final = 900.0  # images with CUDA and MPI have ten gigabytes
 
 def runs(deployment: Deployment, subject: str, nodes: int = 0) -> tuple[FabricRun, ...]:
     """The pools with a network between accelerators, or the one that `subject` names. `nodes`: how many of each take
-    part, 0 = all. Raises: UsageError."""
+    part, 0 = all; pools that have fewer are left out. Raises: UsageError."""
     names = [pool.name for pool in deployment.pools if fabric_expectation.is_measurable(pool)]
     subjects = [f"pool/{name}" for name in names]
     if subject and subject not in subjects:
@@ -46,14 +46,17 @@ def runs(deployment: Deployment, subject: str, nodes: int = 0) -> tuple[FabricRu
             hint="--from FILE --of pool/NAME reads what nccl-tests has printed elsewhere, with --replayed",
         )
     chosen = [subject.removeprefix("pool/")] if subject else names
-    for name in chosen if nodes else ():
-        if not 2 <= nodes <= deployment.pool(name).nodes:
-            raise UsageError(
-                f"--nodes {nodes}: pool {name} has {deployment.pool(name).nodes} nodes",
-                why="nccl-tests measures what is between two nodes at least",
-                hint=f"--nodes 2 to {deployment.pool(name).nodes}, or none for all of them",
-            )
-    return tuple(FabricRun(pool=name, nodes=nodes) for name in chosen)
+    large_enough = [name for name in chosen if not nodes or 2 <= nodes <= deployment.pool(name).nodes]
+    if not large_enough:
+        largest = max(chosen, key=lambda name: deployment.pool(name).nodes)
+        most = deployment.pool(largest).nodes
+        beside = ", and no other one has more" if len(chosen) > 1 else ""
+        raise UsageError(
+            f"--nodes {nodes}: pool {largest} has {most} nodes{beside}",
+            why="nccl-tests measures what is between two nodes at least",
+            hint=f"--of pool/{largest} --nodes 2 to {most}, or none for all of them",
+        )
+    return tuple(FabricRun(pool=name, nodes=nodes) for name in large_enough)
 
 
 def measure(

@@ -19,15 +19,16 @@ from meshctl.resolve.placement.fabric_expectation import Verdict
 _TCP: Final = "Socket"  # as NCCL calls it
 
 
-def gated(deployment: Deployment, up: Deployment | None) -> tuple[Pool, ...]:
+def gated(deployment: Deployment, up: Deployment | None, *, has_nodes: bool = False) -> tuple[Pool, ...]:
     """The pools to measure before their workloads start: `expect` asks for it, it can be judged, and none of their
     workloads is up, in this pool or in the one that it leaves: to measure would be to stop it. What is up has its
-    nodes, and stays. `up`: what the last `up` declared."""
+    nodes, and stays. `up`: what the last `up` declared. `has_nodes`: whether all pools have theirs once it is measured,
+    also those whose reservations had not begun when it was planned."""
     running = [each for each in up.workloads if each.runs] if up is not None else []
     names = {each.name for each in running}
     in_use = {each.pool for each in running} | {each.pool for each in deployment.workloads if each.name in names}
     starting = {each.pool for each in deployment.workloads if each.runs and each.accelerators}
-    without_nodes = {each.pool for each in deployment.waiting_for_nodes}
+    without_nodes = set() if has_nodes else {each.pool for each in deployment.waiting_for_nodes}
     return tuple(
         pool
         for pool in deployment.pools

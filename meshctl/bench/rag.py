@@ -41,7 +41,7 @@ def _reply(client: httpx2.Client, server: Server, question: Question, *, has_ans
         return Reply(passages=passages, failure=f"status {error.response.status_code}")
     except httpx2.HTTPError:
         return Reply(passages=passages, failure=f"no answer in {_LIMIT_S:.0f} s, or none at all")
-    except (KeyError, TypeError, ValueError):
+    except (IndexError, KeyError, TypeError, ValueError):
         return Reply(passages=passages, failure="an answer without passages or citations")
 
 

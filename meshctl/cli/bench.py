@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meshctl.cli import bench_results, bench_runs
+from meshctl.cli import bench_results, bench_runs, bench_wishes
 from meshctl.cli.advise import resolution_of
 from meshctl.cli.context import Context
 from meshctl.errors import UsageError
@@ -24,8 +24,9 @@ def bench(
     ctx: typer.Context,
     environment: Annotated[str, typer.Argument(help="The environment that is measured.", metavar="ENV")],
     what: Annotated[
-        str, typer.Option("--what", help="serve, rag, storage, fabric or gpu; or several, with commas. By default all.")
-    ] = "",
+        str | None,
+        typer.Option("--what", help="serve, rag, storage, fabric or gpu; or several, with commas. By default all."),
+    ] = None,
     workload: Annotated[str, typer.Option("--workload", help="The model server or API, if there are several.")] = "",
     rate: Annotated[float, typer.Option("--rate", help="Requests per second.")] = 2.0,
     seconds: Annotated[int, typer.Option("--seconds", help="How long is measured.")] = 30,
@@ -56,8 +57,10 @@ def bench(
 ) -> None:
     """Measure a server, answers from documents, storage or a fabric, or read and show what others have measured."""
     context: Context = ctx.obj
-    if sum((bool(what), bool(files), show)) > 1:
+    if sum((what is not None, bool(files), show)) > 1:
         raise UsageError("say one thing to do", hint="one of --what serve, --from FILE, --show")
+    if (machine or date or replayed) and not files:
+        raise UsageError("--machine, --date and --replayed are of files that are read", hint="--from FILE names one")
     if show:
         _show(context, environment)
     elif files:
@@ -68,7 +71,7 @@ def bench(
             raise UsageError("--diagnose is of accelerators", hint=f"--what gpu --diagnose {diagnose}")
         if nodes and "fabric" not in kinds:
             raise UsageError("--nodes is of a fabric", hint=f"--what fabric --nodes {nodes}")
-        wishes = bench_runs.wishes(
+        wishes = bench_wishes.wishes(
             subject=subject,
             workload=workload,
             size=size,
@@ -82,9 +85,9 @@ def bench(
         bench_runs.measure(context, environment, kinds, wishes)
 
 
-def _kinds(what: str) -> list[str]:
-    """In the order of `KINDS`; "" is all of them. Raises: UsageError."""
-    wanted = [each.strip() for each in what.split(",")] if what else list(bench_runs.KINDS)
+def _kinds(what: str | None) -> list[str]:
+    """In the order of `KINDS`; None is all of them, and "" a variable without a value. Raises: UsageError."""
+    wanted = [each.strip() for each in what.split(",")] if what is not None else list(bench_runs.KINDS)
     for each in wanted:
         if each not in bench_runs.KINDS:
             hint = f"--what {', '.join(bench_runs.KINDS)} or several of them with commas between, or --from FILE"

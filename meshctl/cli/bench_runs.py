@@ -6,50 +6,25 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from meshctl import __version__
 from meshctl.cli import bench_results, signals
-from meshctl.cli.advise import lengths_of
+from meshctl.cli.bench_wishes import Wishes
 from meshctl.cli.context import Context
-from meshctl.errors import MeshError, UsageError
+from meshctl.errors import CredentialsError, MeshError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
-    from meshctl.bench.load import Plan
-    from meshctl.bench.storage import Size
     from meshctl.clients.cluster_access import ClusterAccess
-    from meshctl.measure.rag import Question
     from meshctl.measure.results import Result, Taken
     from meshctl.model.deployment import Deployment, Endpoint
+    from meshctl.model.observed import PodState
     from meshctl.model.stack_state import StackOutputs
     from meshctl.project import Project
+    from meshctl.render.benchmarks import DiagnosisRun, FabricRun, GpuRun
 
-_MOST_REQUESTS: Final = 10_000
-_LONGEST_S: Final = 600
 _Run = Callable[[], "tuple[Result, ...]"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """What the user has said, besides which kinds. `subject`: of Jobs; `workload`: of what is asked through an
-    endpoint; `diagnose`: the level of DCGM's diagnosis; `nodes`: how many measure a fabric. "", None, 0: not said."""
-
-    subject: str
-    workload: str
-    plan: Plan
-    size: Size
-    questions: _Questions | None
-    diagnose: int
-    nodes: int
-
-
-@dataclass(frozen=True)
-class _Questions:
-    """Of a file of the user's, which `name` names."""
-
-    name: str
-    entries: tuple[Question, ...]
+_OnPool = TypeVar("_OnPool", "FabricRun", "GpuRun", "DiagnosisRun")
 
 
 @dataclass(frozen=True)
@@ -63,12 +38,25 @@ class _Measurement:
 
 @dataclass
 class _Environment:
-    """What is up, and how it is reached. `say`: where to write what is waited for."""
+    """What is up, and how it is reached. `say`: where to write what is waited for. `has_several`: whether more than one
+    kind is measured."""
 
     name: str
     outputs: StackOutputs
     deployment: Deployment
     say: Callable[[str], None]
+    has_several: bool
+
+    @cached_property
+    def pods_and_nodes(self) -> tuple[Sequence[PodState], Mapping[str, int]]:
+        """The mesh's pods, and how many nodes of each pool are ready; none where they can't be seen."""
+        from meshctl.clients import clusters
+
+        try:
+            pods = clusters.pods(self.access, self.deployment.namespace)
+            return pods, clusters.ready_nodes(self.access, self.deployment.mesh)
+        except (CredentialsError, UnreachableError):
+            return (), {}
 
     @cached_property
     def access(self) -> ClusterAccess:
@@ -87,14 +75,13 @@ def measure(context: Context, environment: str, kinds: Sequence[str], wishes: Wi
     if list(kinds) == ["rag"] and wishes.questions is None:
         raise _without_questions()
     with opened(context, "bench") as project:
-        up = _up(context, project, environment)
+        up = _up(context, project, environment, has_several=len(kinds) > 1)
         store = bench_results.opened(context, project)
         measurements = _measurements(up, kinds, wishes)
         refuse_if_moving(project, up.name)
         if context.must_confirm:
             questions = "; ".join(each.question for each in measurements.values())
             context.confirm(f"{questions} in {up.name}, beside its workloads?")
-            refuse_if_moving(project, up.name)  # a migration may have begun while the question was open
         rows: list[Result] = []
         paths: list[str] = []
         failures: list[MeshError] = []
@@ -105,9 +92,7 @@ def measure(context: Context, environment: str, kinds: Sequence[str], wishes: Wi
 
         for kind, measurement in measurements.items():
             try:
-                if paths:
-                    refuse_if_moving(project, up.name)  # or while the one before was measured
-                _measure(measurement, keep, context.say)
+                _measure(measurement, keep, context.say, partial(refuse_if_moving, project, up.name))
             except MeshError as failure:
                 failures.append(failure)
                 if len(measurements) > 1:
@@ -118,21 +103,28 @@ def measure(context: Context, environment: str, kinds: Sequence[str], wishes: Wi
             raise failures[0]
 
 
-def _measure(measurement: _Measurement, keep: Callable[[tuple[Result, ...]], None], say: Callable[[str], None]) -> None:
-    """What was measured is kept although the next one fails."""
+def _measure(
+    measurement: _Measurement,
+    keep: Callable[[tuple[Result, ...]], None],
+    say: Callable[[str], None],
+    refuse: Callable[[], None],
+) -> None:
+    """What was measured is kept although the next one fails. `refuse`: raises where a migration has begun, which may be
+    while the question was open or another one was measured: it takes a Job that it finds for its own."""
     for subject, run in measurement.runs.items():
+        refuse()
         say(f"measuring {subject}")
         with measurement.stops():
             results = run()
         keep(results)
 
 
-def _up(context: Context, project: Project, environment: str) -> _Environment:
+def _up(context: Context, project: Project, environment: str, *, has_several: bool) -> _Environment:
     name = project.checked_name(environment)
     outputs = project.session.outputs(name)
     if outputs.deployment is None:
         raise UsageError(f"{name}: nothing is up there", hint=f"`meshctl up {name}` brings it up")
-    return _Environment(name, outputs, outputs.deployment, context.say)
+    return _Environment(name, outputs, outputs.deployment, context.say, has_several)
 
 
 def _measurements(up: _Environment, kinds: Sequence[str], wishes: Wishes) -> dict[str, _Measurement]:
@@ -177,7 +169,7 @@ def _fabric(up: _Environment, wishes: Wishes) -> _Measurement:
     """nccl-tests on the nodes of pools."""
     from meshctl.bench import fabric
 
-    runs = fabric.runs(up.deployment, wishes.subject, wishes.nodes)
+    runs = _with_free_nodes(up, "fabric", fabric.runs(up.deployment, wishes.subject, wishes.nodes))
     return _Measurement(
         question=f"run nccl-tests on all accelerators of {f'{wishes.nodes} nodes of ' if wishes.nodes else ''}"
         f"{', '.join(f'pool {run.pool}' for run in runs)}",
@@ -194,17 +186,21 @@ def _gpu(up: _Environment, wishes: Wishes) -> _Measurement:
 
     if wishes.diagnose:
         diagnoses = accelerators.diagnoses(up.deployment, wishes.subject, wishes.diagnose)
+        diagnoses = _with_free_nodes(up, "gpu", diagnoses)
         minutes = max(run.seconds for run in diagnoses) // 60
+        pools = [up.deployment.pool(run.pool) for run in diagnoses]
+        growing = [pool.name for pool in pools if pool.nodes_min < pool.nodes_max]
+        more = f" (an autoscaler may add nodes to {', '.join(growing)} where some are busy)" if growing else ""
         return _Measurement(
             question=f"have DCGM test all accelerators of {', '.join(f'pool {run.pool}' for run in diagnoses)} at full"
-            f" load, at most {minutes} min on a node,",
+            f" load, at most {minutes} min on a node{more},",
             runs={
                 f"the health of pool {run.pool}": _by_job(up, partial(accelerators.diagnose, up.deployment, run))
                 for run in diagnoses
             },
             stops=signals.once,
         )
-    runs = accelerators.runs(up.deployment, wishes.subject)
+    runs = _with_free_nodes(up, "gpu", accelerators.runs(up.deployment, wishes.subject))
     return _Measurement(
         question=f"use all accelerators of one node of {', '.join(f'pool {run.pool}' for run in runs)}",
         runs={
@@ -213,6 +209,25 @@ def _gpu(up: _Environment, wishes: Wishes) -> _Measurement:
         },
         stops=signals.once,
     )
+
+
+def _with_free_nodes(up: _Environment, kind: str, runs: tuple[_OnPool, ...]) -> tuple[_OnPool, ...]:
+    """Of several kinds none waits for accelerators that the mesh's own workloads hold. Raises: UsageError where they
+    hold those of all runs."""
+    from meshctl.bench import in_use
+
+    if not up.has_several:
+        return runs
+    refusals = {}
+    for run in runs:
+        needed = run.needed(up.deployment.pool(run.pool))
+        if holders := in_use.held_by(up.deployment, *up.pods_and_nodes, run.pool, needed):
+            refusals[run.pool] = f"the accelerators of pool {run.pool} are in use by {', '.join(holders)}"
+    if len(refusals) == len(runs):
+        raise UsageError("; ".join(refusals.values()), hint=f"--what {kind} alone waits for them")
+    for refusal in refusals.values():
+        up.say(f"not measured: {kind}: {refusal}")
+    return tuple(run for run in runs if run.pool not in refusals)
 
 
 def _by_job(
@@ -231,10 +246,12 @@ def _rag(up: _Environment, wishes: Wishes) -> _Measurement:
         raise _without_questions()
     name, questions = wishes.questions.name, wishes.questions.entries
     endpoint = target.documents_endpoint_of(up.deployment, wishes.workload)
-    server = target.server(up.deployment, endpoint, _addresses(up, endpoint))
+    host = target.server(up.deployment, endpoint, up.outputs.addresses).host
 
     def run() -> tuple[Result, ...]:
         from meshctl.bench import rag
+
+        server = target.server(up.deployment, endpoint, _addresses(up, endpoint))
 
         served = up.deployment.workload(endpoint.workload)
         replies = rag.run(server, questions, has_answers=target.has_answers(served))
@@ -247,12 +264,12 @@ def _rag(up: _Environment, wishes: Wishes) -> _Measurement:
                 **target.documents_setting(served),
             },
             versions={"meshctl": __version__, "image": served.image},
-            taken=_taken(up, endpoint, f"meshctl bench through {server.host}: {name}"),
+            taken=_taken(up, endpoint, f"meshctl bench through {host}: {name}"),
         )
 
     return _Measurement(
         question=f"ask {endpoint.host} {len(questions)} questions, one after the other",
-        runs={f"answers of {server.host} to {len(questions)} questions": run},
+        runs={f"answers of {host} to {len(questions)} questions": run},
         stops=signals.at_once,  # nothing is in flight but a request: nothing is left behind
     )
 
@@ -267,12 +284,14 @@ def _serve(up: _Environment, wishes: Wishes) -> _Measurement:
 
     plan = wishes.plan
     endpoint = target.endpoint_of(up.deployment, wishes.workload)
-    server = target.server(up.deployment, endpoint, _addresses(up, endpoint))
+    host = target.server(up.deployment, endpoint, up.outputs.addresses).host
 
     def run() -> tuple[Result, ...]:
         from meshctl.advise.runs import count_text
         from meshctl.bench import load
         from meshctl.measure import load as load_results
+
+        server = target.server(up.deployment, endpoint, _addresses(up, endpoint))
 
         model, served = load.model_of(server), up.deployment.workload(endpoint.workload)
         answers, duration_s = load.run(server, model, plan)
@@ -289,13 +308,13 @@ def _serve(up: _Environment, wishes: Wishes) -> _Measurement:
                 "replicas": count_text(served.at_least, served.at_most),
             },
             versions={"meshctl": __version__, "image": served.image},
-            taken=_taken(up, endpoint, f"meshctl bench through {server.host}, from the machine that ran it"),
+            taken=_taken(up, endpoint, f"meshctl bench through {host}, from the machine that ran it"),
         )
 
     return _Measurement(
         question=f"send about {plan.rate * plan.duration_s:.0f} requests within {plan.duration_s:.0f} s to"
         f" {endpoint.host}, beside those of its users",
-        runs={f"{server.host} by {plan.rate:g} requests per second for {plan.duration_s:.0f} s": run},
+        runs={f"{host} by {plan.rate:g} requests per second for {plan.duration_s:.0f} s": run},
         stops=signals.at_once,
     )
 
@@ -306,6 +325,7 @@ KINDS: Final = tuple(_PLANNED)
 
 
 def _addresses(up: _Environment, endpoint: Endpoint) -> dict[str, str]:
+    """Raises: UnreachableError, which ends the measurement through this endpoint and no other one."""
     from meshctl.dns.lookup import address_of
 
     return {name: address_of(value) for name, value in up.outputs.addresses.items() if name == endpoint.name}
@@ -320,60 +340,3 @@ def _taken(up: _Environment, endpoint: Endpoint, source: str) -> Taken:
 
 def _date() -> str:
     return bench_results.now("%Y-%m-%dT%H:%M:%SZ")
-
-
-def wishes(
-    *,
-    subject: str,
-    workload: str,
-    size: str,
-    rate: float,
-    seconds: int,
-    tokens: str,
-    questions: Path | None,
-    diagnose: int,
-    nodes: int,
-) -> Wishes:
-    """Raises: UsageError for a run without bounds, or a size or length that is none."""
-    from meshctl.bench import storage
-
-    if not 0 < seconds <= _LONGEST_S:
-        raise UsageError(f"{seconds} s is no length of a run", hint=f"at most {_LONGEST_S} s")
-    return Wishes(
-        subject=subject,
-        workload=workload,
-        plan=_plan(rate, seconds, tokens),
-        size=storage.checked_size(_gib(size), seconds),
-        questions=_questions(questions) if questions is not None else None,
-        diagnose=diagnose,
-        nodes=nodes,
-    )
-
-
-def _questions(path: Path) -> _Questions:
-    """Raises: UsageError, FileError, ForeignOutputError."""
-    from meshctl.measure import rag
-
-    return _Questions(path.name, rag.questions(bench_results.text_of(path), path.name))
-
-
-def _gib(size: str) -> float:
-    from meshctl.model.files.units import gib
-
-    try:
-        return gib(size)
-    except ValueError as error:
-        raise UsageError(f"--size {size}: {error}", hint="write it as in --size 1GiB") from error
-
-
-def _plan(rate: float, seconds: int, tokens: str) -> Plan:
-    from meshctl.bench.load import Plan
-
-    sizes = lengths_of(tokens)
-    if not 0 < rate <= 1000 or rate * seconds > _MOST_REQUESTS:
-        problem = "is too large" if rate > 0 else "is no load"
-        raise UsageError(
-            f"{rate:g} requests per second for {seconds} s {problem}",
-            hint=f"at most {_LONGEST_S} s and {_MOST_REQUESTS} requests; --rate up to 1000",
-        )
-    return Plan(rate=rate, duration_s=seconds, input_tokens=sizes[0], output_tokens=sizes[1])

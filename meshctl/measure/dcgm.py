@@ -27,6 +27,8 @@ TO_HOST: Final = "copy from GPU to host"
 FROM_HOST: Final = "copy from host to GPU"
 RATE: Final = "products of matrices of the diagnosis"
 
+SKIPPED: Final = "skip"  # the status of an accelerator of which no test has run
+
 _NOT_RUN: Final = ("skip", "skipped", "not run", "notrun", "")
 _DRIVER: Final = ("driver_version", "Driver Version", "Driver Version Detected")
 _TOLERATED: Final = 0.9  # of the median of its node
@@ -110,7 +112,7 @@ def _of_entities(outcomes: Sequence[_Outcome], made: dict[str, Any]) -> Iterator
     for name in sorted(names, key=lambda each: (each.rpartition(" ")[0], _number(each))):
         own = [outcome for outcome in outcomes if name in outcome.entities]
         statuses = Counter("skip" if not outcome.is_run else outcome.status for outcome in own)
-        worst = next((each for each in ("fail", "warn", "pass") if statuses[each]), "skip")
+        worst = next((each for each in ("fail", "warn", "pass") if statuses[each]), SKIPPED)
         setting = {
             "device": name,
             "status": worst,
@@ -118,6 +120,8 @@ def _of_entities(outcomes: Sequence[_Outcome], made: dict[str, Any]) -> Iterator
             "skipped": str(statuses["skip"]),
         }
         warnings = tuple(_words(outcome, name) for outcome in own if not outcome.is_good)
+        if worst == SKIPPED:
+            warnings = tuple(_why_skipped(outcome, name) for outcome in own)
         failed = statuses["fail"]
         yield Result(what="gpu", metric=FAILED, value=failed, unit="tests", setting=setting, warnings=warnings, **made)
 
@@ -193,6 +197,12 @@ def _words(outcome: _Outcome, name: str) -> str:
     texts = "; ".join(text for text in outcome.warnings if text)
     to_do = next((words for severity, words in _TO_DO.items() if severity in outcome.severities), _TO_DO_UNKNOWN)
     return f"{outcome.test}{place}: {outcome.status}{f': {texts}' if texts else ''} ({to_do})"
+
+
+def _why_skipped(outcome: _Outcome, name: str) -> str:
+    """In the words of the diagnosis, which has them as warnings or beside them."""
+    texts = "; ".join(text for text in (*outcome.warnings, *outcome.infos) if text)
+    return f"{outcome.test} on {name}: not tested{f': {texts}' if texts else ''}"
 
 
 def _versions(document: Mapping[str, Any]) -> dict[str, str]:

@@ -124,15 +124,16 @@ class Migrations:
         refuse_unless_expanded(status.migration, status.history)
         return status
 
-    def share_again(self, migration: str, weight: int) -> History:
-        """Copy what has changed, and set the share. Raises: MigrationError unless the expansion is in force."""
+    def share_again(self, migration: str, weight: int, *, is_source_sick: bool | None = None) -> History:
+        """Copy what has changed, and set the share, as `shared_answers.of_round`. Raises: MigrationError unless the
+        expansion is in force."""
         with self._locked() as lease:
             journal = self._journal(migration, str(lease.owner))
             history = self._open(journal)
             refuse_unless_expanded(journal.migration, history)
             self.check_again()
-            chosen = {"to": "forward", **shared_answers.of_round(self.gateway, history, weight)}
-            journal.add("migration", "direction", self.gateway.now(), chosen)
+            of_round = shared_answers.of_round(self.gateway, history, weight, is_source_sick=is_source_sick)
+            journal.add("migration", "direction", self.gateway.now(), {"to": "forward", **of_round})
             return self._run(journal)
 
     def start(self, plan: MigrationPlan) -> str:

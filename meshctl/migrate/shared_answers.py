@@ -11,8 +11,9 @@ from meshctl.clients.endpoint_questions import questions
 from meshctl.clients.health_checks import Answer
 from meshctl.migrate.gateway import Gateway
 from meshctl.migrate.journal.history import History
+from meshctl.migrate.planning.plan import MigrationPlan
 from meshctl.model.deployment import Deployment
-from meshctl.model.dns_splits import WHOLE, Split
+from meshctl.model.dns_splits import CHECK_FAILURES, CHECK_INTERVAL_S, WHOLE, Split
 
 
 def answer(gateway: Gateway, deployment: Deployment, splits: Mapping[str, Split]) -> Answer:
@@ -28,9 +29,26 @@ def answer(gateway: Gateway, deployment: Deployment, splits: Mapping[str, Split]
     return given
 
 
-def of_round(gateway: Gateway, history: History, weight: int) -> dict[str, object]:
+def of_round(
+    gateway: Gateway, history: History, weight: int, *, is_source_sick: bool | None = None
+) -> dict[str, object]:
     """What the journal records of a round with this weight. Before all users are led away from the source, it is asked:
-    those of one that is sick are not to wait until the target has replicas for all of them."""
+    those of one that is sick are not to wait until the target has replicas for all of them. `is_source_sick`: what a
+    watcher knows of it; None = it is to be asked."""
     if weight != WHOLE:
         return {"weight": weight}
-    return {"weight": weight, "source_sick": not answer(gateway, history.plan.source, gateway.splits()).ok}
+    if is_source_sick is None:
+        is_source_sick = _is_source_sick(gateway, history.plan)
+    return {"weight": weight, "source_sick": is_source_sick}
+
+
+def _is_source_sick(gateway: Gateway, plan: MigrationPlan) -> bool:
+    """As a watcher would know it: by several bad answers in a row, since one connection may be lost. Where the target
+    does not answer either, it is this machine that reaches neither of them, and nothing is known."""
+    splits = gateway.splits()
+    for number in range(CHECK_FAILURES):
+        if number:
+            gateway.sleep(CHECK_INTERVAL_S)
+        if answer(gateway, plan.source, splits).ok:
+            return False
+    return answer(gateway, plan.target, splits).ok

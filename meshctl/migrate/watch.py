@@ -159,12 +159,12 @@ class _Watcher:
             self.say(f"newer data of {plan.source.environment} is copied to {plan.target.environment}")
         else:
             self.say(f"{chosen.text} of {self.share.workload} is led to {plan.target.environment}")
-        self._make_round(status, weight)
+        self._make_round(status, weight, is_source_sick=source is False)
 
-    def _make_round(self, status: MigrationStatus, weight: int) -> None:
+    def _make_round(self, status: MigrationStatus, weight: int, *, is_source_sick: bool) -> None:
         """Raises: InterruptedByUserError; LockedError where another run works on the expansion, which is waited for."""
         try:
-            self.migrations.share_again(status.migration, weight)
+            self.migrations.share_again(status.migration, weight, is_source_sick=is_source_sick)
         except InterruptedByUserError:
             raise
         except MeshError as error:

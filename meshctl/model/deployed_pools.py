@@ -54,6 +54,7 @@ class Fabric(Value):
     huge_pages_mib: int | None = added_later(None)  # of a whole node; None = as many as the kind is given
     # the share of the known bus bandwidth without which workloads do not start; 0 = nothing is measured
     expect: float = added_later(0.0)
+    is_one_rack: bool = added_later(False)  # given nodes that share NVLink are all of one domain, by their labels
     # environments.yaml says how many devices or that they are EFA: then pods that are up follow it
     is_declared: bool = added_later(False)
 

@@ -73,6 +73,10 @@ class FabricRun:
     def job_name(self) -> str:
         return f"bench-fabric-{self.pool}"
 
+    def needed(self, pool: Pool) -> int:
+        """How many nodes must be free."""
+        return self.nodes or pool.nodes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuRun:
@@ -84,17 +88,26 @@ class GpuRun:
     def job_name(self) -> str:
         return f"bench-gpu-{self.pool}"
 
+    def needed(self, pool: Pool) -> int:
+        return min(1, pool.nodes)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiagnosisRun:
-    """All accelerators of each node of a pool. `level`: of DCGM, 2 or 3."""
+    """All accelerators of each node of a pool. `level`: of DCGM, 2 or 3. `nodes`: how many there are; 0 = as many as
+    the mesh says at least."""
 
     pool: str
     level: int
+    nodes: int = 0
 
     @property
     def job_name(self) -> str:
         return f"bench-dcgm-{self.pool}"
+
+    def needed(self, pool: Pool) -> int:
+        """The others are not waited for."""
+        return min(1, pool.nodes)
 
     @property
     def seconds(self) -> int:
@@ -172,8 +185,12 @@ def diagnosis_job(deployment: Deployment, run: DiagnosisRun) -> dict[str, Any]:
         cpu=min(8, pool.cpu_cores / 2),
         memory_gib=min(64, pool.memory_gib // 2),
     )
-    workload = workload.model_copy(update={"replicas": pool.nodes_now, "command": ("bash", "-c")})
-    return _job(deployment, workload, kind="gpu", deadline_s=run.seconds + _PULL_S)
+    nodes = run.nodes or pool.nodes
+    workload = workload.model_copy(update={"replicas": nodes, "command": ("bash", "-c")})
+    manifest = _job(deployment, workload, kind="gpu", deadline_s=run.seconds + _PULL_S)
+    # a pod that fails, as on a node that breaks under the load, leaves the others at their work
+    each_by_itself = {"backoffLimit": nodes, "backoffLimitPerIndex": 0}
+    return {**manifest, "spec": {**manifest["spec"], **each_by_itself}}
 
 
 def runs_as_root(deployment: Deployment) -> bool:

@@ -104,6 +104,8 @@ class PodSpec(TypedDict, total=False):
 
 class PodStatus(TypedDict, total=False):
     phase: str
+    reason: str
+    message: str
     conditions: list[Condition]
     initContainerStatuses: list[ContainerStatus]
     containerStatuses: list[ContainerStatus]

@@ -15,7 +15,9 @@ _PAST_MEASURING = ("quiesce/warm", "quiesce/stop", "start/target")
 
 
 def fabric_steps(plan: MigrationPlan) -> list[Step]:
-    """One for each pool of the target whose fabric has `expect`, and of which no workload serves yet."""
+    """One for each pool of the target whose fabric has `expect`, and of which no workload serves yet. Once
+    `provision/target` is done, which stops where a pool has no nodes yet, a reservation has begun that the plan waits
+    for."""
     target = plan.target.paused(plan.idle)
     serving = target.paused(plan.workloads - plan.serving)
     return [
@@ -27,7 +29,7 @@ def fabric_steps(plan: MigrationPlan) -> list[Step]:
             paused=plan.workloads - plan.serving,
             pool=pool.name,
         )
-        for pool in fabric_gate.gated(target, serving)
+        for pool in fabric_gate.gated(target, serving, has_nodes=True)
     ]
 
 

@@ -14,6 +14,7 @@ from meshctl.migrate.planning.plan import MigrationPlan, written_stores
 from meshctl.migrate.steps.share_plan import contraction, expansion
 from meshctl.migrate.steps.step import COUNTED, Step
 from meshctl.migrate.steps.step_parts import (
+    MEASURE,
     fabric_steps,
     following_load,
     following_steps,
@@ -37,7 +38,8 @@ def step_plan(history: History) -> tuple[Step, ...]:
     steps = without_late_measurements(forward(history.plan), history)
     if history.source_lost:
         left = ("seed", "quiesce", "sync", "verify")
-        return tuple(s for s in steps if s.phase not in left or s.name in history.done or s.name == "quiesce/warm")
+        stays = {"quiesce/warm", *history.done}
+        return tuple(s for s in steps if s.name in stays or (s.phase not in left and s.action != MEASURE))
     return steps
 
 

@@ -42,9 +42,10 @@ def between(pool: Pool) -> Between | None:
 
 
 def gbytes_per_s_of_one_rack(pool: Pool) -> float:
-    """Of NVLink of each accelerator, where all of the pool's may share it; 0 where they don't, and of models whose rate
-    is not known."""
-    is_one_rack = pool.nodes * pool.gpus_per_node <= _GPUS_OF_A_RACK
+    """Of NVLink of each accelerator, where all of the pool's share it; 0 where they don't, and of models whose rate is
+    not known. New machines are made in whole racks; given nodes may be few of several."""
+    fits = pool.nodes * pool.gpus_per_node <= _GPUS_OF_A_RACK
+    is_one_rack = fits and (not pool.node_names or (pool.fabric is not None and pool.fabric.is_one_rack))
     return _GBYTES_PER_S.get(_model(pool), 0.0) if is_asked_for(pool) and is_one_rack else 0.0
 
 

@@ -29,6 +29,7 @@ from meshctl.resolve.placement import (
     neural_mesh_places,
     offerings,
     prices,
+    racks,
     slices,
 )
 from meshctl.resolve.placement.capacity import Assigned, Reserved
@@ -322,9 +323,8 @@ def _cluster_fabric(
     environment: PlatformEnvironment,
     nodes: tuple[ObservedNode, ...],
 ) -> Fabric | None:
-    declared = registry.platform(environment.provider).fabric.declared(environment)
-    return (
-        _with_wishes(given_fabric.of_nodes(name, mesh.fabrics[name], declared, nodes), mesh.fabrics[name])
-        if name
-        else None
-    )
+    if not name:
+        return None
+    declared, wanted = registry.platform(environment.provider).fabric.declared(environment), mesh.fabrics[name]
+    made = _with_wishes(given_fabric.of_nodes(name, wanted, declared, nodes), wanted)
+    return made.model_copy(update={"is_one_rack": True}) if made.nvlink and racks.are_of_one(nodes) else made

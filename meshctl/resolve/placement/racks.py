@@ -7,7 +7,7 @@ Called by `meshctl.resolve`, and by `meshctl.resolve.placement.existing` for the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from meshctl.catalog import Catalog
 from meshctl.model.deployment import Gap, Pool, Workload
@@ -74,6 +74,11 @@ def by_nvlink_domain(nodes: list[ObservedNode]) -> list[list[ObservedNode]]:
     """The nodes by NVLink domain. Nodes whose domain is unknown are left out."""
     domains = sorted({node.labels[nvlink.DOMAIN_LABEL] for node in nodes if nvlink.DOMAIN_LABEL in node.labels})
     return [[node for node in nodes if node.labels.get(nvlink.DOMAIN_LABEL) == domain] for domain in domains]
+
+
+def are_of_one(nodes: Sequence[ObservedNode]) -> bool:
+    """Whether all of the nodes are known to be in one NVLink domain."""
+    return len({node.labels.get(nvlink.DOMAIN_LABEL) or node.name for node in nodes}) == 1
 
 
 def _missing(pool: Pool, provider: str, catalog: Catalog, facts: Facts | None) -> tuple[str, str]:

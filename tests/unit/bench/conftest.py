@@ -13,6 +13,7 @@ import pytest
 
 from meshctl.cli import guards
 from meshctl.cli import opened as opening
+from meshctl.clients import clusters
 from meshctl.load import load
 from tests.unit.advise.situations import EXAMPLE, deployment
 from tests.unit.bench.model_server import WEIGHTS, Writer, serving
@@ -47,5 +48,7 @@ def up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             yield SimpleNamespace(checked_name=lambda name: name, session=session, mesh=mesh, environments=environments)
 
         monkeypatch.setattr(opening, "opened", opened)
+        monkeypatch.setattr(clusters, "pods", lambda *_: [])
+        monkeypatch.setattr(clusters, "ready_nodes", lambda *_: {})
         monkeypatch.setattr(guards, "refuse_if_moving", lambda _project, name: asked.append(name))
         yield asked

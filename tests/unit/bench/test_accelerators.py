@@ -17,12 +17,13 @@ from meshctl.advise import comparison
 from meshctl.advise.comparison import Expectations
 from meshctl.bench import accelerators, cluster_jobs
 from meshctl.catalog import load_catalog
+from meshctl.clients import clusters
 from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.errors import ForeignOutputError, UsageError
 from meshctl.lab.images import dcgm as dcgm_of_lab
 from meshctl.measure import dcgm, gemm, outputs, packed
 from meshctl.measure.results import Result, Taken
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import Deployment, ReservedCapacity
 from meshctl.render import benchmarks
 from meshctl.render.benchmarks import DiagnosisRun, GpuRun
 from tests.unit.advise.situations import deployment
@@ -156,9 +157,10 @@ def message_of(text: str) -> str:
 
 
 def diagnosed(
-    monkeypatch: pytest.MonkeyPatch, deployed: Deployment, *ended: cluster_jobs.Ended
+    monkeypatch: pytest.MonkeyPatch, deployed: Deployment, *ended: cluster_jobs.Ended, ready: int = 0
 ) -> tuple[list[Result], list[str]]:
     said: list[str] = []
+    monkeypatch.setattr(clusters, "ready_nodes", lambda *_: {"train": ready})
     monkeypatch.setattr(cluster_jobs, "run_on_each", lambda *_, **__: ended)
     run = DiagnosisRun(pool="train", level=2)
     return list(accelerators.diagnose(deployed, run, ClusterAccess("aws-east"), "2026-11-29", said.append)), said
@@ -207,6 +209,58 @@ def test_a_node_that_tested_nothing_and_one_without_room_are_told(monkeypatch: p
     assert row.warnings == (
         "node n1: the diagnosis did not run: Error: unable to establish a connection to the specified host: localhost",
     )
+
+
+def test_nodes_that_failed_are_told_beside_those_that_did_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, said = diagnosed(
+        monkeypatch,
+        with_pool(nodes=3),
+        cluster_jobs.Ended(message_of(RECORDED.read_text(encoding="utf-8")), "n1"),
+        cluster_jobs.Ended("", "n2", "Evicted"),
+        cluster_jobs.Ended("no report", "n3"),
+    )
+    assert said == []
+    assert {each.setting["node"] for each in rows if each.metric == dcgm.FAILED} == {"n1"}
+    evicted, damaged = (each for each in rows if each.setting["node"] != "n1")
+    assert evicted.warnings == ("node n2: the diagnosis did not run: Evicted",)
+    assert damaged.warnings[0].startswith("node n3: the diagnosis did not run: ")
+
+
+def test_as_many_nodes_are_diagnosed_as_are_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a range the mesh says the least."""
+    started: list[Any] = []
+    words = message_of("no host engine")
+
+    def run_on_each(_access: Any, manifest: Any, _say: Any, *, start_s: float) -> tuple[cluster_jobs.Ended, ...]:
+        started.append(manifest)
+        return tuple(cluster_jobs.Ended(words, f"n{number}") for number in range(7))
+
+    monkeypatch.setattr(clusters, "ready_nodes", lambda *_: {"train": 8})
+    monkeypatch.setattr(cluster_jobs, "run_on_each", run_on_each)
+    said: list[str] = []
+    run = DiagnosisRun(pool="train", level=2)
+    access = ClusterAccess("aws-east")
+    accelerators.diagnose(with_pool(nodes=2, nodes_min=2, nodes_max=8), run, access, "2026-11-29", said.append)
+    assert started[0]["spec"]["completions"] == 8
+    assert said == ["1 node of pool train had no free accelerators, and were not diagnosed"]
+
+
+@pytest.mark.parametrize(
+    ("reserved", "problem"),
+    [
+        (ReservedCapacity(starts="2999-01-01T00:00:00Z"), "its reservation begins at 2999-01-01T00:00:00Z"),
+        (ReservedCapacity(has_ended=True), "its reservation has ended"),
+        (ReservedCapacity(starts="2020-01-01T00:00:00Z"), ""),
+    ],
+)
+def test_a_pool_without_nodes_by_its_reservation_is_refused(reserved: ReservedCapacity, problem: str) -> None:
+    """One whose reservation has begun since the last `up` has nodes."""
+    deployed = with_pool(reserved=reserved)
+    if not problem:
+        assert accelerators.diagnoses(deployed, "", 2) == (DiagnosisRun(pool="train", level=2),)
+        return
+    with pytest.raises(UsageError, match=problem):
+        accelerators.diagnoses(deployed, "", 2)
 
 
 def test_what_the_lab_prints_is_a_recording(

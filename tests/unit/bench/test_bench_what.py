@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 
-from meshctl.bench import cluster_jobs, storage
+from meshctl.bench import cluster_jobs, in_use, storage
 from meshctl.cli import guards
 from meshctl.cli.context import Context
-from meshctl.errors import LockedError, MeasurementError, UsageError
+from meshctl.clients import clusters
+from meshctl.dns import lookup
+from meshctl.errors import LockedError, MeasurementError, UnreachableError, UsageError
+from meshctl.model.observed import PodState
 from meshctl.model.pods import own_images
 from meshctl.render.benchmarks import StorageRun
 from tests.command_line import meshctl
@@ -35,7 +38,7 @@ def test_a_server_is_measured_through_its_endpoint(folder: Path, up: list[str]) 
     assert by_metric["output tokens"]["taken"]["machine"] == "p5.48xlarge"
     assert set(by_metric["time to first token"]["percentiles"]) == {"p50", "p90", "p95", "p99"}
     assert (folder / ".meshctl" / "state" / document["files"][0]).is_file()
-    assert up == ["aws-east"]
+    assert up == ["aws-east"] * 2  # at once, and before it is measured
 
 
 def test_it_asks_before_it_sends_load(folder: Path, up: list[str]) -> None:
@@ -51,12 +54,15 @@ def test_a_workload_without_an_endpoint_is_not_measured(folder: Path, up: list[s
     assert 'did you mean "chat"' in result.stderr
 
 
+TEXT = (RECORDED / "fio-limited-write.json").read_bytes()
+
+
 @pytest.fixture
 def fio(up: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The Jobs that were started, by name. Each leaves what fio has printed once for a limited folder."""
     started: list[str] = []
 
-    def run(_access: Any, manifest: Any, _say: Any) -> cluster_jobs.Ended:
+    def run(_access: Any, manifest: Any, _say: Any, **_: Any) -> cluster_jobs.Ended:
         started.append(manifest["metadata"]["name"])
         text = (RECORDED / "fio-limited-write.json").read_bytes()
         return cluster_jobs.Ended(base64.b64encode(gzip.compress(text)).decode(), "n1")
@@ -217,3 +223,99 @@ def test_where_nothing_can_be_measured_each_reason_is_said(folder: Path, up: lis
     assert "nothing of serve, fabric can be measured in aws-east" in result.stderr
     assert "no inference workload train with an endpoint" in result.stderr
     assert 'the fabric of "pool/web" can\'t be measured' in result.stderr
+
+
+MEASURED = ("--rate", "30", "--seconds", "4", "--tokens", "4/6", "--size", "64MiB")
+
+
+def test_an_endpoint_without_an_address_ends_only_its_own_kind(
+    folder: Path, fio: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of a new load balancer takes a minute until DNS has it."""
+
+    def address_of(_: str) -> str:
+        raise UnreachableError("lb.example has no address")
+
+    monkeypatch.setattr(lookup, "address_of", address_of)
+    result = meshctl("bench", "aws-east", "--what", "serve,storage", *MEASURED, "--yes", folder=folder)
+    assert fio == ["bench-storage-shared"]
+    assert "not measured: serve: lb.example has no address" in result.stderr
+    assert result.returncode == UnreachableError("").exit_code
+
+
+def test_a_migration_that_begins_between_two_measurements_ends_the_second(
+    folder: Path, up: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the first one has failed, and where both are of one kind."""
+    started: list[str] = []
+    disk = StorageRun(subject="pool/train", pool="train", size_mib=64, seconds=8)
+
+    def run(_access: Any, manifest: Any, *_: Any, **__: Any) -> cluster_jobs.Ended:
+        started.append(manifest["metadata"]["name"])
+        return cluster_jobs.Ended(base64.b64encode(gzip.compress(TEXT)).decode(), "n1")
+
+    def refuse(*_: Any) -> None:
+        if started:
+            raise LockedError("aws-east is part of migration m-1")
+
+    monkeypatch.setattr(cluster_jobs, "run", run)
+    monkeypatch.setattr(storage, "runs", lambda *_: (replace(disk, subject="storage/shared"), disk))
+    monkeypatch.setattr(guards, "refuse_if_moving", refuse)
+    for kinds in ("storage", "storage,gpu"):
+        started.clear()
+        result = meshctl("bench", "aws-east", "--what", kinds, "--yes", folder=folder)
+        assert result.returncode == LockedError("").exit_code, result.stderr
+        assert len(started) == 1
+
+
+def test_of_several_kinds_none_waits_for_accelerators_that_the_mesh_holds(
+    folder: Path, fio: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = [
+        PodState(f"{name}-{number}", name, "Running", True, f"{name}-{number}", 0)
+        for name in ("pretrain", "chat")
+        for number in range(4)
+    ]
+    monkeypatch.setattr(clusters, "pods", lambda *_: held)
+    result = meshctl("bench", "aws-east", *MEASURED, "--yes", folder=folder)
+    assert result.returncode == 0, result.stderr
+    assert fio == ["bench-storage-shared"]
+    assert "not measured: fabric: the accelerators of pool train are in use by pretrain" in result.stderr
+    assert "not measured: gpu: the accelerators of pool train are in use by pretrain" in result.stderr
+    assert "the accelerators of pool serve are in use by chat" in result.stderr
+    asked_for = meshctl("bench", "aws-east", "--what", "gpu", "--yes", folder=folder)
+    assert "are in use by" not in asked_for.stderr
+    assert any(name.startswith("bench-gpu") for name in fio)
+
+
+def test_what_a_pool_has_free_is_measured() -> None:
+    deployed = deployment()
+    nodes = deployed.pool("train").nodes
+
+    def on(count: int, phase: str = "Running") -> list[PodState]:
+        return [PodState(f"pretrain-{number}", "pretrain", phase, True, f"n{number}", 0) for number in range(count)]
+
+    assert in_use.held_by(deployed, on(1), {}, "train", nodes) == ("pretrain",)
+    assert in_use.held_by(deployed, on(1), {}, "train", nodes - 1) == ()
+    assert in_use.held_by(deployed, on(nodes), {}, "train", 1) == ("pretrain",)
+    assert in_use.held_by(deployed, on(nodes), {"train": nodes + 1}, "train", 1) == ()
+    assert in_use.held_by(deployed, on(nodes, "Succeeded"), {}, "train", 1) == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--what", ""), 'nothing named "" can be measured'),
+        (("--machine", "p5.48xlarge"), "--machine, --date and --replayed are of files"),
+        (("--what", "gpu", "--date", "2026-11-29"), "--machine, --date and --replayed are of files"),
+        (("--replayed",), "--machine, --date and --replayed are of files"),
+    ],
+    ids=str,
+)
+def test_a_forgotten_file_or_kind_is_no_order_to_measure_all(
+    folder: Path, fio: list[str], arguments: tuple[str, ...], message: str
+) -> None:
+    result = meshctl("bench", "aws-east", *arguments, "--yes", folder=folder)
+    assert result.returncode == 64
+    assert message in result.stderr
+    assert fio == []

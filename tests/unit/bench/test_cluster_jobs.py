@@ -244,6 +244,39 @@ def test_what_is_at_work_is_waited_for(tmp_path: Path, monkeypatch: pytest.Monke
     assert [each.node for each in ended] == ["n1", "n2"]
 
 
+def test_one_bad_node_leaves_what_the_others_have_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pod fails the Job. It may have been evicted, or refused by the node's kubelet."""
+    evicted = on_node("n2", phase="Failed")
+    evicted["status"] = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory."}
+    cluster = Cluster("", "", "", "Failed", pods=[on_node("n1"), evicted, on_node("n3", phase="Running")])
+    ended, server = run_on_each(cluster, tmp_path, monkeypatch)
+    assert ended == (
+        cluster_jobs.Ended("packed", "n1"),
+        cluster_jobs.Ended("", "n2", "Evicted: The node was low on memory."),
+        cluster_jobs.Ended("", "n3", "its pod was not over in time"),
+    )
+    assert deleted(server) == [JOB]
+
+
+@pytest.mark.parametrize("kind", ["an image that is not there", "a node that no longer answers"])
+def test_what_never_ends_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    bad = on_node("n2", phase="Pending" if "image" in kind else "Running")
+    if "image" in kind:
+        bad["status"]["containerStatuses"] = [{"name": "main", "state": {"waiting": {"reason": "ErrImagePull"}}}]
+    else:
+        bad["metadata"]["deletionTimestamp"] = "2026-11-29T12:00:00Z"
+    ended, _ = run_on_each(Cluster("", pods=[on_node("n1"), bad]), tmp_path, monkeypatch)
+    reason = "ErrImagePull" if "image" in kind else "its pod was not over in time"
+    assert ended == (cluster_jobs.Ended("packed", "n1"), cluster_jobs.Ended("", "n2", reason))
+
+
+def test_where_no_pod_ends_well_the_failure_is_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = on_node("n1", "no host engine", phase="Failed", code=1)
+    error, _ = run_on_each(Cluster("", "Failed", pods=[bad]), tmp_path, monkeypatch)
+    assert isinstance(error, MeasurementError)
+    assert "no host engine" in error.why
+
+
 def test_where_no_node_has_room_nothing_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     error, server = run_on_each(Cluster("", pods=[on_node("", phase="Pending")]), tmp_path, monkeypatch)
     assert isinstance(error, MeasurementError)

@@ -269,3 +269,14 @@ def test_a_result_of_a_rack_says_what_shares_nvlink(deployed: Deployment, monkey
         of_pool = deployed.model_copy(update={"pools": pools})
         results = fabric.measure(of_pool, RUN, ClusterAccess("cw"), "2026-11-29", lambda _: None)
         assert {each.setting.get("nvlink") for each in results} == {setting}
+
+
+def test_so_many_nodes_are_measured_of_the_pools_that_have_them(deployed: Deployment) -> None:
+    large = deployed.pool("train").model_copy(update={"name": "large", "nodes": 8})
+    with_both = deployed.model_copy(update={"pools": (*deployed.pools, large)})
+    assert fabric.runs(with_both, "", 4) == (FabricRun(pool="large", nodes=4),)
+    with pytest.raises(UsageError, match="--nodes 9: pool large has 8 nodes, and no other one has more") as raised:
+        fabric.runs(with_both, "", 9)
+    assert "--of pool/large --nodes 2 to 8" in raised.value.hint
+    with pytest.raises(UsageError, match="--nodes 4: pool train has 2 nodes"):
+        fabric.runs(with_both, "pool/train", 4)

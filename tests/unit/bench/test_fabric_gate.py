@@ -161,6 +161,16 @@ def test_of_racks_is_expected_what_carries_their_all_reduce(pool: Pool, expected
     )
 
 
+@pytest.mark.parametrize(("is_one_rack", "expected"), [(True, 900.0), (False, 400.0)])
+def test_given_nodes_of_several_racks_are_held_against_the_network(is_one_rack: bool, expected: float) -> None:
+    """A pool of existing nodes takes those of several NVLink domains where no domain has as many as it wants."""
+    pool = of_racks(4, nvlink="rack", model="NVIDIA-GB300", machine="4 x NVIDIA-GB300", gbps=3200)
+    assert pool.fabric is not None
+    fabric = pool.fabric.model_copy(update={"is_one_rack": is_one_rack})
+    given = pool.model_copy(update={"node_names": ("n0", "n1", "n2", "n3"), "fabric": fabric})
+    assert [each.gbytes_per_s for each in fabric_expectation.expectations(given)] == [expected]
+
+
 def test_a_rack_without_shared_nvlink_is_not_held_against_one_with_it() -> None:
     without = of_racks(18, nvlink="")
     (note,) = fabric_expectation.notes([without])

@@ -152,6 +152,9 @@ def test_a_server_of_another_kind_is_a_failure_of_each_question(tmp_path: Path) 
     with api_server(lambda _: Answer(200, {"choices": []})) as server:
         (reply,) = rag.run(Server(server.url, "docs.example.com:80"), [BACKUP])
     assert reply.failure == "an answer without passages or citations"
+    with api_server(lambda _: Answer(200, {"results": [], "choices": []})) as server:
+        (reply,) = rag.run(Server(server.url, "docs.example.com:80"), [BACKUP])
+    assert reply.failure == "an answer without passages or citations"
     (reply,) = rag.run(Server("http://127.0.0.1:1", "docs.example.com:80"), [BACKUP])
     assert "none at all" in reply.failure
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from meshctl.advise import comparison
 from meshctl.errors import ForeignOutputError
 from meshctl.measure import dcgm, outputs
 from meshctl.measure.results import Result, Taken
@@ -97,6 +99,26 @@ def test_a_warning_is_no_failure_and_is_told() -> None:
     gpu = of_devices(results)["GPU 5"]
     assert (gpu.value, gpu.setting["status"]) == (0, "warn")
     assert gpu.warnings[0].startswith("diagnostic on GPU 5: warn: near its limit")
+
+
+def test_a_gpu_that_was_not_tested_is_not_as_expected() -> None:
+    text = with_result("dcgm-4-diagnostic.json", 5, status="Skip", info=["another process has the GPU"])
+    gpus = of_devices(read(text))
+    assert gpus["GPU 5"].warnings == ("diagnostic on GPU 5: not tested: another process has the GPU",)
+    table = comparison.rows({"aws-east": list(gpus.values())}, {})
+    verdicts = {each.result.setting["device"]: each for each in table}
+    assert (verdicts["GPU 5"].verdict, verdicts["GPU 5"].basis) == ("no expectation known", "it was not tested")
+    assert verdicts["GPU 4"].verdict == "as expected"
+    assert "device GPU 5, status skip" in comparison.text(table)
+
+
+def test_a_status_that_has_changed_hides_the_one_before() -> None:
+    before = of_devices(read(with_result("dcgm-4-diagnostic.json", 5, status="Skip")))["GPU 5"]
+    now = replace(of_devices(read(text_of("dcgm-4-diagnostic.json")))["GPU 5"], versions=before.versions)
+    assert comparison.newest([before, replace(now, taken=replace(TAKEN, date="2026-11-30"))])[0].setting["status"] == (
+        "pass"
+    )
+    assert len(comparison.newest([before, now])) == 1
 
 
 def test_an_older_text_as_a_warning_names_its_gpu() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 from obstore.store import MemoryStore
@@ -13,7 +14,7 @@ from meshctl.migrate.journal.history import History, read_history
 from meshctl.migrate.journal.journal import Record
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.steps.step_plan import forward, step_plan
-from meshctl.model.deployment import Deployment
+from meshctl.model.deployment import Deployment, ReservedCapacity
 from tests.unit.migrate import expansions
 from tests.unit.migrate.fake_fabrics import on_fabric
 from tests.unit.migrate.fake_gateway import FakeGateway, Killed, deployment
@@ -147,6 +148,28 @@ def test_a_journal_of_an_older_version_goes_on_without_the_step() -> None:
     early = _read(records, "provision/target")
     assert STEP in names(early)  # nothing is started yet: it is measured
     assert STEP in names(migrations.history()[1])  # as is shown once it was done
+
+
+def test_a_move_whose_source_is_lost_measures_nothing_any_more() -> None:
+    """Nobody serves until the target starts: it waits for no measurement, and no slow fabric stops it."""
+    migrations = migrations_of(gateway := gateway_of())
+    move(gateway, migrations)
+    history = migrations.history()[1]
+    early = _read([record for record in history.records if record.step != STEP], "provision/target")
+    assert STEP in names(early)
+    assert STEP not in names(replace(early, options={"source_lost": True}))
+    assert STEP in names(replace(history, options={"source_lost": True}))  # as is shown once it was done
+
+
+def test_a_pool_whose_reservation_had_not_begun_when_it_was_planned_is_measured() -> None:
+    """The target was up once before its block began; the block begins before the move."""
+    gateway = gateway_of()
+    west = gateway.declared["west"]
+    waiting = ReservedCapacity(starts="2026-12-02T11:30:00Z")
+    pools = tuple(each.model_copy(update={"reserved": waiting}) for each in west.pools)
+    gateway.declared["west"] = west.model_copy(update={"pools": pools})
+    move(gateway, migrations_of(gateway))
+    assert gateway.measured == [("west", "train")]
 
 
 def _read(records: list[Record], until: str) -> History:

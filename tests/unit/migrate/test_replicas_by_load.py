@@ -11,12 +11,14 @@ from obstore.store import MemoryStore
 from meshctl.clients.health_checks import Answer, Question
 from meshctl.errors import MeshError, ProtectedDataError
 from meshctl.migrate.gateway import UpResult
+from meshctl.migrate.journal.history import History
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.inputs import Options, Share
 from meshctl.migrate.steps.share_plan import first_expansion
 from meshctl.migrate.steps.step import COUNTED
 from meshctl.migrate.steps.step_plan import step_plan
 from meshctl.model.deployment import Deployment, Endpoint
+from meshctl.model.dns_splits import CHECK_FAILURES
 from meshctl.model.observed import PodState
 from tests.unit.migrate.fake_gateway import FakeGateway, MortalStore, deployment
 from tests.unit.migrate.moves import assert_at, moved
@@ -40,10 +42,14 @@ class Scaling(FakeGateway):
     refused: bool = False  # an `up` would lose data
     full: bool = False  # no environment has nodes for more pods
     sick: frozenset[str] = frozenset()  # the environments that answer their users with 503
+    bad_answers: int = 0  # how many more questions get no answer
 
     def probe(self, deployment: Deployment, endpoint: Endpoint, address: str, question: Question) -> Answer:
         if deployment.environment in self.sick:
             return Answer(ok=False, text="status 503")
+        if self.bad_answers:
+            self.bad_answers -= 1
+            return Answer(ok=False, text="no answer (timed out)")
         return super().probe(deployment, endpoint, address, question)
 
     def up(self, deployment: Deployment, say: Callable[[str], None]) -> UpResult:
@@ -173,6 +179,37 @@ def test_users_of_a_sick_source_do_not_wait_for_replicas(full: bool) -> None:
     assert history.round_is_open is False
     assert gateway.leasts == [("west", 6), ("west", 0)]
     assert any("the replicas of west stay as they are" in text for text in messages) is full
+
+
+def records_come_first(history: History) -> bool:
+    done = [record.step for record in history.records if record.kind == "done"]
+    return done.index("round1/records") < done.index("round1/start")
+
+
+def test_one_bad_answer_does_not_make_a_source_sick() -> None:
+    """A connection from the operator's machine may be lost: the replicas still come before the users."""
+    gateway = Scaling()
+    migrations = expanded(gateway, 51)
+    gateway.bad_answers = CHECK_FAILURES - 1
+    assert not records_come_first(migrations.share_again(migrations.ids()[0], 255))
+
+
+def test_where_neither_side_answers_from_here_the_source_is_not_taken_for_sick() -> None:
+    """Internal endpoints, asked from outside their networks."""
+    gateway = Scaling()
+    migrations = expanded(gateway, 51)
+    gateway.sick = frozenset({"east", "west"})
+    assert not records_come_first(migrations.share_again(migrations.ids()[0], 255))
+
+
+@pytest.mark.parametrize("is_sick", [False, True])
+def test_what_a_watcher_knows_of_the_source_is_not_asked_again(is_sick: bool) -> None:
+    gateway = Scaling()
+    migrations = expanded(gateway, 51)
+    asked = len(gateway.questions)
+    history = migrations.share_again(migrations.ids()[0], 255, is_source_sick=is_sick)
+    assert records_come_first(history) is is_sick
+    assert len(gateway.questions) == asked
 
 
 def test_all_of_a_source_that_is_well_waits_for_its_replicas() -> None:

@@ -202,7 +202,7 @@ def tries_at(monkeypatch: pytest.MonkeyPatch, gateway: World, error: MeshError) 
     """At which seconds of the watch a round is tried, all of which fail."""
     seconds: list[int] = []
 
-    def fails(_: object, _migration: str, _weight: int) -> None:
+    def fails(_: object, _migration: str, _weight: int, **_known: object) -> None:
         seconds.append(gateway.watched_s)
         raise error
 

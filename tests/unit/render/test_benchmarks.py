@@ -296,6 +296,7 @@ def test_dcgm_runs_on_all_accelerators_of_each_node_without_privileges(environme
     spec, pod = manifest["spec"], manifest["spec"]["template"]["spec"]
     assert (spec["completions"], spec["parallelism"]) == (deployed.pool("train").nodes, deployed.pool("train").nodes)
     assert spec["activeDeadlineSeconds"] == 1500
+    assert (spec["backoffLimitPerIndex"], spec["backoffLimit"]) == (0, spec["completions"])
     (container,) = pod["containers"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "8"
     assert pod["securityContext"]["runAsUser"] == user

@@ -155,6 +155,17 @@ def test_what_is_missing_for_it_is_a_gap(environment: dict[str, Any], facts: Fac
     assert "leave `nvlink` out" in missing.hint
 
 
+@pytest.mark.parametrize(
+    ("domains", "is_one_rack"), [(("a", "a"), True), (("a", "b"), False), (("a", ""), False)], ids=str
+)
+def test_given_nodes_are_of_one_rack_where_all_their_labels_say_so(domains: tuple[str, ...], is_one_rack: bool) -> None:
+    resolution = placed(2, DC, racks(*domains), NVLINK, ranks=1)
+    assert resolution.deployment is not None, resolution.gaps
+    (fabric,) = (pool.fabric for pool in resolution.deployment.pools)
+    assert fabric is not None
+    assert fabric.is_one_rack is is_one_rack
+
+
 def test_machines_that_are_no_racks_are_a_gap() -> None:
     missing = gap(resolved({"p": {**H100, "fabric": "f"}}, CW, fabrics={"f": NVLINK}), "pool/p")
     assert missing.best == "gd-8xh100ib-i128, whose nodes share none"
