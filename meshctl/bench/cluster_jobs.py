@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _POLL_S: Final = 1.0
+_PLACED_S: Final = 30.0  # how long a pod may take to find a node while others have done their work
 LONGEST_START_S: Final = 180.0  # for a node with room, and for an image that it does not have yet
 _MANAGER: Final = "meshctl-bench"
 _KINDS: Final[Mapping[str, Resource[Any]]] = {
@@ -119,11 +120,12 @@ class _Seen:
     begun: float = field(default_factory=time.monotonic)
 
     def is_over(self, pods: list[objects.Pod]) -> bool:
-        """Whether no pod is at work any more: one without a node waits for room, and one that has got the node of
-        another would do its work again."""
+        """Whether no pod is at work any more: one without a node waits for room, after a while in which the scheduler
+        finds one and what ran there before ends; one that has got the node of another would do its work again."""
         self.pods.update((pod.get("metadata", {}).get("name", ""), pod) for pod in pods)
         well = {_node(pod) for pod in pods if _has_ended_well(pod)}
-        return bool(well) and all(_node(pod) in {*well, ""} or self._is_given_up(pod) for pod in pods)
+        over = {*well, ""} if time.monotonic() - self.begun >= _PLACED_S else well
+        return bool(well) and all(_node(pod) in over or self._is_given_up(pod) for pod in pods)
 
     def _is_given_up(self, pod: objects.Pod) -> bool:
         """Also one whose node no longer answers: it is being deleted and never ends. And one without an image."""
