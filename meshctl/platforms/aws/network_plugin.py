@@ -8,6 +8,7 @@ change of them restarts it on every node. Nodes that WEKA has already are left a
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -77,5 +78,5 @@ def _command(change: Change, settings: Mapping[str, Any]) -> str:
     options = f" --profile {wanted.profile}" if wanted.profile else ""
     return (
         f"`aws eks update-addon --cluster-name {wanted.cluster.name} --addon-name {_ADDON} --configuration-values"
-        f" '{json.dumps(values, sort_keys=True)}' --region {wanted.region}{options}`"
+        f" {shlex.quote(json.dumps(values, sort_keys=True))} --region {wanted.region}{options}`"
     )

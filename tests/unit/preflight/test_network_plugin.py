@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 import pytest
@@ -48,10 +49,12 @@ def test_one_that_takes_further_interfaces_is_a_gap(values: str | None) -> None:
 
 
 def test_the_command_keeps_what_somebody_has_set() -> None:
-    before = '{"env": {"AWS_VPC_K8S_CNI_EXTERNALSNAT": "true", "MAX_ENI": "3"}, "enableNetworkPolicy": "true"}'
-    hint = command(with_weka(), up_as(deployment(WEB)), before)
-    values = json.loads(hint.split("'")[1])
+    settings = {"AWS_VPC_K8S_CNI_EXTERNALSNAT": "true", "MAX_ENI": "3", "AWS_VPC_K8S_PLUGIN_LOG_FILE": "it's.log"}
+    before = json.dumps({"env": settings, "enableNetworkPolicy": "true"})
+    words = shlex.split(command(with_weka(), up_as(deployment(WEB)), before).split("`")[1])
+    values = json.loads(words[words.index("--configuration-values") + 1])
     assert values["enableNetworkPolicy"] == "true"
+    assert values["env"]["AWS_VPC_K8S_PLUGIN_LOG_FILE"] == "it's.log"
     assert (values["env"]["AWS_VPC_K8S_CNI_EXTERNALSNAT"], values["env"]["MAX_ENI"]) == ("true", "1")
 
 
