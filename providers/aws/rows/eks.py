@@ -381,7 +381,8 @@ ADDON = Row(
             ),
             wait=ADDON_UPDATE,
         ),
-        # EKS leaves add-ons as they are when the cluster goes up: they go to the new version's default
+        # EKS leaves add-ons as they are when the cluster goes up: they go to the new version's default, with the settings
+        # that they have: an update that overwrites and names none goes back to the defaults of the add-on
         Setting(
             ("kubernetesVersion",),
             (
@@ -392,10 +393,17 @@ ADDON = Row(
                     when="inputs.kubernetesVersion",
                 ),
                 Call(
+                    "DescribeAddon",
+                    ADDON_NAMES,
+                    path="addon.{addonVersion: ${answer.addonVersion}, configurationValues: configurationValues}",
+                    when="answer.addonVersion",
+                ),
+                Call(
                     "UpdateAddon",
                     {
                         **ADDON_NAMES,
                         "addonVersion": "answer.addonVersion",
+                        "configurationValues": "answer.configurationValues",
                         "resolveConflicts": "inputs.resolveConflicts",
                     },
                     when="inputs.kubernetesVersion",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from meshctl.catalog import load_catalog
+from meshctl.platforms import registry
 from stacks.aws.cluster import ONE_INTERFACE
 from tests.unit.preflight.asking import H100, deployment
 from tests.unit.resolve.meshes import AWS
@@ -33,6 +34,20 @@ def test_b4_a_plugin_that_is_up_keeps_the_settings_that_it_came_up_with() -> Non
     recorder = declared(example())
     assert "configurationValues" in recorder.ignored[ADDON]
     assert "configurationValues" not in recorder.ignored["cluster:addon-aws-ebs-csi-driver"]
+
+
+def test_what_is_declared_for_new_resources_alone_is_no_drift() -> None:
+    """But for versions, of which the provider knows that they only go up, and the path of a role, which is fixed.
+    Objects of Kubernetes have it with their declaration."""
+    known = registry.platform("aws").nodes.left_alone
+    ignored = {
+        (name, each)
+        for name, paths in declared(example()).ignored.items()
+        for each in paths
+        if not name.startswith("storage/") and each not in {"version", "kubernetesVersion", "Path"}
+    }
+    assert ignored
+    assert not [each for each in ignored if not any(each[0].endswith(end) and each[1] == path for end, path in known)]
 
 
 RESERVED = "ec2:SubnetCidrReservation"
