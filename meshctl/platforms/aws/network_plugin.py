@@ -16,6 +16,7 @@ import yaml
 
 from meshctl.model.deployment import Gap, Pool
 from meshctl.model.questions import ApiAnswer, ApiQuestion
+from meshctl.model.resource_types import WEKA_CLUSTER
 from meshctl.platforms.aws.change import Change
 
 _QUESTION: Final = "network-plugin"
@@ -51,11 +52,15 @@ def gaps(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[Gap]:
 
 
 def _new_pools(change: Change) -> list[Pool]:
-    """Those whose nodes WEKA is to have interfaces on, and has none on so far."""
+    """Those whose nodes WEKA is to have interfaces on, and has none on so far: that are not up so, or are of a first
+    run that was cut off before it made a WEKA cluster. An older meshctl did not set the plugin up for it."""
+    mesh = change.wanted.neural_mesh
+    is_own = mesh is not None and mesh.joined is None
+    has_none = is_own and not change.in_place.counts.get(WEKA_CLUSTER)
     return [
         pool
         for pool in change.wanted.pools
-        if _interfaces(pool) and not _interfaces(change.in_place.made_pool(pool.name))
+        if _interfaces(pool) and (has_none or not _interfaces(change.in_place.pool(pool.name)))
     ]
 
 

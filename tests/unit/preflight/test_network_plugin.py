@@ -10,6 +10,7 @@ import pytest
 
 from meshctl.model.deployment import Deployment
 from meshctl.model.questions import ApiAnswer, InPlace
+from meshctl.model.resource_types import WEKA_CLUSTER
 from tests.unit.preflight.asking import MADE, NOTHING, asked, deployment, findings, up_as
 
 STORE = {"store": {"nodes": 6, "cpu": {"cores": 48, "memory": "384GiB"}, "scratch": "30TB"}}
@@ -68,5 +69,15 @@ def test_one_that_keeps_to_the_first_interface_is_none() -> None:
 def test_nodes_that_weka_has_already_are_left_alone() -> None:
     """A mesh of an older release: its plugin is as it came up, and so are its nodes."""
     up = with_weka()
-    assert "network-plugin" not in asked(up, up_as(up))
-    assert findings(up, plugin(None), up_as(up)).gaps == ()
+    in_place = InPlace(up.pools, {**MADE, WEKA_CLUSTER: 1})
+    assert "network-plugin" not in asked(up, in_place)
+    assert findings(up, plugin(None), in_place).gaps == ()
+
+
+@pytest.mark.parametrize("has_nodes", [True, False])
+def test_a_first_run_that_was_cut_off_before_its_weka_cluster_is_asked_about(has_nodes: bool) -> None:
+    """Of an older meshctl: its plugin has no setting, and WEKA would take the interfaces that pods have."""
+    wanted = with_weka()
+    in_place = InPlace(wanted.pools, MADE) if has_nodes else InPlace((), MADE, begun=wanted.pools)
+    assert asked(wanted, in_place)["network-plugin"] == "describe_addon"
+    assert "MAX_ENI" in command(wanted, in_place, None)

@@ -9,7 +9,8 @@ from meshctl.platforms import registry
 from stacks.aws.cluster import ONE_INTERFACE
 from tests.unit.preflight.asking import H100, deployment
 from tests.unit.resolve.meshes import AWS
-from tests.unit.resolve.test_neural_mesh import STORE, carried, deployed, resolved_again
+from tests.unit.resolve.test_neural_mesh import FILES, STORE, carried, deployed, resolved_again, work
+from tests.unit.resolve.test_neural_mesh_formed import again
 from tests.unit.stacks.declared_on_aws import declared, example
 
 ADDON = "cluster:addon-vpc-cni"
@@ -88,6 +89,19 @@ def test_a_cluster_whose_nodes_weka_had_before_keeps_its_addresses() -> None:
     assert not declared(after).of_type(RESERVED)
     _, same = deployed(resolved_again(6, up))
     assert same.has_address_blocks
+
+
+def test_with_a_further_pool_it_hands_out_blocks_and_has_room_for_them() -> None:
+    """`up` asks for a plugin that does so; without the reservation WEKA's single addresses leave no block free."""
+    storage = {"s": {**FILES, "pool": "p"}}
+    pools = {"p": STORE, "web": {"nodes": 2, "cpu": {"cores": 16, "memory": "64GiB"}}}
+    up, formed = deployed(carried({"p": STORE}, AWS, storage["s"]))
+    older = up.model_copy(update={"neural_mesh": formed.model_copy(update={"has_address_blocks": False})})
+    _, same = deployed(again(older, {"p": STORE}, AWS, storage, work()))
+    assert not same.has_address_blocks
+    after, mesh = deployed(again(older, pools, AWS, storage, work("web")))
+    assert mesh.has_address_blocks
+    assert declared(after).of_type(RESERVED)
 
 
 def test_one_interface_is_enough_for_all_pods_of_any_machine() -> None:
