@@ -381,8 +381,8 @@ ADDON = Row(
             ),
             wait=ADDON_UPDATE,
         ),
-        # EKS leaves add-ons as they are when the cluster goes up: they go to the new version's default, with the settings
-        # that they have: an update that overwrites and names none goes back to the defaults of the add-on
+        # EKS leaves add-ons as they are when the cluster goes up: they go to the new version's default, with the
+        # settings that they have: an update that overwrites and names none goes back to the defaults of the add-on
         Setting(
             ("kubernetesVersion",),
             (
