@@ -131,7 +131,8 @@ def _of_organizations(wanted: str, up: str) -> tuple[str, str, str]:
     name = f"leave `name: {up}`" if wanted and up else f"write `neuralMesh.organization` as it was, `name: {up}`"
     hint = name if up else "remove `neuralMesh.organization`"
     place = f"the organization {wanted}" if wanted else "WEKA itself (Root)"
-    return f"file systems in {place}", best, f"{hint}; {_ANOTHER}"
+    # what a first `up` left behind does not say whether the driver has made files: its class comes before the Job ends
+    return f"file systems in {place}", best, f"{hint}; {_ANOTHER}, or `meshctl destroy` first where no files are yet"
 
 
 def share_up(up: Deployment | None, pool: Pool, client: WekaContainers, *, udp: bool) -> NodeShare | None:

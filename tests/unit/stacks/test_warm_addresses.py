@@ -40,7 +40,7 @@ def test_b4_a_plugin_that_is_up_keeps_the_settings_that_it_came_up_with() -> Non
 def test_what_is_declared_for_new_resources_alone_is_no_drift() -> None:
     """But for versions, of which the provider knows that they only go up, and the path of a role, which is fixed.
     Objects of Kubernetes have it with their declaration."""
-    known = registry.platform("aws").nodes.left_alone
+    known = registry.platform("aws").nodes.left_alone or ()
     ignored = {
         (name, each)
         for name, paths in declared(example()).ignored.items()
