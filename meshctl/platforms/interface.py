@@ -137,11 +137,9 @@ class MadeCluster(Part):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cluster(Part):
-    """The Kubernetes cluster. `made`: by meshctl; None where it is given, by a kubeconfig.
-
-    `describe`: the cluster of (mesh, name of the environment, environment). `kubeconfig`: how a given cluster is
-    reached; None where meshctl makes it, or the environment names none.
-    """
+    """The Kubernetes cluster. `made`: by meshctl; None where it is given, by a kubeconfig. `describe`: the cluster of
+    (mesh, name of the environment, environment). `kubeconfig`: how a given cluster is reached; None where meshctl makes
+    it, or the environment names none."""
 
     made: MadeCluster | None
     describe: Callable[[mesh_model.Mesh, str, Any], model.Cluster]
