@@ -24,9 +24,9 @@ def has_secrets(deployment: Deployment) -> bool:
 def revision_values(deployment: Deployment, values: Mapping[str, str], state: StackState) -> dict[str, str]:
     """The deferred value `revision.<Secret>` of each Secret: a count that goes up when a value differs from `state`.
 
-    What else the Secret has counts for nothing: texts that are no secrets, and a value that nobody wants any more, whose
-    variable or file leaves the pods. `state` was exported with secrets in plain text. A count reveals nothing of the
-    values; a hash of a short one would.
+    What else the Secret has counts for nothing: texts that are no secrets, and a value that nobody wants any more,
+    whose variable or file leaves the pods. `state` was exported with secrets in plain text. A count reveals nothing of
+    the values; a hash of a short one would.
     """
     before = _secrets_in(state)
     revisions = {}
