@@ -43,15 +43,27 @@ def drift_of_refresh(results: Iterable[Step]) -> list[Step]:
     """The drift in the results of a refresh by the engine."""
     drift = []
     for step in results:
-        properties = tuple(c for c in step.properties if c.path != UNFINISHED and not _is_moved(step, c.path))
+        properties = tuple(c for c in step.properties if c.path != UNFINISHED and not _stays(step, c.path))
         if step.op == "delete" or (step.op == "update" and properties):
             drift.append(replace(step, properties=properties))
     return drift
 
 
-def _is_moved(step: Step, path: str) -> bool:
-    """Whether the property is a number that others change within declared bounds, and that an update keeps."""
-    return any((step.type, path) in platform.nodes.moved_by_others for platform in registry.platforms())
+def _stays(step: Step, path: str) -> bool:
+    """Whether an update keeps the property as others have set it: a number within declared bounds, or what is declared
+    for a new resource alone."""
+    return any(
+        (step.type, path) in platform.nodes.moved_by_others
+        or _is_left_alone(step, path, platform.nodes.left_alone or ())
+        for platform in registry.platforms()
+    )
+
+
+def _is_left_alone(step: Step, path: str, left_alone: Collection[tuple[str, str]]) -> bool:
+    return any(
+        step.urn.endswith(ending) and (path == each or path.startswith((f"{each}.", f"{each}[")))
+        for ending, each in left_alone
+    )
 
 
 def drift_of_object(

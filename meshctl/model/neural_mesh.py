@@ -115,7 +115,8 @@ class NeuralMesh(Value):
     ethernet_devices: tuple[str, ...] = ()
     makes_interfaces: bool = False  # a policy `ensure-nics` has to give nodes their data interfaces
     data_interfaces: int = 0  # of that policy: WEKA's interfaces and one
-    # pods have their addresses from a node's first interface alone, in blocks; not in clusters that came up before that
+    # pods have their addresses from a node's first interface alone, in blocks; not in clusters that came up before
+    # that, until WEKA is given a further pool
     has_address_blocks: bool = added_later(False)
     sign_drives: Literal["", "aws-all", "all-not-root", "device-paths"] = ""
     drive_paths: tuple[str, ...] = ()

@@ -137,11 +137,9 @@ class MadeCluster(Part):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cluster(Part):
-    """The Kubernetes cluster. `made`: by meshctl; None where it is given, by a kubeconfig.
-
-    `describe`: the cluster of (mesh, name of the environment, environment). `kubeconfig`: how a given cluster is
-    reached; None where meshctl makes it, or the environment names none.
-    """
+    """The Kubernetes cluster. `made`: by meshctl; None where it is given, by a kubeconfig. `describe`: the cluster of
+    (mesh, name of the environment, environment). `kubeconfig`: how a given cluster is reached; None where meshctl makes
+    it, or the environment names none."""
 
     made: MadeCluster | None
     describe: Callable[[mesh_model.Mesh, str, Any], model.Cluster]
@@ -181,7 +179,8 @@ class Nodes(Part):
     `gpu_tolerations`: for taints that the platform puts on GPU nodes. `has_device_plugins`: whether nodes offer GPUs
     and RDMA devices by themselves; if not, meshctl installs the plugins. `objects`: what makes or marks the nodes
     inside the cluster. `moved_by_others`: (Pulumi type, property) of numbers that others move within bounds of ours,
-    which is no drift. `domain_labels`: those that nodes of one rack or switch share, the innermost first."""
+    which is no drift. `domain_labels`: those that nodes of one rack or switch share, the innermost first. `left_alone`:
+    (ending of a logical name, property) of what is declared for new resources alone, so that no `up` sets it back."""
 
     made_of: Machines | None
     labels: Callable[[Machine], dict[str, str]]
@@ -190,6 +189,7 @@ class Nodes(Part):
     objects: Callable[[model.Deployment], tuple[PlatformObject, ...]]
     moved_by_others: frozenset[tuple[str, str]]
     domain_labels: tuple[str, ...] | None = None
+    left_alone: frozenset[tuple[str, str]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -167,7 +167,7 @@ def resolve(
             *offerings.running_notes(pools_up, environment, offerings.in_environment(listed, environment)),
             *unconfirmed.notes(made.made, platform.name, catalog),
             *running.kept_off_notes(carried, made.made, usable, running.unchanged(carried, up)),
-            *addresses.notes(made.made, platform.name, network, catalog),
+            *addresses.notes(made.made, platform.name, network, catalog, weka.value),
             *(
                 note
                 for each in carried

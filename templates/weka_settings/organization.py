@@ -155,14 +155,25 @@ def lead_the_driver(merge: Callable[[str, Json], None], wanted: Organization) ->
 def apply_in(
     wanted: Organization, settings: Settings, log_in: LogIn, merge: Callable[[str, Json], None], say: Say
 ) -> None:
-    """The organization, then the settings: a licence that is refused keeps no files from pods. Raises: RefusedError,
-    SilentError."""
+    """The organization, then the settings: a licence that is refused is said at the end, and keeps no files from pods.
+    Raises: RefusedError, SilentError."""
     cluster = log_in(settings.account)
     say(ensure_organization(log_in, cluster, wanted))
     say(ensure_driver(log_in, wanted))
     say(lead_the_driver(merge, wanted))
-    apply(cluster, replace(settings, object_stores=(), file_systems=()), say)
+    refusal = _refusal(lambda: apply(cluster, replace(settings, object_stores=(), file_systems=()), say))
     apply(log_in(wanted.admin), replace(settings, licence=""), say)
+    if refusal is not None:
+        raise refusal
+
+
+def _refusal(call: Callable[[], None]) -> RefusedError | None:
+    """Raises: SilentError."""
+    try:
+        call()
+    except RefusedError as error:
+        return error
+    return None
 
 
 def main() -> int:

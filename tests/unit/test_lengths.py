@@ -30,7 +30,6 @@ LONG_FILES: Mapping[str, int] = {
     "meshctl/render/cluster/platform.py": 440,
     "meshctl/resolve/placement/machines.py": 403,
     "meshctl/resolve/work/workloads.py": 416,
-    "providers/aws/rows/eks.py": 428,
     "templates/gang_hold/gangs.py": 415,
     "tests/contract/test_aws_provider.py": 718,
     "tests/contract/test_kubernetes_provider.py": 416,

@@ -34,8 +34,8 @@ def _room(deployment: Deployment, in_place: InPlace) -> Findings:
     is up runs."""
     if in_place.counts:
         return Findings()
-    catalog = load_catalog()
-    return Findings(gaps=tuple(addresses.gaps(deployment.pools, deployment.provider, deployment.network, catalog)))
+    where = deployment.pools, deployment.provider, deployment.network, load_catalog()
+    return Findings(gaps=tuple(addresses.gaps(*where, deployment.neural_mesh)))
 
 
 def _answers(deployment: Deployment, in_place: InPlace) -> Findings:

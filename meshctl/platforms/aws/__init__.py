@@ -152,6 +152,15 @@ PLATFORM: Final = Platform(
         has_device_plugins=False,
         objects=lambda _deployment: (),
         moved_by_others=frozenset({(words.NODE_GROUP, "scalingConfig.desiredSize")}),
+        # as `ignore_changes` in stacks.aws has it
+        left_alone=frozenset(
+            {
+                ("cluster:addon-vpc-cni", "configurationValues"),
+                ("cluster:eks", "resourcesVpcConfig.subnetIds"),
+                ("cluster:eks", "upgradePolicy"),
+                (":nodegroup", "nodeRepairConfig"),
+            }
+        ),
         # of the network's layers the last is the nearest: EKS user guide, "View node topology"; EC2 user guide, "Amazon
         # EC2 topology" (read 2026-11-29)
         domain_labels=tuple(f"topology.k8s.aws/network-node-layer-{layer}" for layer in (3, 2, 1)),

@@ -234,7 +234,10 @@ def _subnet_gaps(change: Change, answer: ApiAnswer | None) -> Iterator[Gap]:
 
 def _least_addresses(change: Change, pool: str) -> int:
     """How many addresses a node of the pool takes at least: its own, those of storage, and those of the pods that run
-    on it."""
+    on it, which may be in blocks."""
     wanted = change.wanted.pool(pool)
     pods = sum(each.pods for each in change.wanted.workloads if each.pool == pool)
-    return 1 + addresses.of_storage(wanted) + max(math.ceil(pods / max(wanted.nodes, 1)), 1)
+    on_node = max(math.ceil(pods / max(wanted.nodes, 1)), 1)
+    if addresses.has_blocks(change.wanted.neural_mesh):
+        on_node = math.ceil(on_node / addresses.BLOCK) * addresses.BLOCK
+    return 1 + addresses.of_storage(wanted) + on_node

@@ -8,6 +8,7 @@ change of them restarts it on every node. Nodes that WEKA has already are left a
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ import yaml
 
 from meshctl.model.deployment import Gap, Pool
 from meshctl.model.questions import ApiAnswer, ApiQuestion
+from meshctl.model.resource_types import WEKA_CLUSTER
 from meshctl.platforms.aws.change import Change
 
 _QUESTION: Final = "network-plugin"
@@ -50,11 +52,15 @@ def gaps(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[Gap]:
 
 
 def _new_pools(change: Change) -> list[Pool]:
-    """Those whose nodes WEKA is to have interfaces on, and has none on so far."""
+    """Those whose nodes WEKA is to have interfaces on, and has none on so far: that are not up so, or are of a first
+    run that was cut off before it made a WEKA cluster. An older meshctl did not set the plugin up for it."""
+    mesh = change.wanted.neural_mesh
+    is_own = mesh is not None and mesh.joined is None
+    has_none = is_own and not change.in_place.counts.get(WEKA_CLUSTER)
     return [
         pool
         for pool in change.wanted.pools
-        if _interfaces(pool) and not _interfaces(change.in_place.made_pool(pool.name))
+        if _interfaces(pool) and (has_none or not _interfaces(change.in_place.pool(pool.name)))
     ]
 
 
@@ -77,5 +83,5 @@ def _command(change: Change, settings: Mapping[str, Any]) -> str:
     options = f" --profile {wanted.profile}" if wanted.profile else ""
     return (
         f"`aws eks update-addon --cluster-name {wanted.cluster.name} --addon-name {_ADDON} --configuration-values"
-        f" '{json.dumps(values, sort_keys=True)}' --region {wanted.region}{options}`"
+        f" {shlex.quote(json.dumps(values, sort_keys=True))} --region {wanted.region}{options}`"
     )

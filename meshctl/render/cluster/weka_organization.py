@@ -15,7 +15,7 @@ from typing import Any, Final
 from meshctl.model.deployment import Deployment, NeuralMesh
 from meshctl.model.neural_mesh import WekaOrganization
 from meshctl.model.pods import object_names
-from meshctl.render.objects import PlatformObject
+from meshctl.render.objects import PlatformObject, uid_name
 from meshctl.render.pod import pods
 from meshctl.render.templates import render
 
@@ -83,8 +83,10 @@ def variables(mesh: NeuralMesh, organization: WekaOrganization) -> list[dict[str
 
 
 def revisions() -> list[tuple[str, str]]:
-    """Deferred values that change with the passwords, so that the Job runs again."""
+    """Deferred values that change with the passwords, so that the Job runs again; also for a Secret of the driver that
+    was deleted and made anew, which lacks the addresses."""
     return [
         ("organization-admin-revision", pods.revision_of(object_names.WEKA_ORGANIZATION_ADMIN)),
         ("organization-csi-revision", pods.revision_of(object_names.WEKA_ORGANIZATION_CSI)),
+        ("organization-csi-uid", uid_name(DRIVER)),
     ]

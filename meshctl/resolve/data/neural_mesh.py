@@ -146,7 +146,7 @@ def _made(
         drivers_service=neural_mesh_options.drivers_service(options),
         udp=options.udp,
         ethernet_devices=options.devices,
-        **neural_mesh_formed.interfaces_policy(interfaces, up),
+        **neural_mesh_formed.interfaces_policy(interfaces, shares, up),
         sign_drives="device-paths" if paths else _nodes(place).sign_drives,
         drive_paths=paths,
         shares=shares,
@@ -188,7 +188,7 @@ def _joined(
         drivers_service=neural_mesh_options.drivers_service(options),
         udp=options.udp,
         ethernet_devices=options.devices,
-        **neural_mesh_formed.interfaces_policy(interfaces, up),
+        **neural_mesh_formed.interfaces_policy(interfaces, shares, up),
         shares=shares,
         joined=JoinedWeka(
             cluster=joined.cluster or "",

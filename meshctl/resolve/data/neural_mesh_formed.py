@@ -131,7 +131,8 @@ def _of_organizations(wanted: str, up: str) -> tuple[str, str, str]:
     name = f"leave `name: {up}`" if wanted and up else f"write `neuralMesh.organization` as it was, `name: {up}`"
     hint = name if up else "remove `neuralMesh.organization`"
     place = f"the organization {wanted}" if wanted else "WEKA itself (Root)"
-    return f"file systems in {place}", best, f"{hint}; {_ANOTHER}"
+    # what a first `up` left behind does not say whether the driver has made files: its class comes before the Job ends
+    return f"file systems in {place}", best, f"{hint}; {_ANOTHER}, or `meshctl destroy` first where no files are yet"
 
 
 def share_up(up: Deployment | None, pool: Pool, client: WekaContainers, *, udp: bool) -> NodeShare | None:
@@ -144,11 +145,23 @@ def share_up(up: Deployment | None, pool: Pool, client: WekaContainers, *, udp: 
     return value.shares.get(pool.name) if is_same else None
 
 
-def interfaces_policy(interfaces: int, up: Deployment | None) -> dict[str, Any]:
+def interfaces_policy(interfaces: int, shares: Mapping[str, NodeShare], up: Deployment | None) -> dict[str, Any]:
     """Fields of the NeuralMesh whose nodes are given so many of WEKA's own. A cluster that had such nodes before keeps
-    the way in which its pods get their addresses."""
+    the way in which its pods get their addresses; until a further pool has such nodes, for which its network plugin
+    must hand out blocks (`platforms.aws.network_plugin`)."""
     if not interfaces:
         return {}
     before = up.neural_mesh if up is not None else None
-    has_blocks = before is None or not before.makes_interfaces or before.has_address_blocks
+    has_blocks = (
+        before is None
+        or not before.makes_interfaces
+        or before.has_address_blocks
+        or _has_further_pool(shares, before.shares)
+    )
     return {"makes_interfaces": True, "data_interfaces": interfaces + 1, "has_address_blocks": has_blocks}
+
+
+def _has_further_pool(shares: Mapping[str, NodeShare], before: Mapping[str, NodeShare]) -> bool:
+    """Whether WEKA is given interfaces on nodes of a pool where it had none."""
+    had = {name for name, share in before.items() if share.network_interfaces}
+    return any(share.network_interfaces and name not in had for name, share in shares.items())

@@ -5,7 +5,9 @@ that would be made too small.
 
 Each pod has an address of its node's subnet. The network plugin takes a whole network interface's worth of them for a
 node that joins, which is far more than the node itself needs: 50 for one with 8 GPUs. Interfaces that storage has of
-its own take one each.
+its own take one each. Where pods have addresses in blocks, a node takes two of these instead. Half of each subnet is
+for blocks alone: with room for two blocks of each node in the whole of it, that half has one for each, and the other
+half the single addresses, which are fewer than two blocks of a node.
 """
 
 from __future__ import annotations
@@ -14,21 +16,27 @@ import ipaddress
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Final
 
 from meshctl.catalog import Catalog
-from meshctl.model.deployment import AwsNetwork, Gap, Pool
+from meshctl.model.deployment import AwsNetwork, Gap, NeuralMesh, Pool
 
 # The first four and the last address of a subnet are the VPC's own ("Subnet CIDR blocks", VPC user guide); the control
 # plane asks for six ("Amazon EKS networking requirements").
 _VPC_KEEPS: Final = 5
 _CONTROL_PLANE: Final = 6
 _LARGEST: Final = 16  # prefix length of the largest VPC
+BLOCK: Final = 16  # addresses ("Prefix delegation", README of amazon-vpc-cni-k8s)
+_BLOCKS: Final = 2  # of a node: the second one with the twelfth pod
 
 
-def gaps(pools: Iterable[Pool], provider: str, network: AwsNetwork | None, catalog: Catalog) -> Iterator[Gap]:
+def gaps(
+    pools: Iterable[Pool], provider: str, network: AwsNetwork | None, catalog: Catalog, mesh: NeuralMesh | None
+) -> Iterator[Gap]:
     """A subnet that is too small for the nodes that are asked for now, with the smallest network that has room."""
-    short = _short_of(tuple(pools), provider, network, catalog, lambda pool: pool.nodes)
+    of_each = partial(of_node, provider=provider, catalog=catalog, in_blocks=has_blocks(mesh))
+    short = _short_of(tuple(pools), of_each, network, lambda pool: pool.nodes)
     if short is None or network is None:
         return
     needed, free, what = short
@@ -40,13 +48,16 @@ def gaps(pools: Iterable[Pool], provider: str, network: AwsNetwork | None, catal
     )
 
 
-def notes(pools: Iterable[Pool], provider: str, network: AwsNetwork | None, catalog: Catalog) -> Iterator[str]:
+def notes(
+    pools: Iterable[Pool], provider: str, network: AwsNetwork | None, catalog: Catalog, mesh: NeuralMesh | None
+) -> Iterator[str]:
     """A subnet that is too small for the nodes that are asked for, or for as many as the mesh allows."""
     pools = tuple(pools)
-    for gap in gaps(pools, provider, network, catalog):
+    for gap in gaps(pools, provider, network, catalog, mesh):
         yield f"network: {gap.best}, and the nodes take {gap.wanted}. A new environment is refused: {gap.hint}"
         return
-    short = _short_of(pools, provider, network, catalog, lambda pool: pool.nodes_max)
+    of_each = partial(of_node, provider=provider, catalog=catalog, in_blocks=has_blocks(mesh))
+    short = _short_of(pools, of_each, network, lambda pool: pool.nodes_max)
     if short is not None and network is not None:
         needed, free, what = short
         yield (
@@ -55,10 +66,17 @@ def notes(pools: Iterable[Pool], provider: str, network: AwsNetwork | None, cata
         )
 
 
-def of_node(pool: Pool, provider: str, catalog: Catalog) -> int:
-    """Addresses that a node takes when it joins; 0 where the catalog does not know."""
+def has_blocks(mesh: NeuralMesh | None) -> bool:
+    return mesh is not None and mesh.has_address_blocks
+
+
+def of_node(pool: Pool, provider: str, catalog: Catalog, *, in_blocks: bool = False) -> int:
+    """Addresses that a node takes when it joins; 0 where the catalog does not know. `in_blocks`: those of its pods."""
     machine = catalog.machine(provider, pool.machine)
-    return machine.interface_addresses + of_storage(pool) if machine and machine.interface_addresses else 0
+    if machine is None or not machine.interface_addresses:
+        return 0
+    own = 1 + _BLOCKS * BLOCK if in_blocks else machine.interface_addresses
+    return own + of_storage(pool)
 
 
 def of_storage(pool: Pool) -> int:
@@ -69,9 +87,8 @@ def of_storage(pool: Pool) -> int:
 
 def _short_of(
     pools: tuple[Pool, ...],
-    provider: str,
+    of_each: Callable[[Pool], int],
     network: AwsNetwork | None,
-    catalog: Catalog,
     nodes: Callable[[Pool], int],
 ) -> tuple[int, int, str] | None:
     """Of the zone that needs the most: the addresses that it needs and has, and for what; None where all have room."""
@@ -81,7 +98,7 @@ def _short_of(
     needed: Counter[str] = Counter()
     words: dict[str, list[str]] = {}
     for pool in pools:
-        addresses = of_node(pool, provider, catalog)
+        addresses = of_each(pool)
         zones = [zone for zone in pool.zones if zone in free]
         in_zone = math.ceil(nodes(pool) / len(zones)) if zones else 0
         for zone in zones if addresses and in_zone else ():

@@ -1,6 +1,7 @@
-"""EKS: clusters, node groups, add-ons; access is in `eks_access`. Source: EKS API reference, version 2017-11-01. PURE.
+"""EKS: clusters and node groups; add-ons are in `eks_addons`, access is in `eks_access`. PURE.
 
-Inputs are named as the API names them (`name`, `roleArn`, `resourcesVpcConfig`); tags are `Tags`, as everywhere.
+Source: EKS API reference, version 2017-11-01. Inputs are named as the API names them (`name`, `roleArn`,
+`resourcesVpcConfig`); tags are `Tags`, as everywhere.
 """
 
 from __future__ import annotations
@@ -339,90 +340,4 @@ NODEGROUP = Row(
     one_way=(OneWay("releaseVersion"),),
 )
 
-ADDON_NAMES: dict[str, Param] = {"clusterName": "parts[0]", "addonName": "parts[1]"}
-
-ADDON_UPDATE = update_done(name="parts[0]", addonName="parts[1]")
-
-
-def _is_more_than_a_version_that_goes(context: Context) -> Any:
-    """Nothing where all that changes is that no version is named any more: what runs stays."""
-    new, old = context["inputs"], context["old_inputs"]
-    others = ("configurationValues", "serviceAccountRoleArn", "resolveConflicts")
-    return new.get("addonVersion") or any(new.get(name) != old.get(name) for name in others) or None
-
-
-ADDON = Row(
-    "meshaws:eks:Addon",
-    "eks",
-    "EKS API CreateAddon",
-    create=Call("CreateAddon", forward=True, transient=ROLE_SOON),
-    id="join('|', [inputs.clusterName, inputs.addonName])",
-    read=Call("DescribeAddon", ADDON_NAMES, path="addon"),
-    delete=Call("DeleteAddon", ADDON_NAMES),
-    adopt=Adopt(by="name", exists=TAKEN),
-    not_found=NOT_FOUND,
-    settings=(
-        Setting(
-            ("addonVersion", "configurationValues", "serviceAccountRoleArn", "resolveConflicts"),
-            (
-                Call(
-                    "UpdateAddon",
-                    {
-                        **ADDON_NAMES,
-                        "addonVersion": "inputs.addonVersion",
-                        "configurationValues": "inputs.configurationValues",
-                        "serviceAccountRoleArn": "inputs.serviceAccountRoleArn",
-                        "resolveConflicts": "inputs.resolveConflicts",
-                    },
-                    when=_is_more_than_a_version_that_goes,
-                    transient=BUSY,
-                    patience_s=900,
-                ),
-            ),
-            wait=ADDON_UPDATE,
-        ),
-        # EKS leaves add-ons as they are when the cluster goes up: they go to the new version's default
-        Setting(
-            ("kubernetesVersion",),
-            (
-                Call(
-                    "DescribeAddonVersions",
-                    {"addonName": "parts[1]", "kubernetesVersion": "inputs.kubernetesVersion"},
-                    path="addons[0].addonVersions[?compatibilities[?defaultVersion]] | [0]",
-                    when="inputs.kubernetesVersion",
-                ),
-                Call(
-                    "UpdateAddon",
-                    {
-                        **ADDON_NAMES,
-                        "addonVersion": "answer.addonVersion",
-                        "resolveConflicts": "inputs.resolveConflicts",
-                    },
-                    when="inputs.kubernetesVersion",
-                    transient=BUSY,
-                    patience_s=900,
-                ),
-            ),
-            wait=ADDON_UPDATE,
-        ),
-    ),
-    extra_inputs=("kubernetesVersion",),
-    tags=tags_of("addonArn"),
-    # DEGRADED is right for an add-on with pods while the cluster has no node yet (InsufficientNumberOfReplicas).
-    ready=Poll(
-        "status",
-        ok=("ACTIVE", "DEGRADED"),
-        fail=("CREATE_FAILED", "UPDATE_FAILED", "DELETE_FAILED"),
-        code="health.issues[0].code",
-        reason="join('; ', health.issues[].message)",
-        every_s=10,
-        timeout_s=1200,
-    ),
-    gone=Poll("status", fail=("DELETE_FAILED",), every_s=10, timeout_s=900),
-    broken=("CREATE_FAILED",),
-    noise=("modifiedAt", "health"),
-    opaque=("resolveConflicts", "podIdentityAssociations", "kubernetesVersion"),
-    one_way=(OneWay("addonVersion"),),
-)
-
-ROWS: tuple[Row, ...] = (CLUSTER, NODEGROUP, ADDON)
+ROWS: tuple[Row, ...] = (CLUSTER, NODEGROUP)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -168,6 +169,26 @@ def test_what_a_preview_mends_is_no_change_of_the_mesh() -> None:
         ("both", "update", ["b"]),
         ("mine", "update", ["a"]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("cluster:addon-vpc-cni", "configurationValues"),
+        ("cluster:eks", "resourcesVpcConfig.subnetIds[2]"),
+        ("cluster:eks", "upgradePolicy.supportType"),
+        ("pool/train:nodegroup", "nodeRepairConfig.enabled"),
+    ],
+)
+def test_what_an_up_leaves_alone_is_no_drift(name: str, path: str) -> None:
+    """`plan` said of the network plugin's settings, which it had asked for itself, that `up` sets them back."""
+    left = Step(f"{URN}meshaws:eks:X::{name}", "meshaws:eks:X", "update", properties=(PropertyChange(path),))
+    assert drift.drift_of_refresh([left]) == []
+    both = replace(left, properties=(PropertyChange(path), PropertyChange("roleArn")))
+    [step] = drift.drift_of_refresh([both])
+    assert [each.path for each in step.properties] == ["roleArn"]
+    driver = replace(left, urn=f"{URN}meshaws:eks:Addon::cluster:addon-aws-ebs-csi-driver")
+    assert drift.drift_of_refresh([driver]) == [driver]
 
 
 class Recorded:

@@ -280,10 +280,11 @@ def test_a_user_of_another_role_is_none_for_the_driver(settings: Settings, progr
         settings.run(RESEARCH)
 
 
-def test_a_licence_that_is_refused_keeps_no_driver_from_its_cluster(settings: Settings, program: Any) -> None:
+def test_a_licence_that_is_refused_keeps_no_files_from_pods(settings: Settings, program: Any) -> None:
     with pytest.raises(program.RefusedError, match="the licence was refused"):
         settings.run(RESEARCH, WEKA_LICENCE="of another cluster")
     assert settings.secret["endpoints"] == "10.0.0.1:14000,10.0.0.2:14000"
+    assert settings.cluster.names(TENANT) == ["llm-prod-data"]  # also the tiered ones
 
 
 def test_the_secret_is_merged_with_the_account_of_the_pod(

@@ -108,6 +108,7 @@ OF_AWS = {type(part).__name__: part for part in parts_of(registry.platform("aws"
 CAME_LATER = {
     ("MadeCluster", "entries"),
     ("Nodes", "domain_labels"),
+    ("Nodes", "left_alone"),
     ("Preflight", "name_rights"),
     ("Storage", "neural_mesh"),
 }

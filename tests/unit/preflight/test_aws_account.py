@@ -205,5 +205,17 @@ def test_b4_a_pool_that_grows_asks_for_free_addresses() -> None:
     ]
 
 
+def test_nodes_whose_pods_have_blocks_take_whole_ones() -> None:
+    data = {"storage": {"data": {"kind": "filesystem", "size": "20TiB", "engine": "neuralmesh", "pool": "store"}}}
+    store = {"nodes": 6, "cpu": {"cores": 48, "memory": "384GiB"}, "scratch": "30TB"}
+    before, wanted = (deployment({"store": {**store, "nodes": nodes}}, data) for nodes in (6, 7))
+    storage = wanted.pool("store").storage
+    assert storage is not None
+    needed = 1 + storage.network_interfaces + 1 + 16
+    assert findings(wanted, {"subnets": subnets(wanted, needed)}, up_as(before)).gaps == ()
+    [made] = findings(wanted, {"subnets": subnets(wanted, needed - 1)}, up_as(before)).gaps
+    assert made.wanted == f"{needed} addresses for new nodes in us-east-1a"
+
+
 def test_an_environment_that_is_up_asks_nothing_of_all_this() -> None:
     assert asked(deployment(SERVE), up_as(deployment(SERVE))) == {}

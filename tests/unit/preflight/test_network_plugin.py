@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 import pytest
 
 from meshctl.model.deployment import Deployment
 from meshctl.model.questions import ApiAnswer, InPlace
+from meshctl.model.resource_types import WEKA_CLUSTER
 from tests.unit.preflight.asking import MADE, NOTHING, asked, deployment, findings, up_as
 
 STORE = {"store": {"nodes": 6, "cpu": {"cores": 48, "memory": "384GiB"}, "scratch": "30TB"}}
@@ -48,10 +50,12 @@ def test_one_that_takes_further_interfaces_is_a_gap(values: str | None) -> None:
 
 
 def test_the_command_keeps_what_somebody_has_set() -> None:
-    before = '{"env": {"AWS_VPC_K8S_CNI_EXTERNALSNAT": "true", "MAX_ENI": "3"}, "enableNetworkPolicy": "true"}'
-    hint = command(with_weka(), up_as(deployment(WEB)), before)
-    values = json.loads(hint.split("'")[1])
+    settings = {"AWS_VPC_K8S_CNI_EXTERNALSNAT": "true", "MAX_ENI": "3", "AWS_VPC_K8S_PLUGIN_LOG_FILE": "it's.log"}
+    before = json.dumps({"env": settings, "enableNetworkPolicy": "true"})
+    words = shlex.split(command(with_weka(), up_as(deployment(WEB)), before).split("`")[1])
+    values = json.loads(words[words.index("--configuration-values") + 1])
     assert values["enableNetworkPolicy"] == "true"
+    assert values["env"]["AWS_VPC_K8S_PLUGIN_LOG_FILE"] == "it's.log"
     assert (values["env"]["AWS_VPC_K8S_CNI_EXTERNALSNAT"], values["env"]["MAX_ENI"]) == ("true", "1")
 
 
@@ -65,5 +69,15 @@ def test_one_that_keeps_to_the_first_interface_is_none() -> None:
 def test_nodes_that_weka_has_already_are_left_alone() -> None:
     """A mesh of an older release: its plugin is as it came up, and so are its nodes."""
     up = with_weka()
-    assert "network-plugin" not in asked(up, up_as(up))
-    assert findings(up, plugin(None), up_as(up)).gaps == ()
+    in_place = InPlace(up.pools, {**MADE, WEKA_CLUSTER: 1})
+    assert "network-plugin" not in asked(up, in_place)
+    assert findings(up, plugin(None), in_place).gaps == ()
+
+
+@pytest.mark.parametrize("has_nodes", [True, False])
+def test_a_first_run_that_was_cut_off_before_its_weka_cluster_is_asked_about(has_nodes: bool) -> None:
+    """Of an older meshctl: its plugin has no setting, and WEKA would take the interfaces that pods have."""
+    wanted = with_weka()
+    in_place = InPlace(wanted.pools, MADE) if has_nodes else InPlace((), MADE, begun=wanted.pools)
+    assert asked(wanted, in_place)["network-plugin"] == "describe_addon"
+    assert "MAX_ENI" in command(wanted, in_place, None)

@@ -208,6 +208,14 @@ def test_c2_another_kubernetes_version_brings_the_add_on_of_it_by_one_update(add
     assert addon.client.sent == [{"addonVersion": "v1.12.4-eksbuild.1"}]
 
 
+def test_an_add_on_that_goes_to_another_version_keeps_its_settings(addon: Bench) -> None:
+    """An update with OVERWRITE that names none sets the add-on back to its defaults. They may be somebody else's."""
+    addon.client.service.clusters["c"].addons["coredns"].described["configurationValues"] = '{"replicaCount": 4}'
+    addon.update(PINNED, ADDON | {"kubernetesVersion": "1.35"})
+    values = {"configurationValues": '{"replicaCount": 4}'}
+    assert addon.client.sent == [{"addonVersion": "v1.12.4-eksbuild.1", **values}]
+
+
 def test_c2_an_add_on_goes_to_the_version_that_is_asked_for(addon: Bench) -> None:
     addon.update(PINNED, PINNED | {"addonVersion": "v1.12.4-eksbuild.1"})
     assert addon.client.sent == [{"addonVersion": "v1.12.4-eksbuild.1"}]

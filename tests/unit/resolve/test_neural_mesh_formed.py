@@ -100,7 +100,7 @@ def test_a_cluster_that_grows_keeps_what_it_was_formed_with() -> None:
 VAULT = {"encryption": {"vault": {"address": "https://vault:8200", "role": "weka"}}}
 RESEARCH = {"organization": {"name": "research", "adminPassword": "a", "driverPassword": "d"}}
 OTHER = {"organization": {**RESEARCH["organization"], "name": "other"}}
-ANOTHER = "another one needs another environment"
+ANOTHER = "another one needs another environment, or `meshctl destroy` first where no files are yet"
 PATHS = {"drives": ["/dev/nvme1n1", "/dev/nvme2n1"]}
 
 

@@ -83,11 +83,28 @@ def test_wekas_interfaces_take_addresses_of_the_subnet(with_clients: Deployment)
 
 
 def test_a_small_network_is_told_of_them() -> None:
-    """A private subnet of a /20 has 251 addresses: enough for 8 x 30, and not for 8 x 37."""
+    """A private subnet of a /20 has 251 addresses: enough for 8 x 30, and not for 8 x (two blocks of 16, and 8)."""
     small = {**AWS, "network": {"cidr": "10.0.0.0/20"}}
-    assert any("pool p: 8 nodes x 37" in note for note in carried({"p": {**STORE, "nodes": 8}}, small).notes)
+    assert any("pool p: 8 nodes x 40" in note for note in carried({"p": {**STORE, "nodes": 8}}, small).notes)
     udp = {**small, "neuralMesh": {"udp": True}}
     assert not any("nodes x" in note for note in carried({"p": {**STORE, "nodes": 8}}, udp).notes)
+
+
+def test_small_nodes_take_blocks_too() -> None:
+    """They counted with the 15 addresses of an interface, and came up without a block for their pods."""
+    deployment, mesh = deployed(carried({"p": STORE}, {**AWS, "network": {"cidr": "10.0.0.0/20"}}))
+    pool = deployment.pool("p")
+    assert pool.storage is not None
+    share = pool.storage.model_copy(update={"network_interfaces": 3})
+    small = pool.model_copy(update={"nodes": 12, "machine": "m6i.xlarge", "storage": share})
+    where = "aws", deployment.network, CATALOG
+    assert mesh.has_address_blocks
+    [found] = addresses.gaps([small], *where, mesh)
+    assert found.wanted.startswith("450 addresses in a private subnet (pool p: 12 nodes x 37;")
+    assert "10.0.0.0/19" in found.hint
+    assert not list(addresses.gaps([small.model_copy(update={"nodes": 6})], *where, mesh))
+    without = mesh.model_copy(update={"has_address_blocks": False})
+    assert not list(addresses.gaps([small], *where, without))
 
 
 def unproven(deployment_notes: tuple[str, ...]) -> list[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 
 from meshctl.catalog import load_catalog
+from meshctl.platforms import registry
 from stacks.aws.cluster import ONE_INTERFACE
 from tests.unit.preflight.asking import H100, deployment
 from tests.unit.resolve.meshes import AWS
-from tests.unit.resolve.test_neural_mesh import STORE, carried, deployed, resolved_again
+from tests.unit.resolve.test_neural_mesh import FILES, STORE, carried, deployed, resolved_again, work
+from tests.unit.resolve.test_neural_mesh_formed import again
 from tests.unit.stacks.declared_on_aws import declared, example
 
 ADDON = "cluster:addon-vpc-cni"
@@ -33,6 +35,20 @@ def test_b4_a_plugin_that_is_up_keeps_the_settings_that_it_came_up_with() -> Non
     recorder = declared(example())
     assert "configurationValues" in recorder.ignored[ADDON]
     assert "configurationValues" not in recorder.ignored["cluster:addon-aws-ebs-csi-driver"]
+
+
+def test_what_is_declared_for_new_resources_alone_is_no_drift() -> None:
+    """But for versions, of which the provider knows that they only go up, and the path of a role, which is fixed.
+    Objects of Kubernetes have it with their declaration."""
+    known = registry.platform("aws").nodes.left_alone or ()
+    ignored = {
+        (name, each)
+        for name, paths in declared(example()).ignored.items()
+        for each in paths
+        if not name.startswith("storage/") and each not in {"version", "kubernetesVersion", "Path"}
+    }
+    assert ignored
+    assert not [each for each in ignored if not any(each[0].endswith(end) and each[1] == path for end, path in known)]
 
 
 RESERVED = "ec2:SubnetCidrReservation"
@@ -73,6 +89,19 @@ def test_a_cluster_whose_nodes_weka_had_before_keeps_its_addresses() -> None:
     assert not declared(after).of_type(RESERVED)
     _, same = deployed(resolved_again(6, up))
     assert same.has_address_blocks
+
+
+def test_with_a_further_pool_it_hands_out_blocks_and_has_room_for_them() -> None:
+    """`up` asks for a plugin that does so; without the reservation WEKA's single addresses leave no block free."""
+    storage = {"s": {**FILES, "pool": "p"}}
+    pools = {"p": STORE, "web": {"nodes": 2, "cpu": {"cores": 16, "memory": "64GiB"}}}
+    up, formed = deployed(carried({"p": STORE}, AWS, storage["s"]))
+    older = up.model_copy(update={"neural_mesh": formed.model_copy(update={"has_address_blocks": False})})
+    _, same = deployed(again(older, {"p": STORE}, AWS, storage, work()))
+    assert not same.has_address_blocks
+    after, mesh = deployed(again(older, pools, AWS, storage, work("web")))
+    assert mesh.has_address_blocks
+    assert declared(after).of_type(RESERVED)
 
 
 def test_one_interface_is_enough_for_all_pods_of_any_machine() -> None:
