@@ -338,7 +338,7 @@ def test_serving_never_falls_below_its_minimum_while_bursts_come_and_go(lending:
     the bursts of the others end by themselves."""
     job = waiting_sweep(lending)
     dns_server = lending.env["MESHCTL_DNS_SERVER"]
-    requests = Load("http://chat.example.com:8000/v1/completions", rate=5, dns_server=dns_server).start()
+    requests = Load("http://chat.example.com:8000/v1/models", rate=5, dns_server=dns_server).start()
     least: list[int] = []
     is_over = threading.Event()
 
