@@ -266,6 +266,7 @@ def test_a_pool_without_nodes_by_its_reservation_is_refused(reserved: ReservedCa
 def test_what_the_lab_prints_is_a_recording(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(dcgm_of_lab, "_TAKES_S", 0.0)
     assert dcgm_of_lab.main(["dcgmi", "diag", "-r", "2"]) == 0
     rows, _ = diagnosed(monkeypatch, with_pool(nodes=1), cluster_jobs.Ended(message_of(capsys.readouterr().out), "n1"))
     assert {each.taken.origin for each in rows} == {"replayed"}
