@@ -92,7 +92,9 @@ def test_a_fabric_on_tcp_starts_nothing_and_a_fast_one_does(gated: RunningLab) -
     (job,) = jobs(gated, "gated")
     assert (job["metadata"]["name"], job["spec"]["suspend"]) == ("pretrain", True)
     assert gated.meshctl("status", "dc1").returncode == 0
-    diagnosed = gated.json("bench", "dc1", "--what", "gpu", "--diagnose", "2", "--yes")["results"]  # all are free
+    # all accelerators are free once the pods of the measurement have ended
+    wait_until(lambda: gated.kubectl("dc1", "-n", "gated", "get", "pods", "-o", "name") == "")
+    diagnosed = gated.json("bench", "dc1", "--what", "gpu", "--diagnose", "2", "--yes")["results"]
     verdicts = [row["verdict"] for row in diagnosed if row["result"]["metric"] == dcgm.FAILED]
     assert verdicts == ["as expected"] * 16
     assert {row["result"]["taken"]["origin"] for row in diagnosed} == {"replayed"}
