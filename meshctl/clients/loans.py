@@ -32,7 +32,7 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Loan:
-    """Accelerators of one pool that a job of another one has."""
+    """Accelerators of one pool that a job of another one has, or what serves there."""
 
     lender: str
     job: str
@@ -57,15 +57,25 @@ def loans(cluster: ClusterAccess, deployment: Deployment) -> list[Loan] | None:
 def _loans(deployment: Deployment, workloads: Iterable[Json]) -> Iterator[Loan]:
     by_flavor = {lending.object_name(deployment, pool): pool for pool in lending.kueue_pools(deployment)}
     homes = {workload.name: workload.pool for workload in deployment.workloads if workload.lenders}
+    lent = {object_names.lent(name): name for name in homes}
     for workload in workloads:
-        owners = workload["metadata"].get("ownerReferences") or ()
-        job = next((str(owner["name"]) for owner in owners if owner.get("kind") == "Job"), "")
+        job = _borrower(workload, lent)
         if job not in homes or _is_finished(workload):
             continue
         for flavor, resource, amount in _assigned(workload):
             pool = by_flavor.get(flavor)
             if pool is not None and pool.name != homes[job] and resource == pool.device_resource:
                 yield Loan(pool.name, job, amount)
+
+
+def _borrower(workload: Json, lent: Mapping[str, str]) -> str:
+    """The job whose workload of Kueue this is, or what serves with the pod; "" for any other. `lent`: by Deployment on
+    lent nodes, whose pods are called DEPLOYMENT-HASH-HASH."""
+    owners = workload["metadata"].get("ownerReferences") or ()
+    names = {str(owner.get("kind")): str(owner["name"]) for owner in owners}
+    if "Pod" in names:
+        return lent.get(names["Pod"].rsplit("-", 2)[0], "")
+    return names.get("Job", "")
 
 
 def _assigned(workload: Json) -> Iterator[tuple[str, str, int]]:

@@ -122,8 +122,10 @@ class Workload(Value):
     queue: str = added_later("")
     # of KAI Scheduler, which then places its pods: see `meshctl.model.keys.kai`
     kai_queue: str = added_later("")
-    burst: bool = added_later(False)  # a job that may also run on nodes that other pools lend
+    burst: bool = added_later(False)  # it may also run on nodes that other pools lend
     lenders: tuple[str, ...] = added_later(())  # the pools whose nodes it may borrow here
+    # of what serves: how many of the most replicas are on nodes that others lend; the rest has room on its own pool
+    lent_replicas: int = added_later(0)
     # whether a program of meshctl lets the pods of its gang start, all at once: see `meshctl.model.keys.gangs`
     held_together: bool = added_later(False)
     # of a job: whether its pods say that no autoscaler of nodes may move them; see `meshctl.model.keys.evictions`
@@ -184,9 +186,14 @@ class Workload(Value):
         return max(self.replicas, self.most_replicas)
 
     @property
+    def own_at_most(self) -> int:
+        """The most replicas that it can have on its own pool, apart from those on nodes that others lend."""
+        return self.at_most - self.lent_replicas
+
+    @property
     def at_least(self) -> int:
-        """The least replicas that it has now."""
-        return min(max(self.replicas, self.least_while_moving), self.at_most)
+        """The least replicas that it has now: nodes that others lend promise none."""
+        return min(max(self.replicas, self.least_while_moving), self.own_at_most)
 
     @property
     def lower_bound(self) -> int:
@@ -202,6 +209,11 @@ class Workload(Value):
     def most_pods(self) -> int:
         """All of its pods, where load has brought as many as it can."""
         return self.at_most * self.nodes_per_replica
+
+    @property
+    def own_most_pods(self) -> int:
+        """Those of them that its own pool needs room for."""
+        return self.own_at_most * self.nodes_per_replica
 
     @property
     def has_adopted_claim(self) -> bool:

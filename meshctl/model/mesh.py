@@ -120,7 +120,7 @@ class Cpu(Section):
 
 
 class Lend(Section):
-    """`up_to`: so many nodes of the pool, at most, run `burst` jobs of other pools while they are idle."""
+    """`up_to`: so many nodes of the pool, at most, run workloads of other pools with `burst` while they are idle."""
 
     up_to: Count
 
@@ -227,8 +227,8 @@ class Scale(Section):
 
 class Workload(Section):
     """`secrets`: by variable, or by path of a file in the pod. `files`: path in the pod -> file beside mesh.yaml, whose
-    text `Mesh.text` has. `after`: jobs that must have ended well before this one starts. `burst`: a job that may also
-    run on nodes that other pools lend, and is stopped there when they are needed.
+    text `Mesh.text` has. `after`: jobs that must have ended well before this one starts. `burst`: whether it may
+    also run on nodes that other pools lend, where it is stopped when they are needed.
 
     `replicas` counts pods of inference, service and batch, or groups of `nodes` pods of the former two; for training
     `nodes` counts the gang (all or none, but for `elastic`)."""

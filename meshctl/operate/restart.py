@@ -17,7 +17,8 @@ from meshctl.deploy.session import Session
 from meshctl.engine.events import Progress
 from meshctl.errors import MeshError, UsageError
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.model.keys import evictions, kai, roll_outs
+from meshctl.model.keys import evictions, kai, lending, roll_outs
+from meshctl.model.pods import object_names
 from meshctl.operate import group_restarts, rollouts
 from meshctl.render.pod import probes
 
@@ -131,6 +132,8 @@ def restart(session: Session, deployment: Deployment, name: str, *, timeout_s: i
         limit_s = timeout_s or probes.ready_s(workload)
         group_restarts.restart(access, deployment.namespace, workload, timeout_s=limit_s, say=say)
         return f"all groups of {name} are restarted in {environment}"
+    if lending.serves_on_lent_nodes(workload):  # not waited for: its pods may have no node
+        rollouts.roll(access, deployment.namespace, object_names.lent(name))
     rollouts.roll(access, deployment.namespace, name)
     limit_s = timeout_s or probes.rollout_s(workload)
     rollouts.wait(access, deployment.namespace, name, timeout_s=limit_s, say=say)

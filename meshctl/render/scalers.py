@@ -10,7 +10,7 @@ import hashlib
 from typing import Any, Final
 
 from meshctl.model.deployment import MESH_LABEL, Deployment, Metrics, Scale, Workload
-from meshctl.model.keys import scaling
+from meshctl.model.keys import lending, scaling
 from meshctl.model.pods import object_names, own_images
 from meshctl.render.controllers import groups
 from meshctl.render.objects import PlatformObject
@@ -22,6 +22,7 @@ BINDING: Final = "scaler-binding"  # without it the scaler can change nothing
 WAKER_SERVICE: Final = "scaler-service"  # by which a gateway finds what holds its requests
 _SCRIPT: Final = "scaler.py"
 _WAKER: Final = "waker.py"  # in its place where the workload may have no replicas
+_LENT: Final = "lent.py"  # in its place where a part of the replicas is on nodes that other pools lend
 _KINDS: Final = ("ServiceAccount", "Role", "RoleBinding", "ConfigMap", "Deployment")
 _DETAILS: Final = ("scaler-account", "scaler-role", BINDING, "scaler-files", SCALER)
 _PLURALS: Final = {"Deployment": "deployments", "StatefulSet": "statefulsets", "LeaderWorkerSet": "leaderworkersets"}
@@ -62,12 +63,15 @@ def _values(
 ) -> dict[str, Any]:
     name = object_names.scaler(workload.name)
     own = {"app.kubernetes.io/name": name}
-    scripts = (_SCRIPT, _WAKER) if workload.sleeps else (_SCRIPT,)
+    scripts = _scripts(workload)
     files = {name: (FOLDER / "scaler" / name).read_text(encoding="utf-8") for name in scripts}
     group = str(running.manifest["apiVersion"]).partition("/")[0]
     resource = _PLURALS[running.kind]
     target = str(running.manifest["metadata"]["name"])
-    path = f"/apis/{running.manifest['apiVersion']}/namespaces/{deployment.namespace}/{resource}/{target}/scale"
+    of_kind = f"/apis/{running.manifest['apiVersion']}/namespaces/{deployment.namespace}/{resource}"
+    lent = object_names.lent(workload.name) if lending.serves_on_lent_nodes(workload) else ""
+    env = _env(deployment, workload, scale, metrics, f"{of_kind}/{target}/scale")
+    env += _lent_env(workload, f"{of_kind}/{lent}/scale") if lent else []
     return {
         "name": name,
         "namespace": deployment.namespace,
@@ -80,13 +84,20 @@ def _values(
         "replicas": 0 if workload.paused else 1,
         "group": group,
         "resource": f"{resource}/scale",
-        "target": target,
+        "targets": [target, *([lent] if lent else [])],
         "files": files,
         "script": scripts[-1],
         "wake_port": scaling.WAKE_PORT if workload.sleeps else 0,
         "revision": hashlib.sha256("".join(files.values()).encode()).hexdigest()[:12],
-        "env": [{"name": key, "value": value} for key, value in _env(deployment, workload, scale, metrics, path)],
+        "env": [{"name": key, "value": value} for key, value in env],
     }
+
+
+def _scripts(workload: Workload) -> tuple[str, ...]:
+    """The files of the program, of which the last is started."""
+    if workload.sleeps:
+        return (_SCRIPT, _WAKER)
+    return (_SCRIPT, _LENT) if lending.serves_on_lent_nodes(workload) else (_SCRIPT,)
 
 
 def _env(
@@ -107,6 +118,10 @@ def _env(
         ("METRICS_SCHEME", "https" if pods.speaks_https(workload, metrics.port) else "http"),
         *(_wake_env(workload, scale, metrics) if workload.sleeps else ()),
     ]
+
+
+def _lent_env(workload: Workload, path: str) -> list[tuple[str, str]]:
+    return [("LENT_SCALE_PATH", path), ("LENT_MAX", str(workload.lent_replicas))]
 
 
 def _wake_env(workload: Workload, scale: Scale, metrics: Metrics) -> list[tuple[str, str]]:

@@ -95,8 +95,7 @@ def resolve(
     counter = _counter(environment, facts, served)
     made.made[:] = lending.with_lenders(mesh, made.made, counter)
     carried = whole_nodes.with_all_accelerators(workloads.resolve(mesh, environment), mesh, made.made)
-    carried = monitors.with_monitors(carried, facts, served)
-    carried = (*lending.with_borrowers(mesh.name, carried, made.made, counter), *gateways.workloads(mesh, environment))
+    carried = (*monitors.with_monitors(carried, facts, served), *gateways.workloads(mesh, environment))
     endpoints = gateways.endpoints(mesh, environment, environments.dns)
     zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "") or _first_zone(environment)
     counts = (claims.least(mesh), claims.most(mesh))
@@ -111,6 +110,7 @@ def resolve(
     usable = {pool.name: allocatable.of_pool(pool, environment.provider, catalog, facts) for pool in made.made}
     usable |= neural_mesh_room.without_shares(usable, weka.value)
     room = shifted_room.with_gained(usable, made.made, shifts, facts)
+    asked_for, carried = carried, lending.with_borrowers(mesh.name, carried, made.made, room, counter)
     waiting = lending.waiting_for_kueue(mesh, carried, made.made, usable, counter)
     carried = lending.in_queues_to_come(carried, waiting)
     gaps = [
@@ -178,7 +178,7 @@ def resolve(
             *(() if gaps else workloads.uncounted(lending.fixed(carried, waiting), made.made, room)),
             *(() if gaps else (*gang_holds.notes(carried, made.made, facts), *evictions.notes(carried, made.made))),
             *queues.notes((each for each in carried if each.name not in waiting), served, is_made=cluster_is_made),
-            *lending.notes(mesh, carried, made.made, counter),
+            *lending.notes(mesh, asked_for, carried, made.made, counter),
             *lending.waiting_notes(waiting),
             *scaling.notes(
                 carried,

@@ -1,9 +1,9 @@
-"""Lending: idle nodes of one pool run burst jobs of another one, and Kueue takes them back for their owner, or KAI
+"""Lending: idle nodes of one pool run what bursts of another one, and Kueue takes them back for their owner, or KAI
 Scheduler does (`meshctl.model.keys.kai`). PURE.
 
 Read by `references` (what the keys of a mesh may say), `resolve`, `render` and `operate`. With Kueue each pool that
-lends or whose jobs may borrow has a ClusterQueue in the one cohort of the mesh. Its nominal quota is all that the pool
-has, so that what the pool's own workloads ask for is never refused for a loan: see docs/adr/0054-lending-by-quota.md.
+lends or whose workloads may borrow has a ClusterQueue in the one cohort of the mesh. Its nominal quota is all that the
+pool has, so that what the pool's own workloads ask for is never refused for a loan: docs/adr/0054-lending-by-quota.md.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from meshctl.model.deployment import Deployment, Pool, Workload
 from meshctl.model.files.file_problems import mapping
+from meshctl.model.keys import scaling
 from meshctl.model.keys.job_order import JOB_KINDS
 
 API: Final = "kueue.x-k8s.io/v1beta2"
@@ -20,6 +21,8 @@ API: Final = "kueue.x-k8s.io/v1beta2"
 # while Kueue does not answer. Source: kueue v0.18.2, pkg/controller/jobs/pod/pod_webhook.go, constants/constants.go
 PARENT_ANNOTATION: Final = "kueue.x-k8s.io/pod-suspending-parent"
 MANAGED_LABEL: Final = "kueue.x-k8s.io/managed"
+# of the pods of what serves that run on nodes which other pools lend, so that they are told from those that stay
+LENT_LABEL: Final = "meshctl.dev/lent"
 
 Problem = tuple[tuple[str | int, ...], str]
 
@@ -32,8 +35,8 @@ def object_name(deployment: Deployment, pool: Pool) -> str:
 
 
 def pools(deployment: Deployment) -> tuple[Pool, ...]:
-    """The pools whose accelerators are counted: those that lend, those whose jobs may borrow, and those that have done
-    so until jobs of theirs have ended."""
+    """The pools whose accelerators are counted: those that lend, those whose workloads may borrow, and those that have
+    done so until jobs of theirs have ended."""
     return tuple(pool for pool in deployment.pools if takes_part(pool, deployment.workloads))
 
 
@@ -59,8 +62,8 @@ def takes_part(pool: Pool, workloads: tuple[Workload, ...]) -> bool:
 
 
 def lenders_of(deployment: Deployment, pool: Pool) -> tuple[Pool, ...]:
-    """The pools that jobs of this pool may borrow from in a queue of Kueue; none where KAI Scheduler counts, and the
-    queue only stays."""
+    """The pools that workloads of this pool may borrow from in a queue of Kueue; none where KAI Scheduler counts, and
+    the queue only stays."""
     if kai_counts(deployment):
         return ()
     names = {name for workload in deployment.workloads if workload.pool == pool.name for name in workload.lenders}
@@ -71,6 +74,11 @@ def is_in_queue(workload: Workload, pool: Pool) -> bool:
     """Whether it asks for what the pool's queue counts. Of jobs whose queue stays only until they end, nobody knows
     which of them have ended."""
     return workload.pool == pool.name and (bool(workload.queue) or (pool.has_jobs_in_queue and workload.is_job))
+
+
+def serves_on_lent_nodes(workload: Workload) -> bool:
+    """Whether a part of its replicas, which serve, may be on nodes that other pools lend."""
+    return not workload.is_job and workload.lent_replicas > 0
 
 
 def is_counted(workload: Workload) -> bool:
@@ -113,7 +121,7 @@ def _of_pool(name: str, pool: Mapping[str, Any], lend: Mapping[str, Any]) -> Ite
 def _of_burst(at: tuple[str | int, ...], workload: Mapping[str, Any], storage: Mapping[str, Any]) -> Iterator[Problem]:
     kind = workload.get("kind")
     if kind is not None and kind not in JOB_KINDS:
-        yield (*at, "burst"), "only jobs (training, batch) borrow nodes; leave this out, as what serves never ends"
+        yield from (((*at, *path), message) for path, message in _of_serving_burst(workload))
     section, key = "resources", "accelerators"
     wanted = mapping(workload.get(section)).get(key, 0)
     if wanted == 0:
@@ -122,4 +130,27 @@ def _of_burst(at: tuple[str | int, ...], workload: Mapping[str, Any], storage: M
         store = mapping(storage.get(name))
         is_lasting = not store.get("ephemeral") and store.get("kind") == "block"
         if is_lasting and isinstance(mount, Mapping):
-            yield (*at, "mounts", name), "a job with `burst` can't mount block storage, which stays in one zone"
+            yield (*at, "mounts", name), "a workload with `burst` can't mount block storage, which stays in one zone"
+
+
+def _of_serving_burst(workload: Mapping[str, Any]) -> Iterator[Problem]:
+    """What serves borrows for the replicas that load brings beyond those that its own pool has room for: it needs a
+    range, and a program of ours that moves both parts of it. Yields (path below the workload, message)."""
+    metric, replicas = mapping(workload.get("scale")).get("metric"), mapping(workload.get("replicas"))
+    if not isinstance(metric, str) or not replicas:
+        yield (
+            ("burst",),
+            "what serves borrows nodes for replicas that load brings: write `replicas: {min: N, max: M}` and a"
+            " `scale`, or leave this out",
+        )
+    elif not scaling.is_read_from_pods(metric):
+        choices = f"{scaling.QUEUE_DEPTH}, {scaling.CONCURRENCY} or {scaling.REQUESTS}"
+        yield (
+            ("scale", "metric"),
+            "with `burst` it can't be cpu: Kubernetes' own autoscaler moves the replicas of one pool alone; scale by"
+            f" {choices}",
+        )
+    if replicas.get("min") == 0:
+        yield ("replicas", "min"), "with `burst` at least 1: what sleeps borrows nothing"
+    if workload.get("nodes", 1) != 1:
+        yield ("nodes",), "groups of pods can't borrow nodes, since Kueue counts the pods of what serves one by one"

@@ -25,7 +25,7 @@ def unavailable_share(workload: Workload) -> str:
     """The share of its pods that a roll-out may end before their successors are ready, where a new pod has room as long
     as load has not brought all replicas: one pod when all are there, and none when they are fewer. Kubernetes rounds
     the share down (DeploymentStrategy, `maxUnavailable`). "" for any other workload."""
-    return f"{math.ceil(100 / workload.at_most)}%" if workload.roll_out == "new-first-unless-full" else ""
+    return f"{math.ceil(100 / workload.own_at_most)}%" if workload.roll_out == "new-first-unless-full" else ""
 
 
 def keeps_volumes(workload: Workload) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from meshctl.model.keys import gateways
+from meshctl.model.keys.job_order import JOB_KINDS
 from meshctl.model.pods import pod_groups
 
 OBJECT_STORAGE_SECRET = "object-storage"  # noqa: S105  the name of a Secret
@@ -95,6 +96,11 @@ def block_end(workload: str) -> str:
     return f"{workload}-block-end"
 
 
+def lent(workload: str) -> str:
+    """The Deployment of those of its replicas that run on nodes which other pools lend."""
+    return f"{workload}-lent"
+
+
 def scaler(workload: str) -> str:
     """What moves the workload's replicas by a load that its pods report, its account, rights and files."""
     return f"{workload}-scaler"
@@ -131,7 +137,6 @@ def objects(mesh: dict[str, Any]) -> Iterator[Named]:
     if gang is not None:
         yield Named(("workloads", gang), "ServiceAccount", GANG_HOLD)
     for name, workload in workloads.items():
-        yield Named(("workloads", name), "ServiceAccount", name)
         yield from _of_workload(name, workload, lasting)
         for is_internal in (False, True):
             if (name, is_internal) in balancers:
@@ -168,6 +173,8 @@ def _of_workload(name: str, workload: dict[str, Any], lasting: set[str]) -> Iter
         yield Named((*at, "after"), "ServiceAccount", release(name))
     if workload.get("scale"):
         yield Named((*at, "scale"), "ServiceAccount", scaler(name))
+    if workload.get("burst") is True and workload.get("kind") not in JOB_KINDS:
+        yield Named((*at, "burst"), "ServiceAccount", lent(name))  # servers are called as their accounts are, too
     serves = workload.get("kind") in ("inference", "service")
     lasting_mounts = [mount for mount in _mappings(workload.get("mounts")) if mount in lasting]
     if workload.get("secrets"):

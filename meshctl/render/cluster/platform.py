@@ -11,6 +11,7 @@ from typing import Any
 
 from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment, Workload
+from meshctl.model.keys import lending as model_lending
 from meshctl.model.keys import roll_outs
 from meshctl.model.pods import object_names, pod_files, pod_users
 from meshctl.platforms import registry
@@ -20,6 +21,7 @@ from meshctl.render.cluster import (
     compute_domains,
     namespaces,
     neural_mesh,
+    priorities,
     weka_secrets,
     weka_waits,
 )
@@ -38,6 +40,7 @@ from meshctl.render.controllers import (
     replica_counts,
 )
 from meshctl.render.controllers.block_claims import block_claims
+from meshctl.render.controllers.lent_servers import lent_servers
 from meshctl.render.objects import PlatformObject, certificate_name
 from meshctl.render.pod import (
     file_mounts,
@@ -57,8 +60,6 @@ ENDPOINT = "object_storage.endpoint"
 OBJECT_STORAGE_CONFIG = "platform:object-storage-config"
 
 _HTTP = 80  # of a load balancer whose other port speaks TLS
-# importance: what serves users goes before what can be repeated; training never pushes others out
-_PRIORITIES = {"inference": 100_000, "service": 90_000, "training": 50_000, "batch": 10_000}
 
 
 def node_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
@@ -77,8 +78,8 @@ def platform_objects(deployment: Deployment) -> tuple[PlatformObject, ...]:
     if not registry.platform(deployment.provider).nodes.has_device_plugins:
         objects += device_plugin_objects(deployment)
     objects += gpu_metrics_objects(deployment)
-    priorities = [item.name for item in objects if item.kind == "PriorityClass"]
-    objects += gang_hold.objects(deployment, namespace=NAMESPACE, priorities=priorities)
+    classes = [item.name for item in objects if item.kind == "PriorityClass"]
+    objects += gang_hold.objects(deployment, namespace=NAMESPACE, priorities=classes)
     objects += _neural_mesh(deployment)
     for system in deployment.file_systems:
         objects += file_systems.objects(deployment, system, needs=NAMESPACE)
@@ -117,7 +118,7 @@ def _one(template: str, kind: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _base(deployment: Deployment) -> list[PlatformObject]:
-    kinds = sorted({workload.kind for workload in deployment.workloads})
+    importance = priorities.priorities(deployment)
     values = {
         "namespace": deployment.namespace,
         "labels": pods.common_labels(deployment),
@@ -125,9 +126,9 @@ def _base(deployment: Deployment) -> list[PlatformObject]:
         "security_level": pod_users.level(deployment),
         "security_reason": pod_security.reason(deployment),
         "accounts": [{"name": w.name, "labels": pods.labels(deployment, w)} for w in deployment.workloads],
-        "priorities": [_priority(deployment, kind) for kind in kinds],
+        "priorities": importance,
     }
-    expected = ("Namespace", *["ServiceAccount"] * len(deployment.workloads), *["PriorityClass"] * len(kinds))
+    expected = ("Namespace", *["ServiceAccount"] * len(deployment.workloads), *["PriorityClass"] * len(importance))
     own_namespace, *more_objects = render("platform/base.yaml.j2", expected, values)
     objects = [namespaces.namespace(deployment, NAMESPACE, own_namespace)]
     for manifest in more_objects:
@@ -138,15 +139,6 @@ def _base(deployment: Deployment) -> list[PlatformObject]:
             kind = name.removeprefix(f"{deployment.mesh}-")
             objects.append(PlatformObject(f"platform:priority-{kind}", manifest))
     return objects
-
-
-def _priority(deployment: Deployment, kind: str) -> dict[str, Any]:
-    return {
-        "name": f"{deployment.mesh}-{kind}",
-        "value": _PRIORITIES[kind],
-        "preemption": "PreemptLowerPriority" if kind in ("inference", "service") else "Never",
-        "description": f"{kind} workloads of the mesh {deployment.mesh}",
-    }
 
 
 def secrets(deployment: Deployment) -> dict[str, dict[str, str]]:
@@ -254,8 +246,9 @@ def _workload_objects(deployment: Deployment, workload: Workload) -> list[Platfo
     running = [replace(item, depends_on=tuple(needs)) for item in _running(deployment, workload)]
     services = _services(deployment, workload, running)
     monitors = pod_monitors(deployment, workload, NAMESPACE)
+    lent = lent_servers(deployment, workload, running[0])
     scaling = autoscalers.objects(deployment, workload, running[0], NAMESPACE)
-    return [*objects, *running, *services, *_budget(deployment, workload), *monitors, *scaling]
+    return [*objects, *running, *lent, *services, *_budget(deployment, workload), *monitors, *scaling]
 
 
 def _running(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
@@ -428,13 +421,14 @@ def _service(
 
 
 def _budget(deployment: Deployment, workload: Workload) -> list[PlatformObject]:
-    if workload.at_most < 2 or workload.kind not in ("inference", "service"):
+    if workload.own_at_most < 2 or workload.kind not in ("inference", "service"):
         return []
     values = {
         "name": workload.name,
         "namespace": deployment.namespace,
         "labels": pods.labels(deployment, workload),
         "selector": pods.selector(deployment, workload),
+        "left_out": model_lending.LENT_LABEL if model_lending.serves_on_lent_nodes(workload) else "",
     }
     manifest = _one("disruption-budget", "PodDisruptionBudget", values)
     return [PlatformObject(f"workload/{workload.name}:disruption-budget", manifest, depends_on=(NAMESPACE,))]

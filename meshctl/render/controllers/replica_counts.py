@@ -14,14 +14,15 @@ def bounds_annotation(workload: Workload) -> dict[str, str]:
     """The annotation of what runs the pods, for whoever looks at it: between which numbers load moves its replicas."""
     if not workload.has_range:
         return {}
-    return {scaling.REPLICAS_ANNOTATION: scaling.words(0 if workload.sleeps else workload.replicas, workload.at_most)}
+    least = 0 if workload.sleeps else workload.replicas
+    return {scaling.REPLICAS_ANNOTATION: scaling.words(least, workload.own_at_most)}
 
 
 def replica_range(workload: Workload) -> NumberRange | None:
     """The bounds between which the live number of replicas stays; None where the mesh decides it, or has paused it."""
     if not workload.has_range or workload.paused:
         return None
-    return NumberRange("replicas", workload.lower_bound, workload.at_most)
+    return NumberRange("replicas", workload.lower_bound, workload.own_at_most)
 
 
 def declared_replicas(workload: Workload) -> int:

@@ -31,7 +31,7 @@ def with_borrowers(mesh: str, workloads: Iterable[Workload], pools: Iterable[Poo
 
 
 def _with_lender(workload: Workload, by_name: dict[str, Pool]) -> Workload:
-    if not workload.burst or gangs.is_gang(workload):
+    if not workload.burst or not workload.is_job or gangs.is_gang(workload):
         return workload
     devices = workload.pods * workload.accelerators
     able = [
@@ -125,7 +125,7 @@ def notes(workloads: Iterable[Workload], pools: Iterable[Pool], counter: Counter
     if counter.kai is None or not counter.is_there:
         return
     for workload in workloads:
-        if workload.burst:
+        if workload.burst and workload.is_job:
             yield _of_burst(workload, by_name)
         if workload.lenders:
             yield (

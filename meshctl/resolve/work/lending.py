@@ -14,7 +14,7 @@ from meshctl.model.keys import job_order, lending
 from meshctl.model.observed import Facts
 from meshctl.resolve.placement import packing
 from meshctl.resolve.placement.allocatable import Usable
-from meshctl.resolve.work import borrowers, kai_queues
+from meshctl.resolve.work import borrowers, kai_queues, lent_replicas
 from meshctl.resolve.work.lending_counters import Counter
 from meshctl.resolve.work.workloads import Home, pods_of
 from meshctl.resolve.work.workloads import gaps as gaps_of_room
@@ -33,15 +33,17 @@ def with_lenders(mesh: mesh_model.Mesh, pools: Iterable[Pool], counter: Counter)
 
 
 def with_borrowers(
-    mesh: str, workloads: Iterable[Workload], pools: Iterable[Pool], counter: Counter
+    mesh: str, workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[str, Usable], counter: Counter
 ) -> tuple[Workload, ...]:
-    """The workloads with the pools that they may borrow from, and with the queues of pools that take part."""
-    if counter.kai is not None:
-        return kai_queues.with_borrowers(mesh, workloads, pools)
+    """The workloads with the pools that they may borrow from, and with the queues of pools that take part. `usable`:
+    as for `workloads.gaps`."""
     by_name = {pool.name: pool for pool in pools}
+    serving_decided = lent_replicas.decided(workloads, by_name.values(), usable, counter)
+    if counter.kai is not None:
+        return kai_queues.with_borrowers(mesh, serving_decided, by_name.values())
     borrowing = tuple(
-        each.model_copy(update={"lenders": borrowers.lenders_of(each, by_name)}) if each.burst else each
-        for each in workloads
+        each.model_copy(update={"lenders": borrowers.lenders_of(each, by_name)}) if each.burst and each.is_job else each
+        for each in serving_decided
     )
     members = {name for name, pool in by_name.items() if lending.takes_part(pool, borrowing)}
     return tuple(
@@ -55,7 +57,7 @@ def with_borrowers(
 def fixed(workloads: Iterable[Workload], waiting: Collection[str] = ()) -> tuple[Workload, ...]:
     """Those that need room on their own pool: all but jobs that may wait for room, there or on a lent node. `waiting`:
     as `waiting_for_kueue` gives it."""
-    return tuple(workload for workload in workloads if not workload.lenders and workload.name not in waiting)
+    return tuple(each for each in workloads if not (each.is_job and each.lenders) and each.name not in waiting)
 
 
 def waiting_for_kueue(
@@ -70,7 +72,11 @@ def waiting_for_kueue(
     if not counter.note:
         return {}
     later = with_lenders(mesh, pools, Counter(is_there=True))
-    borrowing = {each.name: each for each in with_borrowers(mesh.name, workloads, later, counter) if each.lenders}
+    borrowing = {
+        each.name: each
+        for each in with_borrowers(mesh.name, workloads, later, usable, counter)
+        if each.lenders and each.is_job
+    }
     homes = {pool.name: Home(pool, usable[pool.name]) for pool in later}
     crowded = {gap.subject for gap in gaps_of_room(workloads, pools, usable)}
     return {
@@ -116,7 +122,7 @@ def gaps(
         if pool.lends_nodes:
             yield from _too_much_lent(homes[pool.name], members)
     for workload in workloads:
-        if workload.lenders and workload.pool in homes:
+        if workload.is_job and workload.lenders and workload.pool in homes:
             yield from _without_room(workload, homes)
 
 
@@ -125,7 +131,7 @@ def _without_counter(mesh: mesh_model.Mesh, counter: Counter) -> Iterator[Gap]:
     for name, lend in lending_pools.items() if counter.gap else ():
         yield Gap(
             subject=f"pool/{name}",
-            wanted=f"up to {pluralize(lend.up_to, 'node')} lent to jobs of other pools",
+            wanted=f"up to {pluralize(lend.up_to, 'node')} lent to workloads of other pools",
             best=counter.gap,
             hint=f"install it: `{counter.install}`, or remove `lend` of this pool",
         )
@@ -196,8 +202,14 @@ def _without_room(workload: Workload, homes: Mapping[str, Home]) -> Iterator[Gap
 
 
 def notes(
-    mesh: mesh_model.Mesh, workloads: tuple[Workload, ...], pools: Iterable[Pool], counter: Counter
+    mesh: mesh_model.Mesh,
+    asked_for: Iterable[Workload],
+    workloads: tuple[Workload, ...],
+    pools: Iterable[Pool],
+    counter: Counter,
 ) -> Iterator[str]:
+    """`asked_for`: the workloads as the mesh has them, before `with_borrowers`."""
+    yield from lent_replicas.notes(asked_for, workloads, pools, counter)
     lends = [name for name, pool in mesh.pools.items() if pool.lend is not None]
     if counter.note and lends:
         yield (
@@ -212,23 +224,26 @@ def notes(
             yield from _of_lender(pool, [each for each in workloads if pool.name in each.lenders])
     yield from kai_queues.notes(workloads, pools, counter)
     for workload in workloads if counter.kai is None else ():
-        if workload.burst and not workload.lenders:
+        if workload.burst and workload.is_job and not workload.lenders:
             yield borrowers.alone(workload)
 
 
 def _of_lender(pool: Pool, borrowers: list[Workload]) -> Iterator[str]:
     at = f"pool/{pool.name}"
     if not borrowers:
-        yield f"{at}: lends nodes, and no job of another pool with such nodes has `burst: true`: nobody borrows them"
+        yield (
+            f"{at}: lends nodes, and nothing of another pool with such nodes has `burst: true` and needs them: nobody"
+            " borrows them"
+        )
         return
     names = ", ".join(each.name for each in borrowers)
     yield (
-        f"{at}: up to {pluralize(pool.lends_nodes, 'idle node')} run {names}, at no cost of their own; a job there is"
-        " ended, with the grace of its pods, as soon as the pool's own workloads need the node. Disruption budgets are"
-        " not asked"
+        f"{at}: lends up to {pluralize(pool.lends_nodes, 'idle node')} to {names}, at no cost of their own; what"
+        " borrows is ended, with the grace of its pods, as soon as the pool's own workloads need the node. Disruption"
+        " budgets are not asked"
     )
     if pool.nodes_max > pool.nodes:
         yield (
-            f"{at}: counts the {pool.nodes_max} nodes that it may have, so a job that borrows can make the autoscaler"
+            f"{at}: counts the {pool.nodes_max} nodes that it may have, so what borrows can make the autoscaler"
             " of nodes add one, which costs"
         )

@@ -51,10 +51,10 @@ def shortages(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapp
         pool, pods = home.pool, most_pods_of(workload, home.pool)
         places = home.places(pods) + pods.fit_on(home.node) * max(pool.nodes_max - pool.nodes, 0)
         fitting = places // workload.nodes_per_replica
-        if workload.most_pods > places:
+        if workload.own_most_pods > places:
             yield Gap(
                 subject=f"workload/{workload.name}",
-                wanted=f"up to {workload.at_most} replicas on pool {pool.name}",
+                wanted=f"up to {workload.own_at_most} replicas on pool {pool.name}",
                 best=f"{fitting} have room on the {pluralize(max(pool.nodes_max, pool.nodes), 'node')} ({pool.machine})"
                 f" that it may have{home.pods_of_others}",
                 hint=f"raise pools.{pool.name}.nodes.max, or write"
@@ -85,8 +85,8 @@ def notes(
         if workload.sleeps and workload.scale is not None:
             yield _of_sleep(workload, workload.scale)
         home = homes.get(workload.pool)
-        places = home.places(most_pods_of(workload, home.pool)) if home else workload.most_pods
-        if home is not None and workload.most_pods > places:
+        places = home.places(most_pods_of(workload, home.pool)) if home else workload.own_most_pods
+        if home is not None and workload.own_most_pods > places:
             yield _more_nodes(workload, home, places // workload.nodes_per_replica)
 
 
@@ -125,7 +125,7 @@ def _nodes_at_most(members: Iterable[Workload], home: Home) -> int:
 def _more_nodes(workload: Workload, home: Home, fitting: int) -> str:
     pool = home.pool
     return (
-        f"workload/{workload.name}: {pluralize(fitting, 'replica')} of up to {workload.at_most} fit on the"
+        f"workload/{workload.name}: {pluralize(fitting, 'replica')} of up to {workload.own_at_most} fit on the"
         f" {pluralize(pool.nodes, 'node')} that pool {pool.name} starts with; others wait until the autoscaler of"
         f" nodes, or you, has added some (at most {pool.nodes_max})"
     )

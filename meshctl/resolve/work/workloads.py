@@ -316,9 +316,9 @@ def pods_of(workload: Workload, pool: Pool) -> packing.Pods:
 
 
 def most_pods_of(workload: Workload, pool: Pool) -> packing.Pods:
-    """As `pods_of`, of all that load can bring."""
+    """As `pods_of`, of all that load can bring to the pool."""
     most = pods_of(workload, pool)
-    return packing.Pods(workload.most_pods, most.wants, _most_on_node(workload, workload.at_most))
+    return packing.Pods(workload.own_most_pods, most.wants, _most_on_node(workload, workload.own_at_most))
 
 
 def _most_on_node(workload: Workload, replicas: int) -> int:

@@ -13,7 +13,7 @@ from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.loans import Loan
 from meshctl.operate.loan_status import loan_statuses
 from meshwire.kubernetes.errors import ApiError
-from tests.unit.resolve.lending_meshes import deployed
+from tests.unit.resolve.lending_meshes import deployed, serving_on_lent_nodes
 from tests.unit.resolve.meshes import gpu_node
 
 API = "/apis/kueue.x-k8s.io/v1beta2"
@@ -60,7 +60,7 @@ def test_a_loan_is_what_a_job_has_of_the_flavor_of_another_pool(monkeypatch: pyt
         workload("sweep", "m.train"),  # its own pool
         workload("sweep", "m.serve", "8", finished),
         workload("of-others", "m.serve"),
-        {"metadata": {}},  # of a pod that serves
+        {"metadata": {}},  # of nobody
     ]
     cluster = access(monkeypatch, namespaces__m__workloads=workloads)
     found = loans.loans(cluster, deployed())
@@ -68,6 +68,21 @@ def test_a_loan_is_what_a_job_has_of_the_flavor_of_another_pool(monkeypatch: pyt
     (status,) = loan_statuses(deployed(), found)
     line = "16 of up to 16 accelerators lent to sweep (16); all 24 are its own when it needs them"
     assert status.line(6) == f"  lending   serve   {line}"
+
+
+def test_what_serves_on_a_lent_node_is_a_loan_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    def of_pod(name: str, flavor: str) -> dict[str, Any]:
+        of_job = workload("", flavor)
+        return {**of_job, "metadata": {"ownerReferences": [{"kind": "Pod", "name": name}]}}
+
+    workloads = [
+        of_pod("chat-lent-5d9f8-abcde", "m.train"),
+        of_pod("chat-lent-5d9f8-fghij", "m.train"),
+        of_pod("chat-7c6b5-abcde", "m.serve"),
+        of_pod("page-7c6b5-abcde", "m.train"),
+    ]
+    cluster = access(monkeypatch, namespaces__m__workloads=workloads)
+    assert loans.loans(cluster, serving_on_lent_nodes()) == [Loan("train", "chat", 8), Loan("train", "chat", 8)]
 
 
 def test_a_user_who_may_not_look_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,11 +35,47 @@ def test_only_nodes_with_accelerators_are_lent() -> None:
     assert message.startswith("only nodes with accelerators are lent")
 
 
+SERVES: dict[str, Any] = {"replicas": {"min": 1, "max": 4}, "scale": {"metric": "queue-depth", "target": 5}}
+SERVES |= {"ports": {"http": 8000}, "metrics": {"port": "http", "path": "/metrics"}}
+
+
 @pytest.mark.parametrize("kind", ["service", "inference"])
-def test_what_serves_borrows_nothing(kind: str) -> None:
-    ((path, message),) = problems(POOL, kind=kind)
-    assert path == "workloads.job.burst"
-    assert message.startswith("only jobs (training, batch) borrow nodes")
+def test_what_serves_borrows_nodes_for_replicas_that_load_brings(kind: str) -> None:
+    assert problems(POOL, kind=kind, **SERVES) == []
+    for fixed in ({"replicas": 4, "scale": None}, {"scale": None}):
+        ((path, message),) = problems(POOL, kind=kind, **{**SERVES, **fixed})
+        assert path == "workloads.job.burst"
+        assert "write `replicas: {min: N, max: M}` and a `scale`" in message
+
+
+@pytest.mark.parametrize(
+    ("more", "path", "words"),
+    [
+        ({"scale": {"metric": "cpu", "target": 50}, "resources": {"accelerators": 8, "cpu": 1}}, "scale.metric", "cpu"),
+        ({"nodes": 2}, "nodes", "groups of pods can't borrow nodes"),
+    ],
+)
+def test_what_serves_and_can_not_borrow(more: dict[str, Any], path: str, words: str) -> None:
+    ((place, message),) = problems(POOL, kind="inference", **{**SERVES, **more})
+    assert place == f"workloads.job.{path}"
+    assert words in message
+
+
+def test_what_sleeps_borrows_nothing() -> None:
+    sleeping = {**SERVES, "replicas": {"min": 0, "max": 4}}
+    assert ("workloads.job.replicas.min", "with `burst` at least 1: what sleeps borrows nothing") in problems(
+        POOL, kind="inference", **sleeping
+    )
+
+
+def test_no_workload_is_called_as_the_deployment_on_lent_nodes() -> None:
+    mesh = {
+        "name": "m",
+        "pools": {"p": POOL},
+        "workloads": {"chat": {**JOB, "kind": "inference", **SERVES}, "chat-lent": {**JOB, "burst": False}},
+    }
+    ((_, message),) = check_mesh(mesh)
+    assert message.startswith('its ServiceAccount would be called "chat-lent"')
 
 
 @pytest.mark.parametrize("resources", [{}, {"accelerators": 0}, {"cpu": 4}])
@@ -53,7 +89,7 @@ def test_a_volume_of_one_zone_does_not_follow_a_job() -> None:
     ((path, message),) = problems(POOL, mounts={"home": {"path": "/home"}})
     assert (path, message) == (
         "workloads.job.mounts.home",
-        "a job with `burst` can't mount block storage, which stays in one zone",
+        "a workload with `burst` can't mount block storage, which stays in one zone",
     )
     assert problems(POOL, mounts={"cache": {"path": "/cache"}}) == []
     assert problems(POOL, mounts={"home": {"path": "/home"}}, burst=False) == []

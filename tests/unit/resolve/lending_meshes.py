@@ -41,3 +41,29 @@ def deployed(**more: Any) -> Deployment:
     resolution = lent(**more)
     assert resolution.deployment is not None, resolution.gaps
     return resolution.deployment
+
+
+BURST: dict[str, Any] = {
+    "burst": True,
+    "replicas": {"min": 1, "max": 4},
+    "scale": {"metric": "queue-depth", "target": 5},
+    "ports": {"http": 8000},
+    "metrics": {"port": "http"},
+}
+
+
+def bursting(environment: dict[str, Any] = DC, **more: Any) -> Resolution:
+    """`chat` has room for three replicas on its own pool, and the trainers lend one of their two nodes."""
+    defaults = {
+        "serve": {**H100, "nodes": 3},
+        "train": {**TRAIN, "nodes": 2, "lend": {"upTo": 1}},
+        "chat": chat(**BURST),
+        "sweep": None,
+    }
+    return lent(environment, **{**defaults, **more})
+
+
+def serving_on_lent_nodes(**more: Any) -> Deployment:
+    resolution = bursting(**more)
+    assert resolution.deployment is not None, resolution.gaps
+    return resolution.deployment

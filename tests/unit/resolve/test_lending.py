@@ -138,5 +138,5 @@ def test_unequal_pools_lend_each_other_nothing_and_it_is_said() -> None:
 
 def test_the_note_says_who_is_ended_and_that_no_budget_is_asked() -> None:
     (note,) = (each for each in lent().notes if each.startswith("pool/serve"))
-    assert "up to 2 idle nodes run sweep" in note
+    assert "lends up to 2 idle nodes to sweep" in note
     assert "Disruption budgets are not asked" in note

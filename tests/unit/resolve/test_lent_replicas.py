@@ -1,0 +1,75 @@
+"""What serves fills its own pool first, and may have more replicas on nodes that other pools lend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshctl.model.deployment import Resolution, Workload
+from meshctl.model.served_apis import KAI_QUEUE, KAI_TOPOLOGY
+from tests.unit.resolve.lending_meshes import BURST, TRAIN, bursting, chat, serving_on_lent_nodes
+from tests.unit.resolve.meshes import AWS, DC, H100
+
+KAI = {**DC, "lending": {"by": "kai"}}
+KAI_APIS = (KAI_QUEUE, KAI_TOPOLOGY)
+
+
+def chat_of(resolution: Resolution) -> Workload:
+    assert resolution.deployment is not None, resolution.gaps
+    return resolution.deployment.workload("chat")
+
+
+def notes_on_chat(resolution: Resolution) -> str:
+    return "\n".join(note for note in resolution.notes if note.startswith("workload/chat: "))
+
+
+def test_what_has_no_room_on_the_own_pool_is_on_lent_nodes() -> None:
+    workload = serving_on_lent_nodes().workload("chat")
+    assert (workload.own_at_most, workload.lent_replicas, workload.at_most) == (3, 1, 4)
+    assert (workload.lenders, workload.queue) == (("train",), "serve")
+    assert "room for 3 replicas; load may bring 1 more on idle nodes of train" in notes_on_chat(bursting())
+
+
+def test_nodes_that_the_own_pool_may_get_come_first() -> None:
+    resolution = bursting(serve={**H100, "nodes": {"min": 3, "max": 4}})
+    assert chat_of(resolution).lent_replicas == 0
+    assert "borrows nothing, as its own pool has room for all 4 replicas" in notes_on_chat(resolution)
+    assert chat_of(resolution).queue == "", "its pool neither lends nor borrows"
+
+
+def test_what_else_serves_there_keeps_its_room() -> None:
+    page = {**chat(), "replicas": 1}
+    assert chat_of(bursting(page=page)).own_at_most == 2
+
+
+def test_no_more_than_what_is_lent() -> None:
+    resolution = bursting(chat=chat(**{**BURST, "replicas": {"min": 1, "max": 9}}))
+    assert chat_of(resolution).at_most == 4
+    assert "has 4 replicas at most here, and not 9" in notes_on_chat(resolution)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"train": {**TRAIN, "nodes": 2}}, "no other pool lends nodes with its hardware and fabric"),
+        ({"environment": AWS}, "nothing is lent yet: meshctl makes the cluster without Kueue"),
+        ({"environment": KAI, "served": KAI_APIS}, "KAI Scheduler lends nodes to jobs alone"),
+    ],
+    ids=["nobody lends", "no Kueue yet", "KAI"],
+)
+def test_where_nothing_is_lent_to_it_the_mesh_comes_up_with_fewer_replicas(changes: dict[str, Any], why: str) -> None:
+    resolution = bursting(**changes)
+    workload = chat_of(resolution)
+    assert (workload.at_most, workload.lent_replicas, workload.lenders) == (3, 0, ())
+    assert why in notes_on_chat(resolution)
+
+
+def test_a_migration_counts_on_no_lent_node() -> None:
+    deployment = serving_on_lent_nodes().with_least({"chat": 4})
+    assert deployment.workload("chat").at_least == 3
+
+
+def test_lent_nodes_cost_nothing_of_their_own() -> None:
+    with_burst, without = bursting(AWS), bursting(AWS, chat=chat(**{**BURST, "burst": False, "replicas": 3}))
+    assert with_burst.most_hourly_usd == without.most_hourly_usd
