@@ -14,7 +14,7 @@ from meshctl.clients.cluster_access import ClusterAccess
 from meshctl.clients.quantities import quantity
 from meshctl.model import served_apis
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment, Taint
-from meshctl.model.keys import gangs
+from meshctl.model.keys import gangs, lending
 from meshctl.model.observed import Facts, ObservedNode, PodState, StorageClass
 from meshctl.model.pods import pod_groups
 from meshctl.model.stack_state import NO_OUTPUTS, StackOutputs
@@ -242,6 +242,7 @@ def pod_state(pod: objects.Pod) -> PodState:
         is_held=waits and gangs.GATE in _gates(pod),
         waits_for=(metadata.get("annotations") or {}).get(gangs.WAITS, ""),
         in_leader_worker_set=pod_groups.LWS_RANK in labels,
+        is_lent=lending.LENT_LABEL in labels,
     )
 
 
@@ -254,6 +255,9 @@ def _unscheduled_reason(pod: objects.Pod, scheduled: objects.Condition) -> str:
         logs = f"kubectl logs -n {metadata.get('namespace', '')} deploy/{gangs.PROGRAM}"
         without_words = f"held until all pods of its gang can start: `{logs}` shows what is done"
         return f"its gang {waits}" if waits else without_words
+    if gates == [lending.GATE]:
+        is_lent = lending.LENT_LABEL in (metadata.get("labels") or {})
+        return "waits for a node that another pool lends" if is_lent else "waits for room in its queue of Kueue"
     if gates:
         return f"the scheduler may not place it before somebody removes its scheduling gates {', '.join(gates)}"
     return scheduling.in_words(scheduled.get("message") or "") or scheduled.get("reason") or ""

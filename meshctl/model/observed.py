@@ -211,6 +211,7 @@ class PodState:
     is_held: bool = False  # whether a program of meshctl keeps the scheduler from it, until all of its gang can start
     waits_for: str = ""  # of a held pod: what its gang waits for, once that program has looked
     in_leader_worker_set: bool = False  # whether a controller makes its group anew as soon as one pod of it ends
+    is_lent: bool = False  # whether it serves on a node that another pool lends, or waits for one
 
 
 @dataclass(frozen=True)

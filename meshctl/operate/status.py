@@ -303,9 +303,9 @@ def workload_status(
     ready, done = sum(pod.ready for pod in own_pods), sum(pod.phase == "Succeeded" for pod in own_pods)
     done = wanted if ended == "complete" else done  # the pods of a complete job may be gone, together with their nodes
     # a job's failed pods stay next to those that replace them, so they count only while pods are missing
-    reasons = [
-        f"{pod.name}: {pod.reason}" for pod in own_pods if not pod.ready and pod.reason and ready + done < wanted
-    ]
+    # nor is a pod that waits for a lent node of interest while another one lacks something
+    by_interest = sorted(own_pods, key=lambda pod: pod.is_lent) if ready + done < wanted else []
+    reasons = [f"{pod.name}: {pod.reason}" for pod in by_interest if not pod.ready and pod.reason]
     if job is not None and ended == "failed":
         reasons = [f"the job failed: {job.why}; {job_states.runs_again_hint(name, deployment.environment)}"]
     if waits_for:

@@ -31,6 +31,7 @@ from meshctl.operate.status import (
 from meshwire.marks import UNKNOWN_STRING
 from tests.unit.deployments import deployment
 from tests.unit.fake_cluster import FakeClient, client_of
+from tests.unit.resolve.lending_meshes import serving_on_lent_nodes
 from tests.unit.states import state
 
 
@@ -89,6 +90,22 @@ def test_an_api_that_does_not_answer_is_unknown_not_absent() -> None:
 
 def pretrain_pod(number: int, phase: str, *, ready: bool = False, reason: str = "") -> PodState:
     return PodState(f"pretrain-{number}", "pretrain", phase, ready, "node", 0, reason)
+
+
+def test_a_pod_that_waits_for_a_lent_node_is_no_fault_and_hides_none() -> None:
+    waiting = PodState("chat-lent-1", "chat", "Pending", False, "", 0, "waits for a node", is_lent=True)
+    ready, broken = (
+        PodState(f"chat-{n}", "chat", "Running", n == 1, "node", 0, "" if n == 1 else "bad") for n in (1, 2)
+    )
+    up = serving_on_lent_nodes()
+    status = workload_status(up, "chat", [waiting, ready])
+    assert (status.is_short, status.ready, status.wanted, status.reason) == (
+        False,
+        1,
+        2,
+        "chat-lent-1: waits for a node",
+    )
+    assert workload_status(up, "chat", [waiting, ready, broken]).reason == "chat-2: bad"
 
 
 def test_what_a_job_has_done_is_not_missing() -> None:

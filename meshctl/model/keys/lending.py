@@ -21,6 +21,7 @@ API: Final = "kueue.x-k8s.io/v1beta2"
 # while Kueue does not answer. Source: kueue v0.18.2, pkg/controller/jobs/pod/pod_webhook.go, constants/constants.go
 PARENT_ANNOTATION: Final = "kueue.x-k8s.io/pod-suspending-parent"
 MANAGED_LABEL: Final = "kueue.x-k8s.io/managed"
+GATE: Final = "kueue.x-k8s.io/admission"  # keeps the scheduler from a pod until Kueue has admitted it
 # of the pods of what serves that run on nodes which other pools lend, so that they are told from those that stay
 LENT_LABEL: Final = "meshctl.dev/lent"
 

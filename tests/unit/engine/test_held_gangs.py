@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, cast
 
 from meshctl.clients.clusters import pod_state
 from meshctl.deploy.jobs import held_gangs
 from meshctl.engine.failures import failure_of
-from meshctl.model.keys import gangs
+from meshctl.model.keys import gangs, lending
 from meshctl.model.observed import PodState
 from meshctl.operate.status import workload_status
 from meshwire.kubernetes.objects import Pod
@@ -23,13 +25,13 @@ GATED = {
 ROOM = "waits for room for 1 more of its pods: pool train has room for 3 of 4 now"
 
 
-def pod(rank: int, *gates: str, waits: str = "") -> PodState:
+def pod(rank: int, *gates: str, waits: str = "", labels: Mapping[str, str] = MappingProxyType({})) -> PodState:
     annotations = {gangs.WAITS: waits} if waits else {}
     fields: dict[str, Any] = {
         "metadata": {
             "name": f"pretrain-{rank}",
             "namespace": "m",
-            "labels": {"app.kubernetes.io/name": "pretrain"},
+            "labels": {"app.kubernetes.io/name": "pretrain", **labels},
             "annotations": annotations,
         },
         "spec": {"schedulingGates": [{"name": name} for name in gates]},
@@ -52,9 +54,16 @@ def test_a_held_pod_says_what_its_gang_waits_for() -> None:
         "held until all pods of its gang can start: `kubectl logs -n m deploy/meshctl-gang-hold` shows what is done"
     )
     assert pod(0, gangs.GATE).is_held
-    other = pod(0, "kueue.x-k8s.io/admission")
+    other = pod(0, "acme.example/gate")
     assert not other.is_held
-    assert other.reason.endswith("before somebody removes its scheduling gates kueue.x-k8s.io/admission")
+    assert other.reason.endswith("before somebody removes its scheduling gates acme.example/gate")
+
+
+def test_a_pod_that_kueue_has_not_admitted_says_what_it_waits_for() -> None:
+    in_queue = pod(0, lending.GATE)
+    assert (in_queue.reason, in_queue.is_lent) == ("waits for room in its queue of Kueue", False)
+    lent = pod(0, lending.GATE, labels={lending.LENT_LABEL: "true"})
+    assert (lent.reason, lent.is_lent) == ("waits for a node that another pool lends", True)
 
 
 def test_a_gang_that_is_held_as_a_whole_waits() -> None:
