@@ -26,7 +26,7 @@ from tests.unit.engine import job_meshes
 from tests.unit.engine.test_running_queues import with_jobs
 from tests.unit.migrate.fake_gateway import FakeGateway
 from tests.unit.migrate.moves import moved
-from tests.unit.resolve.lending_meshes import SERVE
+from tests.unit.resolve.lending_meshes import SERVE, serving_on_lent_nodes
 
 
 class Session:
@@ -298,6 +298,15 @@ def test_a_wait_for_new_pods_without_answers_has_an_end_that_says_so(monkeypatch
 def test_a_right_that_lacks_ends_the_wait_for_new_pods_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CredentialsError):
         waited(Api(CredentialsError("forbidden"), AssertionError("asked again")), monkeypatch)
+
+
+def test_replicas_on_lent_nodes_are_rolled_as_well_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    rolled, waited_for = [], []
+    monkeypatch.setattr(rollouts, "roll", lambda _, __, name: rolled.append(name))
+    monkeypatch.setattr(rollouts, "wait", lambda _, __, name, **___: waited_for.append(name))
+    session = SimpleNamespace(outputs=lambda _: NO_OUTPUTS, on_progress=None)
+    restart.restart(cast("Any", session), serving_on_lent_nodes(), "chat", timeout_s=1)
+    assert (sorted(rolled), waited_for) == (["chat", "chat-lent"], ["chat"])
 
 
 def test_a_deployment_that_nobody_has_looked_at_yet_is_not_rolled() -> None:
