@@ -57,7 +57,8 @@ def loans(cluster: ClusterAccess, deployment: Deployment) -> list[Loan] | None:
 def _loans(deployment: Deployment, workloads: Iterable[Json]) -> Iterator[Loan]:
     by_flavor = {lending.object_name(deployment, pool): pool for pool in lending.kueue_pools(deployment)}
     homes = {workload.name: workload.pool for workload in deployment.workloads if workload.lenders}
-    lent = {object_names.lent(name): name for name in homes}
+    serving = (each.name for each in deployment.workloads if lending.serves_on_lent_nodes(each))
+    lent = {object_names.lent(name): name for name in serving}
     for workload in workloads:
         job = _borrower(workload, lent)
         if job not in homes or _is_finished(workload):

@@ -124,8 +124,10 @@ class Workload(Value):
     kai_queue: str = added_later("")
     burst: bool = added_later(False)  # it may also run on nodes that other pools lend
     lenders: tuple[str, ...] = added_later(())  # the pools whose nodes it may borrow here
-    # of what serves: how many of the most replicas are on nodes that others lend; the rest has room on its own pool
+    # of what serves: how many of the most replicas have no room on its own pool, and so are on nodes that others lend;
+    # and how many have room there, if nobody else has borrowed one
     lent_replicas: int = added_later(0)
+    lent_places: int = added_later(0)
     # whether a program of meshctl lets the pods of its gang start, all at once: see `meshctl.model.keys.gangs`
     held_together: bool = added_later(False)
     # of a job: whether its pods say that no autoscaler of nodes may move them; see `meshctl.model.keys.evictions`
@@ -197,8 +199,11 @@ class Workload(Value):
 
     @property
     def lower_bound(self) -> int:
-        """The least that load may leave it: none where it sleeps, unless a migration counts on its pods."""
-        return 0 if self.sleeps and not self.least_while_moving else self.at_least
+        """The least that load may leave it, on nodes of any pool: none where it sleeps, unless a migration counts on
+        its pods."""
+        if self.sleeps and not self.least_while_moving:
+            return 0
+        return min(max(self.replicas, self.least_while_moving), self.at_most)
 
     @property
     def pods(self) -> int:

@@ -132,9 +132,9 @@ def restart(session: Session, deployment: Deployment, name: str, *, timeout_s: i
         limit_s = timeout_s or probes.ready_s(workload)
         group_restarts.restart(access, deployment.namespace, workload, timeout_s=limit_s, say=say)
         return f"all groups of {name} are restarted in {environment}"
-    if lending.serves_on_lent_nodes(workload):  # not waited for: its pods may have no node
-        rollouts.roll(access, deployment.namespace, object_names.lent(name))
     rollouts.roll(access, deployment.namespace, name)
+    if lending.serves_on_lent_nodes(workload):  # not waited for: its pods may have no node
+        rollouts.roll_if_there(access, deployment.namespace, object_names.lent(name))
     limit_s = timeout_s or probes.rollout_s(workload)
     rollouts.wait(access, deployment.namespace, name, timeout_s=limit_s, say=say)
     return f"{name} is rolled in {environment}"

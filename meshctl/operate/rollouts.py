@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"  # the annotation that kubectl sets: other tools know it
 FIELD_MANAGER: Final = "meshctl-restart"
 _POLL_S = 1.0
+_ABSENT: Final = 404
 
 
 def roll(cluster: ClusterAccess, namespace: str, workload: str) -> None:
@@ -39,6 +40,18 @@ def roll(cluster: ClusterAccess, namespace: str, workload: str) -> None:
         client.patch(
             resource, workload, patch, kind=requests.STRATEGIC_PATCH, namespace=namespace, manager=FIELD_MANAGER
         )
+
+
+def roll_if_there(cluster: ClusterAccess, namespace: str, server: str) -> None:
+    """As `roll`, of what may have been deleted since the last `up`. Raises: CredentialsError, UnreachableError."""
+    with cluster.connected() as client:
+        try:
+            client.get(DEPLOYMENTS, server, namespace=namespace)
+        except ApiError as error:
+            if error.status != _ABSENT:
+                raise
+            return
+    roll(cluster, namespace, server)
 
 
 def wait(
@@ -96,7 +109,8 @@ def _why_of_pods(cluster: ClusterAccess, namespace: str, workload: str) -> str:
     """The reason why the first pod is not ready; "" when the cluster gives none."""
     with suppress(MeshError):
         pods = clusters.pods(cluster, namespace, workload)
-        return next((f": {pod.name}: {pod.reason}" for pod in pods if not pod.ready and pod.reason), "")
+        own_pods = (pod for pod in pods if not pod.is_lent)  # those on lent nodes are not waited for
+        return next((f": {pod.name}: {pod.reason}" for pod in own_pods if not pod.ready and pod.reason), "")
     return ""
 
 

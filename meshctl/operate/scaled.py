@@ -14,11 +14,13 @@ def least(workload: Workload) -> int:
 
 
 def as_it_is(workload: Workload, pods: Iterable[PodState], replicas: int) -> Workload:
-    """A workload whose replicas follow load, with as many as there are now. One that sleeps may be to have `replicas`
+    """A workload whose replicas follow load, with as many as there are now, apart from those on lent nodes, which
+    nobody promises. One that sleeps may be to have `replicas`
     and have no pod: then it is awake, and lacks them."""
     if not workload.has_range:
         return workload
-    pod_count = sum(pod.workload == workload.name and not pod.stopping for pod in pods)
+    own_pods = (pod for pod in pods if pod.workload == workload.name and not pod.is_lent)
+    pod_count = sum(not pod.stopping for pod in own_pods)
     present = pod_count // workload.nodes_per_replica
     if not workload.sleeps:
         return workload.model_copy(update={"least_while_moving": present})

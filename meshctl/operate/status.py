@@ -40,7 +40,8 @@ class WorkloadStatus:
     isn't ready. `job`: complete | failed | waiting | finished in ENV | "" while it may still run. `groups`: how many
     there should be of a workload whose replicas are groups of pods; 0 of any other. `least` and `most`: the range of
     replicas that follow load, of which `wanted` are there now; 0 of a number of replicas. `elastic`: with how many
-    nodes a gang can work, in words; "" of what has a fixed size."""
+    nodes a gang can work, in words; "" of what has a fixed size. `lent`: how many of the ready pods are on nodes that
+    other pools lend; they are counted in `wanted`, in which pods that wait for such a node are not."""
 
     name: str
     kind: str
@@ -55,12 +56,13 @@ class WorkloadStatus:
     least: int = 0
     most: int = 0
     elastic: str = ""
+    lent: int = 0
 
     @property
     def is_short(self) -> bool:
         """Whether pods are missing, beyond those that load has just asked for."""
         if self.most and self.wanted:
-            return (self.groups_ready if self.groups else self.ready) < max(self.least, 1)
+            return (self.groups_ready if self.groups else self.ready - self.lent) < max(self.least, 1)
         return self.ready + self.done < self.wanted and self.job != "waiting"
 
 
@@ -297,15 +299,16 @@ def workload_status(
     `waits_for`: as `held_jobs.waiting_jobs` says of a job that nothing has started yet. `replicas`: of one that sleeps,
     how many it is to have now."""
     workload = scaled.as_it_is(deployment.workload(name), pods, replicas)
-    wanted = workload.pods if workload.runs else 0
+    lent = sum(pod.workload == name and pod.is_lent and pod.ready for pod in pods)
+    wanted = workload.pods + lent if workload.runs else 0
     ended: str = job.ended if job is not None and workload.runs else ""
     own_pods = [pod for pod in pods if pod.workload == name]
     ready, done = sum(pod.ready for pod in own_pods), sum(pod.phase == "Succeeded" for pod in own_pods)
     done = wanted if ended == "complete" else done  # the pods of a complete job may be gone, together with their nodes
     # a job's failed pods stay next to those that replace them, so they count only while pods are missing
-    # nor is a pod that waits for a lent node of interest while another one lacks something
-    by_interest = sorted(own_pods, key=lambda pod: pod.is_lent) if ready + done < wanted else []
-    reasons = [f"{pod.name}: {pod.reason}" for pod in by_interest if not pod.ready and pod.reason]
+    # nor does it matter that pods wait for lent nodes while others lack something
+    by_weight = sorted(own_pods, key=lambda pod: pod.is_lent) if ready + done < wanted else []
+    reasons = [f"{pod.name}: {pod.reason}" for pod in by_weight if not pod.ready and pod.reason]
     if job is not None and ended == "failed":
         reasons = [f"the job failed: {job.why}; {job_states.runs_again_hint(name, deployment.environment)}"]
     if waits_for:
@@ -326,6 +329,7 @@ def workload_status(
         groups_ready=group_status.ready_groups(workload, own_pods) if is_grouped else 0,
         least=scaled.least(deployment.workload(name)),
         most=deployment.workload(name).most_replicas,
+        lent=lent,
     )
 
 
@@ -376,7 +380,8 @@ def _readiness(workload: WorkloadStatus) -> str:
     within = f" ({scaling.words(workload.least, workload.most)})" if workload.most else ""
     within = f" (elastic: {workload.elastic})" if workload.elastic else within
     if not workload.groups:
-        return f"{workload.ready}/{workload.wanted} ready{within}"
+        on_lent_nodes = f", {workload.lent} on lent nodes" if workload.lent else ""
+        return f"{workload.ready}/{workload.wanted} ready{within}{on_lent_nodes}"
     return f"{workload.groups_ready}/{workload.groups} groups ready{within}, {workload.ready}/{workload.wanted} pods"
 
 

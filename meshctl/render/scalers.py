@@ -121,7 +121,12 @@ def _env(
 
 
 def _lent_env(workload: Workload, path: str) -> list[tuple[str, str]]:
-    return [("LENT_SCALE_PATH", path), ("LENT_MAX", str(workload.lent_replicas))]
+    return [
+        ("OWN_MAX", str(workload.own_at_most)),
+        ("LENT_MAX", str(workload.lent_places)),
+        ("LENT_SCALE_PATH", path),
+        ("LENT_LABEL", lending.LENT_LABEL),
+    ]
 
 
 def _wake_env(workload: Workload, scale: Scale, metrics: Metrics) -> list[tuple[str, str]]:

@@ -51,6 +51,7 @@ from meshctl.resolve.work import (
     group_notes,
     lending,
     lending_counters,
+    lent_replicas,
     mirror_notes,
     monitors,
     queues,
@@ -95,7 +96,8 @@ def resolve(
     counter = _counter(environment, facts, served)
     made.made[:] = lending.with_lenders(mesh, made.made, counter)
     carried = whole_nodes.with_all_accelerators(workloads.resolve(mesh, environment), mesh, made.made)
-    carried = (*monitors.with_monitors(carried, facts, served), *gateways.workloads(mesh, environment))
+    carried = lending.with_borrowers(mesh.name, monitors.with_monitors(carried, facts, served), made.made, counter)
+    carried = (*carried, *gateways.workloads(mesh, environment))
     endpoints = gateways.endpoints(mesh, environment, environments.dns)
     zone = next((pool.zones[0] for pool in made.made if len(pool.zones) == 1), "") or _first_zone(environment)
     counts = (claims.least(mesh), claims.most(mesh))
@@ -110,9 +112,8 @@ def resolve(
     usable = {pool.name: allocatable.of_pool(pool, environment.provider, catalog, facts) for pool in made.made}
     usable |= neural_mesh_room.without_shares(usable, weka.value)
     room = shifted_room.with_gained(usable, made.made, shifts, facts)
-    asked_for, carried = carried, lending.with_borrowers(mesh.name, carried, made.made, room, counter)
     waiting = lending.waiting_for_kueue(mesh, carried, made.made, usable, counter)
-    carried = lending.in_queues_to_come(carried, waiting)
+    asked_for, carried = carried, lending.in_queues_to_come(lent_replicas.decided(carried, made.made, room), waiting)
     gaps = [
         *platform.words.gaps(environment),
         *_dns_gaps(mesh, environments),

@@ -1,6 +1,7 @@
 """What `meshctl status` prints."""
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -99,13 +100,14 @@ def test_a_pod_that_waits_for_a_lent_node_is_no_fault_and_hides_none() -> None:
     )
     up = serving_on_lent_nodes()
     status = workload_status(up, "chat", [waiting, ready])
-    assert (status.is_short, status.ready, status.wanted, status.reason) == (
-        False,
-        1,
-        2,
-        "chat-lent-1: waits for a node",
-    )
+    assert (status.is_short, status.ready, status.wanted, status.reason) == (False, 1, 1, "")
     assert workload_status(up, "chat", [waiting, ready, broken]).reason == "chat-2: bad"
+    on_lent_node = replace(waiting, ready=True, phase="Running", node="node", reason="")
+    grown = workload_status(up, "chat", [ready, on_lent_node])
+    assert (grown.is_short, grown.ready, grown.wanted, grown.lent) == (False, 2, 2, 1)
+    assert "2/2 ready (1 to 4), 1 on lent nodes" in status_text(EnvironmentStatus("e", "up", workloads=(grown,)))
+    hidden = workload_status(up, "chat", [broken, on_lent_node])
+    assert (hidden.is_short, hidden.ready, hidden.wanted, hidden.reason) == (True, 1, 2, "chat-2: bad")
 
 
 def test_what_a_job_has_done_is_not_missing() -> None:

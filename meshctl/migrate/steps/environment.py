@@ -15,7 +15,7 @@ from meshctl.migrate.planning import jobs
 from meshctl.migrate.steps.context import DONE, NOT_DONE, Observation, State, StepContext
 from meshctl.migrate.steps.step import Step
 from meshctl.model.deployment import utc_text
-from meshctl.model.observed import DeployState, JobState
+from meshctl.model.observed import DeployState, JobState, PodState
 from meshctl.render.pod import probes
 
 _READY_MARGIN_S = 1200  # beyond what `up` waits for a pod: images and weights of a large model
@@ -101,9 +101,13 @@ def _observe_deployed(context: StepContext) -> Observation:
     )
 
 
+def _own_pods(context: StepContext, workload: str) -> list[PodState]:
+    """Those that are waited for: not the ones on nodes that other pools lend."""
+    return [pod for pod in context.gateway.pods(context.deployment, workload) if not pod.is_lent]
+
+
 def _ready_pods(context: StepContext, workload: str) -> list[str]:
-    pods = context.gateway.pods(context.deployment, workload)
-    return [pod.name for pod in pods if pod.ready or pod.phase == "Succeeded"]
+    return [pod.name for pod in _own_pods(context, workload) if pod.ready or pod.phase == "Succeeded"]
 
 
 def _not_ready(context: StepContext, passed_over: set[str]) -> str:
@@ -152,7 +156,7 @@ def missing_pods(context: StepContext, but: Collection[str] = ()) -> str:
         wanted = deployment.workload(name).pods
         ready = len(_ready_pods(context, name))
         if ready < wanted:
-            pods = context.gateway.pods(deployment, name)
+            pods = _own_pods(context, name)
             reason = next((f": {pod.name}: {pod.reason}" for pod in pods if not pod.ready and pod.reason), "")
             return f"{name} has {ready} of {wanted} pods ready{reason}"
     return ""

@@ -86,7 +86,8 @@ def keep(context: StepContext) -> dict[str, Any]:
 def _missing(context: StepContext, wanted: Deployment, least: Mapping[str, int]) -> str:
     """The first of the workloads with too few ready pods, in words; "" if there is none."""
     for name in (each.name for each in wanted.workloads if each.name in least and each.has_range):
-        ready, pods = sum(pod.ready for pod in context.gateway.pods(wanted, name)), wanted.workload(name).pods
+        own_pods = (pod for pod in context.gateway.pods(wanted, name) if not pod.is_lent)
+        ready, pods = sum(pod.ready for pod in own_pods), wanted.workload(name).pods
         if ready < pods:
             return f"{name} has {ready} of {pods} pods ready"
     return ""

@@ -78,8 +78,9 @@ def is_in_queue(workload: Workload, pool: Pool) -> bool:
 
 
 def serves_on_lent_nodes(workload: Workload) -> bool:
-    """Whether a part of its replicas, which serve, may be on nodes that other pools lend."""
-    return not workload.is_job and workload.lent_replicas > 0
+    """Whether replicas of it, which serve, may be on nodes that other pools lend: also where its own pool has room for
+    all by now."""
+    return not workload.is_job and bool(workload.lenders) and workload.has_range
 
 
 def is_counted(workload: Workload) -> bool:

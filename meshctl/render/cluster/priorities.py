@@ -11,9 +11,9 @@ from meshctl.model.deployment import Deployment
 from meshctl.model.keys import lending
 from meshctl.render.controllers.lent_servers import LENT
 
-# What serves users goes before what can be repeated; training never pushes others out, nor does what serves on nodes of
-# others, before which Kueue ends jobs there.
-_VALUES: Final = {"inference": 100_000, "service": 90_000, LENT: 60_000, "training": 50_000, "batch": 10_000}
+# What serves users goes before what can be repeated; training never pushes others out. What serves on nodes of others
+# is the first to go there, and pushes nobody out: its least replicas are on its own pool.
+_VALUES: Final = {"inference": 100_000, "service": 90_000, "training": 50_000, "batch": 10_000, LENT: 5_000}
 _PUSH_OUT: Final = ("inference", "service")
 
 

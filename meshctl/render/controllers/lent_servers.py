@@ -30,22 +30,24 @@ def lent_servers(deployment: Deployment, workload: Workload, server: PlatformObj
     """`server`: the workload's own Deployment, as it is declared, with what it depends on."""
     if not lending.serves_on_lent_nodes(workload):
         return []
-    most = workload.lent_replicas
+    # a migration counts on as many replicas as the other side has
+    least = 0 if workload.paused else max(workload.lower_bound - workload.own_at_most, 0)
     return [
         replace(
             server,
             name=f"workload/{workload.name}:{DETAIL}",
-            manifest=_manifest(deployment, workload, server.manifest),
+            manifest=_manifest(deployment, workload, server.manifest, least),
             wait=False,  # its pods start when somebody lends a node
             depends_on=(*server.depends_on, f"platform:priority-{LENT}"),
-            number_range=None if workload.paused else NumberRange("replicas", 0, most),
+            # not its places, which may become fewer while it has more: the scaler brings it there
+            number_range=None if workload.paused else NumberRange("replicas", least, workload.at_most),
         )
     ]
 
 
-def _manifest(deployment: Deployment, workload: Workload, own: Mapping[str, Any]) -> dict[str, Any]:
+def _manifest(deployment: Deployment, workload: Workload, own: Mapping[str, Any], replicas: int) -> dict[str, Any]:
     name, metadata, spec = object_names.lent(workload.name), own["metadata"], own["spec"]
-    annotations = {**metadata["annotations"], scaling.REPLICAS_ANNOTATION: scaling.words(0, workload.lent_replicas)}
+    annotations = {**metadata["annotations"], scaling.REPLICAS_ANNOTATION: scaling.words(0, workload.lent_places)}
     template = spec["template"]
     template_labels = {**template["metadata"]["labels"], **_LABELS}
     return {
@@ -58,7 +60,7 @@ def _manifest(deployment: Deployment, workload: Workload, own: Mapping[str, Any]
         },
         "spec": {
             **spec,
-            "replicas": 0,
+            "replicas": replicas,
             "selector": {"matchLabels": {**spec["selector"]["matchLabels"], **_LABELS}},
             # one more pod would wait for one more node
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}},

@@ -22,7 +22,7 @@ def replica_range(workload: Workload) -> NumberRange | None:
     """The bounds between which the live number of replicas stays; None where the mesh decides it, or has paused it."""
     if not workload.has_range or workload.paused:
         return None
-    return NumberRange("replicas", workload.lower_bound, workload.own_at_most)
+    return NumberRange("replicas", min(workload.lower_bound, workload.own_at_most), workload.own_at_most)
 
 
 def declared_replicas(workload: Workload) -> int:

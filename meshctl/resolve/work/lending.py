@@ -33,17 +33,16 @@ def with_lenders(mesh: mesh_model.Mesh, pools: Iterable[Pool], counter: Counter)
 
 
 def with_borrowers(
-    mesh: str, workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapping[str, Usable], counter: Counter
+    mesh: str, workloads: Iterable[Workload], pools: Iterable[Pool], counter: Counter
 ) -> tuple[Workload, ...]:
-    """The workloads with the pools that they may borrow from, and with the queues of pools that take part. `usable`:
-    as for `workloads.gaps`."""
-    by_name = {pool.name: pool for pool in pools}
-    serving_decided = lent_replicas.decided(workloads, by_name.values(), usable, counter)
+    """The workloads with the pools that they may borrow from, and with the queues of pools that take part. Neither
+    follows from what is free at the moment, so that no `up` rolls what serves because a node is full."""
     if counter.kai is not None:
-        return kai_queues.with_borrowers(mesh, serving_decided, by_name.values())
+        return kai_queues.with_borrowers(mesh, workloads, pools)
+    by_name = {pool.name: pool for pool in pools}
     borrowing = tuple(
-        each.model_copy(update={"lenders": borrowers.lenders_of(each, by_name)}) if each.burst and each.is_job else each
-        for each in serving_decided
+        each.model_copy(update={"lenders": borrowers.lenders_of(each, by_name)}) if each.burst else each
+        for each in workloads
     )
     members = {name for name, pool in by_name.items() if lending.takes_part(pool, borrowing)}
     return tuple(
@@ -73,9 +72,7 @@ def waiting_for_kueue(
         return {}
     later = with_lenders(mesh, pools, Counter(is_there=True))
     borrowing = {
-        each.name: each
-        for each in with_borrowers(mesh.name, workloads, later, usable, counter)
-        if each.lenders and each.is_job
+        each.name: each for each in with_borrowers(mesh.name, workloads, later, counter) if each.lenders and each.is_job
     }
     homes = {pool.name: Home(pool, usable[pool.name]) for pool in later}
     crowded = {gap.subject for gap in gaps_of_room(workloads, pools, usable)}

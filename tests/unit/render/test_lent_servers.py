@@ -10,7 +10,7 @@ from meshctl.model.keys import lending
 from meshctl.render import PlatformObject
 from meshctl.render.objects import NumberRange
 from tests.unit.resolve.lending_meshes import BURST, chat, serving_on_lent_nodes
-from tests.unit.resolve.meshes import DC
+from tests.unit.resolve.meshes import DC, H100
 
 OWN, LENT, SCALER = "workload/chat:deployment", "workload/chat:lent-deployment", "workload/chat:scaler"
 
@@ -39,8 +39,25 @@ def test_the_own_pods_are_on_the_own_pool_and_the_others_on_nodes_of_lenders_alo
 def test_each_part_has_its_range_and_only_the_own_one_is_waited_for() -> None:
     made = objects()
     assert (made[OWN].number_range, made[OWN].wait) == (NumberRange("replicas", 1, 3), True)
-    assert (made[LENT].number_range, made[LENT].wait) == (NumberRange("replicas", 0, 1), False)
+    assert (made[LENT].number_range, made[LENT].wait) == (NumberRange("replicas", 0, 4), False)
     assert made[LENT].manifest["spec"]["replicas"] == 0
+
+
+def test_a_target_begins_with_as_many_as_its_source_has() -> None:
+    made = objects(serving_on_lent_nodes().with_least({"chat": 4}))
+    assert [made[each].manifest["spec"]["replicas"] for each in (OWN, LENT)] == [3, 1]
+    assert [made[each].number_range for each in (OWN, LENT)] == [
+        NumberRange("replicas", 3, 3),
+        NumberRange("replicas", 1, 4),
+    ]
+
+
+def test_a_larger_own_pool_leaves_what_runs_on_lent_nodes_to_the_scaler() -> None:
+    made = objects(serve={**H100, "nodes": {"min": 3, "max": 4}})
+    assert made[LENT].number_range == NumberRange("replicas", 0, 4)
+    (container,) = pod(made[SCALER])["containers"]
+    env = {each["name"]: each["value"] for each in container["env"]}
+    assert (env["OWN_MAX"], env["LENT_MAX"], env["SCALE_MAX"]) == ("4", "1", "4")
 
 
 def test_the_service_leads_to_both_and_each_deployment_selects_its_own() -> None:
@@ -81,7 +98,7 @@ def test_one_program_moves_both_and_may_change_no_other() -> None:
     (container,) = pod(made[SCALER])["containers"]
     env = {each["name"]: each["value"] for each in container["env"]}
     assert container["command"][-1] == "/scaler/lent.py"
-    assert (env["SCALE_MAX"], env["LENT_MAX"]) == ("4", "1")
+    assert (env["SCALE_MAX"], env["OWN_MAX"], env["LENT_MAX"]) == ("4", "3", "1")
     assert env["LENT_SCALE_PATH"] == "/apis/apps/v1/namespaces/m/deployments/chat-lent/scale"
     assert set(made["workload/chat:scaler-files"].manifest["data"]) == {"scaler.py", "lent.py"}
 

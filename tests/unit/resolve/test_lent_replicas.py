@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from meshctl.model.deployment import Resolution, Workload
-from meshctl.model.served_apis import KAI_QUEUE, KAI_TOPOLOGY
-from tests.unit.resolve.lending_meshes import BURST, TRAIN, bursting, chat, serving_on_lent_nodes
-from tests.unit.resolve.meshes import AWS, DC, H100
+from meshctl.model.observed import Facts
+from meshctl.model.served_apis import CLUSTER_QUEUE, KAI_QUEUE, KAI_TOPOLOGY
+from tests.unit.resolve.lending_meshes import BURST, NODES, TRAIN, bursting, chat, serving_on_lent_nodes
+from tests.unit.resolve.meshes import AWS, DC, H100, resolved
 
 KAI = {**DC, "lending": {"by": "kai"}}
 KAI_APIS = (KAI_QUEUE, KAI_TOPOLOGY)
@@ -34,13 +35,46 @@ def test_what_has_no_room_on_the_own_pool_is_on_lent_nodes() -> None:
 def test_nodes_that_the_own_pool_may_get_come_first() -> None:
     resolution = bursting(serve={**H100, "nodes": {"min": 3, "max": 4}})
     assert chat_of(resolution).lent_replicas == 0
-    assert "borrows nothing, as its own pool has room for all 4 replicas" in notes_on_chat(resolution)
-    assert chat_of(resolution).queue == "", "its pool neither lends nor borrows"
+    assert "its own pool has room for all 4 replicas, so that it borrows nothing for now" in notes_on_chat(resolution)
+
+
+def test_what_is_full_at_the_moment_changes_no_pod() -> None:
+    """Otherwise an `up` would roll what serves because somebody else's pod is on a node."""
+    more_own_nodes = serving_on_lent_nodes(serve={**H100, "nodes": {"min": 3, "max": 4}})
+    one, other = serving_on_lent_nodes().workload("chat"), more_own_nodes.workload("chat")
+    assert (one.lent_replicas, other.lent_replicas) == (1, 0)
+    assert (one.queue, one.lenders) == (other.queue, other.lenders) == ("serve", ("train",))
 
 
 def test_what_else_serves_there_keeps_its_room() -> None:
     page = {**chat(), "replicas": 1}
     assert chat_of(bursting(page=page)).own_at_most == 2
+
+
+def test_small_pods_beside_one_that_fills_a_node() -> None:
+    """Two nodes of eight, of which the other workload has one."""
+    small = {**chat(**{**BURST, "replicas": {"min": 1, "max": 16}}), "resources": {"accelerators": 1}}
+    resolution = bursting(chat=small, page=chat(), serve={**H100, "nodes": 2})
+    assert chat_of(resolution).at_most == 8
+
+
+def test_only_pods_that_take_whole_nodes_borrow() -> None:
+    small = {**chat(**{**BURST, "replicas": {"min": 1, "max": 9}}), "resources": {"accelerators": 4}}
+    resolution = bursting(chat=small)
+    assert (chat_of(resolution).lenders, chat_of(resolution).at_most) == ((), 6)
+    assert "pods that serve borrow only if they take a whole node" in notes_on_chat(resolution)
+
+
+def test_nodes_that_environments_yaml_forbids_are_not_borrowed() -> None:
+    here = {"nodeSelector": {"kubernetes.io/hostname": "g1"}}
+    labels = [{"kubernetes.io/hostname": node.name} for node in NODES]
+    nodes = tuple(node.model_copy(update={"labels": each}) for node, each in zip(NODES, labels, strict=True))
+    environment = {**DC, "workloads": {"chat": {"pod": here}}}
+    pools = {"serve": {**H100, "nodes": 1}, "train": {**TRAIN, "nodes": 2, "lend": {"upTo": 1}}}
+    facts = Facts(nodes=nodes, served_apis=(CLUSTER_QUEUE,))
+    resolution = resolved(pools, environment, facts, workloads={"chat": chat(**BURST)})
+    assert (chat_of(resolution).at_most, chat_of(resolution).lent_places) == (1, 0)
+    assert "environments.yaml lets its pods run on no node that is lent" in notes_on_chat(resolution)
 
 
 def test_no_more_than_what_is_lent() -> None:
@@ -65,9 +99,10 @@ def test_where_nothing_is_lent_to_it_the_mesh_comes_up_with_fewer_replicas(chang
     assert why in notes_on_chat(resolution)
 
 
-def test_a_migration_counts_on_no_lent_node() -> None:
+def test_a_migration_waits_for_no_lent_node_and_asks_for_one() -> None:
     deployment = serving_on_lent_nodes().with_least({"chat": 4})
-    assert deployment.workload("chat").at_least == 3
+    workload = deployment.workload("chat")
+    assert (workload.at_least, workload.pods, workload.lower_bound) == (3, 3, 4)
 
 
 def test_lent_nodes_cost_nothing_of_their_own() -> None:

@@ -359,3 +359,11 @@ def test_a_project_lays_it_out_as_it_is_up() -> None:
     project = Project(*files_of(12), cast("Any", session))
     _, mesh = deployed(project.resolution("e"))
     assert (mesh.nodes, mesh.stripe_width, formed.stripe_width) == (12, 5, 5)
+
+
+def test_a_pool_that_gives_its_drives_to_storage_lends_to_the_same_jobs() -> None:
+    """What is compared is the hardware that both pools were asked for, and not what storage leaves of it."""
+    pools = {"p": {**TRAIN, "lend": {"upTo": 1}}, "jobs": TRAIN}
+    job = {"kind": "batch", "pool": "jobs", "image": "i", "burst": True, "resources": {"accelerators": 8}}
+    deployment, _ = deployed(carried(pools, {**DC, **UDP}, {**FILES, "pool": "p"}, workloads={"w": job}))
+    assert (deployment.workload("w").lenders, deployment.workload("w").queue) == (("p",), "jobs")
