@@ -37,7 +37,7 @@ LONG_FILES: Mapping[str, int] = {
     "tests/integration/test_lab_eks_refusals.py": 674,
     "tests/integration/test_migrate_data.py": 431,
     "tests/unit/meshwire/test_kubernetes_client.py": 560,
-    "tests/unit/migrate/fake_gateway.py": 546,
+    "tests/unit/migrate/fake_gateway.py": 538,
     "tests/unit/migrate/test_expansion.py": 422,
     "tests/unit/migrate/test_expansion_by_gateway.py": 509,
     "tests/unit/migrate/test_migration.py": 439,
