@@ -99,7 +99,7 @@ def run_on_each(
     failed. A node that has no room while others do their work is not waited for.
 
     Raises: as `run`, where no pod has ended well."""
-    seen = _Seen(start_s)
+    seen = _Seen(start_s, begun=time.monotonic())
     with _created(access, manifest, holder) as (client, job):
         watch = _Watch(client, access.name, manifest, job["metadata"]["uid"], say, start_s, 1, holder.check)
         try:
@@ -113,11 +113,11 @@ def run_on_each(
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """The pods of a Job that work by themselves, by name, as they were seen last: those of a Job that has failed are
-    deleted. `start_s`: how long one may take until it runs."""
+    deleted. `start_s`: how long one may take until it runs. `begun`: by the monotonic clock."""
 
     start_s: float
+    begun: float
     pods: dict[str, objects.Pod] = field(default_factory=dict)
-    begun: float = field(default_factory=time.monotonic)
 
     def is_over(self, pods: list[objects.Pod]) -> bool:
         """Whether no pod is at work any more: one without a node waits for room, after a while in which the scheduler

@@ -161,49 +161,55 @@ def declare_pool(
     deployment: Deployment, pool: Pool, network: Network, eks: Eks, fabric_group: AwsResource | None, aws: AwsProvider
 ) -> AwsResource:
     template = _launch_template(deployment, pool, eks, fabric_group, aws)
-    capacity_block = pool.market == "capacity-block"
     return AwsResource.declare(
         "eks:Nodegroup",
         f"pool/{pool.name}:nodegroup",
-        {
-            "clusterName": eks.name,
-            "nodegroupName": pool.name,
-            # follows the control plane, whose update is done before: `clusterName` is an output of it
-            "version": deployment.cluster.version or None,
-            # named only once somebody has asked for the newest: see `deploy.guards.running.running_releases`
-            "releaseVersion": pool.image_release or None,
-            "nodeRole": eks.node_role.get("Arn"),
-            "subnets": network.private(pool.zones),
-            # a capacity block wants the type in the template, where it may then not be repeated
-            "instanceTypes": None if capacity_block else [pool.machine, *pool.equal_machines],
-            "amiType": pool.ami_type,
-            "capacityType": _CAPACITY_TYPES[pool.market],
-            # `desiredSize` is where the group starts; from then on it is whoever scales who moves it (Row.bounded)
-            "scalingConfig": {
-                "minSize": min(pool.nodes_min, pool.nodes_now),
-                "maxSize": pool.nodes_max,
-                "desiredSize": pool.nodes_now,
-            },
-            # before its reservation begins, no machine of it can start, whatever size the group has (Row.bounded); nor
-            # after its end
-            "emptyUntil": _ANOTHER if pool.has_ended else pool.starts or None,
-            "updateConfig": {**at_once(pool), "updateStrategy": _update_strategy(pool)},
-            "labels": dict(sorted(pool.labels.items())),
-            "taints": [{"key": t.key, "value": t.value, "effect": _EFFECTS[t.effect]} for t in pool.taints] or None,
-            # a node whose GPU fails (an XID error) stays in its group otherwise, and fails each job that gets it
-            "nodeRepairConfig": {"enabled": True} if pool.gpus_per_node else None,
-            "launchTemplate": {
-                "id": template.get("LaunchTemplateId"),
-                # what the row makes is the default; the latest may be one that somebody else added
-                "version": template.get("DefaultVersionNumber").apply(_version_text),
-            },
-        },
+        _node_group(deployment, pool, network, eks, template),
         provider=aws,
         depends_on=[*eks.before_nodes, *network.routes],
         # nodes that came up without repair are replaced by nobody unless somebody asks
         ignore_changes=["nodeRepairConfig", *version_left_alone(deployment, "version")],
         timeout_s=deadline_s(pool),
     )
+
+
+def _node_group(
+    deployment: Deployment, pool: Pool, network: Network, eks: Eks, template: AwsResource
+) -> dict[str, Any]:
+    capacity_block = pool.market == "capacity-block"
+    return {
+        "clusterName": eks.name,
+        "nodegroupName": pool.name,
+        # follows the control plane, whose update is done before: `clusterName` is an output of it
+        "version": deployment.cluster.version or None,
+        # named only once somebody has asked for the newest: see `deploy.guards.running.running_releases`
+        "releaseVersion": pool.image_release or None,
+        "nodeRole": eks.node_role.get("Arn"),
+        "subnets": network.private(pool.zones),
+        # a capacity block wants the type in the template, where it may then not be repeated
+        "instanceTypes": None if capacity_block else [pool.machine, *pool.equal_machines],
+        "amiType": pool.ami_type,
+        "capacityType": _CAPACITY_TYPES[pool.market],
+        # `desiredSize` is where the group starts; from then on it is whoever scales who moves it (Row.bounded)
+        "scalingConfig": {
+            "minSize": min(pool.nodes_min, pool.nodes_now),
+            "maxSize": pool.nodes_max,
+            "desiredSize": pool.nodes_now,
+        },
+        # before its reservation begins, no machine of it can start, whatever size the group has (Row.bounded); nor
+        # after its end
+        "emptyUntil": _ANOTHER if pool.has_ended else pool.starts or None,
+        "updateConfig": {**at_once(pool), "updateStrategy": _update_strategy(pool)},
+        "labels": dict(sorted(pool.labels.items())),
+        "taints": [{"key": t.key, "value": t.value, "effect": _EFFECTS[t.effect]} for t in pool.taints] or None,
+        # a node whose GPU fails (an XID error) stays in its group otherwise, and fails each job that gets it
+        "nodeRepairConfig": {"enabled": True} if pool.gpus_per_node else None,
+        "launchTemplate": {
+            "id": template.get("LaunchTemplateId"),
+            # what the row makes is the default; the latest may be one that somebody else added
+            "version": template.get("DefaultVersionNumber").apply(_version_text),
+        },
+    }
 
 
 def at_once(pool: Pool) -> dict[str, int]:

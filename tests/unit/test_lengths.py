@@ -16,14 +16,8 @@ MOST_LINES_OF_A_FILE = 400
 
 # How long they are today. When one gets shorter, its number is lowered; none is raised, and none is added.
 LONG_FUNCTIONS: Mapping[str, int] = {
-    "meshctl/lab/weka/server.py:serve": 43,
-    "meshctl/lab/weka/status.py:of_cluster": 44,
     "meshctl/resolve/__init__.py:resolve": 115,
-    "meshctl/resolve/data/neural_mesh.py:_made": 63,
-    "meshctl/resolve/placement/pools.py:_pool_of_machine": 41,
     "meshctl/shift/plan.py:plan_shift": 46,
-    "providers/aws/rows/security_group_rules.py:security_group_rules": 46,
-    "stacks/aws/pools.py:declare_pool": 44,
 }
 LONG_FILES: Mapping[str, int] = {
     "meshctl/platforms/interface.py": 445,
@@ -37,7 +31,7 @@ LONG_FILES: Mapping[str, int] = {
     "tests/integration/test_lab_eks_refusals.py": 674,
     "tests/integration/test_migrate_data.py": 431,
     "tests/unit/meshwire/test_kubernetes_client.py": 560,
-    "tests/unit/migrate/fake_gateway.py": 546,
+    "tests/unit/migrate/fake_gateway.py": 538,
     "tests/unit/migrate/test_expansion.py": 422,
     "tests/unit/migrate/test_expansion_by_gateway.py": 509,
     "tests/unit/migrate/test_migration.py": 439,

@@ -66,47 +66,55 @@ class Api:
             raise RefusedError(404, f"{method} {path} is not played by the lab")
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, api: Api, address: str, port: int) -> None:
+        super().__init__((address, port), _Handler)
+        self.api = api
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._handle("GET")
+
+    def do_POST(self) -> None:
+        self._handle("POST")
+
+    def do_PUT(self) -> None:
+        self._handle("PUT")
+
+    def do_DELETE(self) -> None:
+        self._handle("DELETE")
+
+    def _handle(self, method: str) -> None:
+        text = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+        try:
+            body = json.loads(text) if text else {}
+        except ValueError:
+            body = None
+        if isinstance(body, dict):
+            status, document = self.server.api.answer(method, self.path, body, token)
+        else:
+            status, document = 400, {"message": "the body is no JSON object"}
+        data = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
 def serve(api: Api, folder: Path, address: str, port: int) -> ThreadingHTTPServer:
     """Serve from a thread until `shutdown`. `folder`: of the lab's certificates. Raises: OSError."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self._handle("GET")
-
-        def do_POST(self) -> None:
-            self._handle("POST")
-
-        def do_PUT(self) -> None:
-            self._handle("PUT")
-
-        def do_DELETE(self) -> None:
-            self._handle("DELETE")
-
-        def _handle(self, method: str) -> None:
-            text = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            token = self.headers.get("Authorization", "").removeprefix("Bearer ").strip()
-            try:
-                body = json.loads(text) if text else {}
-            except ValueError:
-                body = None
-            if isinstance(body, dict):
-                status, document = api.answer(method, self.path, body, token)
-            else:
-                status, document = 400, {"message": "the body is no JSON object"}
-            data = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer((address, port), Handler)
-    server.daemon_threads = True
+    server = _Server(api, address, port)
     server.socket = _context(api.system.folder, folder).wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, args=(_POLL_S,), daemon=True).start()
     return server

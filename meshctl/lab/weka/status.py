@@ -140,14 +140,8 @@ def net_bytes(spec: Mapping[str, Any], raw_gb: float) -> int:
 def of_cluster(cluster: Object, now: Seen, *, guid: str, provisioned: int, alerts: int, stamp: str) -> Object:
     """The whole status, with the step that this look allows. `provisioned`: bytes of its file systems."""
     spec, state = cluster["spec"], next_state(cluster, now)
-    template = spec.get("dynamicTemplate") or {}
     before = cluster.get("status") or {}
-    is_formed = state != INIT
-    total = net_bytes(spec, now.raw_gb)
-    wanted = {mode: template.get(f"{mode}Containers") or containers.DEFAULT_CONTAINERS for mode in _MODES}
-    created = now.active_drives + len(now.failures)
-    counts = {"active": now.active_drives, "created": created, "desired": desired_drives(spec)}
-    health = "REBUILDING" if now.failures else "OK"
+    wanted = _wanted(spec)
     status = {
         "status": state,
         "conditions": conditions(state, before.get("conditions", []), stamp, now.why_not),
@@ -155,33 +149,51 @@ def of_cluster(cluster: Object, now: Seen, *, guid: str, provisioned: int, alert
         "printer": {
             "computeContainers": f"{now.compute}/{wanted['compute']}/{wanted['compute']}",
             "driveContainers": f"{now.drive}/{wanted['drive']}/{wanted['drive']}",
-            "drives": "/".join(str(count) for count in counts.values()),
+            "drives": "/".join(str(count) for count in _drive_counts(spec, now).values()),
         },
     }
-    if is_formed:
+    if state != INIT:
         status["clusterID"] = guid
-        status["stats"] = {
-            "clusterStatus": health if state == READY else "UNINITIALIZED",
-            "alertsCount": alerts + len(now.failures),
-            "containers": {
-                "compute": {"numContainers": _counts(now.compute, wanted["compute"]), "cpuUtilization": "0"},
-                "drive": {"numContainers": _counts(now.drive, wanted["drive"]), "cpuUtilization": "0"},
-            },
-            "drives": {
-                "counters": counts,
-                "failures": [{"serialId": serial, "wekaDriveId": str(n)} for n, serial in enumerate(now.failures)],
-            },
-            "capacity": {
-                "totalBytes": total,
-                "unprovisionedBytes": max(total - provisioned, 0),
-                "unavailableBytes": 0,
-                "hotSpareBytes": net_bytes({**spec, "hotSpare": 0}, now.raw_gb) - total,
-            },
-            "filesystem": {"totalProvisionedCapacity": provisioned},
-        }
+        status["stats"] = _stats(spec, state, now, provisioned, alerts)
     if state == READY:
         status["lastAppliedImage"] = spec["image"]
     return status
+
+
+def _wanted(spec: Mapping[str, Any]) -> dict[str, int]:
+    """Containers, by mode."""
+    template = spec.get("dynamicTemplate") or {}
+    return {mode: template.get(f"{mode}Containers") or containers.DEFAULT_CONTAINERS for mode in _MODES}
+
+
+def _drive_counts(spec: Mapping[str, Any], now: Seen) -> Object:
+    created = now.active_drives + len(now.failures)
+    return {"active": now.active_drives, "created": created, "desired": desired_drives(spec)}
+
+
+def _stats(spec: Mapping[str, Any], state: str, now: Seen, provisioned: int, alerts: int) -> Object:
+    """Of a cluster that has formed."""
+    health, wanted = "REBUILDING" if now.failures else "OK", _wanted(spec)
+    total = net_bytes(spec, now.raw_gb)
+    return {
+        "clusterStatus": health if state == READY else "UNINITIALIZED",
+        "alertsCount": alerts + len(now.failures),
+        "containers": {
+            "compute": {"numContainers": _counts(now.compute, wanted["compute"]), "cpuUtilization": "0"},
+            "drive": {"numContainers": _counts(now.drive, wanted["drive"]), "cpuUtilization": "0"},
+        },
+        "drives": {
+            "counters": _drive_counts(spec, now),
+            "failures": [{"serialId": serial, "wekaDriveId": str(n)} for n, serial in enumerate(now.failures)],
+        },
+        "capacity": {
+            "totalBytes": total,
+            "unprovisionedBytes": max(total - provisioned, 0),
+            "unavailableBytes": 0,
+            "hotSpareBytes": net_bytes({**spec, "hotSpare": 0}, now.raw_gb) - total,
+        },
+        "filesystem": {"totalProvisionedCapacity": provisioned},
+    }
 
 
 def _counts(running: int, wanted: int) -> Object:

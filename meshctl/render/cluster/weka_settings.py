@@ -115,6 +115,8 @@ def _revisions(deployment: Deployment, mesh: NeuralMesh) -> list[tuple[str, str]
 def _values(deployment: Deployment, mesh: NeuralMesh) -> dict[str, Any]:
     organization = weka_organization.of(mesh)
     programs = (_SCRIPT, weka_organization.SCRIPT) if organization is not None else (_SCRIPT,)
+    # The digest of these files is in the pod template: when one byte of either changes, the Job of every mesh that is
+    # up is made anew and runs again. So the two programs keep an end (`main`) each, although both are alike.
     files = {each: (FOLDER / "weka_settings" / each).read_text(encoding="utf-8") for each in programs}
     return {
         "name": name_of(mesh),

@@ -122,7 +122,20 @@ def _made(
     gaps = (*_too_few_interfaces(place, pools, others), *_too_few_pages(place, pools, shares))
     if gaps:
         return gaps
-    interfaces = sized.share.network_interfaces
+    return _cluster(place, where, pools, formed, sized, shares, up)
+
+
+def _cluster(
+    place: Place,
+    where: Places,
+    pools: Mapping[str, Pool],
+    formed: Formed | None,
+    sized: sizing.Sizing,
+    shares: dict[str, NodeShare],
+    up: Deployment | None,
+) -> NeuralMesh:
+    """As it is declared. `shares`: what it takes of a node, by pool."""
+    pool, options = pools[where.pool], place.environment.neural_mesh
     paths = options.drives if isinstance(options.drives, tuple) else ()
     releases = _releases(options, up.neural_mesh if up is not None else None)
     return NeuralMesh(
@@ -146,7 +159,7 @@ def _made(
         drivers_service=neural_mesh_options.drivers_service(options),
         udp=options.udp,
         ethernet_devices=options.devices,
-        **neural_mesh_formed.interfaces_policy(interfaces, shares, up),
+        **neural_mesh_formed.interfaces_policy(sized.share.network_interfaces, shares, up),
         sign_drives="device-paths" if paths else _nodes(place).sign_drives,
         drive_paths=paths,
         shares=shares,

@@ -136,7 +136,10 @@ def _pool_of_machine(
     is_carrying: bool,
 ) -> Pool:
     pool, machine = mesh.pools[name], choice.fitting[0]
-    zone = target.zone if target else ""
+    zone, region = target.zone if target else "", environment.region or ""
+    price = prices.of_machine(
+        f"pool/{name}", name, pool.nodes.min, machine, requirement.market, region, environment.prices
+    )
     # RDMA does not leave its subnet, nor a placement group or a reservation its zone; WEKA wants its nodes in one
     in_one_zone = requirement.rdma or requirement.placement == "cluster" or target is not None or is_carrying
     return Pool(
@@ -166,15 +169,7 @@ def _pool_of_machine(
         taints=offer.gpu_taints if mixed and machine.gpu_model else (),
         tolerations=environment.pod_tolerations,
         alternatives=tuple(other.name for other in choice.fitting[1:]),
-        price=prices.of_machine(
-            f"pool/{name}",
-            name,
-            pool.nodes.min,
-            machine,
-            requirement.market,
-            environment.region or "",
-            environment.prices,
-        ),
+        price=price,
     )
 
 

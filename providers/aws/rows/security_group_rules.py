@@ -23,6 +23,16 @@ _PEERS = {
     "PrefixListIds": "PrefixListId",
 }
 _GONE = ("InvalidSecurityGroupRuleId.NotFound", "InvalidGroup.NotFound", "InvalidPermission.NotFound")
+# the other way to write a rule: `IpPermissions` says the same, and more than one
+_OF_A_SINGLE_RULE = (
+    "CidrIp",
+    "FromPort",
+    "GroupName",
+    "IpProtocol",
+    "SourceSecurityGroupName",
+    "SourceSecurityGroupOwnerId",
+    "ToPort",
+)
 # how many rules the inputs make; an import has no inputs yet, and takes what it finds
 _WANTED = "length(not_null(inputs.IpPermissions, `[]`)[].[UserIdGroupPairs, IpRanges, Ipv6Ranges, PrefixListIds][][])"
 
@@ -60,15 +70,7 @@ def security_group_rules(way: str) -> Row:
             complete=_add_the_missing(way),
         ),
         not_found=_GONE,
-        hidden=(
-            "CidrIp",
-            "FromPort",
-            "GroupName",
-            "IpProtocol",
-            "SourceSecurityGroupName",
-            "SourceSecurityGroupOwnerId",
-            "ToPort",
-        ),
+        hidden=_OF_A_SINGLE_RULE,
         required=("GroupId", "IpPermissions"),
         tags=tagged("security-group-rule", "parts[1:]"),
         opaque=("GroupId", "IpPermissions"),

@@ -92,6 +92,7 @@ def run(
     companions: Sequence[dict[str, Any]] = (),
     manifest: dict[str, Any] = MANIFEST,
     holder: cluster_jobs.Holder = cluster_jobs.ANYBODY,
+    start_s: float = 0.3,
 ) -> tuple[Any, ApiServer]:
     with api_server(cluster.answer) as server:
         user = {"name": "u", "user": {"token": "t"}}
@@ -104,7 +105,8 @@ def run(
         (folder / "config").write_text(json.dumps(config))
         access = ClusterAccess("cw", str(folder / "config"))
         try:
-            return cluster_jobs.run(access, manifest, said, companions=companions, start_s=0.3, holder=holder), server
+            ended = cluster_jobs.run(access, manifest, said, companions=companions, start_s=start_s, holder=holder)
+            return ended, server
         except (MeasurementError, LockedError, CredentialsError, InterruptedByUserError) as error:
             return error, server
 
@@ -206,9 +208,12 @@ def on_node(node: str, message: str = "packed", **more: Any) -> dict[str, Any]:
     return {**made, "metadata": {"name": f"bench-{node or 'x'}"}, "spec": {"nodeName": node} if node else {}}
 
 
-def run_on_each(cluster: Cluster, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ApiServer]:
+def run_on_each(
+    cluster: Cluster, folder: Path, monkeypatch: pytest.MonkeyPatch, *, start_s: float = 0.3
+) -> tuple[Any, ApiServer]:
     monkeypatch.setattr(cluster_jobs, "run", lambda *args, companions, **more: cluster_jobs.run_on_each(*args, **more))
-    return run(cluster, folder, manifest={**MANIFEST, "spec": {**MANIFEST["spec"], "completions": 3}})
+    three = {**MANIFEST, "spec": {**MANIFEST["spec"], "completions": 3}}
+    return run(cluster, folder, manifest=three, start_s=start_s)
 
 
 def test_pods_on_nodes_of_their_own_each_leave_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,6 +232,44 @@ def test_a_node_without_room_is_not_waited_for_and_none_is_measured_twice(
     pods = [on_node("n1"), on_node("", phase="Pending"), {**on_node("n1", phase="Running"), "metadata": {"name": "z"}}]
     ended, server = run_on_each(Cluster("", pods=pods), tmp_path, monkeypatch)
     assert ended == (cluster_jobs.Ended("packed", "n1"),)
+    assert deleted(server) == [JOB]
+
+
+class Clock:
+    """Stands for the module `time`: a second passes where one is waited for."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.mark.parametrize(
+    ("placed_after_s", "nodes", "waited_s"), [(None, ["n1"], 30), (40, ["n1"], 30), (20, ["n1", "n2"], 20)]
+)
+def test_a_pod_that_finds_no_node_is_waited_for_half_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, placed_after_s: int | None, nodes: list[str], waited_s: int
+) -> None:
+    """While the others have done their work: what ran on its node before may still be ending. A start may take longer,
+    as its image may be large."""
+    clock = Clock()
+    begun = clock.now
+    monkeypatch.setattr(cluster_jobs, "time", clock)
+    monkeypatch.setattr(cluster_jobs, "_POLL_S", 1.0)
+
+    class Filling(Cluster):
+        def answer(self, asked: Asked) -> Answer:
+            is_placed = placed_after_s is not None and clock.now - begun >= placed_after_s
+            self.pods = [on_node("n1"), on_node("n2") if is_placed else on_node("", phase="Pending")]
+            return super().answer(asked)
+
+    ended, server = run_on_each(Filling("", pods=[]), tmp_path, monkeypatch, start_s=180.0)
+    assert [each.node for each in ended] == nodes
+    assert clock.now - begun == waited_s
     assert deleted(server) == [JOB]
 
 

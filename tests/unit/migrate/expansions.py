@@ -15,7 +15,8 @@ from meshctl.cli.context import Context
 from meshctl.migrate.gateway import EndpointTarget
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.inputs import Options, Share
-from tests.unit.migrate.fake_gateway import FakeGateway, MortalStore
+from tests.unit.migrate.fake_gateway import FakeGateway
+from tests.unit.migrate.mortal_store import MortalStore
 
 OPTIONS = Options(observe_s=6)
 CHAT = Share(workload="chat", weight=102)

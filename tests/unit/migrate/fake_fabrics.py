@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from meshctl.measure import nccl
 from meshctl.measure.results import Result, Taken
@@ -24,43 +25,38 @@ def on_fabric(plain: Deployment, *on_accelerators: str) -> Deployment:
     return plain.model_copy(update={"pools": pools, "workloads": workloads})
 
 
-@dataclass(kw_only=True)
+class World(Protocol):
+    """What a measurement asks of the environments around the fabrics: `FakeGateway`."""
+
+    def moment(self) -> None: ...
+
+    def tick(self) -> None: ...
+
+    def ask(self, *names: str) -> None: ...
+
+    def running(self, environment: str, workload: str) -> bool: ...
+
+
+@dataclass
 class FakeFabrics:
-    """The part of `Gateway` that measures; the rest of the world is in `FakeGateway`."""
+    """The fabrics of all environments, and each measurement of one."""
 
     wanted: dict[str, float] = field(default_factory=dict)  # by fabric: what the mesh's files want now
-    fabric_gbytes: float = 50.0  # what nccl-tests gives between nodes
+    gbytes_per_s: float = 50.0  # what nccl-tests gives between nodes
     measured: list[tuple[str, str]] = field(default_factory=list)  # environment and pool
 
-    def moment(self) -> None:
-        raise NotImplementedError
-
-    def tick(self) -> None:
-        raise NotImplementedError
-
-    def ask(self, *names: str) -> None:
-        raise NotImplementedError
-
-    def running(self, environment: str, workload: str) -> bool:
-        raise NotImplementedError
-
-    def wanted_of_fabric(self, fabric: str) -> float | None:
-        return self.wanted.get(fabric)
-
-    def measure_fabric(
-        self, deployment: Deployment, pool: str, stop: Stop, say: Callable[[str], None]
-    ) -> Sequence[Result]:
-        self.moment()
+    def measure(self, world: World, deployment: Deployment, pool: str, stop: Stop) -> Sequence[Result]:
+        world.moment()
         stop.check()
         name = deployment.environment
-        self.ask(name)
+        world.ask(name)
         accelerated = [each.name for each in deployment.workloads if each.pool == pool and each.accelerators]
-        using = [each for each in accelerated if self.running(name, each)]
+        using = [each for each in accelerated if world.running(name, each)]
         assert not using, f"the accelerators of {pool} are in use by {using}"
         self.measured.append((name, pool))
-        self.tick()
-        self.moment()
+        world.tick()
+        world.moment()
         taken = Taken(machine=deployment.pool(pool).machine, date="2026-11-29", source="in memory")
         size = {"size_bytes": str(2**33)}
-        rate = self.fabric_gbytes
+        rate = self.gbytes_per_s
         return [Result(what="fabric", metric=nccl.ALL_REDUCE, value=rate, unit="GB/s", taken=taken, setting=size)]

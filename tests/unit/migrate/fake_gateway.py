@@ -13,8 +13,8 @@ from typing import Self
 
 from meshctl.changes.losses import Loss
 from meshctl.clients.health_checks import Answer, Question
-from meshctl.engine.state_store import StateStore
 from meshctl.errors import OwnedField, OwnedFieldsError, UnreachableError, UsageError
+from meshctl.measure.results import Result
 from meshctl.migrate.gateway import EndpointTarget, PendingChanges, UpResult
 from meshctl.migrate.planning.inputs import StoreFacts
 from meshctl.model.deployment import (
@@ -104,7 +104,7 @@ def deployment(environment: str, *, ephemeral_weights: bool = False) -> Deployme
 
 
 @dataclass
-class FakeGateway(FakeFabrics):
+class FakeGateway:
     """Implements `Gateway` and `Data`. `kill_at` is the number of the moment at which the run is killed."""
 
     declared: dict[str, Deployment] = field(default_factory=lambda: {e: deployment(e) for e in ("east", "west")})
@@ -135,6 +135,7 @@ class FakeGateway(FakeFabrics):
     volumes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by environment: claims that a destroy deletes
     losses_of_up: dict[str, tuple[Loss, ...]] = field(default_factory=dict)
     written: dict[tuple[str, str], tuple[bytes, float]] = field(default_factory=dict)  # bucket, key -> content, when
+    fabrics: FakeFabrics = field(default_factory=FakeFabrics)
 
     def begin(self) -> Self:
         """Bring up the source with data, before any migration."""
@@ -420,6 +421,14 @@ class FakeGateway(FakeFabrics):
         self.run_again.append((deployment.environment, workload))
         self.moment()
 
+    def wanted_of_fabric(self, fabric: str) -> float | None:
+        return self.fabrics.wanted.get(fabric)
+
+    def measure_fabric(
+        self, deployment: Deployment, pool: str, stop: Stop, say: Callable[[str], None]
+    ) -> Sequence[Result]:
+        return self.fabrics.measure(self, deployment, pool, stop)
+
     def object_access(self, store: ObjectStore) -> ObjectAccess:
         return ObjectAccess(store.bucket, "", "", "r1", "key", "secret")
 
@@ -527,20 +536,3 @@ def _summary(items: Listing) -> SideSummary:
     return SideSummary(
         len(items), sum(item.size for item in items.values()), digest(items, checksums(items, {})), newest(items)
     )
-
-
-@dataclass(frozen=True)
-class MortalStore(StateStore):
-    """The store of the journal. A kill can happen before or after each write; after it, nothing is written any more."""
-
-    gateway: FakeGateway = None  # type: ignore[assignment]
-
-    def create(self, path: str, text: str) -> bool:
-        self.gateway.moment()
-        made = super().create(path, text)
-        self.gateway.moment()
-        return made
-
-    def delete(self, path: str) -> None:
-        if not self.gateway.dead:
-            super().delete(path)

@@ -12,7 +12,8 @@ from meshctl.migrate.journal.history import History
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.inputs import Options
 from meshctl.model.deployment import Deployment
-from tests.unit.migrate.fake_gateway import FakeGateway, Killed, MortalStore
+from tests.unit.migrate.fake_gateway import FakeGateway, Killed
+from tests.unit.migrate.mortal_store import MortalStore
 
 OPTIONS = Options(observe_s=6)
 EVERYTHING = ("chat", "pretrain")

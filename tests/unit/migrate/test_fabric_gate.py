@@ -16,7 +16,7 @@ from meshctl.migrate.migration import Migrations
 from meshctl.migrate.steps.step_plan import forward, step_plan
 from meshctl.model.deployment import Deployment, ReservedCapacity
 from tests.unit.migrate import expansions
-from tests.unit.migrate.fake_fabrics import on_fabric
+from tests.unit.migrate.fake_fabrics import FakeFabrics, on_fabric
 from tests.unit.migrate.fake_gateway import FakeGateway, Killed, deployment
 from tests.unit.migrate.moves import OPTIONS, assert_at, go_on, migrations_of, move
 
@@ -29,7 +29,7 @@ def with_fabric(environment: str, *on_accelerators: str) -> Deployment:
 
 def gateway_of(*on_accelerators: str, gbytes_per_s: float = 50.0) -> FakeGateway:
     declared = {name: with_fabric(name, *(on_accelerators or ("pretrain",))) for name in ("east", "west")}
-    return FakeGateway(declared=declared, fabric_gbytes=gbytes_per_s).begin()
+    return FakeGateway(declared=declared, fabrics=FakeFabrics(gbytes_per_s=gbytes_per_s)).begin()
 
 
 def refused(gateway: FakeGateway) -> tuple[Migrations, MeasurementError]:
@@ -51,7 +51,7 @@ def test_it_is_measured_once_the_nodes_are_there_and_before_data_is_copied() -> 
     assert ordered[ordered.index("provision/target") + 1] == STEP
     assert "measure the fabric of pool train before its workloads start" in views.plan_text(plan)
     migrations.start(plan)
-    assert gateway.measured == [("west", "train")]
+    assert gateway.fabrics.measured == [("west", "train")]
     assert_at(gateway, "west", "east")
     data = migrations.history()[1].done[STEP].data
     assert (data["gbytes_per_s"], data["expected_gbytes_per_s"], data["wanted_share"]) == (50.0, 50.0, 0.8)
@@ -76,9 +76,9 @@ def test_it_goes_on_once_the_fabric_is_mended() -> None:
     migrations, _ = refused(gateway)
     with pytest.raises(MeasurementError):
         migrations.resume()
-    gateway.fabric_gbytes = 45.0
+    gateway.fabrics.gbytes_per_s = 45.0
     migrations.resume()
-    assert gateway.measured == [("west", "train")] * 3
+    assert gateway.fabrics.measured == [("west", "train")] * 3
     assert_at(gateway, "west", "east")
 
 
@@ -86,9 +86,9 @@ def test_it_goes_on_once_the_fabric_is_mended() -> None:
 def test_it_goes_on_where_the_mesh_wants_less_now(wanted: float, measurements: int) -> None:
     gateway = gateway_of(gbytes_per_s=2.5)
     migrations, _ = refused(gateway)
-    gateway.wanted["backend"] = wanted
+    gateway.fabrics.wanted["backend"] = wanted
     migrations.resume()
-    assert len(gateway.measured) == measurements
+    assert len(gateway.fabrics.measured) == measurements
     assert_at(gateway, "west", "east")
 
 
@@ -97,7 +97,7 @@ def test_a_rollback_needs_no_measurement(destroys: bool) -> None:
     gateway = gateway_of(gbytes_per_s=2.5)
     migrations, _ = refused(gateway)
     assert migrations.rollback(destroy_target=destroys).state == "rolled-back"
-    assert gateway.measured == [("west", "train")]
+    assert gateway.fabrics.measured == [("west", "train")]
     assert_at(gateway, "east", "west")
     assert (gateway.deployments["west"] is None) is destroys
 
@@ -107,7 +107,7 @@ def test_a_rollback_of_a_move_that_is_done_measures_nothing_at_the_source() -> N
     migrations = migrations_of(gateway)
     move(gateway, migrations)
     migrations.rollback()
-    assert gateway.measured == [("west", "train")]
+    assert gateway.fabrics.measured == [("west", "train")]
     assert_at(gateway, "east", "west")
 
 
@@ -130,8 +130,8 @@ def test_killed_at_any_moment_it_is_measured_and_ends_the_same() -> None:
         migrations = migrations_of(gateway, store)
         if go_on(migrations) is None:
             move(gateway, migrations)
-        assert set(gateway.measured) == {("west", "train")}, moment
-        measured_again += len(gateway.measured) - 1
+        assert set(gateway.fabrics.measured) == {("west", "train")}, moment
+        measured_again += len(gateway.fabrics.measured) - 1
         assert_at(gateway, "west", "east")
     assert measured_again == 2  # killed after the measurement, and before or after its record was written
 
@@ -169,7 +169,7 @@ def test_a_pool_whose_reservation_had_not_begun_when_it_was_planned_is_measured(
     pools = tuple(each.model_copy(update={"reserved": waiting}) for each in west.pools)
     gateway.declared["west"] = west.model_copy(update={"pools": pools})
     move(gateway, migrations_of(gateway))
-    assert gateway.measured == [("west", "train")]
+    assert gateway.fabrics.measured == [("west", "train")]
 
 
 def _read(records: list[Record], until: str) -> History:
@@ -184,21 +184,21 @@ def test_an_expansion_measures_before_its_workload_starts() -> None:
     with pytest.raises(MeasurementError):
         migrations.start(plan)
     assert not gateway.running("west", "chat")
-    gateway.fabric_gbytes = 50.0
+    gateway.fabrics.gbytes_per_s = 50.0
     migrations.resume()
     expansions.assert_expanded(gateway, 102)
-    assert gateway.measured == [("west", "train")] * 2
+    assert gateway.fabrics.measured == [("west", "train")] * 2
 
 
 def test_a_pool_that_serves_a_share_is_in_use_and_is_not_measured() -> None:
     """The migration goes on from the expansion: its trainer starts on the pool beside what serves there."""
     gateway = gateway_of("chat", "pretrain")
     migrations = expansions.expanded(gateway)
-    assert gateway.measured == [("west", "train")]
+    assert gateway.fabrics.measured == [("west", "train")]
     plan = migrations.plan("east", "west", OPTIONS)
     assert STEP not in [step.name for step in forward(plan)]
     migrations.start(plan)
-    assert gateway.measured == [("west", "train")]
+    assert gateway.fabrics.measured == [("west", "train")]
 
 
 def test_an_interrupt_stops_it_at_a_safe_point() -> None:

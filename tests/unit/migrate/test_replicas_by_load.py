@@ -20,7 +20,8 @@ from meshctl.migrate.steps.step_plan import step_plan
 from meshctl.model.deployment import Deployment, Endpoint
 from meshctl.model.dns_splits import CHECK_FAILURES
 from meshctl.model.observed import PodState
-from tests.unit.migrate.fake_gateway import FakeGateway, MortalStore, deployment
+from tests.unit.migrate.fake_gateway import FakeGateway, deployment
+from tests.unit.migrate.mortal_store import MortalStore
 from tests.unit.migrate.moves import assert_at, moved
 
 
