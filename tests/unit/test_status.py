@@ -12,15 +12,16 @@ from meshctl.errors import NewerVersionError, UnreachableError
 from meshctl.model.deployment import Deployment, Elsewhere
 from meshctl.model.dns_splits import Side, Split
 from meshctl.model.environment import Environments
+from meshctl.model.keys.gateway_shares import RequestCount
 from meshctl.model.observed import JobState, PodState, ShiftsInForce
 from meshctl.model.releases import LiveAddon, LivePlatform, LivePool
 from meshctl.model.stack_state import StackState
 from meshctl.operate import pool_status
 from meshctl.operate import shares as share_counts
+from meshctl.operate.endpoint_status import EndpointStatus, with_counts
 from meshctl.operate.pool_status import PoolStatus
 from meshctl.operate.shares import ShareStatus
 from meshctl.operate.status import (
-    EndpointStatus,
     EnvironmentStatus,
     WorkloadStatus,
     collect,
@@ -294,5 +295,13 @@ def test_a_gateway_that_leads_elsewhere_is_shown_with_its_share_of_requests() ->
     by_dns = (ShareStatus("east", 255, True, 200, 200), ShareStatus("west", 0, True, 0, 200))
     endpoint = EndpointStatus("chat", "chat.example.com", "10.0.0.1", "east+west", "", by_dns, requests)
     text = status_text(EnvironmentStatus("east", "up", (), (), (endpoint,)))
-    assert "west 0.0%, 0 of 200 resolutions; of its requests here: east 60.0%, west 40.0%  (10.0.0.1 here)" in text
+    assert "west 0.0%, 0 of 200 resolutions; of its requests here: east 60.0%; west 40.0%  (10.0.0.1 here)" in text
     assert share_counts.request_shares("east", None) == ()
+    (counted,) = with_counts([endpoint], {"chat": RequestCount(own=2401, passed_on=1599)})
+    assert EnvironmentStatus("east", "up", endpoints=(counted,)).document()["endpoints"][0]["requests"] == (
+        {"environment": "east", "weight": 153, "measured": 2401, "requests": 4000},
+        {"environment": "west", "weight": 102, "measured": 1599, "requests": 4000},
+    )
+    text = status_text(EnvironmentStatus("east", "up", (), (), (counted,)))
+    assert "of its requests here: east 60.0%, 2401 of the last 4000; west 40.0%, 1599 of the last 4000  (" in text
+    assert with_counts([endpoint], {}) == (endpoint,)
