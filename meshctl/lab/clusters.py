@@ -26,6 +26,7 @@ from meshctl import tools
 from meshctl.errors import LabError
 from meshctl.lab import supervisor
 from meshctl.lab.images import foreign_registries
+from meshctl.lab.pods.kubelet import Kubelet
 from meshctl.lab.restarts import Ending, ending_from
 from meshctl.lab.state import Lab, read_list, wait_ended, write_atomically
 from meshctl.lab.stores import free_ports
@@ -41,6 +42,7 @@ _EXTRA_ARGUMENTS = {
     "kube-controller-manager": {"node-monitor-grace-period": "24h", **_NO_ELECTION},
     "kube-scheduler": _NO_ELECTION,
 }
+_KUBELET_OPTION = "node-port"  # of kwok, which has each node name it as that of its kubelet
 _PORT_OPTIONS = ("etcdPort", "etcdPeerPort", "kubeControllerManagerPort", "kubeSchedulerPort", "kwokControllerPort")
 PROGRAMS = ("kwokctl", "kwok", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
 
@@ -78,8 +80,11 @@ def start(lab: Lab, plane: Plane, ports: dict[str, int]) -> subprocess.Popen[byt
     """
     folder = folder_of(lab, plane.name)
     folder.mkdir(parents=True, exist_ok=True)
+    keys = home(lab, plane.name) / "pki"  # kwokctl makes them before anything runs
+    asked_for_logs = Kubelet(free_ports(1)[0], str(keys / "admin.crt"), str(keys / "admin.key"))
+    asked_for_logs.write(folder)
     config = folder / "kwokctl.yaml"
-    config.write_text(_configuration(lab, plane, ports))
+    config.write_text(_configuration(lab, plane, ports, asked_for_logs))
     command = [str(tools.find("kwokctl")), "create", "cluster", "--name", plane.name, "--config", str(config)]
     command += ["--kubeconfig", str(kubeconfig_of(lab, plane)), "--wait", f"{START_TIMEOUT_S}s"]
     process = _supervise(lab, plane.name, command)
@@ -220,7 +225,7 @@ def _pids(lab: Lab, name: str) -> dict[str, int]:
     return {program: int(text) for program, text in texts.items() if text.isdigit()}
 
 
-def _configuration(lab: Lab, plane: Plane, ports: dict[str, int]) -> str:
+def _configuration(lab: Lab, plane: Plane, ports: dict[str, int], kubelet: Kubelet) -> str:
     programs = {name: str(tools.find(name)) for name in PROGRAMS}
     options: dict[str, Any] = {
         "runtime": "binary",
@@ -237,7 +242,7 @@ def _configuration(lab: Lab, plane: Plane, ports: dict[str, int]) -> str:
         "kubeAdmission": True,
         "disableQPSLimits": True,
     }
-    arguments = dict(_EXTRA_ARGUMENTS)
+    arguments = {**_EXTRA_ARGUMENTS, "kwok-controller": {_KUBELET_OPTION: str(kubelet.port)}}
     if plane.provider == "eks":
         webhook = _webhook_configuration(lab, plane, ports["webhook"])
         arguments["kube-apiserver"] = {

@@ -65,13 +65,15 @@ class Certificate(Value):
 class Elsewhere(Value):
     """Where the gateway of an expanded workload leads a share of its requests: the load balancer of another
     environment. `weight`: of 255. `addresses`: IP addresses, so that a gateway starts whatever DNS answers then.
-    `certified_host`: the host that its certificate is verified for; "" where it speaks plain HTTP."""
+    `certified_host`: the host that its certificate is verified for; "" where it speaks plain HTTP. `is_counted`: the
+    gateway writes for each request where it went; not those whose share is of an older release."""
 
     environment: str
     weight: int
     addresses: tuple[str, ...]
     port: int
     certified_host: str = ""
+    is_counted: bool = added_later(False)
 
 
 class Checkpoint(Value):

@@ -13,6 +13,7 @@ from typing import Any
 
 from meshctl.clients import clusters, holders, kai_loans, kueue, loans, weka_clusters
 from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.gateway_logs import CountedRequests, counted_requests
 from meshctl.clients.loans import Loan
 from meshctl.deploy import deploy_state, live_platform, scheduled_pools
 from meshctl.deploy.guards import cluster_identity
@@ -22,14 +23,14 @@ from meshctl.engine.stack_locks import Holder
 from meshctl.errors import MeshError, NewerVersionError, UnreadableError
 from meshctl.model import observed
 from meshctl.model.deployment import Deployment, Workload
-from meshctl.model.keys import elastic, gateway_shares, lending, scaling
+from meshctl.model.keys import elastic, lending, scaling
 from meshctl.model.observed import DeployState, JobState
 from meshctl.model.stack_state import StackOutputs, StackState
 from meshctl.operate import group_status, loan_status, pool_status, scaled
+from meshctl.operate.endpoint_status import EndpointStatus, endpoint_statuses, with_counts
 from meshctl.operate.loan_status import LoanStatus
 from meshctl.operate.neural_mesh_status import NeuralMeshStatus, neural_mesh_status
 from meshctl.operate.pool_status import AddonStatus, PoolStatus
-from meshctl.operate.shares import RequestShare, ShareStatus, request_shares, shares
 from meshctl.platforms import registry
 from meshctl.printable import one_line
 
@@ -64,20 +65,6 @@ class WorkloadStatus:
         if self.most and self.wanted:
             return (self.groups_ready if self.groups else self.ready - self.lent) < max(self.least, 1)
         return self.ready + self.done < self.wanted and self.job != "waiting"
-
-
-@dataclass(frozen=True)
-class EndpointStatus:
-    """`points_at`: the environment that the DNS record points at; `name_address`: the address in the record; `address`:
-    this environment's own address."""
-
-    name: str
-    host: str
-    address: str
-    points_at: str
-    name_address: str = ""
-    shares: tuple[ShareStatus, ...] = ()  # of a host that several environments share
-    requests: tuple[RequestShare, ...] = ()  # where its gateway gives each of them a part
 
 
 @dataclass(frozen=True)
@@ -121,7 +108,7 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
     shifts, deployment = session.shifts_in_force(environment), state.deployment
     if deployment is None or (unfinished and not _has_cluster(deployment, state.outputs)):
         return EnvironmentStatus(environment, "degraded", error=unfinished)
-    endpoints = _endpoints(session, deployment, state.outputs)
+    endpoints = endpoint_statuses(session, deployment, state.outputs)
     try:
         answers = _ask_cluster(deployment, state.outputs, shifts)
     except MeshError as error:
@@ -137,10 +124,10 @@ def collect(session: Session, environment: str) -> EnvironmentStatus:
         "degraded" if unfinished or is_short else "up",
         pools,
         workloads,
-        endpoints,
+        with_counts(endpoints, answers.requests.by_endpoint),
         unfinished,
         addons=pool_status.addons(releases),
-        notes=(*releases.notes, *releases.unasked),
+        notes=(*releases.notes, *releases.unasked, *answers.requests.unread),
         shifts=shifts.notes,
         open_shifts=shifts.open,
         loans=loan_status.loan_statuses(deployment, answers.loans),
@@ -172,6 +159,7 @@ class _ClusterAnswers:
     replicas: Mapping[str, int]
     loans: list[Loan] | None
     neural_mesh: NeuralMeshStatus | None
+    requests: CountedRequests
 
 
 def _ask_cluster(deployment: Deployment, outputs: StackOutputs, shifts: observed.ShiftsInForce) -> _ClusterAnswers:
@@ -192,8 +180,9 @@ def _ask_cluster(deployment: Deployment, outputs: StackOutputs, shifts: observed
     }
     sleeps = any(workload.sleeps and workload.runs for workload in deployment.workloads)
     replicas = clusters.replica_counts(access, deployment.namespace) if sleeps else {}
-    lent = _loans(access, deployment)
-    return _ClusterAnswers(nodes, pods, jobs, waiting, replicas, lent, _neural_mesh(access, deployment))
+    lent, neural_mesh = _loans(access, deployment), _neural_mesh(access, deployment)
+    requests = counted_requests(access, deployment, pods)
+    return _ClusterAnswers(nodes, pods, jobs, waiting, replicas, lent, neural_mesh, requests)
 
 
 def _loans(access: ClusterAccess, deployment: Deployment) -> list[loans.Loan] | None:
@@ -333,21 +322,6 @@ def workload_status(
     )
 
 
-def _endpoints(session: Session, deployment: Deployment, outputs: StackOutputs) -> tuple[EndpointStatus, ...]:
-    by_host = {record.host: record for record in session.dns_records.current().values()}
-    endpoints, led_elsewhere = [], gateway_shares.shares(deployment)
-    for endpoint in deployment.endpoints:
-        address, record = outputs.addresses.get(endpoint.name, ""), by_host.get(endpoint.host)
-        environment, name_address = (record.environment, record.address) if record else ("", "")
-        split = record.split if record is not None and len(record.environments) > 1 else None
-        shared = shares(endpoint.host, split) if split is not None else ()
-        requests = request_shares(deployment.environment, led_elsewhere.get(endpoint.name))
-        endpoints.append(
-            EndpointStatus(endpoint.name, endpoint.host, address, environment, name_address, shared, requests)
-        )
-    return tuple(endpoints)
-
-
 def status_text(status: EnvironmentStatus) -> str:
     """The status as text, ending in a newline."""
     lines = [f"{status.environment}: {status.state}"]
@@ -369,8 +343,7 @@ def status_text(status: EnvironmentStatus) -> str:
         line += f", {workload.restarts} restarts" if workload.restarts else ""
         line += f", {workload.job}" if workload.job.startswith("finished") else ""
         lines.append(line + (f"  ({workload.reason})" if workload.reason else ""))
-    for endpoint in status.endpoints:
-        lines.append(f"  endpoint  {endpoint.name:<{width}}  {endpoint.host} {_where(status.environment, endpoint)}")
+    lines += [endpoint.line(status.environment, width) for endpoint in status.endpoints]
     lines += [addon.line(width) for addon in status.addons]
     lines += [f"  note: {note}" for note in status.notes]
     return "\n".join(map(one_line, lines)) + "\n"
@@ -383,18 +356,3 @@ def _readiness(workload: WorkloadStatus) -> str:
         on_lent_nodes = f", {workload.lent} on lent nodes" if workload.lent else ""
         return f"{workload.ready}/{workload.wanted} ready{within}{on_lent_nodes}"
     return f"{workload.groups_ready}/{workload.groups} groups ready{within}, {workload.ready}/{workload.wanted} pods"
-
-
-def _where(environment: str, endpoint: EndpointStatus) -> str:
-    """Where the DNS record points, and this environment's own address if that differs."""
-    own_address = endpoint.address or "no address"
-    if endpoint.shares:
-        resolutions = "; ".join(share.text for share in endpoint.shares)
-        requests = ", ".join(share.text for share in endpoint.requests)
-        return f"-> {resolutions}{'; of its requests here: ' * bool(requests)}{requests}  ({own_address} here)"
-    if not endpoint.points_at:
-        return f"(no DNS record)  {own_address} here"
-    pointing = f"-> {endpoint.points_at}  {endpoint.name_address}"
-    if endpoint.points_at == environment and endpoint.name_address == endpoint.address:
-        return pointing
-    return f"{pointing}  ({own_address} here)"

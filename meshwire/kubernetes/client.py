@@ -19,7 +19,7 @@ from meshwire.kubernetes import connecting, requests
 from meshwire.kubernetes.credentials import Credentials
 from meshwire.kubernetes.errors import ApiError, NoAnswerError
 from meshwire.kubernetes.requests import Json, Request
-from meshwire.kubernetes.resources import Resource, group_path
+from meshwire.kubernetes.resources import PODS, Resource, group_path
 from meshwire.kubernetes.target import Target
 
 T = TypeVar("T")
@@ -129,8 +129,16 @@ class Client:
         """Have an object deleted; it may take its time to go."""
         self.send(requests.delete(resource.path(namespace, name)))
 
+    def log(self, pod: str, *, namespace: str, container: str, lines: int) -> str:
+        """The last lines that a container of a pod has written, since it was last started."""
+        query = {"container": container, "tailLines": str(lines)}
+        return connecting.text(self._answered(requests.get(f"{PODS.path(namespace, pod)}/log", **query)))
+
     def send(self, request: Request) -> Json:
         """The answer's object, after as many tries as `Patience` allows."""
+        return connecting.result(self._answered(request))
+
+    def _answered(self, request: Request) -> httpx2.Response:
         for pause_s in (*self._patience.pauses_s, None):
             is_last = pause_s is None or self._cancelled.is_set()
             try:
@@ -144,7 +152,7 @@ class Client:
             if response.status_code in BUSY and not is_last and _may_pass(response):
                 self._cancelled.wait(_retry_after_s(response, pause_s or 0.0))
                 continue
-            return connecting.result(response)
+            return response
         raise NoAnswerError(self.target.server, "no try was made")  # there is always a last one
 
     def _authorized(self, request: Request) -> httpx2.Response:

@@ -61,5 +61,10 @@ def result(response: httpx2.Response) -> Json:
     return requests.result(response.status_code, response.content, response.headers.get("Content-Type", ""))
 
 
+def text(response: httpx2.Response) -> str:
+    """Of what is no object. Raises: ApiError."""
+    return requests.text(response.status_code, response.content, response.headers.get("Content-Type", ""))
+
+
 def no_answer(target: Target, error: Exception) -> NoAnswerError:
     return NoAnswerError(target.server, str(error) or type(error).__name__)

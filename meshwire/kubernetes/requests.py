@@ -94,18 +94,34 @@ def _equal(values: Mapping[str, str]) -> str:
 
 def result(status: int, content: bytes, content_type: str = "") -> Json:
     """The answer's object. Raises: ApiError for a refusal, and for what is no answer of an API server."""
+    body = _object(content)
+    if 200 <= status < 300 and body is not None:
+        return body
+    if body is None and status < 400:
+        raise ApiError(status, f"an answer that is no JSON object (HTTP status {status}): is this an API server?")
+    raise _error(status, content, content_type)
+
+
+def text(status: int, content: bytes, content_type: str = "") -> str:
+    """The answer's text, where it is no object. Raises: ApiError for a refusal."""
+    if 200 <= status < 300:
+        return content.decode(errors="replace")
+    raise _error(status, content, content_type)
+
+
+def _error(status: int, content: bytes, content_type: str) -> ApiError:
+    body = _object(content)
+    if body is not None:
+        return refusal(status, body)
+    return ApiError(status, content.decode(errors="replace").strip()[:500] if "html" not in content_type else "")
+
+
+def _object(content: bytes) -> Json | None:
     try:
         body = json.loads(content)
     except ValueError:
-        body = None
-    if 200 <= status < 300 and isinstance(body, dict):
-        return body
-    if isinstance(body, dict):
-        raise refusal(status, body)
-    text = content.decode(errors="replace").strip()[:500] if "html" not in content_type else ""
-    if status < 400:
-        raise ApiError(status, f"an answer that is no JSON object (HTTP status {status}): is this an API server?")
-    raise ApiError(status, text)
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def refusal(status: int, body: Mapping[str, Any]) -> ApiError:

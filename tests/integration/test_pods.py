@@ -91,6 +91,7 @@ def test_pods_of_a_gang_find_their_leader_by_name(twin: Twin) -> None:
     assert "member-1" in twin.log(member)
     assert "leader-0.gang" in twin.log(member)
     assert twin.log(member).startswith("127.")
+    assert twin.kubectl("logs", "member", "--tail=1") == twin.log(member).splitlines(keepends=True)[-1]
     twin.kubectl("delete", "pod", "leader", "member")
 
 

@@ -13,7 +13,8 @@ from meshwire.kubernetes.resources import Resource
 
 class FakeClient:
     """`objects`: by the plural of their kind. `refused`: the status with which each of these kinds is refused.
-    `served`: APIs beyond those of every cluster. `forbidden`: verb and plural of what its user may not do."""
+    `served`: APIs beyond those of every cluster. `forbidden`: verb and plural of what its user may not do. `logs`: of
+    pods, by name; one of another pod is refused."""
 
     def __init__(
         self,
@@ -21,12 +22,14 @@ class FakeClient:
         refused: Mapping[str, int] | None = None,
         served: Collection[str] = (),
         forbidden: Collection[tuple[str, str]] = (),
+        logs: Mapping[str, str] | None = None,
     ) -> None:
         self.objects = objects
         self.forbidden = forbidden
         self.reviews: list[dict[str, Any]] = []
         self.refused = refused or {}
         self.served = served
+        self.logs = logs or {}
         self.is_closed = False
 
     def __enter__(self) -> Self:
@@ -63,6 +66,11 @@ class FakeClient:
         asked = request.body["spec"]["resourceAttributes"]
         self.reviews.append(asked)
         return {"status": {"allowed": (asked["verb"], asked["resource"]) not in self.forbidden}}
+
+    def log(self, pod: str, **_: Any) -> str:
+        if pod not in self.logs:
+            raise ApiError(403, f"user cannot get pods/log of {pod}")
+        return self.logs[pod]
 
     def get(self, resource: Resource[Any], name: str, **_: Any) -> Any:
         for item in self.list_objects(resource):

@@ -33,7 +33,7 @@ LONG_FILES: Mapping[str, int] = {
     "tests/unit/meshwire/test_kubernetes_client.py": 560,
     "tests/unit/migrate/fake_gateway.py": 538,
     "tests/unit/migrate/test_expansion.py": 422,
-    "tests/unit/migrate/test_expansion_by_gateway.py": 509,
+    "tests/unit/migrate/test_expansion_by_gateway.py": 508,
     "tests/unit/migrate/test_migration.py": 439,
     "tests/unit/platforms/test_contract.py": 402,
     "tests/unit/providers/test_kubernetes.py": 498,

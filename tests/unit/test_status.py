@@ -13,15 +13,17 @@ from meshctl.errors import NewerVersionError, UnreachableError
 from meshctl.model.deployment import Deployment, Elsewhere
 from meshctl.model.dns_splits import Side, Split
 from meshctl.model.environment import Environments
+from meshctl.model.keys import gateway_shares
+from meshctl.model.keys.gateway_shares import RequestCount
 from meshctl.model.observed import JobState, PodState, ShiftsInForce
 from meshctl.model.releases import LiveAddon, LivePlatform, LivePool
-from meshctl.model.stack_state import StackState
+from meshctl.model.stack_state import StackState, as_outputs
 from meshctl.operate import pool_status
 from meshctl.operate import shares as share_counts
+from meshctl.operate.endpoint_status import EndpointStatus, with_counts
 from meshctl.operate.pool_status import PoolStatus
 from meshctl.operate.shares import ShareStatus
 from meshctl.operate.status import (
-    EndpointStatus,
     EnvironmentStatus,
     WorkloadStatus,
     collect,
@@ -32,6 +34,7 @@ from meshctl.operate.status import (
 from meshwire.marks import UNKNOWN_STRING
 from tests.unit.deployments import deployment
 from tests.unit.fake_cluster import FakeClient, client_of
+from tests.unit.migrate.test_expansion_by_gateway import with_gateway
 from tests.unit.resolve.lending_meshes import serving_on_lent_nodes
 from tests.unit.states import state
 
@@ -313,5 +316,44 @@ def test_a_gateway_that_leads_elsewhere_is_shown_with_its_share_of_requests() ->
     by_dns = (ShareStatus("east", 255, True, 200, 200), ShareStatus("west", 0, True, 0, 200))
     endpoint = EndpointStatus("chat", "chat.example.com", "10.0.0.1", "east+west", "", by_dns, requests)
     text = status_text(EnvironmentStatus("east", "up", (), (), (endpoint,)))
-    assert "west 0.0%, 0 of 200 resolutions; of its requests here: east 60.0%, west 40.0%  (10.0.0.1 here)" in text
+    assert "west 0.0%, 0 of 200 resolutions; of its requests here: east 60.0%; west 40.0%  (10.0.0.1 here)" in text
     assert share_counts.request_shares("east", None) == ()
+    (counted,) = with_counts([endpoint], {"chat": RequestCount(own=2401, passed_on=1599)})
+    assert EnvironmentStatus("east", "up", endpoints=(counted,)).document()["endpoints"][0]["requests"] == (
+        {"environment": "east", "weight": 153, "measured": 2401, "requests": 4000},
+        {"environment": "west", "weight": 102, "measured": 1599, "requests": 4000},
+    )
+    text = status_text(EnvironmentStatus("east", "up", (), (), (counted,)))
+    assert "of its requests here: east 60.0%, 2401 of the last 4000; west 40.0%, 1599 of the last 4000  (" in text
+    assert with_counts([endpoint], {}) == (endpoint,)
+
+
+class Led(Saved):
+    """A session with an environment whose gateway leads 40% of its requests to west."""
+
+    def __init__(self) -> None:
+        elsewhere = Elsewhere(environment="west", weight=102, addresses=("192.0.2.2",), port=443, is_counted=True)
+        led = gateway_shares.with_shares(with_gateway("east"), {"chat": elsewhere})
+        super().__init__("platform:namespace", **as_outputs(led))
+        self.dns_records = self
+
+    def current(self) -> dict[str, Any]:
+        return {}
+
+
+def test_the_status_of_a_shared_gateway_has_what_its_pods_have_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    pods = [gateway_pod(name) for name in ("one", "two")]
+    log = "meshctl-share 102 here\n" * 3 + "meshctl-share 102 elsewhere\n" * 2
+    monkeypatch.setattr(ClusterAccess, "client", client_of(FakeClient({"pods": pods}, logs={"one": log})))
+    found = Led().status()
+    (endpoint,) = found.endpoints
+    assert [(share.measured, share.requests) for share in endpoint.requests] == [(3, 5), (2, 5)]
+    assert [note for note in found.notes if note.startswith("the requests of two are not in the measured split")]
+
+
+def gateway_pod(name: str) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "labels": {"app.kubernetes.io/name": "chat-gateway"}},
+        "spec": {"nodeName": "n"},
+        "status": {"phase": "Running"},
+    }

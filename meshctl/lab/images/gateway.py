@@ -7,8 +7,8 @@ takes no more connections, finishes what is in flight and exits with 0.
 
 Of requests that are held until a workload has a pod (ADR 0069) it plays `error_page` and `X-Accel-Redirect`. Of
 `meshctl.render.controllers.gateway_shares` it plays what real nginx was seen to do with that file: turns by weight,
-a server at the pod's own loopback that passes on by TLS, and 421. Since all pods of the lab share one loopback, it asks
-that server within its own process.
+a server at the pod's own loopback that passes on by TLS, 421, and a line for each request. Since all pods of the lab
+share one loopback, it asks that server within its own process.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import signal
 import ssl
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from meshctl.lab.images import nginx_rules
-from meshctl.lab.images.nginx_rules import Directive, Rules, Server
+from meshctl.lab.images.nginx_rules import Directive, Log, Rules, Server
 
 CHUNK: Final = 64 * 1024
 FINISH_S: Final = 60.0
@@ -41,7 +41,8 @@ Headers = list[tuple[str, str]]
 @dataclass
 class Request:
     """`came`: the headers as the client sent them; `headers`: those that are passed on. `body`: all of it, where it was
-    read already; else it is passed on as it comes. `redirects`: to how many named locations it went."""
+    read already; else it is passed on as it comes. `redirects`: to how many named locations it went. `servers`:
+    which were asked for it, also those that took no connection."""
 
     first: str
     came: Headers
@@ -50,6 +51,7 @@ class Request:
     writer: asyncio.StreamWriter
     body: bytes | None = None
     redirects: int = 0
+    servers: list[str] = field(default_factory=list)
 
     def header(self, name: str) -> str:
         return next((value for each, value in self.headers if each.lower() == name), "")
@@ -87,7 +89,10 @@ class Gateway:
             await self._return(answer, first, headers, writer)
         else:
             passed_on = self._forwarded(_headers_of(location, self.rules), headers, writer)
-            await self._pass(Request(first, headers, passed_on, reader, writer), location)
+            request = Request(first, headers, passed_on, reader, writer)
+            await self._pass(request, location)
+            if location.value("access_log") != "off":
+                _write(self.rules.log, request.servers)
 
     async def _return(self, answer: Directive, first: str, headers: Headers, writer: asyncio.StreamWriter) -> None:
         """A text, or for 3xx the address that the client is sent to."""
@@ -124,6 +129,7 @@ class Gateway:
         to = urlsplit(location.value("proxy_pass"))
         upstream = self.rules.upstreams.get(to.hostname or "")
         for server in upstream.in_turn(_now()) if upstream is not None else (Server(to.netloc, 1, 0, 0),):
+            request.servers.append(server.address)
             inner = self.rules.inner.get(server.address)
             if inner is not None:
                 await self._elsewhere(request, inner)
@@ -168,9 +174,11 @@ class Gateway:
         await request.read_body()
         passing, fallback = inner.prefixes["/"], inner.prefixes[inner.errors[-1]]
         upstream = inner.upstreams[urlsplit(passing.value("proxy_pass")).netloc]
+        servers: list[str] = []  # it is a request of its own there
         passed_on = replace(request, headers=self._forwarded(inner.set_headers, request.headers, request.writer))
         began, scheme = _now(), urlsplit(passing.value("proxy_pass")).scheme
         for server in upstream.in_turn(began):
+            servers.append(server.address)
             connected = await _connected(server, scheme, passing, inner.connect_s)
             upstream.note(server, _now(), connected=connected is not None)
             if connected is None and inner.next_s and _now() - began >= inner.next_s:
@@ -179,8 +187,10 @@ class Gateway:
                 continue
             if await self._exchange(passed_on, connected, "", not_for_clients=inner.errors[:1]):
                 break
+            _write(inner.log, servers)
             return
-        await self._pass(request, fallback)
+        await self._pass(replace(request, servers=servers), fallback)
+        _write(inner.log, servers)
 
     async def _exchange(
         self,
@@ -222,6 +232,13 @@ class Gateway:
         writer.write(_text(first, [*passed_on, ("Connection", "close")]))
         await _pipe(from_upstream, writer)
         return ""
+
+
+def _write(log: Log | None, servers: Sequence[str]) -> None:
+    line = log.line(servers) if log is not None else ""
+    if line:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
 
 
 def _error_page(location: Directive) -> str:

@@ -7,7 +7,7 @@ and those of `meshctl.render.controllers.gateway_shares`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -62,6 +62,28 @@ def _block(tokens: list[str]) -> tuple[tuple[Directive, ...], list[str]]:
 
 
 @dataclass(frozen=True)
+class Log:
+    """An `access_log` whose condition is a `map` of the servers that were asked for a request. `choices`: text or "~"
+    with a regular expression -> what is written in place of `variable`; "" for no line."""
+
+    form: str
+    variable: str
+    choices: tuple[tuple[str, str], ...]
+    default: str
+
+    def line(self, servers: Sequence[str]) -> str:
+        """ "" where the request is not written. `servers`: addresses and ports of those that were asked."""
+        addresses = ", ".join(servers)
+        chosen = (value for key, value in self.choices if _is_chosen(key, addresses))
+        side = next(chosen, self.default)
+        return self.form.replace(self.variable, side) if side else ""
+
+
+def _is_chosen(key: str, value: str) -> bool:
+    return bool(re.search(key[1:], value)) if key.startswith("~") else key == value
+
+
+@dataclass(frozen=True)
 class Rules:
     """What the gateway does: `exact` and `prefixes` are locations by their paths. `redirect`: those of the port from
     which clients are sent elsewhere, if there is one."""
@@ -78,6 +100,7 @@ class Rules:
     connect_s: float = 10.0  # how long a server may take to take a connection
     next_s: float = 0.0  # after this long no further server is asked; 0: no limit
     errors: tuple[str, ...] = ()  # `error_page`: statuses, and last the location that answers instead
+    log: Log | None = None
 
     def location(self, path: str) -> Directive | None:
         """As nginx chooses: an exact one, or else the longest beginning."""
@@ -117,6 +140,7 @@ def _of_server(config: Directive, http: Directive, server: Directive) -> Rules:
     own = [each for each in server.block if each.words[0] == "proxy_set_header"]
     headers = own or [each for each in http.block if each.words[0] == "proxy_set_header"]
     return Rules(
+        log=_log(http, server),
         errors=next((each.words[1:] for each in server.block if each.words[0] == "error_page"), ()),
         connect_s=_own_seconds(server, "proxy_connect_timeout", 10.0),
         next_s=_own_seconds(server, "proxy_next_upstream_timeout", 0.0),
@@ -127,6 +151,18 @@ def _of_server(config: Directive, http: Directive, server: Directive) -> Rules:
         prefixes={each.words[1]: each for each in locations if each.words[1] != "="},
         set_headers={each.words[1]: each.words[2] for each in headers},
     )
+
+
+def _log(http: Directive, server: Directive) -> Log | None:
+    own = next((each.words for each in server.block if each.words[0] == "access_log"), ())
+    if len(own) < 4:
+        return None
+    _, _, name, condition = own
+    variable = condition.removeprefix("if=")
+    (form,) = (each.words[2] for each in http.all("log_format") if each.words[1] == name)
+    (choices,) = (each for each in http.all("map") if each.words[2] == variable)
+    pairs = tuple((each.words[0], each.words[1]) for each in choices.block if each.words[0] != "default")
+    return Log(form, variable, pairs, choices.value("default"))
 
 
 def _own_seconds(server: Directive, name: str, default: float) -> float:

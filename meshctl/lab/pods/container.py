@@ -53,6 +53,7 @@ class Container:
     grace_s: float = 30
     process: asyncio.subprocess.Process | None = None
     stopping: bool = False
+    log_begins_at: int = 0  # with which byte of its log its present life begins
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def keep(self, policy: str) -> None:
@@ -87,10 +88,10 @@ class Container:
 
     async def run_once(self) -> int:
         """One life of the process, from start to exit. Returns the exit code (128 + signal when killed)."""
-        log_path = self.folder / f"{self.state.name}.log"
+        log_path = self.log_path
         mounts = [*self.program.mounts, *self._termination_message()]
         with log_path.open("ab") as log:
-            begun_at = log.tell()
+            begun_at = self.log_begins_at = log.tell()
             process = await self._spawn(
                 self.program.argv,
                 log,
@@ -116,6 +117,10 @@ class Container:
                 os.killpg(process.pid, signal.SIGKILL)
         self.process = None
         return self._ended(returned, log_path, begun_at)
+
+    @property
+    def log_path(self) -> Path:
+        return self.folder / f"{self.state.name}.log"
 
     def _ended(self, returned: int, log_path: Path, begun_at: int) -> int:
         code = returned if returned >= 0 else 128 - returned

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from meshctl.lab import images
 from meshctl.lab.images import foreign_registries
-from meshctl.lab.pods import addresses, api, lifetime, names
+from meshctl.lab.pods import addresses, api, kubelet, lifetime, names
 from meshctl.lab.pods.lifecycle import Place, PodRun
 from meshwire.kubernetes.async_client import AsyncClient
 
@@ -49,7 +50,9 @@ class Runner:
     async def play(self, cluster: api.Cluster) -> None:
         client = api.connect(cluster)
         try:
-            await asyncio.gather(self.follow_pods(cluster, client), self.follow_nodes(cluster, client))
+            await asyncio.gather(
+                self.follow_pods(cluster, client), self.follow_nodes(cluster, client), self.serve_logs(cluster)
+            )
         finally:
             leaving = [uid for uid, run in self.runs.items() if run.place.cluster == cluster]
             await asyncio.gather(*(self.runs.pop(uid).leave() for uid in leaving))  # the pods go on in the next run
@@ -119,6 +122,21 @@ class Runner:
             for run in [each for each in self.runs.values() if each.place.cluster == cluster]:
                 if run.pod["spec"]["nodeName"] in lost and run.ending is None:
                     run.ending = asyncio.ensure_future(run.terminate(0))
+
+    async def serve_logs(self, cluster: api.Cluster) -> None:
+        """A cluster whose nodes have no logs to be read is better than none."""
+        try:
+            await kubelet.serve(kubelet.Kubelet.read(Path(cluster.kubeconfig).parent), partial(self.log_of, cluster))
+        except (OSError, ValueError, TypeError) as error:
+            log.warning("no logs of pods in %s: %r", cluster.name, error)
+
+    def log_of(self, cluster: api.Cluster, namespace: str, pod: str, container: str) -> kubelet.Written | None:
+        for run in self.runs.values():
+            metadata = run.pod["metadata"]
+            if run.place.cluster == cluster and (metadata["namespace"], metadata["name"]) == (namespace, pod):
+                own = (each for each in run.containers if each.state.name == container)
+                return next((kubelet.Written(each.log_path, each.log_begins_at) for each in own), None)
+        return None
 
     async def keep_names(self) -> None:
         while True:

@@ -46,16 +46,23 @@ def _pod_urls(source: Deployment, endpoint: Endpoint) -> list[str]:
     return gateway_shares.pod_urls(source.workload(endpoint.workload))
 
 
-def elsewhere(target: Deployment, endpoint: Endpoint, weight: int, addresses: Sequence[str]) -> Elsewhere:
-    """The target's load balancer, as the source's gateway is told of it. `addresses`: IP addresses."""
+def elsewhere(
+    target: Deployment, endpoint: Endpoint, weight: int, addresses: Sequence[str], present: Elsewhere | None = None
+) -> Elsewhere:
+    """The target's load balancer, as the source's gateway is told of it. `addresses`: IP addresses. `present`: what the
+    gateway was told before. The same share given again is left as it is, also where an older release had it count
+    nothing: the gateway's pods are not replaced for that."""
     is_https = endpoint.port == "https" or endpoint.certificate is not None
-    return Elsewhere(
+    wanted = Elsewhere(
         environment=target.environment,
         weight=weight,
         addresses=tuple(sorted(addresses)),
         port=target.listening_port(endpoint),
         certified_host=endpoint.host if is_https else "",
+        is_counted=True,
     )
+    is_same = present is not None and present == wanted.model_copy(update={"is_counted": present.is_counted})
+    return present if present and is_same else wanted
 
 
 def share_notes(source: Deployment, target: Deployment, share: Share) -> Iterator[str]:

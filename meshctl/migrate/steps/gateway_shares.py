@@ -102,14 +102,14 @@ def _wanted(context: StepContext) -> dict[str, Elsewhere | None]:
     share = context.history.share
     if share is None or not _leads_elsewhere(context):
         return dict.fromkeys(context.step.endpoints)
-    target, present = context.planned_side("target"), gateway_shares.shares(_deployed(context))
-    return {
-        each.name: elsewhere(
-            target, each, share.weight, _addresses(context, target, each, share.weight, present.get(each.name))
-        )
-        for each in target.endpoints
-        if each.name in context.step.endpoints
-    }
+    target, shares = context.planned_side("target"), gateway_shares.shares(_deployed(context))
+    wanted: dict[str, Elsewhere | None] = {}
+    for each in target.endpoints:
+        if each.name in context.step.endpoints:
+            present = shares.get(each.name)
+            addresses = _addresses(context, target, each, share.weight, present)
+            wanted[each.name] = elsewhere(target, each, share.weight, addresses, present)
+    return wanted
 
 
 def _addresses(

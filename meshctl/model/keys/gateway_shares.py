@@ -8,12 +8,17 @@ and only the steps of an expansion change it. See ADR 0061.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from meshctl.model.deployment import Deployment, Elsewhere, Endpoint, Workload
 from meshctl.model.keys import gateways
 
+HERE: Final = "here"  # what a gateway writes of a request that its own environment had, and of one that another had
+ELSEWHERE: Final = "elsewhere"
+_LINE: Final = "meshctl-share"
 _PROXY_PASS: Final = re.compile(r"proxy_pass ([^;]+);")
 
 
@@ -75,3 +80,30 @@ def _with_workloads(deployment: Deployment, changed: Mapping[str, Workload]) -> 
 def pod_urls(gateway: Workload) -> list[str]:
     """Where a gateway asks the pods that it stands before, as its configuration has it."""
     return _PROXY_PASS.findall(gateway.files.get(gateways.CONFIG, ""))
+
+
+@dataclass(frozen=True)
+class RequestCount:
+    """How many requests a gateway has led to its own environment, and how many it has passed on to the other one."""
+
+    own: int = 0
+    passed_on: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.own + self.passed_on
+
+    def __add__(self, other: RequestCount) -> RequestCount:
+        return RequestCount(self.own + other.own, self.passed_on + other.passed_on)
+
+
+def request_line(weight: int, side: str) -> str:
+    """What a gateway writes to its log of a request. `side`: `HERE` or `ELSEWHERE`. `weight`: of the share in force."""
+    return f"{_LINE} {weight} {side}"
+
+
+def counted(log: str, weight: int) -> RequestCount:
+    """The requests in a part of a gateway's log. Those that were shared by another weight, and all else that nginx has
+    written, are no part of it."""
+    lines = Counter(log.splitlines())
+    return RequestCount(lines[request_line(weight, HERE)], lines[request_line(weight, ELSEWHERE)])

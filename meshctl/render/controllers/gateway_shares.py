@@ -8,11 +8,15 @@ processes share. An `upstream` has servers of one protocol, and the pods speak H
 balancer speaks HTTPS. So the other environment is a server of the gateway's own, at the loopback of its pod, which
 passes on by TLS. That one also decides what becomes of a request that did not arrive. None runs twice: one that was
 never sent, or of which the other gateway says so (421, RFC 9110, 15.5.20), goes to the pods here; any other is lost.
+
+Of each request it writes to the container's log where it went, which `status` counts: nginx itself has no counters of
+its servers but in its commercial edition. See ADR 0080.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -27,6 +31,7 @@ LEFT_S: Final = 10
 # Of Debian, which the image is made from. Certificates of a private authority are not trusted.
 _TRUSTED: Final = "/etc/ssl/certs/ca-certificates.crt"
 _FIRST_PORT: Final = 9080
+_LOG: Final = "access_log /dev/stdout share if=$share_side;"
 _UNSENT: Final = 'map "$http_meshctl_share $upstream_bytes_sent" $may_have_run { default 1; "~^1 [-0, :]*$" 0; }'
 _NOT_RUN: Final = 'map "$upstream_status;$upstream_bytes_sent" $may_have_run { default 1; "~421;" 0; "~;[-0, :]*$" 0; }'
 
@@ -65,8 +70,31 @@ def _leading_elsewhere(text: str, pod_urls: Sequence[str], elsewhere: Elsewhere)
     blocks = [f"  {_NOT_RUN}\n", *_upstreams(urls, elsewhere)]
     blocks += [_server(_FIRST_PORT + number, url, elsewhere) for number, url in enumerate(urls)]
     server = "  server {\n"
-    text = text.replace(server, f"{server}{_indented(_reached(elsewhere))}", 1)
+    counting = _counting(len(urls), elsewhere) if elsewhere.is_counted else ""  # a format is known from there on
+    own = [*_log(elsewhere), *_reached(elsewhere)]
+    text = text.replace(server, f"{counting}{server}{_indented(own)}", 1)
     return text.removesuffix("}\n") + "".join(blocks) + "}\n"
+
+
+def _counting(urls: int, elsewhere: Elsewhere) -> str:
+    """What is written of a request, by the server that was asked last; "" of those that no server was asked for. What
+    went to a server of the gateway's own, that one writes, which knows where it went from there."""
+    own = "|".join(str(_FIRST_PORT + number) for number in range(urls))
+    others = "|".join(re.escape(_authority(address, elsewhere.port)) for address in elsewhere.addresses)
+    line = gateway_shares.request_line(elsewhere.weight, "$share_side")
+    side = _block(
+        "map $upstream_addr $share_side",
+        f"default {gateway_shares.HERE};",
+        '"" "";',
+        f'"~(^|[ ,])127[.]0[.]0[.]1:({own})$" "";',
+        f'"~(^|[ ,])({others})$" {gateway_shares.ELSEWHERE};',
+    )
+    return f"{side}  log_format share '{line}';\n"
+
+
+def _log(elsewhere: Elsewhere) -> Iterator[str]:
+    if elsewhere.is_counted:
+        yield _LOG
 
 
 def _upstreams(urls: tuple[str, ...], elsewhere: Elsewhere) -> Iterator[str]:
@@ -95,6 +123,7 @@ def _server(port: int, url: str, elsewhere: Elsewhere) -> str:
     return _block(
         "server",
         f"listen 127.0.0.1:{port};",
+        *_log(elsewhere),
         f"proxy_connect_timeout {CONNECT_S}s;",
         f"proxy_next_upstream_timeout {CONNECT_S}s;",
         "proxy_request_buffering on;",
@@ -121,7 +150,7 @@ def _server(port: int, url: str, elsewhere: Elsewhere) -> str:
 def _reached(elsewhere: Elsewhere) -> list[str]:
     """Whether the other environment's gateway is reached from here, its certificate verified, is seen only from here:
     asked by meshctl once the gateway has a share."""
-    passed = _passed(elsewhere, f"{gateways.OWN_PATHS}health")
+    passed = [*_passed(elsewhere, f"{gateways.OWN_PATHS}health"), *["access_log off;"] * elsewhere.is_counted]
     return [f"location = {REACHED_PATH} {{", *(f"  {line}" for line in passed), "}"]
 
 

@@ -16,6 +16,7 @@ import trustme
 from meshctl.lab.images import gateway, nginx_rules
 from meshctl.lab.images.nginx_rules import Directive, Server
 from meshctl.model.deployment import Elsewhere, Workload
+from meshctl.model.keys import gateway_shares as model
 from meshctl.model.keys import gateways
 from meshctl.render.controllers import gateway_shares
 from meshctl.resolve.work import nginx
@@ -171,7 +172,12 @@ def shared(
 ) -> nginx_rules.Rules:
     """Of a gateway before `source_port` that leads 102 of 255 to the load balancer at `there`."""
     elsewhere = Elsewhere(
-        environment="cw", weight=102, addresses=addresses, port=there, certified_host=HOST * certified
+        environment="cw",
+        weight=102,
+        addresses=addresses,
+        port=there,
+        certified_host=HOST * certified,
+        is_counted=True,
     )
     text = nginx.config(nginx.Settings(1, {"/": f"http://127.0.0.1:{source_port}"}))
     proxy = Workload(
@@ -221,7 +227,13 @@ async def closed_port() -> int:
     return port
 
 
-def test_a_share_is_exact_for_each_request() -> None:
+def written(capsys: pytest.CaptureFixture[str]) -> tuple[int, int]:
+    """How many requests the gateways of a test have written to be answered here, and elsewhere."""
+    count = model.counted(capsys.readouterr().out, 102)
+    return count.own, count.passed_on
+
+
+def test_a_share_is_exact_for_each_request(capsys: pytest.CaptureFixture[str]) -> None:
     seen: list[str] = []
 
     async def story() -> Counter[str]:
@@ -232,9 +244,10 @@ def test_a_share_is_exact_for_each_request() -> None:
             return await posted(port, 500)
 
     assert asyncio.run(asyncio.wait_for(story(), 60)) == {"here": 300, "there": 200}
+    assert written(capsys) == (300, 200)
 
 
-def test_no_request_is_lost_while_one_of_the_two_takes_none() -> None:
+def test_no_request_is_lost_while_one_of_the_two_takes_none(capsys: pytest.CaptureFixture[str]) -> None:
     seen: list[str] = []
 
     async def story() -> tuple[Counter[str], Counter[str]]:
@@ -249,6 +262,7 @@ def test_no_request_is_lost_while_one_of_the_two_takes_none() -> None:
 
     assert asyncio.run(asyncio.wait_for(story(), 60)) == ({"here": 50}, {"there": 50})
     assert len(seen) == 100
+    assert written(capsys) == (50, 50)
 
 
 @pytest.mark.parametrize(("takes_s", "asked_addresses"), [(2.0, 1), (0.1, 3)], ids=["silent", "refuses"])
@@ -281,7 +295,9 @@ def test_all_addresses_of_a_load_balancer_have_as_long_as_one(
     assert len(tried) == asked_addresses
 
 
-def test_what_no_pod_there_has_got_is_answered_here_and_what_one_had_is_not_asked_again() -> None:
+def test_what_no_pod_there_has_got_is_answered_here_and_what_one_had_is_not_asked_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     seen: list[str] = []
 
     async def story() -> tuple[Counter[str], Counter[str], Counter[str]]:
@@ -300,6 +316,7 @@ def test_what_no_pod_there_has_got_is_answered_here_and_what_one_had_is_not_aske
     assert by_itself == {"502": 1}  # a client who asks there without the gateway here
     assert died == {"502": 50}
     assert Counter(seen) == {"here": 50 + 30, "there": 20}  # each once
+    assert written(capsys) == (50 + 30, 20)  # by where each came to its end
 
 
 def test_the_other_side_must_have_the_hosts_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,9 +127,8 @@ def expanded(gateway: World, store: MemoryStore | None = None) -> Migrations:
 
 
 def assert_expanded(gateway: World, weight: int) -> None:
-    assert gateway.led("chat") == Elsewhere(
-        environment="west", weight=weight, addresses=("192.0.2.2",), port=443, certified_host="chat.example.com"
-    )
+    to_west = {"environment": "west", "addresses": ("192.0.2.2",), "port": 443, "certified_host": "chat.example.com"}
+    assert gateway.led("chat") == Elsewhere(weight=weight, is_counted=True, **to_west)
     assert weights(gateway) == {"east": 255, "west": 0}
     assert gateway.names["chat"].environments == {"east", "west"}
     assert gateway.running("west", "chat")

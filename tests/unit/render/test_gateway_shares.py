@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from difflib import ndiff
 from typing import Any
 
 import pytest
 
+from meshctl.lab.images import nginx_rules
 from meshctl.model.deployment import Deployment, Elsewhere, Workload
 from meshctl.model.keys import gateway_shares as model
 from meshctl.model.keys import gateways
@@ -23,6 +25,7 @@ ELSEWHERE = Elsewhere(
     port=443,
     certified_host="chat.example.com",
 )
+COUNTED = ELSEWHERE.model_copy(update={"is_counted": True})
 ROUTES = {"/": "http://chat:8000", "/v1": "http://chat:8000", "/metrics": "http://chat:9000"}
 
 
@@ -102,6 +105,45 @@ def test_the_other_gateway_says_what_it_did_not_send_to_gateways_alone() -> None
     (pattern,) = re.findall(r'\$may_have_run \{ default 1; "~([^"]+)" 0; \}', text)
     asked_by = {"1 0": True, "1 0, 0": True, "1 311": False, " 0": False, "1 0, 311": False}
     assert {fate: bool(re.search(pattern, fate)) for fate in asked_by} == asked_by
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        ("10.0.0.9:8000", "meshctl-share 102 here"),
+        ("127.0.0.1:9081, 10.0.0.9:8000", "meshctl-share 102 here"),  # the gateway's own server took no connection
+        ("10.0.0.9:8000, 127.0.0.1:9081", ""),  # its own server writes it
+        ("", ""),  # the gateway answered by itself
+        ("192.0.2.2:443", "meshctl-share 102 elsewhere"),
+        ("[2001:db8::2]:443", "meshctl-share 102 elsewhere"),
+        ("192.0.2.2:443, [2001:db8::2]:443", "meshctl-share 102 elsewhere"),
+        ("192.0.2.2:443 : 10.0.0.9:8000", "meshctl-share 102 here"),  # it was not taken there
+        ("elsewhere : 10.0.0.9:8000", "meshctl-share 102 here"),
+        ("192.0.2.20:443", "meshctl-share 102 here"),
+    ],
+)
+def test_each_request_is_written_once_with_the_side_that_was_asked_last(asked: str, line: str) -> None:
+    """`$upstream_addr` as nginx has it; the lab's proxy evaluates the `map` in its order."""
+    rules = nginx_rules.rules(config(proxy(elsewhere=COUNTED)))
+    logs = [rules.log, *(each.log for each in rules.inner.values())]
+    assert [log.line([asked]) if log else None for log in logs] == [line] * 3
+    assert model.counted(f"{line}\n", 102).total == (1 if line else 0)
+
+
+def test_the_format_of_the_log_stands_before_its_first_use() -> None:
+    """Where it stands after it, nginx does not start."""
+    text = config(proxy(elsewhere=COUNTED))
+    assert text.index("log_format share ") < text.index("access_log /dev/stdout share ")
+    assert text.count("if=$share_side;") == 3  # the gateway's server, and one of its own for each port of the pods
+    (reached,) = re.findall(r"location = /\.meshctl/elsewhere \{(.*?)\}", text, re.DOTALL)
+    assert "access_log off;" in reached
+
+
+def test_a_share_of_an_older_release_has_no_line_of_it() -> None:
+    """So its pods are not replaced. All else is as where requests are counted."""
+    before, after = (config(proxy(elsewhere=each)).splitlines() for each in (ELSEWHERE, COUNTED))
+    assert not any("share_side" in line for line in before)
+    assert [line for line in ndiff(before, after) if line.startswith("- ")] == []
 
 
 def test_a_new_share_rolls_out_the_pods_of_the_gateway() -> None:
