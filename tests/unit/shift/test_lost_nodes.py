@@ -1,0 +1,54 @@
+"""Nodes that die while a shift is under way or in force, and come again under their names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.shift.test_shift import ONE, pools
+from tests.unit.shift.world import POOL_LABEL, World, world_of
+
+
+def anew(world: World, name: str) -> None:
+    """The machine dies, and its successor has the name: it has no label of the mesh, no cordon and no pods."""
+    world.add_node(name, {"zone": "a"})
+    for pod in [pod for pod in world.pods.values() if pod["spec"].get("nodeName") == name]:
+        del world.pods[pod["metadata"]["name"]]
+
+
+def labels(world: World, name: str) -> dict[str, Any]:
+    return dict(world.nodes[name]["metadata"]["labels"])
+
+
+def test_a_node_that_comes_again_while_it_is_emptied_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one of the mesh: its pods ask for the label of the mesh, too."""
+    world = world_of(monkeypatch, replicas={"chat": 3}, stubborn=frozenset({"pretrain"}))
+    before = {name: labels(world, name) for name in world.nodes}
+    plan = world.shifts().plan(ONE)
+    sleep = world.sleep
+
+    def dying(seconds: float) -> None:
+        if labels(world, "train-0").get(POOL_LABEL) == "train" and "suspend pretrain True" in world.events:
+            anew(world, "train-0")
+        sleep(seconds)
+
+    monkeypatch.setattr(world, "sleep", dying)
+    assert world.shifts().start(plan).state == "in-force"
+    monkeypatch.setattr(world, "sleep", sleep)
+    assert labels(world, "train-0").items() >= world.deployment.node_labels("serve").items()
+    assert "train-0" in world.placed("chat")
+    assert world.least_ready["chat"] == 2
+    assert world.shifts().undo().state == "undone"
+    assert {name: labels(world, name) for name in world.nodes} == before
+
+
+def test_a_node_that_comes_again_while_the_shift_is_in_force_is_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(monkeypatch, replicas={"chat": 3})
+    shifts = world.shifts()
+    shifts.start(shifts.plan(ONE))
+    anew(world, "train-0")
+    assert world.shifts().resume().state == "in-force"
+    assert "train-0" in world.placed("chat")
+    assert world.shifts().undo().state == "undone"
+    assert set(pools(world).values()) == {"train", "serve"}
