@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from meshctl.errors import ShiftError
 from tests.unit.shift.test_shift import ONE, pools
-from tests.unit.shift.world import POOL_LABEL, World, world_of
+from tests.unit.shift.world import POOL_LABEL, World, declared, world_of
 
 
 def anew(world: World, name: str) -> None:
@@ -52,3 +53,43 @@ def test_a_node_that_comes_again_while_the_shift_is_in_force_is_given_again(monk
     assert "train-0" in world.placed("chat")
     assert world.shifts().undo().state == "undone"
     assert set(pools(world).values()) == {"train", "serve"}
+
+
+def test_a_rank_on_a_lost_node_holds_no_shift_of_another_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its gang waits, so that nobody works with it until the cluster knows that it has ended."""
+    world = world_of(monkeypatch, replicas={"chat": 3})
+    world.kill_node("train-0")
+    plan = world.shifts().plan(ONE)
+    assert (plan.nodes, plan.waiting) == (("train-1",), ("pretrain",))
+    began = world.now
+    assert world.shifts().start(plan).state == "in-force"
+    assert world.now - began < plan.end_limit_s
+    (lost,) = world.of("pretrain")
+    assert any(f"{lost['metadata']['name']} may still run on train-0" in text for text in world.messages)
+    assert "train-1" in world.placed("chat")
+    assert world.shifts().undo().state == "undone"
+
+
+def test_a_rank_whose_node_is_lost_on_the_way_is_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(monkeypatch, replicas={"chat": 3}, stubborn=frozenset({"pretrain"}))
+    plan = world.shifts().plan(ONE)
+    sleep = world.sleep
+
+    def dying(seconds: float) -> None:
+        if "suspend pretrain True" in world.events and "train-2" not in world.dead:
+            world.kill_node("train-2")
+        sleep(seconds)
+
+    monkeypatch.setattr(world, "sleep", dying)
+    assert world.shifts().start(plan).state == "in-force"
+    assert any("may still run on train-2" in text for text in world.messages)
+
+
+def test_a_rank_on_a_lost_node_is_waited_for_before_its_gang_goes_on_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs of one training would write the same checkpoints."""
+    world = world_of(monkeypatch, deployment=declared(least=2), replicas={"chat": 3})
+    world.kill_node("train-0")
+    plan = world.shifts().plan(ONE)
+    assert [each.workload for each in plan.resized] == ["pretrain"]
+    with pytest.raises(ShiftError, match=r"can't tell whether pretrain-\d+ still runs"):
+        world.shifts().start(plan)
