@@ -93,3 +93,32 @@ def test_a_rank_on_a_lost_node_is_waited_for_before_its_gang_goes_on_smaller(mon
     assert [each.workload for each in plan.resized] == ["pretrain"]
     with pytest.raises(ShiftError, match=r"can't tell whether pretrain-\d+ still runs"):
         world.shifts().start(plan)
+
+
+def test_a_pod_on_a_lost_node_that_was_put_back_ends_once_the_node_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would have a node of the trainers for as long as it lives."""
+    world = world_of(monkeypatch, replicas={"chat": 3})
+    shifts = world.shifts()
+    shifts.start(shifts.plan(ONE))
+    world.sleep(10)
+    assert "train-0" in world.placed("chat")
+    world.kill_node("train-0")
+    began = world.now
+    assert world.shifts().undo().state == "undone"
+    assert world.now == began
+    assert any("may still run on train-0, which does not answer" in text for text in world.messages)
+    world.revive_node("train-0")
+    world.sleep(10)
+    world.sleep(10)
+    assert "train-0" not in world.placed("chat")
+    assert len(world.placed("pretrain")) == 4
+
+
+def test_a_pod_on_a_lost_node_that_its_budget_holds_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(monkeypatch, replicas={"chat": 3}, budgets={"chat": 0})
+    shifts = world.shifts()
+    shifts.start(shifts.plan(ONE))
+    world.sleep(10)
+    world.kill_node("train-0")
+    assert world.shifts().undo().state == "undone"
+    assert any("it was not evicted (the disruption budget chat needs all pods)" in text for text in world.messages)
