@@ -99,6 +99,11 @@ def existing(context: StepContext, name: str) -> Node:
     return node
 
 
+def lost_nodes(context: StepContext) -> frozenset[str]:
+    """Those of the cluster that do not answer, so that nobody knows what runs there."""
+    return frozenset(pods.name(node) for node in context.gateway.nodes() if not pods.is_ready(node))
+
+
 def patched(context: StepContext, name: str, change: Callable[[Node], Patch | None]) -> bool:
     """Applies the change to the node as it is now, and again if somebody changes the node in between. False where the
     node is gone. Raises: BusyError when others change it all the time."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 from meshctl.errors import NotReadyError, ShiftError
 from meshctl.migrate.steps.grace import GraceWatch
 from meshctl.shift import pods
-from meshctl.shift.context import POLL_S, StepContext, alive_of_mesh
+from meshctl.shift.context import POLL_S, StepContext, alive_of_mesh, lost_nodes
 from meshctl.shift.gateway import GONE, Pod
 
 _LONGEST_PAUSE_S: Final = 30.0  # between two tries to evict a pod that a budget holds
@@ -38,11 +38,38 @@ def until_ended(context: StepContext, left: Callable[[], list[Pod]], to_evict: C
     raise _not_ended(context, text, left(), limit_s)
 
 
-def until_gone(context: StepContext, ending: Collection[Pod], to_evict: Collection[Pod], limit_s: float) -> None:
-    """Wait for the end of exactly these pods, and evict some of them; the others end by themselves. Raises: as
-    `until_ended`."""
+def until_gone(
+    context: StepContext,
+    ending: Collection[Pod],
+    to_evict: Collection[Pod],
+    limit_s: float,
+    stopped: Collection[str] = (),
+) -> None:
+    """Wait for the end of exactly these pods, and evict some of them; the others end by themselves. `stopped`: the
+    workloads that start nowhere else meanwhile: their pods on other nodes that do not answer are named, and not waited
+    for. Raises: as `until_ended`."""
     uids = frozenset(map(pods.uid, ending))
-    until_ended(context, lambda: [p for p in alive_of_mesh(context) if pods.uid(p) in uids], to_evict, limit_s)
+
+    def alive() -> list[Pod]:
+        return [pod for pod in alive_of_mesh(context) if pods.uid(pod) in uids]
+
+    def left() -> list[Pod]:
+        remaining = alive()
+        out_of_reach = _out_of_reach(context, remaining, stopped)
+        return [pod for pod in remaining if pod not in out_of_reach]
+
+    until_ended(context, left, to_evict, limit_s)
+    for pod in _out_of_reach(context, alive(), stopped):
+        node = pods.node_of(pod)
+        context.say(f"{pods.name(pod)} may still run on {node}, which does not answer: it is not waited for")
+
+
+def _out_of_reach(context: StepContext, remaining: Collection[Pod], stopped: Collection[str]) -> list[Pod]:
+    """The pods of these workloads on nodes that do not answer, and that the shift does not hand over."""
+    own = ("", *context.plan.nodes)
+    elsewhere = [pod for pod in remaining if pods.workload(pod) in stopped and pods.node_of(pod) not in own]
+    lost = lost_nodes(context) if elsewhere else frozenset()
+    return [pod for pod in elsewhere if pods.node_of(pod) in lost]
 
 
 def _state(pod: Pod) -> Any:
@@ -52,12 +79,13 @@ def _state(pod: Pod) -> Any:
 
 
 def _not_ended(context: StepContext, text: str, remaining: list[Pod], limit_s: float) -> ShiftError:
-    lost = sorted({pods.name(node) for node in context.live_nodes if not pods.is_ready(node)})
+    lost = sorted(lost_nodes(context).intersection(map(pods.node_of, remaining)))
     on_lost = sorted(pods.name(pod) for pod in remaining if pods.node_of(pod) in lost)
     if on_lost:
         return ShiftError(
             f"can't tell whether {', '.join(on_lost)} still run{'s' * (len(on_lost) == 1)}",
-            why=f"{', '.join(lost)} does not answer, so that the cluster does not know what runs there",
+            why=f"{', '.join(lost)} {'does' if len(lost) == 1 else 'do'} not answer, so that the cluster does not know"
+            " what runs there",
         )
     return ShiftError(f"the nodes are not empty after {limit_s:g} s", why=text)
 

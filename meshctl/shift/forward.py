@@ -79,7 +79,7 @@ def checkpoint(context: StepContext) -> dict[str, Any]:
     split = {name for name in shrunk if any(pods.workload(p) == name and pods.node_of(p) in plan.nodes for p in ranks)}
     ending = [pod for pod in ranks if pods.workload(pod) not in shrunk - split]
     evicted = [pod for pod in ending if pods.workload(pod) in {*plan.restarting, *split}]
-    until_gone(context, ending, evicted, plan.end_limit_s)
+    until_gone(context, ending, evicted, plan.end_limit_s, stopped=plan.waiting)
     for each in shrinking:
         gateway.resize(each.workload, each.nodes)
         context.say(f"{each.workload} goes on from its checkpoint with {each.nodes} of {each.before} nodes")

@@ -53,8 +53,11 @@ def hold(node: Mapping[str, Any]) -> Patch:
 def hand_over(
     node: Mapping[str, Any], labels: Mapping[str, str], giving: Sequence[Taint], taking: Sequence[Taint]
 ) -> Patch:
-    """The labels and taints of the taking pool instead of those of the giving one, in one patch."""
-    return _patch(node, dict(labels), {"taints": _exchanged(node, giving, taking)})
+    """The labels and taints of the taking pool instead of those of the giving one, in one patch. Labels that the node
+    has already, as that of the mesh, stay with their owners."""
+    existing = node["metadata"].get("labels") or {}
+    changed = {key: value for key, value in labels.items() if existing.get(key) != value}
+    return _patch(node, changed, {"taints": _exchanged(node, giving, taking)})
 
 
 def release(node: Mapping[str, Any], before: Original) -> Patch:

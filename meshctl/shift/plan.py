@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from meshctl.model.deployment import POOL_LABEL, Deployment, Pool, Taint
+from meshctl.model.deployment import Deployment, Pool, Taint
 from meshctl.model.persisted import Format
 from meshctl.model.value import Value, added_later
 from meshctl.render.pod.pods import grace_s
@@ -164,11 +164,12 @@ def _longest_grace_s(deployment: Deployment, pool: Pool, stopped: Gangs) -> int:
 
 
 def _labels(deployment: Deployment, giving: Pool, taking: Pool, nodes: Iterable[dict[str, str]]) -> dict[str, str]:
-    """The labels by which the nodes belong to the taking pool. Of the platform's further labels of a pool those that
-    the nodes carry: on existing nodes meshctl sets only the labels of mesh and pool."""
+    """The labels by which the nodes belong to the taking pool: that of the mesh, too, which a node lacks that died and
+    came again under its name. Of the platform's further labels of a pool those that the nodes carry: on existing nodes
+    meshctl sets only the labels of mesh and pool."""
     carried = set.intersection(*(set(each) for each in nodes))
     further = {key: value for key, value in taking.labels.items() if giving.labels.get(key) != value and key in carried}
-    return {**further, POOL_LABEL: deployment.node_labels(taking.name)[POOL_LABEL]}
+    return {**further, **deployment.node_labels(taking.name)}
 
 
 def _own(load: NodeLoad) -> NodeLoad:

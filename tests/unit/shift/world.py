@@ -106,6 +106,10 @@ class World:
         self.dead.add(name)
         self.nodes[name]["status"]["conditions"] = [{"type": "Ready", "status": "Unknown"}]
 
+    def revive_node(self, name: str) -> None:
+        self.dead.discard(name)
+        self.nodes[name]["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+
     def of(self, workload: str) -> list[Object]:
         return [pod for pod in self.pods.values() if _workload(pod) == workload]
 

@@ -1,0 +1,124 @@
+"""Nodes that die while a shift is under way or in force, and come again under their names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshctl.errors import ShiftError
+from tests.unit.shift.test_shift import ONE, pools
+from tests.unit.shift.world import POOL_LABEL, World, declared, world_of
+
+
+def anew(world: World, name: str) -> None:
+    """The machine dies, and its successor has the name: it has no label of the mesh, no cordon and no pods."""
+    world.add_node(name, {"zone": "a"})
+    for pod in [pod for pod in world.pods.values() if pod["spec"].get("nodeName") == name]:
+        del world.pods[pod["metadata"]["name"]]
+
+
+def labels(world: World, name: str) -> dict[str, Any]:
+    return dict(world.nodes[name]["metadata"]["labels"])
+
+
+def test_a_node_that_comes_again_while_it_is_emptied_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one of the mesh: its pods ask for the label of the mesh, too."""
+    world = world_of(monkeypatch, replicas={"chat": 3}, stubborn=frozenset({"pretrain"}))
+    before = {name: labels(world, name) for name in world.nodes}
+    plan = world.shifts().plan(ONE)
+    sleep = world.sleep
+
+    def dying(seconds: float) -> None:
+        if labels(world, "train-0").get(POOL_LABEL) == "train" and "suspend pretrain True" in world.events:
+            anew(world, "train-0")
+        sleep(seconds)
+
+    monkeypatch.setattr(world, "sleep", dying)
+    assert world.shifts().start(plan).state == "in-force"
+    monkeypatch.setattr(world, "sleep", sleep)
+    assert labels(world, "train-0").items() >= world.deployment.node_labels("serve").items()
+    assert "train-0" in world.placed("chat")
+    assert world.least_ready["chat"] == 2
+    assert world.shifts().undo().state == "undone"
+    assert {name: labels(world, name) for name in world.nodes} == before
+
+
+def test_a_node_that_comes_again_while_the_shift_is_in_force_is_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(monkeypatch, replicas={"chat": 3})
+    shifts = world.shifts()
+    shifts.start(shifts.plan(ONE))
+    anew(world, "train-0")
+    assert world.shifts().resume().state == "in-force"
+    assert "train-0" in world.placed("chat")
+    assert world.shifts().undo().state == "undone"
+    assert set(pools(world).values()) == {"train", "serve"}
+
+
+def test_a_rank_on_a_lost_node_holds_no_shift_of_another_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its gang waits, so that nobody works with it until the cluster knows that it has ended."""
+    world = world_of(monkeypatch, replicas={"chat": 3})
+    world.kill_node("train-0")
+    plan = world.shifts().plan(ONE)
+    assert (plan.nodes, plan.waiting) == (("train-1",), ("pretrain",))
+    began = world.now
+    assert world.shifts().start(plan).state == "in-force"
+    assert world.now - began < plan.end_limit_s
+    (lost,) = world.of("pretrain")
+    assert any(f"{lost['metadata']['name']} may still run on train-0" in text for text in world.messages)
+    assert "train-1" in world.placed("chat")
+    assert world.shifts().undo().state == "undone"
+
+
+def test_a_rank_whose_node_is_lost_on_the_way_is_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(monkeypatch, replicas={"chat": 3}, stubborn=frozenset({"pretrain"}))
+    plan = world.shifts().plan(ONE)
+    sleep = world.sleep
+
+    def dying(seconds: float) -> None:
+        if "suspend pretrain True" in world.events and "train-2" not in world.dead:
+            world.kill_node("train-2")
+        sleep(seconds)
+
+    monkeypatch.setattr(world, "sleep", dying)
+    assert world.shifts().start(plan).state == "in-force"
+    assert any("may still run on train-2" in text for text in world.messages)
+
+
+def test_a_rank_on_a_lost_node_is_waited_for_before_its_gang_goes_on_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs of one training would write the same checkpoints."""
+    world = world_of(monkeypatch, deployment=declared(least=2), replicas={"chat": 3})
+    world.kill_node("train-0")
+    plan = world.shifts().plan(ONE)
+    assert [each.workload for each in plan.resized] == ["pretrain"]
+    with pytest.raises(ShiftError, match=r"can't tell whether pretrain-\d+ still runs"):
+        world.shifts().start(plan)
+
+
+def test_a_pod_on_a_lost_node_that_was_put_back_ends_once_the_node_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would have a node of the trainers for as long as it lives."""
+    world = world_of(monkeypatch, replicas={"chat": 3})
+    shifts = world.shifts()
+    shifts.start(shifts.plan(ONE))
+    world.sleep(10)
+    assert "train-0" in world.placed("chat")
+    world.kill_node("train-0")
+    began = world.now
+    assert world.shifts().undo().state == "undone"
+    assert world.now == began
+    assert any("may still run on train-0, which does not answer" in text for text in world.messages)
+    world.revive_node("train-0")
+    world.sleep(10)
+    world.sleep(10)
+    assert "train-0" not in world.placed("chat")
+    assert len(world.placed("pretrain")) == 4
+
+
+def test_a_pod_on_a_lost_node_that_its_budget_holds_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(monkeypatch, replicas={"chat": 3}, budgets={"chat": 0})
+    shifts = world.shifts()
+    shifts.start(shifts.plan(ONE))
+    world.sleep(10)
+    world.kill_node("train-0")
+    assert world.shifts().undo().state == "undone"
+    assert any("it was not evicted (the disruption budget chat needs all pods)" in text for text in world.messages)
