@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from meshctl.model.keys import gateways
-from meshctl.model.keys.job_order import JOB_KINDS
 from meshctl.model.pods import pod_groups
 
 OBJECT_STORAGE_SECRET = "object-storage"  # noqa: S105  the name of a Secret
@@ -19,6 +18,7 @@ _MOST_GROUPS = 1000  # of a workload, whose names are looked at; a larger number
 BEFORE = "before-"  # how the names of a workload's own init containers begin; `before-1` is the first
 GPU_METRICS = "platform:dcgm-exporter"  # the logical name of the object that measures GPUs
 GANG_HOLD = "meshctl-gang-hold"  # what lets the pods of gangs start: its Deployment, account, rights and files
+_SERVERS = ("inference", "service")
 POD_NUMBER = r"\d+"  # ends the names of the claims that a StatefulSet makes for its pods
 WEKA_LICENCE = "weka-licence"  # the Secret with the licence of the mesh's WEKA cluster
 WEKA_ORGANIZATION_ADMIN = "weka-organization-admin"  # the Secret of the administrator of its organization
@@ -173,7 +173,7 @@ def _of_workload(name: str, workload: dict[str, Any], lasting: set[str]) -> Iter
         yield Named((*at, "after"), "ServiceAccount", release(name))
     if workload.get("scale"):
         yield Named((*at, "scale"), "ServiceAccount", scaler(name))
-    if workload.get("burst") is True and workload.get("kind") not in JOB_KINDS:
+    if workload.get("burst") is True and workload.get("kind") in _SERVERS:
         yield Named((*at, "burst"), "ServiceAccount", lent(name))  # servers are called as their accounts are, too
     serves = workload.get("kind") in ("inference", "service")
     lasting_mounts = [mount for mount in _mappings(workload.get("mounts")) if mount in lasting]
