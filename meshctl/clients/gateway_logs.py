@@ -45,8 +45,15 @@ def counted_requests(cluster: ClusterAccess, deployment: Deployment, pods: Seque
     by_endpoint: dict[str, RequestCount] = {}
     unread: list[str] = []
     for endpoint in (each for each in deployment.endpoints if each.name in counting):
-        running = [pod.name for pod in pods if pod.workload == endpoint.workload and _is_asked(pod)]
-        for name, log in _logs(cluster, deployment.namespace, running).items():
+        running = [pod for pod in pods if pod.workload == endpoint.workload and _is_running(pod)]
+        # on a node that does not answer, a pod stays Running for minutes, and each question takes as long as it may
+        unread += [
+            f"the requests of {pod.name} are not in the measured split: it is not ready"
+            for pod in running
+            if not pod.ready
+        ]
+        ready = [pod.name for pod in running if pod.ready]
+        for name, log in _logs(cluster, deployment.namespace, ready).items():
             if isinstance(log, str):
                 count = gateway_shares.counted(log, counting[endpoint.name].weight)
                 by_endpoint[endpoint.name] = by_endpoint.get(endpoint.name, RequestCount()) + count
@@ -55,7 +62,7 @@ def counted_requests(cluster: ClusterAccess, deployment: Deployment, pods: Seque
     return CountedRequests(by_endpoint, tuple(unread))
 
 
-def _is_asked(pod: PodState) -> bool:
+def _is_running(pod: PodState) -> bool:
     return pod.phase == "Running" and not pod.stopping
 
 

@@ -25,6 +25,8 @@ FILE: Final = "kubelet.json"  # beside the kubeconfig of the cluster
 _LOGS: Final = "containerLogs"
 _NOT_PLAYED: Final = ("follow", "limitBytes", "previous", "sinceSeconds", "sinceTime", "timestamps")
 _OFF: Final = frozenset({"", "false"})
+# by a client that goes, or that writes no request
+_BROKEN: Final = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, IndexError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,13 @@ async def serve(kubelet: Kubelet, log_of: LogOf) -> None:
     """Until it is cancelled. Raises: OSError where the port is taken or the certificate can't be read."""
 
     async def answer_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        with contextlib.closing(writer), contextlib.suppress(*_BROKEN):
             head = await reader.readuntil(b"\r\n\r\n")
             answered = answer(head.decode("latin-1").split(" ")[1], log_of)
             body = answered.body.encode()
             lines = (f"HTTP/1.1 {answered.status} -", "Content-Type: text/plain", f"Content-Length: {len(body)}")
             writer.write("\r\n".join((*lines, "Connection: close", "", "")).encode() + body)
             await writer.drain()
-        writer.close()
 
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(kubelet.certificate, kubelet.key)

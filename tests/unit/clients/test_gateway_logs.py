@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Self
 
 import pytest
@@ -104,3 +105,12 @@ def test_a_gateway_that_counts_nothing_or_has_no_pod_is_not_asked(monkeypatch: p
         assert counted_requests(CLUSTER, deployment, [pod("a")]) == CountedRequests()
     assert counted_requests(CLUSTER, shared(), []) == CountedRequests()
     assert not logs.asked
+
+
+def test_a_pod_whose_node_does_not_answer_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API server would wait for its node, and `status` for the API server."""
+    logs = Logs({"a": written(3, 2)})
+    monkeypatch.setattr(ClusterAccess, "client", client_of(logs))
+    counted = counted_requests(CLUSTER, shared(), [pod("a"), replace(pod("b"), ready=False)])
+    assert counted.unread == ("the requests of b are not in the measured split: it is not ready",)
+    assert [name for name, *_ in logs.asked] == ["a"]
