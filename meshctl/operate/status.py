@@ -295,9 +295,10 @@ def workload_status(
     ready, done = sum(pod.ready for pod in own_pods), sum(pod.phase == "Succeeded" for pod in own_pods)
     done = wanted if ended == "complete" else done  # the pods of a complete job may be gone, together with their nodes
     # a job's failed pods stay next to those that replace them, so they count only while pods are missing
-    # nor does it matter that pods wait for lent nodes while others lack something
-    by_weight = sorted(own_pods, key=lambda pod: pod.is_lent) if ready + done < wanted else []
-    reasons = [f"{pod.name}: {pod.reason}" for pod in by_weight if not pod.ready and pod.reason]
+    # nobody waits for a pod on a lent node, but it keeps the node from others
+    missing = [pod for pod in own_pods if not pod.is_lent] if ready + done < wanted else []
+    missing += [pod for pod in own_pods if pod.is_lent and pod.node]
+    reasons = [f"{pod.name}: {pod.reason}" for pod in missing if not pod.ready and pod.reason]
     if job is not None and ended == "failed":
         reasons = [f"the job failed: {job.why}; {job_states.runs_again_hint(name, deployment.environment)}"]
     if waits_for:

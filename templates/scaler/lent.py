@@ -61,8 +61,9 @@ def read_lent(variables: Mapping[str, str]) -> Lent:
 
 
 def parts_of(wanted: int, enough: int, seen: Seen, lent: Lent) -> tuple[int, int]:
-    """The replicas of the own Deployment, and of the lent one. `wanted`: of both together; `enough`: for the load now,
-    without which the own one does not grow. What takes the place of a lent one has to be ready before that goes. PURE.
+    """The replicas of the own Deployment, and of the lent one. `wanted`: of both together; `enough`: for the load now
+    and for the least that there may be, without which the own one does not grow. What takes the place of a lent one has
+    to be ready before that goes. PURE.
     """
     own = min(wanted, lent.own_most, max(seen.own, enough))
     still_waiting = max(seen.waiting - max(seen.own - own, 0), 0)  # those without a node go first
@@ -114,9 +115,8 @@ class LentScaler(scaler.Scaler):
         now_s = self.clock()
         loads = self.loads.of(readings, now_s)
         enough = scaler.enough_for(loads, seen.counted, settings.target)
-        wanted = seen.counted if enough is None else self.cooldown.wanted(enough, seen.counted, now_s)
-        wanted = min(max(wanted, settings.least), settings.most)
-        new_own, new_lent = parts_of(wanted, enough or 0, seen, self.lent)
+        wanted = min(max(self.wanted(enough, seen, now_s), settings.least), settings.most)
+        new_own, new_lent = parts_of(wanted, max(enough or 0, settings.least), seen, self.lent)
         if (new_own, new_lent) == (own, lent):
             return "" if enough is not None or not addresses else f"no pod has {settings.series[0]}"
         self.bring_both(own_scale, new_own, lent_scale, new_lent)
@@ -125,6 +125,14 @@ class LentScaler(scaler.Scaler):
             f"{own} -> {new_own} replicas on the own pool, {lent} -> {new_lent} on lent nodes: load {total:g} on"
             f" {len(addresses)} pods, target {settings.target:g} each"
         )
+
+    def wanted(self, enough: int | None, seen: Seen, now_s: float) -> int:
+        """How many there should be together. Own replicas that wait for a node go only after a cooldown, as all others
+        do: a short lull must not cancel the order of their nodes."""
+        if enough is None:
+            return max(seen.own, seen.counted)
+        wanted = self.cooldown.wanted(enough, seen.counted, now_s)
+        return max(wanted, min(seen.own, max(count for _, count in self.cooldown.enough)))
 
     def seen(self, own: int, lent: int, items: Sequence[Any], ready: Any) -> Seen:
         pods = own_pods(items, self.lent.label)

@@ -109,6 +109,9 @@ def test_a_pod_that_waits_for_a_lent_node_is_no_fault_and_hides_none() -> None:
     grown = workload_status(up, "chat", [ready, on_lent_node])
     assert (grown.is_short, grown.ready, grown.wanted, grown.lent) == (False, 2, 2, 1)
     assert "2/2 ready (1 to 4), 1 on lent nodes" in status_text(EnvironmentStatus("e", "up", workloads=(grown,)))
+    crashing = replace(on_lent_node, ready=False, reason="CrashLoopBackOff")
+    shown = workload_status(up, "chat", [ready, crashing])
+    assert (shown.is_short, shown.reason) == (False, "chat-lent-1: CrashLoopBackOff")
     hidden = workload_status(up, "chat", [broken, on_lent_node])
     assert (hidden.is_short, hidden.ready, hidden.wanted, hidden.reason) == (True, 1, 2, "chat-2: bad")
 
@@ -355,5 +358,5 @@ def gateway_pod(name: str) -> dict[str, Any]:
     return {
         "metadata": {"name": name, "labels": {"app.kubernetes.io/name": "chat-gateway"}},
         "spec": {"nodeName": "n"},
-        "status": {"phase": "Running"},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
     }

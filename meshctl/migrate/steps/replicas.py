@@ -10,6 +10,7 @@ from meshctl.errors import CredentialsError, MeshError, UnreachableError
 from meshctl.migrate.steps.context import STOPPING, StepContext, alive
 from meshctl.model.deployment import Deployment
 from meshctl.model.dns_splits import WHOLE
+from meshctl.model.observed import PodState
 from meshctl.render.pod import probes
 
 
@@ -93,9 +94,14 @@ def _missing(context: StepContext, wanted: Deployment, least: Mapping[str, int])
     return ""
 
 
+def _only_waits(pod: PodState) -> bool:
+    """Whether it is asked for in vain as long as nobody lends a node."""
+    return pod.is_lent and not pod.node
+
+
 def _running(context: StepContext, side: Deployment, name: str) -> int:
     """One of what is asleep: the other side has to answer before names lead there."""
-    pods = [pod for pod in alive(list(context.gateway.pods(side, name))) if not pod.stopping]
+    pods = [pod for pod in alive(list(context.gateway.pods(side, name))) if not pod.stopping and not _only_waits(pod)]
     workload = side.workload(name)
     count = len(pods) // workload.nodes_per_replica
     return max(count, 1) if workload.sleeps else count

@@ -143,7 +143,8 @@ def _in_other_queues(pool: Pool, members: Iterable[Workload]) -> Iterator[Gap]:
                 wanted=f"the queue {own} of Kueue",
                 best=f"the one of its pool {pool.name}, which takes part in lending: another queue would count"
                 " accelerators of the pool a second time",
-                hint="remove `queue` and the label of this workload from environments.yaml, or `lend` from the mesh",
+                hint="remove `queue` and the label of this workload from environments.yaml, or take the pool out of"
+                " lending: remove its `lend`, and `burst` of what serves there",
             )
 
 
@@ -156,7 +157,8 @@ def _uncountable(pool: Pool, members: Iterable[Workload]) -> Iterator[Gap]:
                 subject=f"workload/{workload.name}",
                 wanted=f"{what} on pool {pool.name}, which takes part in lending",
                 best="lending supports only jobs and interchangeable pods",
-                hint=f"give {workload.name} a pool of its own, or remove `lend` of the pool",
+                hint=f"give {workload.name} a pool of its own, or take this one out of lending: remove its `lend`, and"
+                " `burst` of what serves there",
             )
 
 

@@ -37,18 +37,22 @@ def _with_room(workload: Workload, workloads: Iterable[Workload], homes: Mapping
     own = max(_own_places(workload, workloads, homes[workload.pool]), workload.replicas)
     places = sum(_lent_places(workload, homes[name]) for name in workload.lenders)
     most = min(workload.at_most, own + places)
-    room = {"lent_places": places, "lent_replicas": max(most - own, 0), "most_replicas": most}
+    room = {
+        "lent_places": places,
+        "lent_replicas": max(most - own, 0),
+        "most_replicas": most if most > workload.replicas else 0,  # 0: no range
+    }
     return workload.model_copy(update=room)
 
 
 def _own_places(workload: Workload, workloads: Iterable[Workload], home: Home) -> int:
     """How many replicas have room on the most nodes that its own pool may get, beside the least of what else serves
-    there. Jobs that run there at the moment are not counted: they end."""
+    there. What else is there at the moment is not counted, since it ends: meanwhile lent nodes carry the load."""
     pool = home.pool
     others = [each for each in workloads if each.pool == pool.name and not each.is_job and each.name != workload.name]
     beside = tuple(pods_of(each, pool) for each in others)
     needed, wants = sum(pods.count for pods in beside), pods_of(workload, pool).wants
-    nodes = (*home.nodes, (home.node, max(pool.nodes_max - pool.nodes, 0)))
+    nodes = ((home.node, max(pool.nodes_max, pool.nodes)),)
     fewest, most = 0, workload.at_most
     while fewest < most:
         replicas = (fewest + most + 1) // 2

@@ -46,6 +46,8 @@ def shortages(workloads: Iterable[Workload], pools: Iterable[Pool], usable: Mapp
     homes = {pool.name: Home(pool, usable[pool.name]) for pool in pools}
     for workload in workloads:
         home = homes.get(workload.pool)
+        if workload.lenders:  # what has no room now is on lent nodes until it has
+            continue
         if home is None or not workload.has_range or home.places(pods_of(workload, home.pool)) < workload.pods:
             continue
         pool, pods = home.pool, most_pods_of(workload, home.pool)

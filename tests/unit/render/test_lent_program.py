@@ -156,6 +156,34 @@ def test_own_replicas_without_a_node_are_replaced_on_lent_nodes(program: Any, mo
     assert world.changes == [(LENT, 2), (LENT, 0)]
 
 
+def test_a_lull_of_one_look_cancels_no_order_of_a_node(program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(program, monkeypatch, 4, 2)
+    world.load, world.without_node = 30.0, 2
+    for load in (30.0, 30.0, 18.0, 30.0):
+        world.load = load
+        assert world.look() == (4, 2)
+
+
+def test_all_own_nodes_are_lost(program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(program, monkeypatch, 4, 0)
+    world.load = 20.0
+    assert world.look() == (4, 0)
+    world.without_node = 4  # nobody answers any more
+    world.look()
+    assert world.look() == (4, 2)
+
+
+def test_the_least_replicas_are_on_the_own_pool(program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody has started it by hand with fewer."""
+    monkeypatch.setitem(VARIABLES, "SCALE_MIN", "2")
+    world = World(program, monkeypatch, 1, 1)
+    world.load = 1.0
+    assert world.look() == (2, 1)
+    for _ in range(8):
+        world.look()
+    assert world.changes == [(OWN, 2), (LENT, 0)]
+
+
 def test_own_replicas_without_a_node_go_with_the_load(program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(program, monkeypatch, 3, 2)
     world.load, world.without_node = 1.0, 2

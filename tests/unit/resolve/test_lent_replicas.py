@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshctl.model.deployment import Resolution, Workload
-from meshctl.model.observed import Facts
+from meshctl.model.observed import Facts, Requests
 from meshctl.model.served_apis import CLUSTER_QUEUE, KAI_QUEUE, KAI_TOPOLOGY
 from tests.unit.resolve.lending_meshes import BURST, NODES, TRAIN, bursting, chat, serving_on_lent_nodes
 from tests.unit.resolve.meshes import AWS, DC, H100, resolved
@@ -97,6 +97,24 @@ def test_where_nothing_is_lent_to_it_the_mesh_comes_up_with_fewer_replicas(chang
     workload = chat_of(resolution)
     assert (workload.at_most, workload.lent_replicas, workload.lenders) == (3, 0, ())
     assert why in notes_on_chat(resolution)
+
+
+def test_where_its_own_pool_has_room_for_the_least_alone_the_number_is_fixed() -> None:
+    resolution = bursting(AWS, chat=chat(**{**BURST, "replicas": {"min": 3, "max": 6}}))
+    workload = chat_of(resolution)
+    assert (workload.replicas, workload.most_replicas, workload.has_range) == (3, 0, False)
+    assert "has 3 replicas at most here, and not 6" in notes_on_chat(resolution)
+
+
+def test_pods_of_others_on_its_nodes_change_nothing_either() -> None:
+    """Its replicas that find no node are on lent ones until these pods end."""
+    taken = NODES[0].model_copy(update={"taken": Requests(cpu=10)})
+    large = chat(**BURST, resources={"accelerators": 8, "cpu": 60})
+    pools = {"serve": {**H100, "nodes": 3}, "train": {**TRAIN, "nodes": 2, "lend": {"upTo": 1}}}
+    facts = Facts(nodes=(taken, *NODES[1:]), served_apis=(CLUSTER_QUEUE,))
+    resolution = resolved(pools, DC, facts, workloads={"chat": large})
+    assert chat_of(resolution) == chat_of(bursting(chat=large))
+    assert chat_of(resolution).own_at_most == 3
 
 
 def test_a_migration_waits_for_no_lent_node_and_asks_for_one() -> None:
