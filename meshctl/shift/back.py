@@ -1,7 +1,7 @@
 """The steps that give nodes back. EDGE: through `Gateway` alone. Listed in `steps`.
 
 They act on every node whose original labels are in the journal, however far the shift has come. A node that is gone is
-left out.
+left out, and so is one that another mesh has by now.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def record_cordons(context: StepContext) -> dict[str, Any]:
 
 def undo_hold(context: StepContext) -> dict[str, Any]:
     for name in context.originals:
-        if not patched(context, name, lambda node: None if pods.is_cordoned(node) else node_changes.hold(node)):
+        is_held = patched(context, name, lambda node: None if pods.is_cordoned(node) else node_changes.hold(node))
+        if not is_held and context.gateway.node(name) is None:
             context.say(f"{name} is no longer in the cluster: nothing of it is to be put back")
     return {}
 
@@ -80,8 +81,16 @@ def put_back(context: StepContext) -> dict[str, Any]:
         return node_changes.put_back(node, before, context.plan.taking_taints)
 
     for name, original in context.originals.items():
-        patched(context, name, lambda node, before=original: patch(node, before))  # type: ignore[misc]
+        if not patched(context, name, lambda node, before=original: patch(node, before)):  # type: ignore[misc]
+            _say_whose(context, name)
     return {}
+
+
+def _say_whose(context: StepContext, name: str) -> None:
+    node = context.gateway.node(name)
+    mesh = pods.other_mesh(node, context.plan.mesh) if node is not None else ""
+    if mesh:
+        context.say(f"{name} belongs to mesh {mesh} now: it is left to it")
 
 
 def not_put_back(context: StepContext) -> str:

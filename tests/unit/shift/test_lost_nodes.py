@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
 
 from meshctl.errors import ShiftError
+from meshctl.model.deployment import Taint
+from meshctl.shift.plan import Request
 from tests.unit.shift.test_shift import ONE
-from tests.unit.shift.world import POOL_LABEL, World, declared, world_of
+from tests.unit.shift.world import MESH_LABEL, POOL_LABEL, World, declared, world_of
 
 
 def anew(world: World, name: str) -> None:
@@ -16,6 +19,16 @@ def anew(world: World, name: str) -> None:
     world.add_node(name, {"zone": "a"})
     for pod in [pod for pod in world.pods.values() if pod["spec"].get("nodeName") == name]:
         del world.pods[pod["metadata"]["name"]]
+
+
+def taken(world: World, name: str) -> dict[str, Any]:
+    """The machine came anew, and the `up` of another mesh took it before anybody of this one saw it. Returns what that
+    mesh has made of the node."""
+    anew(world, name)
+    node = world.nodes[name]
+    node["metadata"]["labels"] |= {MESH_LABEL: "other", POOL_LABEL: "rag"}
+    node["spec"]["taints"] = [{"key": "serve", "value": "other", "effect": "NoSchedule"}]
+    return copy.deepcopy(node)
 
 
 def labels(world: World, name: str) -> dict[str, Any]:
@@ -122,3 +135,44 @@ def test_a_pod_on_a_lost_node_that_its_budget_holds_is_named(monkeypatch: pytest
     world.kill_node("train-0")
     assert world.shifts().undo().state == "undone"
     assert any("it was not evicted (the disruption budget chat needs all pods)" in text for text in world.messages)
+
+
+def test_a_node_that_another_mesh_has_taken_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its taints, which have the keys of this mesh's pools."""
+    serve = Taint(key="serve", value="yes", effect="NoSchedule")
+    made = declared()
+    tainted = tuple(p.model_copy(update={"taints": (serve,)}) if p.name == "serve" else p for p in made.pools)
+    world = world_of(monkeypatch, deployment=made.model_copy(update={"pools": tainted}), replicas={"chat": 4})
+    before = {name: labels(world, name) for name in world.nodes}
+    shifts = world.shifts()
+    shifts.start(shifts.plan(Request("train", "serve", 2)))
+    theirs = taken(world, "train-0")
+    with pytest.raises(ShiftError, match="train-0 belongs to mesh other now") as caught:
+        world.shifts().resume()
+    assert "`meshctl shift dc1 --undo`" in caught.value.hint
+    assert world.nodes["train-0"] == theirs
+    assert world.shifts().undo().state == "undone"
+    assert world.nodes["train-0"] == theirs
+    assert labels(world, "train-1") == before["train-1"]
+    assert world.messages.count("train-0 belongs to mesh other now: it is left to it") == 1
+
+
+def test_a_node_that_another_mesh_takes_on_the_way_is_not_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(monkeypatch, replicas={"chat": 3}, stubborn=frozenset({"pretrain"}))
+    plan = world.shifts().plan(ONE)
+    sleep, theirs = world.sleep, dict[str, Any]()
+
+    def dying(seconds: float) -> None:
+        if not theirs and "suspend pretrain True" in world.events:
+            theirs.update(taken(world, "train-0"))
+        sleep(seconds)
+
+    monkeypatch.setattr(world, "sleep", dying)
+    with pytest.raises(ShiftError, match="train-0 belongs to mesh other now") as caught:
+        world.shifts().start(plan)
+    assert "--undo" in caught.value.hint
+    with pytest.raises(ShiftError, match="train-0 belongs to mesh other now"):
+        world.shifts().resume()
+    assert world.shifts().undo().state == "undone"
+    assert world.nodes["train-0"] == theirs
+    assert len(world.of("pretrain")) == 4
