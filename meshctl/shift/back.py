@@ -11,8 +11,8 @@ from typing import Any
 from meshctl.model.deployment import POOL_LABEL
 from meshctl.shift import node_changes, pods
 from meshctl.shift.context import StepContext, alive_of_mesh, patched
-from meshctl.shift.evictions import until_ended, until_gone
-from meshctl.shift.gateway import GONE, Gang, Node, Patch, Pod
+from meshctl.shift.evictions import Remaining, until_ended, until_gone
+from meshctl.shift.gateway import Gang, Node, Patch, Pod
 from meshctl.shift.history import CORDONS
 from meshctl.shift.node_changes import Original
 
@@ -44,32 +44,31 @@ def not_held(context: StepContext) -> str:
 def undo_empty(context: StepContext) -> dict[str, Any]:
     """Evicts the pods from nodes that were handed over; no pod has to leave the others. A node that does not answer is
     not waited for: its labels can be put back all the same, and its pods end once it answers again."""
-
-    def left() -> list[Pod]:
-        return _to_move(context, are_lost=False)
-
-    for pod in _to_move(context, are_lost=True):
-        is_stopping = pods.is_stopping(pod)
-        refusal = "" if is_stopping else context.gateway.evict(pods.namespace(pod), pods.name(pod), pods.uid(pod))
-        context.say(_of_lost(pod, "" if refusal == GONE else refusal))
-    until_ended(context, left, left(), context.plan.undo_limit_s)
+    for pod, refusal in until_ended(context, lambda: _to_move(context), context.plan.undo_limit_s):
+        context.say(_of_lost(pod, refusal))
     return {}
 
 
-def _to_move(context: StepContext, *, are_lost: bool) -> list[Pod]:
-    """The pods on the nodes that were handed over, and that answer or do not."""
-    names = [
-        pods.name(node)
-        for node in context.live_nodes
-        if pods.labels(node).get(POOL_LABEL) == context.plan.taking and pods.is_ready(node) is not are_lost
-    ]
-    return pods.to_move(context.gateway.pods_on(names), context.plan.namespace)
+def _to_move(context: StepContext) -> Remaining:
+    """The pods on the nodes that were handed over."""
+    nodes = [node for node in context.live_nodes if pods.labels(node).get(POOL_LABEL) == context.plan.taking]
+    lost = {pods.name(node) for node in nodes if not pods.is_ready(node)}
+    remaining = pods.to_move(context.gateway.pods_on(map(pods.name, nodes)), context.plan.namespace)
+    return Remaining(
+        [pod for pod in remaining if pods.node_of(pod) not in lost],
+        [pod for pod in remaining if pods.node_of(pod) in lost],
+    )
 
 
 def _of_lost(pod: Pod, refusal: str) -> str:
+    """Kubernetes deletes the pods on a node that does not answer by itself, by default after 300 s:
+    https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/#taint-based-evictions"""
     text = f"{pods.name(pod)} may still run on {pods.node_of(pod)}, which does not answer"
     if refusal:
-        return f"{text}; it was not evicted ({refusal}), and stays there until somebody deletes it"
+        return (
+            f"{text}; it was not evicted ({refusal}): where the node answers before the cluster has deleted the pod, by"
+            " default after 300 s, it goes on there until somebody deletes it"
+        )
     return f"{text}; it ends when the node answers again"
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from meshctl.errors import LockedError, NotReadyError
 from meshctl.shift import node_changes, pods
 from meshctl.shift.context import StepContext, alive_of_mesh, existing, patch_existing, patched
-from meshctl.shift.evictions import until_ended, until_gone
+from meshctl.shift.evictions import Remaining, until_ended, until_gone
 from meshctl.shift.gangs import Resized
 from meshctl.shift.gateway import Node, Patch, Pod
 from meshctl.shift.history import ORIGINALS, originals_document
@@ -92,12 +92,12 @@ def _is_to_shrink(context: StepContext, resized: Resized) -> bool:
 
 
 def empty(context: StepContext) -> dict[str, Any]:
-    def left() -> list[Pod]:
+    def look() -> Remaining:
         nodes = [existing(context, name) for name in context.plan.nodes]
         names = [pods.name(node) for node in nodes if not has_labels(context, node)]
-        return pods.to_move(context.gateway.pods_on(names), context.plan.namespace)
+        return Remaining(pods.to_move(context.gateway.pods_on(names), context.plan.namespace), lost=[])
 
-    until_ended(context, left, left(), context.plan.end_limit_s)
+    until_ended(context, look, context.plan.end_limit_s)
     return {}
 
 

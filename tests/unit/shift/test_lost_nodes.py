@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import pytest
@@ -10,6 +11,9 @@ import pytest
 from meshctl.errors import ShiftError
 from meshctl.model.deployment import Taint
 from meshctl.shift.plan import Request
+from meshwire.kubernetes.errors import ApiError
+from meshwire.kubernetes.requests import Request as ApiRequest
+from meshwire.kubernetes.resources import Resource
 from tests.unit.shift.test_shift import ONE
 from tests.unit.shift.world import MESH_LABEL, POOL_LABEL, World, declared, world_of
 
@@ -176,3 +180,91 @@ def test_a_node_that_another_mesh_takes_on_the_way_is_not_handed_over(monkeypatc
     assert world.shifts().undo().state == "undone"
     assert world.nodes["train-0"] == theirs
     assert len(world.of("pretrain")) == 4
+
+
+def lending(patch: pytest.MonkeyPatch, **changes: Any) -> World:
+    """A shift of two nodes is in force, and pods of chat run on both."""
+    world = world_of(patch, replicas={"chat": 4}, **changes)
+    shifts = world.shifts()
+    shifts.start(shifts.plan(Request("train", "serve", 2)))
+    world.sleep(10)
+    assert world.placed("chat") == ["serve-0", "serve-1", "train-0", "train-1"]
+    return world
+
+
+def on(world: World, node: str) -> str:
+    """The name of the pod there."""
+    return next(name for name, pod in world.pods.items() if pod["spec"].get("nodeName") == node)
+
+
+@pytest.mark.parametrize("is_held", [False, True])
+def test_a_node_that_is_lost_while_the_undo_waits(monkeypatch: pytest.MonkeyPatch, is_held: bool) -> None:
+    """Its pod, which a budget has held so far, is evicted as soon as the budget allows it, and named in any case."""
+    world = lending(monkeypatch, budgets={"chat": 2}, stubborn=frozenset({"chat"}))
+    first, second = on(world, "train-0"), on(world, "train-1")
+    world.pods[on(world, "serve-1")] |= {"ready_at": math.inf, "status": {"phase": "Running"}}
+    sleep = world.sleep
+
+    def dying(seconds: float) -> None:
+        if f"evict {first}" in world.events and "train-1" not in world.dead:
+            world.kill_node("train-1")
+        sleep(seconds)
+        if first not in world.pods and not is_held:
+            world.budgets["chat"] = 4
+
+    monkeypatch.setattr(world, "sleep", dying)
+    assert world.shifts().undo().state == "undone"
+    assert (f"evict {second}" in world.events) is not is_held
+    (text,) = [each for each in world.messages if f"{second} may still run on train-1" in each]
+    assert ("it was not evicted" in text) is is_held
+
+
+def test_a_pod_that_is_gone_when_it_is_to_be_evicted_is_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = lending(monkeypatch)
+    world.kill_node("train-0")
+    lost, send = on(world, "train-0"), world.send
+
+    def sent(request: ApiRequest) -> Any:
+        if f"/{lost}/" in request.path:
+            world.pods.pop(lost, None)
+        return send(request)
+
+    monkeypatch.setattr(world, "send", sent)
+    assert world.shifts().undo().state == "undone"
+    assert not any("may still run" in text for text in world.messages)
+
+
+def test_an_undo_outlasts_a_cluster_that_does_not_answer_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that has just lost nodes."""
+    world = lending(monkeypatch)
+    world.kill_node("train-0")
+    lost, send, refused = on(world, "train-0"), world.send, list[str]()
+
+    def sent(request: ApiRequest) -> Any:
+        if f"/{lost}/" in request.path and not refused:
+            refused.append(lost)
+            raise ApiError(503, "the server is currently unable to handle the request")
+        return send(request)
+
+    monkeypatch.setattr(world, "send", sent)
+    assert world.shifts().undo().state == "undone"
+    assert refused
+    assert f"evict {lost}" in world.events
+
+
+def test_a_shift_outlasts_a_cluster_that_does_not_answer_when_all_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(monkeypatch, replicas={"chat": 3})
+    world.kill_node("train-0")
+    plan = world.shifts().plan(ONE)
+    list_objects, looks = world.list_objects, list[int]()
+
+    def listed(resource: Resource[Any], **words: Any) -> Any:
+        if resource.plural == "pods" and "suspend pretrain True" in world.events and len(world.of("pretrain")) == 1:
+            looks.append(len(looks))
+            if len(looks) == 2:
+                raise ApiError(503, "the server is currently unable to handle the request")
+        return list_objects(resource, **words)
+
+    monkeypatch.setattr(world, "list_objects", listed)
+    assert world.shifts().start(plan).state == "in-force"
+    assert len(looks) > 2
