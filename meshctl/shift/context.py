@@ -5,7 +5,7 @@ Made by `runner` for each step; used by `forward`, `back` and `evictions`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -64,7 +64,7 @@ class StepContext:
     @property
     def live_nodes(self) -> list[Node]:
         """Those of the chosen nodes that are still in the cluster, and not another mesh's by now."""
-        nodes = [node for node in map(self.gateway.node, self.plan.nodes) if node is not None]
+        nodes = self.gateway.nodes_named(self.plan.nodes)
         return [node for node in nodes if not pods.other_mesh(node, self.plan.mesh)]
 
 
@@ -103,9 +103,11 @@ def existing(context: StepContext, name: str) -> Node:
     return node
 
 
-def lost_nodes(context: StepContext) -> frozenset[str]:
-    """Those of the cluster that do not answer, so that nobody knows what runs there."""
-    return frozenset(pods.name(node) for node in context.gateway.nodes() if not pods.is_ready(node))
+def lost_nodes_of(context: StepContext, running: Iterable[Pod]) -> frozenset[str]:
+    """The nodes of these pods that do not answer, so that nobody knows what runs there. They are asked for by name:
+    all nodes of a large cluster are tens of megabytes."""
+    names = sorted({pods.node_of(pod) for pod in running} - {""})
+    return frozenset(pods.name(node) for node in context.gateway.nodes_named(names) if not pods.is_ready(node))
 
 
 def patch_existing(context: StepContext, name: str, change: Callable[[Node], Patch | None]) -> None:

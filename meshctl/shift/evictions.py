@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from meshctl.errors import NotReadyError, ShiftError
 from meshctl.migrate.steps.grace import GraceWatch
 from meshctl.shift import pods
-from meshctl.shift.context import POLL_S, StepContext, alive_of_mesh, lost_nodes
+from meshctl.shift.context import POLL_S, StepContext, alive_of_mesh, lost_nodes_of
 from meshctl.shift.gateway import GONE, Pod
 
 _LONGEST_PAUSE_S: Final = 30.0  # between two tries to evict a pod that a budget holds
@@ -84,7 +84,7 @@ def _out_of_reach(context: StepContext, remaining: Collection[Pod], stopped: Col
     """The pods of these workloads on nodes that do not answer, and that the shift does not hand over."""
     own = ("", *context.plan.nodes)
     elsewhere = [pod for pod in remaining if pods.workload(pod) in stopped and pods.node_of(pod) not in own]
-    lost = lost_nodes(context) if elsewhere else frozenset()
+    lost = lost_nodes_of(context, elsewhere) if elsewhere else frozenset()
     return [pod for pod in elsewhere if pods.node_of(pod) in lost]
 
 
@@ -95,7 +95,7 @@ def _state(pod: Pod) -> Any:
 
 
 def _not_ended(context: StepContext, text: str, remaining: list[Pod], limit_s: float) -> ShiftError:
-    lost = sorted(lost_nodes(context).intersection(map(pods.node_of, remaining)))
+    lost = sorted(lost_nodes_of(context, remaining))
     on_lost = sorted(pods.name(pod) for pod in remaining if pods.node_of(pod) in lost)
     if on_lost:
         return ShiftError(

@@ -268,3 +268,20 @@ def test_a_shift_outlasts_a_cluster_that_does_not_answer_when_all_have_ended(mon
     monkeypatch.setattr(world, "list_objects", listed)
     assert world.shifts().start(plan).state == "in-force"
     assert len(looks) > 2
+
+
+def test_the_nodes_of_ranks_alone_are_looked_at_while_they_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All nodes of a large cluster are tens of megabytes, at each look."""
+    world = world_of(monkeypatch, replicas={"chat": 3})
+    world.kill_node("train-0")
+    plan = world.shifts().plan(ONE)
+    list_objects, lists = world.list_objects, list[str]()
+
+    def listed(resource: Resource[Any], **words: Any) -> Any:
+        lists.extend([resource.plural] if "suspend pretrain True" in world.events else [])
+        return list_objects(resource, **words)
+
+    monkeypatch.setattr(world, "list_objects", listed)
+    assert world.shifts().start(plan).state == "in-force"
+    assert "pods" in lists
+    assert "nodes" not in lists
