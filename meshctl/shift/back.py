@@ -10,7 +10,7 @@ from typing import Any
 
 from meshctl.model.deployment import POOL_LABEL
 from meshctl.shift import node_changes, pods
-from meshctl.shift.context import StepContext, alive_of_mesh, patched
+from meshctl.shift.context import StepContext, alive_of_mesh, lost_nodes_of, patched
 from meshctl.shift.evictions import Remaining, until_ended, until_gone
 from meshctl.shift.gateway import Gang, Node, Patch, Pod
 from meshctl.shift.history import CORDONS
@@ -111,10 +111,28 @@ def give_back_fields(context: StepContext) -> dict[str, Any]:
 
 def start_gangs(context: StepContext) -> dict[str, Any]:
     grown = _grow(context)
+    lost = _lost_ranks(context)
     started = [name for name in context.plan.waiting if context.gateway.suspend(name, suspended=False)]
     for name in (*started, *grown):
-        context.say(f"{name} goes on from its last checkpoint")
+        ranks = [pod for pod in lost if pods.workload(pod) == name]
+        context.say(f"{name} goes on from its last checkpoint{_once_ended(ranks)}")
     return {"started": started, "grown": grown}
+
+
+def _lost_ranks(context: StepContext) -> list[Pod]:
+    """Those of the gangs that waited. Their Jobs start no second one of the same rank before the cluster knows that the
+    first has ended."""
+    ranks = [pod for pod in alive_of_mesh(context) if pods.workload(pod) in context.plan.waiting]
+    lost = lost_nodes_of(context, ranks) if ranks else frozenset()
+    return [pod for pod in ranks if pods.node_of(pod) in lost]
+
+
+def _once_ended(ranks: list[Pod]) -> str:
+    if not ranks:
+        return ""
+    names = ", ".join(sorted(f"{pods.name(pod)} on {pods.node_of(pod)}" for pod in ranks))
+    verb, whose = ("has", "its node does") if len(ranks) == 1 else ("have", "their nodes do")
+    return f" once {names} {verb} ended: {whose} not answer"
 
 
 def _grow(context: StepContext) -> list[str]:

@@ -285,3 +285,22 @@ def test_the_nodes_of_ranks_alone_are_looked_at_while_they_end(monkeypatch: pyte
     assert world.shifts().start(plan).state == "in-force"
     assert "pods" in lists
     assert "nodes" not in lists
+
+
+def test_an_undo_names_the_rank_without_which_its_gang_does_not_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(monkeypatch, replicas={"chat": 3})
+    world.kill_node("train-0")
+    shifts = world.shifts()
+    shifts.start(shifts.plan(ONE))
+    (lost,) = world.of("pretrain")
+    assert world.shifts().undo().state == "undone"
+    text = f"once {lost['metadata']['name']} on train-0 has ended: its node does not answer"
+    assert f"pretrain goes on from its last checkpoint {text}" in world.messages
+
+
+def test_a_gang_whose_ranks_have_all_ended_goes_on_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(monkeypatch, replicas={"chat": 3})
+    shifts = world.shifts()
+    shifts.start(shifts.plan(ONE))
+    world.shifts().undo()
+    assert "pretrain goes on from its last checkpoint" in world.messages
