@@ -44,7 +44,7 @@ def until_ended(
         nonlocal remaining
         remaining = look()
         now = context.gateway.now()
-        evictions.ask([*remaining.awaited, *remaining.lost], now, is_last=not remaining.awaited)
+        evictions.ask([*remaining.lost, *remaining.awaited], now, is_last=not remaining.awaited)
         watch.look([_state(pod) for pod in remaining.awaited], now)
         return evictions.words(remaining.awaited)
 

@@ -304,3 +304,12 @@ def test_a_gang_whose_ranks_have_all_ended_goes_on_at_once(monkeypatch: pytest.M
     shifts.start(shifts.plan(ONE))
     world.shifts().undo()
     assert "pretrain goes on from its last checkpoint" in world.messages
+
+
+def test_pods_on_lost_nodes_are_asked_to_leave_before_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A budget counts them as missing already, and their successors make room in it for the next eviction."""
+    world = lending(monkeypatch)
+    world.kill_node("train-1")
+    lost, other = on(world, "train-1"), on(world, "train-0")
+    world.shifts().undo()
+    assert [each for each in world.events if each.startswith("evict")] == [f"evict {lost}", f"evict {other}"]
