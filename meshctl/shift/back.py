@@ -1,7 +1,7 @@
 """The steps that give nodes back. EDGE: through `Gateway` alone. Listed in `steps`.
 
 They act on every node whose original labels are in the journal, however far the shift has come. A node that is gone is
-left out.
+left out, and so is one that another mesh has by now.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import Any
 
 from meshctl.model.deployment import POOL_LABEL
 from meshctl.shift import node_changes, pods
-from meshctl.shift.context import StepContext, alive_of_mesh, patched
-from meshctl.shift.evictions import until_ended, until_gone
-from meshctl.shift.gateway import GONE, Gang, Node, Patch, Pod
+from meshctl.shift.context import StepContext, alive_of_mesh, lost_nodes_of, patched
+from meshctl.shift.evictions import Remaining, until_ended, until_gone
+from meshctl.shift.gateway import Gang, Node, Patch, Pod
 from meshctl.shift.history import CORDONS
 from meshctl.shift.node_changes import Original
 
@@ -29,7 +29,8 @@ def record_cordons(context: StepContext) -> dict[str, Any]:
 
 def undo_hold(context: StepContext) -> dict[str, Any]:
     for name in context.originals:
-        if not patched(context, name, lambda node: None if pods.is_cordoned(node) else node_changes.hold(node)):
+        is_held = patched(context, name, lambda node: None if pods.is_cordoned(node) else node_changes.hold(node))
+        if not is_held and context.gateway.node(name) is None:
             context.say(f"{name} is no longer in the cluster: nothing of it is to be put back")
     return {}
 
@@ -43,32 +44,31 @@ def not_held(context: StepContext) -> str:
 def undo_empty(context: StepContext) -> dict[str, Any]:
     """Evicts the pods from nodes that were handed over; no pod has to leave the others. A node that does not answer is
     not waited for: its labels can be put back all the same, and its pods end once it answers again."""
-
-    def left() -> list[Pod]:
-        return _to_move(context, are_lost=False)
-
-    for pod in _to_move(context, are_lost=True):
-        is_stopping = pods.is_stopping(pod)
-        refusal = "" if is_stopping else context.gateway.evict(pods.namespace(pod), pods.name(pod), pods.uid(pod))
-        context.say(_of_lost(pod, "" if refusal == GONE else refusal))
-    until_ended(context, left, left(), context.plan.undo_limit_s)
+    for pod, refusal in until_ended(context, lambda: _to_move(context), context.plan.undo_limit_s):
+        context.say(_of_lost(pod, refusal))
     return {}
 
 
-def _to_move(context: StepContext, *, are_lost: bool) -> list[Pod]:
-    """The pods on the nodes that were handed over, and that answer or do not."""
-    names = [
-        pods.name(node)
-        for node in context.live_nodes
-        if pods.labels(node).get(POOL_LABEL) == context.plan.taking and pods.is_ready(node) is not are_lost
-    ]
-    return pods.to_move(context.gateway.pods_on(names), context.plan.namespace)
+def _to_move(context: StepContext) -> Remaining:
+    """The pods on the nodes that were handed over."""
+    nodes = [node for node in context.live_nodes if pods.labels(node).get(POOL_LABEL) == context.plan.taking]
+    lost = {pods.name(node) for node in nodes if not pods.is_ready(node)}
+    remaining = pods.to_move(context.gateway.pods_on(map(pods.name, nodes)), context.plan.namespace)
+    return Remaining(
+        [pod for pod in remaining if pods.node_of(pod) not in lost],
+        [pod for pod in remaining if pods.node_of(pod) in lost],
+    )
 
 
 def _of_lost(pod: Pod, refusal: str) -> str:
+    """Kubernetes deletes the pods on a node that does not answer by itself, by default after 300 s:
+    https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/#taint-based-evictions"""
     text = f"{pods.name(pod)} may still run on {pods.node_of(pod)}, which does not answer"
     if refusal:
-        return f"{text}; it was not evicted ({refusal}), and stays there until somebody deletes it"
+        return (
+            f"{text}; it was not evicted ({refusal}): where the node answers before the cluster has deleted the pod, by"
+            " default after 300 s, it goes on there until somebody deletes it"
+        )
     return f"{text}; it ends when the node answers again"
 
 
@@ -80,8 +80,16 @@ def put_back(context: StepContext) -> dict[str, Any]:
         return node_changes.put_back(node, before, context.plan.taking_taints)
 
     for name, original in context.originals.items():
-        patched(context, name, lambda node, before=original: patch(node, before))  # type: ignore[misc]
+        if not patched(context, name, lambda node, before=original: patch(node, before)):  # type: ignore[misc]
+            _say_whose(context, name)
     return {}
+
+
+def _say_whose(context: StepContext, name: str) -> None:
+    node = context.gateway.node(name)
+    mesh = pods.other_mesh(node, context.plan.mesh) if node is not None else ""
+    if mesh:
+        context.say(f"{name} belongs to mesh {mesh} now: it is left to it")
 
 
 def not_put_back(context: StepContext) -> str:
@@ -103,10 +111,28 @@ def give_back_fields(context: StepContext) -> dict[str, Any]:
 
 def start_gangs(context: StepContext) -> dict[str, Any]:
     grown = _grow(context)
+    lost = _lost_ranks(context)
     started = [name for name in context.plan.waiting if context.gateway.suspend(name, suspended=False)]
     for name in (*started, *grown):
-        context.say(f"{name} goes on from its last checkpoint")
+        ranks = [pod for pod in lost if pods.workload(pod) == name]
+        context.say(f"{name} goes on from its last checkpoint{_once_ended(ranks)}")
     return {"started": started, "grown": grown}
+
+
+def _lost_ranks(context: StepContext) -> list[Pod]:
+    """Those of the gangs that waited. Their Jobs start no second one of the same rank before the cluster knows that the
+    first has ended."""
+    ranks = [pod for pod in alive_of_mesh(context) if pods.workload(pod) in context.plan.waiting]
+    lost = lost_nodes_of(context, ranks) if ranks else frozenset()
+    return [pod for pod in ranks if pods.node_of(pod) in lost]
+
+
+def _once_ended(ranks: list[Pod]) -> str:
+    if not ranks:
+        return ""
+    names = ", ".join(sorted(f"{pods.name(pod)} on {pods.node_of(pod)}" for pod in ranks))
+    verb, whose = ("has", "its node does") if len(ranks) == 1 else ("have", "their nodes do")
+    return f" once {names} {verb} ended: {whose} not answer"
 
 
 def _grow(context: StepContext) -> list[str]:

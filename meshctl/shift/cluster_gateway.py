@@ -54,14 +54,13 @@ class ClusterGateway:
         with self._connected() as client:
             return cast("list[Node]", client.list_objects(NODES))
 
+    def nodes_named(self, names: Iterable[str]) -> list[Node]:
+        with self._connected() as client:
+            return [node for name in names if (node := _node(client, name)) is not None]
+
     def node(self, name: str) -> Node | None:
         with self._connected() as client:
-            try:
-                return cast("Node", client.get(NODES, name))
-            except ApiError as error:
-                if error.status != _ABSENT:
-                    raise
-                return None
+            return _node(client, name)
 
     def patch_node(self, name: str, patch: Patch) -> bool:
         with self._connected() as client:
@@ -195,6 +194,15 @@ class ClusterGateway:
     def _connected(self) -> Iterator[Client]:
         with self.access.connected() as client:
             yield client
+
+
+def _node(client: Client, name: str) -> Node | None:
+    try:
+        return cast("Node", client.get(NODES, name))
+    except ApiError as error:
+        if error.status != _ABSENT:
+            raise
+        return None
 
 
 def _workload(server: Server) -> str:

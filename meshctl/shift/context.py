@@ -5,7 +5,7 @@ Made by `runner` for each step; used by `forward`, `back` and `evictions`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -63,8 +63,9 @@ class StepContext:
 
     @property
     def live_nodes(self) -> list[Node]:
-        """Those of the chosen nodes that are still in the cluster."""
-        return [node for node in map(self.gateway.node, self.plan.nodes) if node is not None]
+        """Those of the chosen nodes that are still in the cluster, and not another mesh's by now."""
+        nodes = self.gateway.nodes_named(self.plan.nodes)
+        return [node for node in nodes if not pods.other_mesh(node, self.plan.mesh)]
 
 
 def _poll(missing: Callable[[], str]) -> tuple[str, MeshError | None]:
@@ -92,24 +93,35 @@ def alive_of_mesh(context: StepContext) -> list[Pod]:
 
 
 def existing(context: StepContext, name: str) -> Node:
-    """Raises: ShiftError where the node is gone."""
+    """Raises: ShiftError where the node is gone, or another mesh's."""
     node = context.gateway.node(name)
     if node is None:
         raise ShiftError(f"{name} is no longer in the cluster", why="a node that is gone can't be handed over")
+    mesh = pods.other_mesh(node, context.plan.mesh)
+    if mesh:
+        raise ShiftError(f"{name} belongs to mesh {mesh} now", why="its label says so, and a node serves one mesh")
     return node
 
 
-def lost_nodes(context: StepContext) -> frozenset[str]:
-    """Those of the cluster that do not answer, so that nobody knows what runs there."""
-    return frozenset(pods.name(node) for node in context.gateway.nodes() if not pods.is_ready(node))
+def lost_nodes_of(context: StepContext, running: Iterable[Pod]) -> frozenset[str]:
+    """The nodes of these pods that do not answer, so that nobody knows what runs there. They are asked for by name:
+    all nodes of a large cluster are tens of megabytes."""
+    names = sorted({pods.node_of(pod) for pod in running} - {""})
+    return frozenset(pods.name(node) for node in context.gateway.nodes_named(names) if not pods.is_ready(node))
+
+
+def patch_existing(context: StepContext, name: str, change: Callable[[Node], Patch | None]) -> None:
+    """As `patched`. Raises: as `existing`, too."""
+    if not patched(context, name, change):
+        existing(context, name)
 
 
 def patched(context: StepContext, name: str, change: Callable[[Node], Patch | None]) -> bool:
     """Applies the change to the node as it is now, and again if somebody changes the node in between. False where the
-    node is gone. Raises: BusyError when others change it all the time."""
+    node is gone, or another mesh's. Raises: BusyError when others change it all the time."""
     for _ in range(_TRIES):
         node = context.gateway.node(name)
-        if node is None:
+        if node is None or pods.other_mesh(node, context.plan.mesh):
             return False
         patch = change(node)
         if patch is None or context.gateway.patch_node(name, patch):

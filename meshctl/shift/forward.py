@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from meshctl.errors import LockedError, NotReadyError
 from meshctl.shift import node_changes, pods
-from meshctl.shift.context import StepContext, alive_of_mesh, existing, patched
-from meshctl.shift.evictions import until_ended, until_gone
+from meshctl.shift.context import StepContext, alive_of_mesh, existing, patch_existing, patched
+from meshctl.shift.evictions import Remaining, until_ended, until_gone
 from meshctl.shift.gangs import Resized
 from meshctl.shift.gateway import Node, Patch, Pod
 from meshctl.shift.history import ORIGINALS, originals_document
@@ -43,8 +43,7 @@ def record_originals(context: StepContext) -> dict[str, Any]:
 
 def hold(context: StepContext) -> dict[str, Any]:
     for name in context.plan.nodes:
-        existing(context, name)
-        patched(context, name, lambda node: node_changes.hold(node) if _is_to_be_held(context, node) else None)
+        patch_existing(context, name, lambda node: node_changes.hold(node) if _is_to_be_held(context, node) else None)
     return {}
 
 
@@ -93,12 +92,12 @@ def _is_to_shrink(context: StepContext, resized: Resized) -> bool:
 
 
 def empty(context: StepContext) -> dict[str, Any]:
-    def left() -> list[Pod]:
+    def look() -> Remaining:
         nodes = [existing(context, name) for name in context.plan.nodes]
         names = [pods.name(node) for node in nodes if not has_labels(context, node)]
-        return pods.to_move(context.gateway.pods_on(names), context.plan.namespace)
+        return Remaining(pods.to_move(context.gateway.pods_on(names), context.plan.namespace), lost=[])
 
-    until_ended(context, left, left(), context.plan.end_limit_s)
+    until_ended(context, look, context.plan.end_limit_s)
     return {}
 
 
@@ -111,8 +110,7 @@ def hand_over(context: StepContext) -> dict[str, Any]:
         return node_changes.hand_over(node, plan.labels, plan.giving_taints, plan.taking_taints)
 
     for name in plan.nodes:
-        existing(context, name)
-        patched(context, name, patch)
+        patch_existing(context, name, patch)
     return {}
 
 

@@ -38,6 +38,9 @@ class Gateway(Protocol):
     def nodes(self) -> list[Node]:
         """All nodes of the cluster."""
 
+    def nodes_named(self, names: Iterable[str]) -> list[Node]:
+        """Those of them that are in the cluster."""
+
     def node(self, name: str) -> Node | None:
         """None where it is no longer in the cluster."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from meshctl.model.deployment import MESH_LABEL
 from meshctl.model.keys import gangs
 from meshctl.shift.gateway import Node, Pod
 from meshwire import weka
@@ -91,6 +92,13 @@ def why_unscheduled(pod: Pod) -> str:
     return next(
         (str(c.get("message", "")) for c in conditions if (c["type"], c["status"]) == ("PodScheduled", "False")), ""
     )
+
+
+def other_mesh(node: Node, mesh: str) -> str:
+    """The mesh that has the node now, where that is not `mesh`; else "". It came again without labels, so that the `up`
+    of another mesh took it."""
+    now = labels(node).get(MESH_LABEL, "")
+    return now if now != mesh else ""
 
 
 def is_cordoned(node: Node) -> bool:

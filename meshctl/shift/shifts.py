@@ -234,8 +234,16 @@ class Shifts:
         return [step for step in FORWARD if step != "checkpoint" or has_gang]
 
     def _nodes_without_labels(self, plan: ShiftPlan) -> list[str]:
-        """Those of a shift in force that were replaced, or set back by somebody else."""
+        """Those of a shift in force that were replaced, or set back by somebody else. Raises: ShiftError where another
+        mesh has taken one."""
         nodes = [node for node in map(self.gateway.node, plan.nodes) if node is not None]
+        taken = {pods.name(node): mesh for node in nodes if (mesh := pods.other_mesh(node, plan.mesh))}
+        if taken:
+            raise ShiftError(
+                "; ".join(f"{name} belongs to mesh {mesh} now" for name, mesh in sorted(taken.items())),
+                why="its label says so, and a node serves one mesh",
+                hint=f"`meshctl shift {self.environment} --undo` ends the shift, and leaves that node out",
+            )
         return [pods.name(node) for node in nodes if not plan.labels.items() <= pods.labels(node).items()]
 
     def undo(self, timeout_s: int = 0) -> History:
