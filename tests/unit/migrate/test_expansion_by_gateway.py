@@ -127,8 +127,8 @@ def expanded(gateway: World, store: MemoryStore | None = None) -> Migrations:
 
 
 def assert_expanded(gateway: World, weight: int) -> None:
-    to_west = {"environment": "west", "addresses": ("192.0.2.2",), "port": 443, "certified_host": "chat.example.com"}
-    assert gateway.led("chat") == Elsewhere(weight=weight, is_counted=True, **to_west)
+    to_west = Elsewhere(environment="west", weight=weight, addresses=("192.0.2.2",), port=443, is_counted=True)
+    assert gateway.led("chat") == to_west.model_copy(update={"certified_host": "chat.example.com"})
     assert weights(gateway) == {"east": 255, "west": 0}
     assert gateway.names["chat"].environments == {"east", "west"}
     assert gateway.running("west", "chat")
