@@ -81,6 +81,10 @@ class PodRun:
     def path(self) -> str:
         return f"/api/v1/namespaces/{self.pod['metadata']['namespace']}/pods/{self.pod['metadata']['name']}"
 
+    @property
+    def node(self) -> str:
+        return str(self.pod["spec"]["nodeName"])
+
     def _state(self, spec: Object, section: str) -> status.ContainerState:
         """The first state; a pod that ran before the runner was restarted goes on counting its restarts."""
         state = status.ContainerState(spec["name"], spec["image"])
@@ -276,6 +280,19 @@ class PodRun:
                 return
             except api.TRANSPORT_ERRORS:
                 await asyncio.sleep(delay_s)
+
+    def lose_node(self) -> None:
+        """Its node has vanished: the processes are killed, also where the pod is using its grace."""
+        if self.ending is not None:
+            self.ending.cancel()
+        self.ending = asyncio.ensure_future(self.terminate(0))
+
+    async def count_as_unready(self) -> None:
+        """What the node controller makes of a pod whose node does not answer: no Service leads to it any more."""
+        condition = {"type": "Ready", "status": "False", "reason": "NodeNotReady"}
+        body = {"metadata": {"uid": self.pod["metadata"]["uid"]}, "status": {"conditions": [condition]}}
+        with contextlib.suppress(*api.TRANSPORT_ERRORS):
+            await api.patch(self.place.client, f"{self.path}/status", body, requests.STRATEGIC_PATCH)
 
     async def leave(self) -> None:
         """Kill the processes and tell the API nothing: the object is gone, or the next runner goes on with the pod."""

@@ -28,14 +28,22 @@ def is_ours(pod: Object, region: str) -> bool:
     return bool(spec.get("nodeName")) and (is_stuck or all(images.runnable(name) for name in names))
 
 
+def is_silent(node: Object) -> bool:
+    """Whether the node does not answer any more. PURE."""
+    conditions = node.get("status", {}).get("conditions") or ()
+    return any((each["type"], each["status"]) == ("Ready", "Unknown") for each in conditions)
+
+
 class Runner:
-    """All pods of one lab. `runs` holds the live ones by uid."""
+    """All pods of one lab. `runs` holds the live ones by uid; `silent` the nodes that do not answer, as (cluster,
+    node)."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.addresses = addresses.Addresses(root)
         self.runs: dict[str, PodRun] = {}
         self.peers: dict[str, names.Peer] = {}
+        self.silent: set[tuple[str, str]] = set()
 
     def end_orphans(self) -> None:
         """End the processes of an earlier runner. They end with it, unless a kill came between the start and the call
@@ -77,7 +85,7 @@ class Runner:
         if uid in self.runs:
             self.runs[uid].update(pod)
             return
-        if not is_ours(pod, cluster.region):
+        if not is_ours(pod, cluster.region) or (cluster.name, pod["spec"]["nodeName"]) in self.silent:
             return
         if pod.get("status", {}).get("phase") in OVER and not pod["metadata"].get("deletionTimestamp"):
             return
@@ -108,20 +116,43 @@ class Runner:
             await run.leave()
 
     async def follow_nodes(self, cluster: api.Cluster, client: AsyncClient) -> None:
-        """A node that vanishes takes its pods along, without a signal to them."""
+        """A node that vanishes, or stops answering, takes its pods along, without a signal to them."""
         async for event in api.watch(client, "/api/v1/nodes"):
-            if event.kind == "SYNCED":
-                present = {node["metadata"]["name"] for node in event.objects}
-                lost = {
-                    run.pod["spec"]["nodeName"] for run in self.runs.values() if run.place.cluster == cluster
-                } - present
-            elif event.kind == "DELETED":
-                lost = {event.object["metadata"]["name"]}
-            else:
+            if event.kind == "DELETED":
+                self.lose(cluster, event.object["metadata"]["name"])
                 continue
-            for run in [each for each in self.runs.values() if each.place.cluster == cluster]:
-                if run.pod["spec"]["nodeName"] in lost and run.ending is None:
-                    run.ending = asyncio.ensure_future(run.terminate(0))
+            nodes = event.objects if event.kind == "SYNCED" else (event.object,)
+            if event.kind == "SYNCED":
+                present = {node["metadata"]["name"] for node in nodes}
+                for name in {run.node for run in self.runs.values() if run.place.cluster == cluster} - present:
+                    self.lose(cluster, name)
+            for node in nodes:
+                await self.hear(cluster, client, node)
+
+    def lose(self, cluster: api.Cluster, node: str) -> None:
+        """The node is gone, and its pods with it."""
+        self.silent.discard((cluster.name, node))
+        for run in self._runs_on(cluster, node).values():
+            run.lose_node()
+
+    async def hear(self, cluster: api.Cluster, client: AsyncClient, node: Object) -> None:
+        """Play a node that stops answering, as a machine without power: its processes are killed, and nobody says so.
+        Once it answers again, its pods start anew, and those that were to end are gone."""
+        name = node["metadata"]["name"]
+        was_silent, silent = (cluster.name, name) in self.silent, is_silent(node)
+        if silent and not was_silent:
+            self.silent.add((cluster.name, name))
+            for uid, run in self._runs_on(cluster, name).items():
+                del self.runs[uid]
+                await run.leave()
+                await run.count_as_unready()
+        elif was_silent and not silent:
+            self.silent.discard((cluster.name, name))
+            for pod in await api.items(client, "/api/v1/pods", fieldSelector=f"spec.nodeName={name}"):
+                self.see(cluster, client, pod)
+
+    def _runs_on(self, cluster: api.Cluster, node: str) -> dict[str, PodRun]:
+        return {uid: run for uid, run in self.runs.items() if (run.place.cluster, run.node) == (cluster, node)}
 
     async def serve_logs(self, cluster: api.Cluster) -> None:
         """A cluster whose nodes have no logs to be read is better than none."""
