@@ -15,7 +15,9 @@ import pytest
 from meshctl.lab.load import Load
 from meshctl.lab.state import Lab
 from meshctl.model.deployment import POOL_LABEL
+from tests.faults.cluster_clock import seconds_between
 from tests.faults.moved_mesh import ENVIRONMENTS
+from tests.faults.trimmed_servers import FLAVOR, QUEUE, SERVERS
 from tests.lab_fixture import RunningLab, command_line, raise_quotas
 from tests.preloaded import CommandLine
 from tests.waiting import wait_until
@@ -24,6 +26,9 @@ pytestmark = [pytest.mark.lab, pytest.mark.exhaustive]
 
 BURSTS, AT_ONCE = 20, 4
 GRACE_S = 5  # of a burst that is sent away, whatever it is at
+# From the end of a loan's last pod until the owner's has its node: Kueue admits it, and the scheduler tries it again up
+# to 10 s after it found no room (podMaxBackoffSeconds).
+PLACED_S = 15
 # `pretrain` fills the pool of the trainers, so that `sweep` has no other place than the node that `serve` lends. The
 # trainers' pool lends as well, to nobody: so it is counted from the first `up` on, in which there is no `sweep` yet.
 MESH = """\
@@ -75,52 +80,6 @@ apiVersion: meshctl/v1
 kind: Environments
 environments:
   aws-east: {provider: aws, region: us-east-1, zones: [us-east-1a, us-east-1b]}
-"""
-
-# Two queues of one cohort: serving owns one CPU and borrows two more, which the other queue owns and takes back.
-FLAVOR = """\
-apiVersion: v1
-kind: Namespace
-metadata: {name: trimmed}
----
-apiVersion: kueue.x-k8s.io/v1beta2
-kind: ResourceFlavor
-metadata: {name: trimmed}
-spec: {}
-"""
-QUEUE = """\
----
-apiVersion: kueue.x-k8s.io/v1beta2
-kind: ClusterQueue
-metadata: {{name: trimmed-{name}}}
-spec:
-  cohortName: trimmed
-  namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: trimmed}}}}
-  preemption: {{reclaimWithinCohort: Any}}
-  resourceGroups:
-  - coveredResources: [cpu]
-    flavors: [{{name: trimmed, resources: [{{name: cpu, nominalQuota: "{own}"}}]}}]
----
-apiVersion: kueue.x-k8s.io/v1beta2
-kind: LocalQueue
-metadata: {{name: {name}, namespace: trimmed}}
-spec: {{clusterQueue: trimmed-{name}}}
-"""
-SERVERS = """\
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {name}, namespace: trimmed}}
-spec:
-  replicas: {replicas}
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata:
-      labels: {{app: {name}, kueue.x-k8s.io/queue-name: {name}, kueue.x-k8s.io/managed: "true"}}
-      annotations: {{kueue.x-k8s.io/pod-suspending-parent: deployment}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{{name: main, image: acme/simulated:1, resources: {{requests: {{cpu: "1"}}}}}}]
 """
 
 
@@ -209,15 +168,8 @@ def test_a_deployment_is_trimmed_to_what_its_queue_owns_and_no_further(lab_with_
     lab.kubectl("dc1", "--namespace", "trimmed", "delete", "deployment", "own")
     wait_until(lambda: ready(lab, "serve", "trimmed") == 3)
     lab.kubectl("dc1", "delete", "namespace", "trimmed")
-    lab.kubectl(
-        "dc1",
-        "delete",
-        "clusterqueues,resourceflavors",
-        "trimmed-serve",
-        "trimmed-own",
-        "trimmed",
-        "--ignore-not-found",
-    )
+    trimmed = ("trimmed-serve", "trimmed-own", "trimmed")
+    lab.kubectl("dc1", "delete", "clusterqueues,resourceflavors", *trimmed, "--ignore-not-found")
 
 
 def apply(lab: RunningLab, *documents: str) -> None:
@@ -243,7 +195,8 @@ def test_a_burst_job_borrows_a_node_saves_and_gives_it_back(lending: RunningLab)
     assert sweep["job"] == "waiting"
     assert "waits in the queue train of Kueue" in sweep["reason"]
     wait_until(lambda: not_ended(lending, "sweep") == 0)
-    steps = saved(lending)  # it had its grace
+    assert given_back_s(lending, "sweep") <= 60 + PLACED_S  # its checkpoint.grace
+    steps = saved(lending)
 
     scale(lending, 1)
     wait_until(lambda: pool_of(lending, "sweep") == "serve")
@@ -256,6 +209,12 @@ def not_ended(lab: RunningLab, workload: str) -> int:
     listed = json.loads(lab.kubectl("dc1", *NAMESPACE, "get", "pods", "-o", "json"))["items"]
     phases = [each["status"].get("phase") for each in listed if each["metadata"]["name"].startswith(f"{workload}-")]
     return sum(phase in ("Pending", "Running") for phase in phases)
+
+
+def given_back_s(lab: RunningLab, job: str) -> float:
+    """From the suspension of the job until the last pod of the owner had its node."""
+    lent = json.loads(lab.kubectl("dc1", *NAMESPACE, "get", "job", job, "-o", "json"))
+    return max(seconds_between(lent, "Suspended", pod, "PodScheduled") for pod in pods(lab, "chat"))
 
 
 def saved(lab: RunningLab) -> int:
@@ -334,8 +293,8 @@ def test_a_cluster_that_meshctl_has_made_lends_once_somebody_has_installed_kueue
 
 
 def test_serving_never_falls_below_its_minimum_while_bursts_come_and_go(lending: RunningLab) -> None:
-    """Several at once, each with a quarter of the node that is lent. Every other wave is sent away by the node's owner;
-    the bursts of the others end by themselves."""
+    """Several at once, each with a quarter of the node that is lent. Every other wave is sent away by the node's owner,
+    and ignores the signal to end; the bursts of the others end by themselves."""
     job = waiting_sweep(lending)
     dns_server = lending.env["MESHCTL_DNS_SERVER"]
     requests = Load("http://chat.example.com:8000/v1/models", rate=5, dns_server=dns_server).start()
@@ -378,6 +337,7 @@ def are_sent_away(lab: RunningLab, job: dict[str, Any], bursts: list[str]) -> No
     scale(lab, 2)
     wait_until(lambda: ready(lab, "chat") == 2)
     wait_until(lambda: all(is_suspended(lab, name) for name in bursts))
+    assert max(given_back_s(lab, name) for name in bursts) <= GRACE_S + PLACED_S
     scale(lab, 1)
     lab.kubectl("dc1", *NAMESPACE, "delete", "job", *bursts)
 
@@ -407,11 +367,13 @@ def waiting_sweep(lab: RunningLab) -> dict[str, Any]:
 
 
 def named(job: dict[str, Any], name: str, image: str = "") -> str:
-    """The Job under another name, with a part of the node, a short grace, and this image if one is given."""
+    """The Job under another name, with a part of the node, a short grace, all of which it takes, and this image if one
+    is given."""
     text = json.dumps({**job, "metadata": {**job["metadata"], "name": name}})
     own: dict[str, Any] = json.loads(text)
     (container,) = own["spec"]["template"]["spec"]["containers"]
     container["image"] = image or container["image"]
+    container["env"].append({"name": "TRAINER_IGNORE_SIGNAL", "value": "1"})
     own["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = GRACE_S
     for amounts in container["resources"].values():
         amounts["nvidia.com/gpu"] = str(8 // AT_ONCE)
