@@ -101,5 +101,5 @@ def _end(written: Written, lines: int) -> str:
     with written.path.open("rb") as file:
         file.seek(written.begins_at)
         text = file.read().decode(errors="replace")
-    written = text.splitlines(keepends=True)
-    return text if lines < 0 else "".join(written[max(0, len(written) - lines) :])
+    all_lines = text.splitlines(keepends=True)
+    return text if lines < 0 else "".join(all_lines[max(0, len(all_lines) - lines) :])
