@@ -48,6 +48,8 @@ WITH_LAB = ("tests/faults", "tests/integration", "tests/contract")
 ALL_TESTS = (*WITH_LAB, "tests/unit")
 REAL_RAG = ("tests/faults/test_rag.py", "tests/faults/test_rag_moves.py")
 REAL_PROGRAMS = ("tests/faults/test_real_programs.py",)
+# programs in pods, which are no part of a package
+SCALERS = tuple(f"templates/scaler/{name}.py" for name in ("scaler", "waker", "lent"))
 
 
 def pytest(session: nox.Session, *arguments: str) -> None:
@@ -79,7 +81,7 @@ def tests(session: nox.Session) -> None:
     install(session, "rag", "lab-rag")
     check(session)
     session.run("mypy")
-    session.run("mypy", "templates/scaler/scaler.py", "templates/scaler/waker.py")  # no part of a package
+    session.run("mypy", *SCALERS)
     session.run("mypy", "templates/gang_hold/gangs.py", "templates/gang_hold/gang_hold.py")  # neither are these
     session.run("mypy", "templates/weka_settings/settings.py", "templates/weka_settings/organization.py")
     session.run("meshctl", "setup")
@@ -98,7 +100,7 @@ def types(session: nox.Session) -> None:
     """mypy, strict."""
     install(session)
     session.run("mypy")
-    session.run("mypy", "templates/scaler/scaler.py", "templates/scaler/waker.py")  # no part of a package
+    session.run("mypy", *SCALERS)
     session.run("mypy", "templates/gang_hold/gangs.py", "templates/gang_hold/gang_hold.py")  # neither are these
     session.run("mypy", "templates/weka_settings/settings.py", "templates/weka_settings/organization.py")
 
