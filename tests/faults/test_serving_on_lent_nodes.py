@@ -90,7 +90,8 @@ def read(here: RunningLab, *what: str) -> Any:
 
 def replicas(here: RunningLab) -> tuple[int, int]:
     """How many there should be on the own pool, and on lent nodes."""
-    return tuple(int(read(here, "deployment", name)["spec"]["replicas"]) for name in ("chat", "chat-lent"))  # type: ignore[return-value]
+    own, lent = (read(here, "deployment", name)["spec"]["replicas"] for name in ("chat", "chat-lent"))
+    return int(own), int(lent)
 
 
 def pods(here: RunningLab, workload: str, *, is_lent: bool = False) -> list[Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import urllib.error
 from collections.abc import Iterator
 from email.message import Message
@@ -11,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from meshctl.render.templates import FOLDER
 from tests.unit.render.test_scaler_program import SETTINGS, loaded_program
 
 OWN = SETTINGS["SCALE_PATH"]
@@ -29,18 +26,8 @@ VARIABLES = {
 
 @pytest.fixture(scope="module")
 def program() -> Iterator[Any]:
-    with loaded_program() as scaler:
-        sys.modules["scaler"] = scaler
-        spec = importlib.util.spec_from_file_location("mesh_lent", FOLDER / "scaler" / "lent.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["mesh_lent"] = module
-        spec.loader.exec_module(module)
-        try:
-            yield module
-        finally:
-            del sys.modules["mesh_lent"], sys.modules["scaler"]
+    with loaded_program(), loaded_program("lent") as module:
+        yield module
 
 
 class World:

@@ -42,17 +42,18 @@ def scaler() -> Iterator[Any]:
 
 
 @contextmanager
-def loaded_program() -> Iterator[Any]:
-    spec = importlib.util.spec_from_file_location("mesh_scaler", FOLDER / "scaler" / "scaler.py")
+def loaded_program(name: str = "scaler") -> Iterator[Any]:
+    """A program of the folder, which may import the modules that are loaded around it."""
+    spec = importlib.util.spec_from_file_location(name, FOLDER / "scaler" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["mesh_scaler"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     try:
         yield module
     finally:
-        del sys.modules["mesh_scaler"]
+        del sys.modules[name]
 
 
 def test_all_samples_of_the_first_known_metric_are_one_load(scaler: Any) -> None:

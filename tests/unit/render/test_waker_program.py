@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import socket
 import subprocess
@@ -30,18 +29,8 @@ IDLENESS = {
 
 @pytest.fixture(scope="module")
 def waker() -> Iterator[Any]:
-    with loaded_program() as scaler:
-        sys.modules["scaler"] = scaler
-        spec = importlib.util.spec_from_file_location("mesh_waker", FOLDER / "scaler" / "waker.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["mesh_waker"] = module
-        spec.loader.exec_module(module)
-        try:
-            yield module
-        finally:
-            del sys.modules["mesh_waker"], sys.modules["scaler"]
+    with loaded_program(), loaded_program("waker") as module:
+        yield module
 
 
 class World:
