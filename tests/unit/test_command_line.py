@@ -235,11 +235,12 @@ def test_output_goes_where_the_encoding_lacks_its_letters(tmp_path: Path, narrow
 def test_ctrl_c_is_told(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "mesh.yaml")  # `check` waits until somebody writes into it
     command = [sys.executable, "-m", "meshctl.cli.main", "check"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    try:
-        with (tmp_path / "mesh.yaml").open("w"):  # opens once `check` reads
-            process.send_signal(signal.SIGINT)
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            with (tmp_path / "mesh.yaml").open("w"):  # opens once `check` reads
+                process.send_signal(signal.SIGINT)
+            # closed only now: a signal just before the reading is handled once the reading ends
             _, stderr = process.communicate(timeout=60)
-    finally:
-        process.kill()
+        finally:
+            process.kill()
     assert (process.returncode, stderr) == (130, "error: interrupted\n")
