@@ -99,7 +99,8 @@ class LentScaler(scaler.Scaler):
     def look(self) -> str:
         """Raises: scaler.UNANSWERED."""
         settings = self.settings
-        own_scale, lent_scale = self.api.ask(settings.scale_path), self.read_lent_scale()
+        lent_scale = self.read_lent_scale()  # before the own one, in which a pause between the two is seen
+        own_scale = self.api.ask(settings.scale_path)
         own, lent = replicas_in(own_scale), replicas_in(lent_scale)
         if not own:  # it is stopped, by a migration or by hand, and so are its replicas on lent nodes
             self.cooldown = scaler.Cooldown(settings.cooldown_s, self.clock())
@@ -119,6 +120,8 @@ class LentScaler(scaler.Scaler):
         new_own, new_lent = parts_of(wanted, max(enough or 0, settings.least), seen, self.lent)
         if (new_own, new_lent) == (own, lent):
             return "" if enough is not None or not addresses else f"no pod has {settings.series[0]}"
+        if new_lent > lent and not replicas_in(self.api.ask(settings.scale_path)):
+            return ""  # stopped since it was read; the next look sees it
         self.bring_both(own_scale, new_own, lent_scale, new_lent)
         total = sum(load for load in loads if load is not None)
         return (

@@ -185,3 +185,25 @@ def test_a_deployment_that_somebody_has_deleted_stops_nothing(program: Any, monk
     del world.replicas[LENT]
     world.load = 50.0
     assert world.look() == (4, 0)
+
+
+@pytest.mark.parametrize("reads_before_the_pause", range(3))
+def test_a_pause_during_a_look_starts_nothing_on_lent_nodes(
+    program: Any, monkeypatch: pytest.MonkeyPatch, reads_before_the_pause: int
+) -> None:
+    """A migration stops both Deployments while the load would take one more; the lent one has no replicas yet, so no
+    version of it tells the scaler of the pause. Their pods end a moment later."""
+    world = World(program, monkeypatch, 4, 0)
+    pods, ask, asked = world.pods(), world.ask, []
+    monkeypatch.setattr(world, "pods", lambda: pods)
+    monkeypatch.setattr(program.scaler, "read_metrics", lambda *_: program.scaler.Reading(6.0, False))
+
+    def ask_and_pause(path: str, body: Any = None) -> Any:
+        if len(asked) == reads_before_the_pause:
+            world.replicas.update({OWN: 0, LENT: 0})
+        asked.append(path)
+        return ask(path, body)
+
+    monkeypatch.setattr(world, "ask", ask_and_pause)
+    assert world.look() == (0, 0)
+    assert world.changes == []
