@@ -12,19 +12,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from meshctl.catalog import Catalog, load_catalog
-from meshctl.clients import (
-    clusters,
-    existing_claims,
-    existing_file_systems,
-    hold_rights,
-    kai_loans,
-    kueue,
-    loans,
-    other_pods,
-    weka_operators,
-    weka_rights,
-)
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.aws import existing_file_systems
+from meshctl.clients.kubernetes import clusters, existing_claims, hold_rights, other_pods
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
+from meshctl.clients.queues import kai_loans, kueue, loans
+from meshctl.clients.weka import weka_operators, weka_rights
 from meshctl.deploy import running_endpoints
 from meshctl.deploy.guards import preflight
 from meshctl.deploy.guards.running import access_default, pools_in_place

@@ -169,7 +169,7 @@ def the_only_one(mesh: Project) -> str:
 
 def shifts_of(context: Context, mesh: Project, environment: str, *, break_lock: bool = False) -> Shifts:
     """As `opened_shifts`, of a project that is open."""
-    from meshctl.clients import clusters
+    from meshctl.clients.kubernetes import clusters
     from meshctl.deploy.guards import cluster_identity
     from meshctl.engine.state_store import open_state_store
     from meshctl.migrate.progress import progress_text

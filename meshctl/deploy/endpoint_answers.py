@@ -13,9 +13,9 @@ from typing import Final
 
 from meshctl import render
 from meshctl.changes.steps import Step, resource_name
-from meshctl.clients import health_checks
-from meshctl.clients.endpoint_questions import questions
-from meshctl.clients.health_checks import Answer, Place, Question
+from meshctl.clients.endpoints import health_checks
+from meshctl.clients.endpoints.endpoint_questions import questions
+from meshctl.clients.endpoints.health_checks import Answer, Place, Question
 from meshctl.dns.lookup import address_of
 from meshctl.errors import UnreachableError
 from meshctl.model.deployment import Deployment, Endpoint

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from meshctl.clients import aws_questions
+from meshctl.clients.aws import aws_questions
 from meshctl.engine import failures
 from meshctl.errors import MeshError, NoCapacityError, ResourcesFailedError
 from meshctl.model.deployment import Deployment, Pool

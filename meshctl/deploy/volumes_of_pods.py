@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from meshctl.changes.losses import CLAIM
-from meshctl.clients import clusters
+from meshctl.clients.kubernetes import clusters
 from meshctl.deploy.guards import namespaces
 from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from meshctl.clients import clusters
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes import clusters
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.deploy.fields import field_rules, live_objects
 from meshctl.model.deployment import Deployment
 from meshctl.model.resource_types import WEKA_CLUSTER

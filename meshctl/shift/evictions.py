@@ -89,7 +89,7 @@ def _out_of_reach(context: StepContext, remaining: Collection[Pod], stopped: Col
 
 
 def _state(pod: Pod) -> Any:
-    from meshctl.clients.clusters import pod_state
+    from meshctl.clients.kubernetes.clusters import pod_state
 
     return pod_state(pod)  # type: ignore[arg-type]
 

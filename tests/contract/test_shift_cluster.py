@@ -10,7 +10,7 @@ import pytest
 from obstore.store import MemoryStore
 
 from meshctl import render
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.engine.state_store import StateStore
 from meshctl.errors import ShiftError
 from meshctl.model.deployment import Deployment, Taint

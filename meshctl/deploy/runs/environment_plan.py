@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from meshctl.changes import Plan
 from meshctl.changes.losses import Loss
-from meshctl.clients import clusters
+from meshctl.clients.kubernetes import clusters
 from meshctl.deploy import rewritten
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.guards import cluster_identity, pod_fields, preconditions, preflight, protection

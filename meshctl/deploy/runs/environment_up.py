@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from meshctl.changes import Plan
 from meshctl.changes.losses import Loss
-from meshctl.clients import clusters
+from meshctl.clients.kubernetes import clusters
 from meshctl.deploy import endpoint_answers, group_ends, idle_cost, rewritten, scarce_pools, scheduled_pools, weka_ends
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.guards import (

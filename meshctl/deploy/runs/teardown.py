@@ -13,7 +13,7 @@ from pathlib import Path
 
 from meshctl.changes.losses import Loss
 from meshctl.changes.steps import subject_of
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.deploy import group_ends, kubeconfig, volumes_of_pods, weka_ends
 from meshctl.deploy.guards import (
     cluster_identity,

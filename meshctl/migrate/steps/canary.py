@@ -6,8 +6,8 @@ Called by the steps in `health`.
 
 from __future__ import annotations
 
-from meshctl.clients.endpoint_questions import questions
-from meshctl.clients.health_checks import Question
+from meshctl.clients.endpoints.endpoint_questions import questions
+from meshctl.clients.endpoints.health_checks import Question
 from meshctl.migrate.steps.context import StepContext
 from meshctl.model.deployment import Deployment, Endpoint
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from meshctl.clients.health_checks import Question
+from meshctl.clients.endpoints.health_checks import Question
 from meshctl.errors import CredentialsError, MeshError, MigrationError, NotReadyError, UnreachableError
 from meshctl.migrate.planning.gateway_shares import elsewhere
 from meshctl.migrate.steps.context import STOPPING, StepContext, alive

@@ -40,7 +40,7 @@ _OWN_CALLS: Final[dict[str, tuple[str, ...]]] = {
     "iam": ("GetRole", "SimulatePrincipalPolicy"),  # of the caller: `caller`, `rights`
     "ssm": ("GetParameter",),
 }
-# Of adopted file systems (`clients.existing_file_systems`), whose id does not say of which service they are.
+# Of adopted file systems (`clients.aws.existing_file_systems`), whose id does not say of which service they are.
 _OF_ADOPTED: Final[dict[str, tuple[str, ...]]] = {
     "efs": ("DescribeFileSystems", "DescribeMountTargets"),
     "fsx": ("DescribeFileSystems",),

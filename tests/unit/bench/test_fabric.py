@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from meshctl.bench import cluster_jobs, fabric
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.errors import UsageError
 from meshctl.lab.images import python_script
 from meshctl.lab.images.nccl_tests import RECORDING

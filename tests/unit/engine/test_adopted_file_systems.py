@@ -9,7 +9,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from meshctl.clients import existing_file_systems
+from meshctl.clients.aws import existing_file_systems
 from meshctl.deploy.guards import adopted_file_systems, preflight
 from meshctl.deploy.guards.running import running_zones
 from meshctl.errors import InfeasibleError, UsageError

@@ -9,7 +9,7 @@ import pytest
 
 from meshctl import render
 from meshctl.changes.notes import changed_groups as words
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.deploy.guards.running import changed_groups
 from meshctl.errors import NotReadyError
 from meshctl.model.deployment import Deployment, Mount

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from meshctl.clients.health_checks import Question
+from meshctl.clients.endpoints.health_checks import Question
 from meshctl.errors import MeshError
 from meshctl.migrate.engine_gateway import EngineGateway
 from meshctl.migrate.gateway import UpResult

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from obstore.store import MemoryStore
 
-from meshctl.clients.health_checks import Answer, Question
+from meshctl.clients.endpoints.health_checks import Answer, Question
 from meshctl.errors import MeshError, ProtectedDataError
 from meshctl.migrate.gateway import UpResult
 from meshctl.migrate.journal.history import History

@@ -158,7 +158,7 @@ def test_every_call_of_meshctls_own_clients_is_allowed() -> None:
     """Those of `up`, `plan`, `migrate`, `expand`, `contract`, `destroy` and `adopt` alike: they share their clients.
     `shift` and lending call the API server alone."""
     called = own_calls()
-    own = {"clients/existing_file_systems.py", "deploy/guards/deleted_entries.py", "dns/endpoint_records.py"}
+    own = {"clients/aws/existing_file_systems.py", "deploy/guards/deleted_entries.py", "dns/endpoint_records.py"}
     assert {*own, "objects/listing.py"} <= called.keys()
     assert ("eks", "CreateAccessEntry") in called["deploy/guards/deleted_entries.py"]
     assert not [module for module in called if module.startswith("shift/")]

@@ -29,10 +29,10 @@ FILE_SERVICE = "a kind of file system in the model, which a deployment of any pl
 # (file, text): why the text is no platform's name there, or decides nothing
 ALLOWED = {
     ("meshctl/cli/main.py", "eks-token"): COMMAND,
-    ("meshctl/clients/existing_file_systems.py", "efs"): FILE_SERVICE,
-    ("meshctl/clients/existing_file_systems.py", "fsx"): "the name of the API in the SDK",
-    ("meshctl/clients/existing_file_systems.py", "fsx-lustre"): FILE_SERVICE,
-    ("meshctl/clients/token_caller.py", "eks-token"): COMMAND,
+    ("meshctl/clients/aws/existing_file_systems.py", "efs"): FILE_SERVICE,
+    ("meshctl/clients/aws/existing_file_systems.py", "fsx"): "the name of the API in the SDK",
+    ("meshctl/clients/aws/existing_file_systems.py", "fsx-lustre"): FILE_SERVICE,
+    ("meshctl/clients/aws/token_caller.py", "eks-token"): COMMAND,
     ("meshctl/deploy/guards/adopted_file_systems.py", "fsx-lustre"): FILE_SERVICE,
     ("meshctl/deploy/guards/running/node_setup.py", "fsx-lustre"): FILE_SERVICE,
     ("meshctl/deploy/own_credentials.py", "eks-token"): COMMAND,

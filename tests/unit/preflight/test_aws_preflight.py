@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshctl.clients import aws_questions
+from meshctl.clients.aws import aws_questions
 from meshctl.deploy.guards import preflight as guard
 from meshctl.deploy.guards.running.pools_in_place import in_place
 from meshctl.deploy.guards.running.running_zones import with_running_zones

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from meshctl.clients import aws_questions
+from meshctl.clients.aws import aws_questions
 from meshctl.deploy.guards import name_rights
 from meshctl.errors import CredentialsError
 from meshctl.lab.aws.simulations import simulate

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.errors import BusyError, CredentialsError, MeshError
 from meshctl.shift.cluster_gateway import ClusterGateway, is_rolling
 from meshctl.shift.gateway import GONE, Budget

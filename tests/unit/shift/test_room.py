@@ -63,7 +63,7 @@ def test_an_undo_that_has_begun_says_so_when_it_is_given_again(monkeypatch: pyte
     with pytest.raises(ShiftError, match="the nodes are not empty"):
         world.shifts().undo()
     monkeypatch.undo()
-    monkeypatch.setattr("meshctl.clients.cluster_access.ClusterAccess.client", lambda *_, **__: world)
+    monkeypatch.setattr("meshctl.clients.kubernetes.cluster_access.ClusterAccess.client", lambda *_, **__: world)
     for go_on in (world.shifts().resume, world.shifts().undo):
         with pytest.raises(ShiftError, match="would not become empty"):
             go_on()

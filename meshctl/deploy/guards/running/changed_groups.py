@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from meshctl import render
 from meshctl.changes.leader_worker_sets import LEADER_WORKER_SET
 from meshctl.changes.notes import changed_groups
-from meshctl.clients import clusters
+from meshctl.clients.kubernetes import clusters
 from meshctl.errors import NotReadyError
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import Resource, StackState

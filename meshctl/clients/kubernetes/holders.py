@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from meshctl.clients import other_pods
-from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.clients.quantities import quantity
+from meshctl.clients.kubernetes import other_pods
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.quantities import quantity
 from meshctl.model.deployment import Deployment
 from meshctl.model.files.units import format_in_gib
 from meshctl.model.observed import PodState

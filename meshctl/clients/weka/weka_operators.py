@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.model import served_apis
 from meshctl.model.neural_mesh import OPERATOR_MARK, OPERATOR_NAMESPACE
 from meshwire.kubernetes.errors import ApiError

@@ -1,7 +1,7 @@
 """The accelerators of a node, from its labels and its extended resources. PURE.
 
-Called by `meshctl.clients.clusters` for each node of a given cluster. What the labels and resources are called is data:
-`meshctl/catalog/accelerators.yaml`.
+Called by `meshctl.clients.kubernetes.clusters` for each node of a given cluster. What the labels and resources are
+called is data: `meshctl/catalog/accelerators.yaml`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from meshctl.catalog import vendors
 from meshctl.catalog.vendors import Vendor
-from meshctl.clients.quantities import quantity
+from meshctl.clients.kubernetes.quantities import quantity
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 import httpx2
 
-from meshctl.clients import grpc_health
+from meshctl.clients.endpoints import grpc_health
 from meshctl.model.keys.health import Protocol
 
 TIMEOUT_S: Final = 10.0

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
-from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.clients.quantities import quantity
-from meshctl.clients.volumes import requested_size
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.quantities import quantity
+from meshctl.clients.kubernetes.volumes import requested_size
 from meshctl.model.observed import Facts, ObservedClaim
 from meshwire.kubernetes import objects
 from meshwire.kubernetes.errors import ApiError

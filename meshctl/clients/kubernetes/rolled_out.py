@@ -5,7 +5,7 @@ Called by `operate.rollouts`, which waits for it, and by the gateway of a migrat
 
 from __future__ import annotations
 
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.model.deployment import Workload
 from meshctl.render.pod import file_mounts
 from meshctl.words import pluralize

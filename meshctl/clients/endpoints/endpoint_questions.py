@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshctl.clients.health_checks import Question
+from meshctl.clients.endpoints.health_checks import Question
 from meshctl.model.deployment import Deployment, Endpoint
 
 _REDIRECTS_END = 400  # a kubelet takes a redirect for health, too

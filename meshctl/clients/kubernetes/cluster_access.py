@@ -96,7 +96,7 @@ def translate_errors(cluster: str, access: ClusterAccess | None = None) -> Itera
 
 def _shut_out(access: ClusterAccess, error: ApiError) -> CredentialsError | None:
     """The error where the credentials are good and the cluster knows nothing of their principal."""
-    from meshctl.clients.token_caller import token_caller  # with botocore: only for an error
+    from meshctl.clients.aws.token_caller import token_caller  # with botocore: only for an error
 
     caller = token_caller(access.kubeconfig, access.context)
     if caller is None:
@@ -112,7 +112,7 @@ def _shut_out(access: ClusterAccess, error: ApiError) -> CredentialsError | None
 
 def _makes_tokens(access: ClusterAccess) -> bool:
     """Whether the credentials are tokens of `meshctl eks-token`, as in clusters that meshctl makes."""
-    from meshctl.clients.token_caller import makes_tokens
+    from meshctl.clients.aws.token_caller import makes_tokens
 
     return makes_tokens(access.kubeconfig, access.context)
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import botocore.exceptions
 from botocore.config import Config
 
-from meshctl.clients.aws_session import aws_session
+from meshctl.clients.aws.aws_session import aws_session
 from meshwire import kubeconfig
 from meshwire.kubeconfig import KubeconfigError
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from meshctl.clients import accelerators, health_events, scheduling
-from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.clients.quantities import quantity
+from meshctl.clients.kubernetes import accelerators, health_events, scheduling
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.quantities import quantity
 from meshctl.model import served_apis
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment, Taint
 from meshctl.model.keys import gangs, lending

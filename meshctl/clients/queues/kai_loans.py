@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.clients.loans import Loan
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
+from meshctl.clients.queues.loans import Loan
 from meshctl.errors import BusyError, CredentialsError, UnreachableError
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment, Gap
 from meshctl.model.keys import kai

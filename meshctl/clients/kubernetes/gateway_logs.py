@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.model.deployment import Deployment
 from meshctl.model.keys import gateway_shares
 from meshctl.model.keys.gateway_shares import RequestCount

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from meshctl.changes.losses import Volume
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshwire.kubernetes import objects
 from meshwire.kubernetes.errors import ApiError
 from meshwire.kubernetes.resources import CLAIMS, VOLUMES

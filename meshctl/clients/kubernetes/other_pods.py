@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from meshctl.catalog import vendors
-from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.clients.quantities import quantity
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.quantities import quantity
 from meshctl.model.observed import Facts, Requests
 from meshctl.platforms import registry
 from meshwire import weka

@@ -11,9 +11,9 @@ from typing import Any, Final
 import botocore.exceptions
 from botocore.config import Config
 
-from meshctl.clients import aws_errors
-from meshctl.clients.aws_errors import AwsRequest
-from meshctl.clients.aws_session import aws_session
+from meshctl.clients.aws import aws_errors
+from meshctl.clients.aws.aws_errors import AwsRequest
+from meshctl.clients.aws.aws_session import aws_session
 from meshctl.errors import CredentialsError
 from meshctl.model.observed import ObservedFileSystem
 

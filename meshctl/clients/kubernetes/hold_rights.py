@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from meshctl.clients import rights
-from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.clients.rights import RBAC, Right
+from meshctl.clients.kubernetes import rights
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.rights import RBAC, Right
 
 # a server-side apply of what is not there yet is a patch and a create
 _NEEDED: Final = (

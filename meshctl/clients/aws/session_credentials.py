@@ -15,7 +15,7 @@ import botocore.exceptions
 import botocore.utils
 from botocore.credentials import RefreshableCredentials
 
-from meshctl.clients.aws_session import aws_session
+from meshctl.clients.aws.aws_session import aws_session
 
 _END: Final = "AWS_CREDENTIAL_EXPIRATION"
 
