@@ -1,7 +1,7 @@
 """What a call asks of IAM: actions, the resource of each, and the keys that conditions compare. PURE.
 
 Called by `rights`. Written from AWS's own references and not from meshctl's table of actions
-(`meshctl.platforms.aws.iam_actions`): a mistake there must show here.
+(`meshctl.platforms.aws.iam.iam_actions`): a mistake there must show here.
 
 Sources: Service Authorization Reference (actions and resources); EKS user guide, "Using a role for nodes" and "Launch
 templates" (iam:PassRole, ec2:RunInstances); EC2 user guide, "Grant permission to tag resources during creation".

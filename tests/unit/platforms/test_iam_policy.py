@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import botocore
 import botocore.session
 import pytest
 
@@ -20,7 +19,8 @@ from meshctl.errors import InfeasibleError, UsageError
 from meshctl.load import load
 from meshctl.model.deployment import Deployment, Endpoint, EndpointCertificate, ExistingFileSystem
 from meshctl.model.questions import ApiAnswer, InPlace, PolicyScope
-from meshctl.platforms.aws import PLATFORM, iam_actions, iam_policy
+from meshctl.platforms.aws import PLATFORM
+from meshctl.platforms.aws.iam import iam_actions, iam_policy
 from meshctl.policies import least_policy
 from meshctl.resolve import resolve
 from providers.aws.rows import ALL

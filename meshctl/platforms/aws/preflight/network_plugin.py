@@ -17,7 +17,7 @@ import yaml
 from meshctl.model.deployment import Gap, Pool
 from meshctl.model.questions import ApiAnswer, ApiQuestion
 from meshctl.model.resource_types import WEKA_CLUSTER
-from meshctl.platforms.aws.change import Change
+from meshctl.platforms.aws.preflight.change import Change
 
 _QUESTION: Final = "network-plugin"
 _ADDON: Final = "vpc-cni"

@@ -19,9 +19,9 @@ from functools import partial
 from typing import Any, Final
 
 from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings, PolicyScope
-from meshctl.platforms.aws import simulated
-from meshctl.platforms.aws.caller import Caller
-from meshctl.platforms.aws.change import Change
+from meshctl.platforms.aws.iam import simulated
+from meshctl.platforms.aws.iam.caller import Caller
+from meshctl.platforms.aws.preflight.change import Change
 
 PREFIX: Final = "rights "
 _NOT_SIMULATED: Final = ("Lists", "Objects", "Link")
@@ -130,7 +130,7 @@ def _groups(change: Change, caller: Caller) -> Iterator[_Group]:
 
 
 def _statements(change: Change, caller: Caller) -> Iterator[Any]:
-    from meshctl.platforms.aws import iam_policy  # with botocore, by the rows: only where something is asked
+    from meshctl.platforms.aws.iam import iam_policy  # with botocore, by the rows: only where something is asked
 
     scope = PolicyScope(account=caller.account)
     needed = _needed_by_all(change) if change.makes_cluster else _needed_by_parts(change)
@@ -146,7 +146,7 @@ def _ends(action: str) -> bool:
 
 def _needed_by_all(change: Change) -> frozenset[str]:
     """Of a new environment. What is only asked beforehand, such as quotas, may be refused: notes say so."""
-    from meshctl.platforms.aws import iam_policy
+    from meshctl.platforms.aws.iam import iam_policy
 
     types = [row.token for row in iam_policy.rows(change.wanted, PolicyScope())]
     return iam_policy.actions_of(types) | {"iam:PassRole"}
@@ -154,7 +154,7 @@ def _needed_by_all(change: Change) -> frozenset[str]:
 
 def _needed_by_parts(change: Change) -> frozenset[str]:
     """Of an environment that is up: what is called for its new parts."""
-    from meshctl.platforms.aws import iam_policy
+    from meshctl.platforms.aws.iam import iam_policy
 
     types = list(_OF_POOLS if change.new_pools else _OF_POOLS[-1:] if change.growing_pools else ())
     wanted = {

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from meshctl.model.deployment import Gap, ObjectStore
 from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings
-from meshctl.platforms.aws import bucket_names, partitions
-from meshctl.platforms.aws.change import Change
+from meshctl.platforms.aws import partitions
+from meshctl.platforms.aws.preflight import bucket_names
+from meshctl.platforms.aws.preflight.change import Change
 from meshctl.platforms.aws.words import PRIVATE_HINT
 from meshctl.resolve.placement import addresses
 

@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, TypeAdapter
 
 from meshctl.model.deployment import Gap, Pool, ReservedCapacity, utc_text
 from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings
-from meshctl.platforms.aws.change import Change
+from meshctl.platforms.aws.preflight.change import Change
 
 _UNKNOWN: Final = "InvalidCapacityReservationId"
 _CORRECT: Final = (

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from meshctl.catalog import Machine
 from meshctl.model.deployment import Deployment
 from meshctl.model.questions import InPlace, PolicyScope
-from meshctl.platforms.aws import iam_actions, preflight
+from meshctl.platforms.aws.iam import iam_actions
+from meshctl.platforms.aws.preflight import preflight
 from providers.aws.rows import ALL
 from providers.aws.rows_engine.operations import operations
 from providers.aws.rows_engine.row import Row

@@ -12,9 +12,10 @@ from typing import Final
 from meshctl.model.deployment import Gap
 from meshctl.model.questions import NO_ANSWER, ApiAnswer, Findings
 from meshctl.model.stack_state import Resource
-from meshctl.platforms.aws import caller, words
-from meshctl.platforms.aws.caller import Caller
-from meshctl.platforms.aws.change import Change
+from meshctl.platforms.aws import words
+from meshctl.platforms.aws.iam import caller
+from meshctl.platforms.aws.iam.caller import Caller
+from meshctl.platforms.aws.preflight.change import Change
 from meshctl.platforms.interface import ClusterEntries
 
 _ENTRY: Final = "meshaws:eks:AccessEntry"

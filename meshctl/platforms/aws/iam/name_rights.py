@@ -11,8 +11,8 @@ from functools import partial
 from typing import Final
 
 from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings
-from meshctl.platforms.aws import caller, simulated
-from meshctl.platforms.aws.caller import Caller
+from meshctl.platforms.aws.iam import caller, simulated
+from meshctl.platforms.aws.iam.caller import Caller
 
 DNS: Final = "route53"  # `dns.provider` of environments.yaml
 _PREFIX: Final = "name rights "
@@ -30,7 +30,7 @@ def _rights(zone: str, who: Caller) -> tuple[ApiQuestion, ...]:
 
 
 def _questions(zone: str, who: Caller) -> Iterator[ApiQuestion]:
-    from meshctl.platforms.aws import iam_policy  # with botocore, by the rows: only where something is asked
+    from meshctl.platforms.aws.iam import iam_policy  # with botocore, by the rows: only where something is asked
 
     start = f"arn:{who.arn.split(':')[1]}:route53:::"
     unnamed, checks = (each.actions for each in iam_policy.expand_statements())

@@ -11,20 +11,11 @@ from functools import partial
 
 from meshctl.model.deployment import Gap, Pool
 from meshctl.model.questions import NO_ANSWER, ApiAnswer, ApiQuestion, Findings
-from meshctl.platforms.aws import (
-    access,
-    account,
-    bucket_rights,
-    caller,
-    counts,
-    equal_machines,
-    network_plugin,
-    quotas,
-    reservations,
-    rights,
-)
-from meshctl.platforms.aws.change import Change
+from meshctl.platforms.aws import equal_machines
+from meshctl.platforms.aws.iam import access, bucket_rights, caller, rights
 from meshctl.platforms.aws.pools import too_spread
+from meshctl.platforms.aws.preflight import account, counts, network_plugin, quotas, reservations
+from meshctl.platforms.aws.preflight.change import Change
 
 __all__ = ["Change", "findings", "questions"]
 

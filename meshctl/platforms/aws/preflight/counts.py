@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from meshctl.model.deployment import Gap, Pool
 from meshctl.model.questions import ApiAnswer, ApiQuestion
-from meshctl.platforms.aws import quotas
-from meshctl.platforms.aws.change import Change
+from meshctl.platforms.aws.preflight import quotas
+from meshctl.platforms.aws.preflight.change import Change
 from meshctl.resolve.placement import addresses
 
 _ADDRESSES: Final = "L-0263D0A3"
