@@ -21,7 +21,7 @@ from typing import Any
 from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
 from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS
 
-from meshctl.lab.aws import instance_types
+from meshctl.lab.aws.ec2 import instance_types
 from meshctl.lab.state import ACCOUNT, read_json, write_atomically
 
 _REGION, _FIRST = "us-east-1", ("us-east-1a", "us-east-1b")

@@ -19,7 +19,7 @@ from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX, gener
 
 from meshctl.lab.aws import quotas, rules
 from meshctl.lab.aws.call import Call
-from meshctl.lab.aws.capacity_blocks import CapacityBlocks, state_of
+from meshctl.lab.aws.ec2.capacity_blocks import CapacityBlocks, state_of
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.quotas import Quotas
 from meshctl.lab.aws.service import Service

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from moto.core import DEFAULT_ACCOUNT_ID
 
-from meshctl.lab.aws import instance_types
 from meshctl.lab.aws.call import Call
+from meshctl.lab.aws.ec2 import instance_types
+from meshctl.lab.aws.ec2.reservations import BLOCK, state_at
 from meshctl.lab.aws.errors import ApiError
-from meshctl.lab.aws.reservations import BLOCK, state_at
 
 _SHORTEST_H: Final = 24  # and a multiple of it
 _FEE_USD_PER_HOUR: Final = 31.464  # of a p5.48xlarge, as one example of a price

@@ -15,11 +15,11 @@ from typing import Any, ClassVar, Final
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.iam.models import iam_backends
 
-from meshctl.lab.aws import guard_rails, inline_policies
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.errors import ApiError
-from meshctl.lab.aws.iam_requests import IamRequest
-from meshctl.lab.aws.rights import BOUNDARY_DENY, Rights, decide
+from meshctl.lab.aws.iam import guard_rails, inline_policies
+from meshctl.lab.aws.iam.iam_requests import IamRequest
+from meshctl.lab.aws.iam.rights import BOUNDARY_DENY, Rights, decide
 from meshctl.lab.aws.service import Service
 from meshctl.lab.state import read_json
 

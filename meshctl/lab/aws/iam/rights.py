@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.errors import ApiError
-from meshctl.lab.aws.iam_requests import IamRequest, requests
+from meshctl.lab.aws.iam.iam_requests import IamRequest, requests
 from meshctl.lab.state import read_json
 
 log = logging.getLogger(__name__)
