@@ -14,8 +14,8 @@ from meshctl.model.keys import job_order, lending
 from meshctl.model.observed import Facts
 from meshctl.resolve.placement import packing
 from meshctl.resolve.placement.allocatable import Usable
-from meshctl.resolve.work import borrowers, kai_queues, lent_replicas
-from meshctl.resolve.work.lending_counters import Counter
+from meshctl.resolve.work.lending import borrowers, kai_queues, lent_replicas
+from meshctl.resolve.work.lending.lending_counters import Counter
 from meshctl.resolve.work.workloads import Home, pods_of
 from meshctl.resolve.work.workloads import gaps as gaps_of_room
 from meshctl.words import pluralize

@@ -14,7 +14,7 @@ from meshctl.model.files.units import seconds_text
 from meshctl.model.keys import drains, elastic
 from meshctl.model.pods import image_names, pod_users
 from meshctl.platforms import registry
-from meshctl.resolve.work import user_notes
+from meshctl.resolve.work.notes import user_notes
 
 # Pods drop the right to listen below (NET_BIND_SERVICE), but for those with `user: root` or `image`. The runtime can
 # give every user all ports of a pod's network (net.ipv4.ip_unprivileged_port_start): containerd 2.0 does by default

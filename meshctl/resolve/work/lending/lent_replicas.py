@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from meshctl.model.deployment import Pool, Workload
 from meshctl.resolve.placement import node_rules, packing
 from meshctl.resolve.placement.allocatable import Usable
-from meshctl.resolve.work.lending_counters import Counter
+from meshctl.resolve.work.lending.lending_counters import Counter
 from meshctl.resolve.work.workloads import Home, pods_of
 from meshctl.words import pluralize
 

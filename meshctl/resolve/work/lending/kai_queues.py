@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from meshctl.model.deployment import Gap, Pool, Workload
 from meshctl.model.keys import gangs, job_order, kai, lending
 from meshctl.model.observed import Facts, ObservedNode
-from meshctl.resolve.work import borrowers
-from meshctl.resolve.work.lending_counters import Counter
+from meshctl.resolve.work.lending import borrowers
+from meshctl.resolve.work.lending.lending_counters import Counter
 from meshctl.words import pluralize
 
 
