@@ -1,7 +1,7 @@
 """WEKA's operator and CSI driver, where somebody has installed them. EDGE: the API server.
 
 Run for every cluster. Until an operator is there, this looks at nothing but its Deployment: the Job that installs it
-is played by `images.helm`, and `weka.json` in the lab's folder names the clusters that have had one before,
+is played by `images.programs.helm`, and `weka.json` in the lab's folder names the clusters that have had one before,
 `{"installed": ["dc1"]}`. What it does is in `meshctl.lab.weka`, with its sources.
 """
 

@@ -1,7 +1,7 @@
 """The Helm chart of WEKA's operator, as far as a cluster shows it. PURE.
 
-Read by `images.helm`, which installs it, and by `controllers.weka`. Names, labels and values: weka/weka-operator,
-`charts/weka-operator` and `doc/operator/deployment/helm-install.md`.
+Read by `images.programs.helm`, which installs it, and by `controllers.weka`. Names, labels and values:
+weka/weka-operator, `charts/weka-operator` and `doc/operator/deployment/helm-install.md`.
 """
 
 from __future__ import annotations

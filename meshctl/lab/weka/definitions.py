@@ -1,6 +1,6 @@
 """The custom resource definitions of WEKA's operator. PURE.
 
-Read by `controllers.weka`, which makes them where an operator is there already, and by `images.helm`, whose
+Read by `controllers.weka`, which makes them where an operator is there already, and by `images.programs.helm`, whose
 `helm show crds` prints them.
 """
 

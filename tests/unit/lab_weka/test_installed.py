@@ -13,7 +13,7 @@ import yaml
 
 from meshctl.lab import images
 from meshctl.lab.controllers import weka
-from meshctl.lab.images import helm
+from meshctl.lab.images.programs import helm
 from meshctl.lab.weka import chart
 from tests.unit.lab_weka.kubernetes_in_memory import Kubernetes
 

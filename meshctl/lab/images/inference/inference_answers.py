@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from meshctl.lab.images.inference_arguments import Arguments
+from meshctl.lab.images.inference.inference_arguments import Arguments
 
 Object = dict[str, Any]
 Emit = Callable[[Object], None]

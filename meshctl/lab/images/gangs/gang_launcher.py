@@ -15,7 +15,7 @@ import threading
 from collections.abc import Sequence
 from types import FrameType
 
-from meshctl.lab.images import gang, gang_launch
+from meshctl.lab.images.gangs import gang, gang_launch
 
 JOIN_S = 900.0  # torch's own time limit for a rendezvous
 # A rank that is told to end is usually not the only one. The others would stand still in their next collective

@@ -15,7 +15,7 @@ import threading
 import time
 from typing import Any, Final, Protocol
 
-from meshctl.lab.images.gang_launch import Launch
+from meshctl.lab.images.gangs.gang_launch import Launch
 
 RETRY_S: Final = 0.2
 LEAVE_S: Final = 60.0  # how long rank 0, when it is done, waits for the others, as torchrun's exit barrier

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from meshctl.lab.images.inference_answers import Object, RefusedError
+from meshctl.lab.images.inference.inference_answers import Object, RefusedError
 
 THREADS: Final = 1  # with two on a busy machine an answer takes nine times as long
 SLOTS: Final = 2  # requests that are worked on at the same time; others wait
