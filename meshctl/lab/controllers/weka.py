@@ -16,9 +16,11 @@ from meshctl.lab.controllers.changes import Labelled, following
 from meshctl.lab.controllers.nodes import NODES, is_ready
 from meshctl.lab.pods import api
 from meshctl.lab.state import Lab, read_json
-from meshctl.lab.weka import chart, clients, clusters, policies, registry, world
-from meshctl.lab.weka.containers import MODE_LABEL
-from meshctl.lab.weka.definitions import all_definitions
+from meshctl.lab.weka.api import registry
+from meshctl.lab.weka.kinds import chart
+from meshctl.lab.weka.kinds.definitions import all_definitions
+from meshctl.lab.weka.operator import clients, clusters, policies, world
+from meshctl.lab.weka.operator.containers import MODE_LABEL
 from meshctl.lab.weka.provisioner import CLAIMS, CLASSES, VOLUMES, Provisioner
 from meshwire.kubernetes.async_client import AsyncClient
 from meshwire.kubernetes.errors import ApiError

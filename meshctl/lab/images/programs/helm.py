@@ -1,8 +1,8 @@
 """What the lab runs for the program `helm` of `alpine/k8s`: installs of WEKA's operator, and no other chart. EDGE.
 
-Started by `images.commands`. It makes the objects that `lab.weka.chart` has, by kubectl and as the pod's own service
-account, so that a right that is missing is missing here, too; and the release's Secret, as Helm keeps it. Words of
-errors and the form of a release: helm/helm 3.17, `pkg/action` and `pkg/storage/driver`.
+Started by `images.commands`. It makes the objects that `lab.weka.kinds.chart` has, by kubectl and as the pod's own
+service account, so that a right that is missing is missing here, too; and the release's Secret, as Helm keeps it. Words
+of errors and the form of a release: helm/helm 3.17, `pkg/action` and `pkg/storage/driver`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from meshctl.lab.weka import chart, definitions
+from meshctl.lab.weka.kinds import chart, definitions
 
 Object = dict[str, Any]
 VERSION = "v3.17.3"

@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from meshctl.lab.weka import uploads
-from meshctl.lab.weka.rest_api import ADMINS, DRIVERS, EVERYBODY, Call, RefusedError, Route
-from meshctl.lab.weka.system import LOCAL, Bucket, FileSystem, Quota, Snapshot, System, new_uid
-from meshctl.lab.weka.uploads import Described, ObjectStoreError
+from meshctl.lab.weka.api import uploads
+from meshctl.lab.weka.api.rest_api import ADMINS, DRIVERS, EVERYBODY, Call, RefusedError, Route
+from meshctl.lab.weka.api.system import LOCAL, Bucket, FileSystem, Quota, Snapshot, System, new_uid
+from meshctl.lab.weka.api.uploads import Described, ObjectStoreError
 
 Object = dict[str, Any]
 ROOT_INODE: Final = "1"

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from meshctl.catalog import load_catalog
 from meshctl.lab.pods import api
-from meshctl.lab.weka import drives, machines
-from meshctl.lab.weka.containers import INTERFACES, selects
-from meshctl.lab.weka.drives import PolicyError
-from meshctl.lab.weka.world import OPERATIONS, POLICIES, World, key_of, report, stamp
+from meshctl.lab.weka.operator import drives, machines
+from meshctl.lab.weka.operator.containers import INTERFACES, selects
+from meshctl.lab.weka.operator.drives import PolicyError
+from meshctl.lab.weka.operator.world import OPERATIONS, POLICIES, World, key_of, report, stamp
 
 Object = dict[str, Any]
 DONE, ERROR, WAITING = "Done", "Error", "Waiting"

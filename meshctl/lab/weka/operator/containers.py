@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from meshctl.lab.weka import drives
-from meshctl.lab.weka.definitions import GROUP, VERSION
+from meshctl.lab.weka.kinds.definitions import GROUP, VERSION
+from meshctl.lab.weka.operator import drives
 
 Object = dict[str, Any]
 CLUSTER_LABEL: Final = "weka.io/cluster-name"

@@ -12,11 +12,11 @@ import datetime
 import shutil
 from typing import Any, Final
 
-from meshctl.lab.weka import uploads
-from meshctl.lab.weka.file_system_calls import downloadable, file_system_of
-from meshctl.lab.weka.rest_api import ADMINS, DRIVERS, EVERYBODY, Call, RefusedError, Route
-from meshctl.lab.weka.system import LOCAL, Bucket, Snapshot, System, new_uid, replace_content
-from meshctl.lab.weka.uploads import Described, ObjectStoreError
+from meshctl.lab.weka.api import uploads
+from meshctl.lab.weka.api.file_system_calls import downloadable, file_system_of
+from meshctl.lab.weka.api.rest_api import ADMINS, DRIVERS, EVERYBODY, Call, RefusedError, Route
+from meshctl.lab.weka.api.system import LOCAL, Bucket, Snapshot, System, new_uid, replace_content
+from meshctl.lab.weka.api.uploads import Described, ObjectStoreError
 
 Object = dict[str, Any]
 

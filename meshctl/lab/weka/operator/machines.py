@@ -16,7 +16,7 @@ from typing import Any, Final
 import yaml
 
 from meshctl.lab.state import read_json
-from meshctl.lab.weka.drives import PolicyError
+from meshctl.lab.weka.operator.drives import PolicyError
 
 _GROUP: Final = "eks.amazonaws.com/nodegroup"
 _LEAST_HOPS: Final = 2  # of an answer to a container

@@ -17,9 +17,10 @@ from typing import Final
 from meshctl.lab.network.ports import loopback_network
 from meshctl.lab.pods import identity
 from meshctl.lab.state import read_json, write_atomically
-from meshctl.lab.weka import credentials, server, system
-from meshctl.lab.weka.system import Bucket, System
-from meshctl.lab.weka.uploads import S3
+from meshctl.lab.weka import credentials
+from meshctl.lab.weka.api import server, system
+from meshctl.lab.weka.api.system import Bucket, System
+from meshctl.lab.weka.api.uploads import S3
 
 PORT: Final = 14000
 _BLOCKS: Final = range(250, 255)

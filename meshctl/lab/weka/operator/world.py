@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from meshctl.lab.controllers.nodes import NODES, is_ready
 from meshctl.lab.pods import api
-from meshctl.lab.weka.containers import MODE_LABEL, Container, manifest, pod
-from meshctl.lab.weka.definitions import API
-from meshctl.lab.weka.registry import Registry
-from meshctl.lab.weka.status import NOT_RUNNING
+from meshctl.lab.weka.api.registry import Registry
+from meshctl.lab.weka.kinds.definitions import API
+from meshctl.lab.weka.operator.containers import MODE_LABEL, Container, manifest, pod
+from meshctl.lab.weka.operator.status import NOT_RUNNING
 from meshwire.kubernetes.async_client import AsyncClient
 from meshwire.kubernetes.errors import ApiError
 

@@ -12,8 +12,8 @@ import re
 from typing import Any, Final
 
 from meshctl.lab.weka import credentials
-from meshctl.lab.weka.rest_api import ADMINS, CLUSTER_ADMINS, EVERYBODY, Call, RefusedError, Route
-from meshctl.lab.weka.system import Organization, new_uid
+from meshctl.lab.weka.api.rest_api import ADMINS, CLUSTER_ADMINS, EVERYBODY, Call, RefusedError, Route
+from meshctl.lab.weka.api.system import Organization, new_uid
 
 Object = dict[str, Any]
 ROOT_UID: Final = "00000000-0000-0000-0000-000000000000"

@@ -17,10 +17,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 from meshctl.lab.controllers import authority
 from meshctl.lab.state import write_atomically
-from meshctl.lab.weka import file_system_calls, organization_calls, rest_api, snapshot_calls
-from meshctl.lab.weka.rest_api import Call, RefusedError, Sessions
-from meshctl.lab.weka.system import Bucket, System
-from meshctl.lab.weka.uploads import S3, Store
+from meshctl.lab.weka.api import file_system_calls, organization_calls, rest_api, snapshot_calls
+from meshctl.lab.weka.api.rest_api import Call, RefusedError, Sessions
+from meshctl.lab.weka.api.system import Bucket, System
+from meshctl.lab.weka.api.uploads import S3, Store
 
 PREFIX = "/api/v2/"
 ROUTES = (*rest_api.ROUTES, *organization_calls.ROUTES, *file_system_calls.ROUTES, *snapshot_calls.ROUTES)

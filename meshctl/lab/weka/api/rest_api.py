@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from meshctl.lab.weka import credentials
+from meshctl.lab.weka.api.system import Bucket, System, new_uid
+from meshctl.lab.weka.api.uploads import ObjectStoreError, Store
 from meshctl.lab.weka.credentials import Account
-from meshctl.lab.weka.system import Bucket, System, new_uid
-from meshctl.lab.weka.uploads import ObjectStoreError, Store
 
 Object = dict[str, Any]
 TOKEN_S: Final = 300

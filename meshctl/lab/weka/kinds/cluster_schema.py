@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from meshctl.lab.weka import schema
+from meshctl.lab.weka.kinds import schema
 
 DYNAMIC_TEMPLATE: Final = schema.fields(
     cel={**schema.SHARED_DRIVE_RULES, **schema.NO_QLC_ALONE, **schema.a_drive_for_each_core("driveCores")},

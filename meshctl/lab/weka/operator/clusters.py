@@ -10,11 +10,12 @@ import datetime
 from typing import Any, Final
 
 from meshctl.lab.pods import api
-from meshctl.lab.weka import containers, credentials, drives, status
-from meshctl.lab.weka.containers import Container
-from meshctl.lab.weka.rest_api import alerts_of
-from meshctl.lab.weka.system import System
-from meshctl.lab.weka.world import (
+from meshctl.lab.weka import credentials
+from meshctl.lab.weka.api.rest_api import alerts_of
+from meshctl.lab.weka.api.system import System
+from meshctl.lab.weka.operator import containers, drives, status
+from meshctl.lab.weka.operator.containers import Container
+from meshctl.lab.weka.operator.world import (
     CLUSTERS,
     CONTAINERS,
     World,

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from meshctl.lab.pods import api
-from meshctl.lab.weka import containers, status
-from meshctl.lab.weka.containers import CLIENT_LABEL
-from meshctl.lab.weka.world import (
+from meshctl.lab.weka.operator import containers, status
+from meshctl.lab.weka.operator.containers import CLIENT_LABEL
+from meshctl.lab.weka.operator.world import (
     CLIENTS,
     CONTAINERS,
     World,

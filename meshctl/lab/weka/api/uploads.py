@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from meshctl.lab.pods import identity
-from meshctl.lab.weka.system import Bucket, files_of
+from meshctl.lab.weka.api.system import Bucket, files_of
 
 DESCRIPTION = "snapshot.json"
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshctl.lab.weka import containers, drives
+from meshctl.lab.weka.operator import containers, drives
 
 Object = dict[str, Any]
 INIT, WAITS, STARTING, READY = "Init", "WaitForDrives", "StartingIO", "Ready"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from meshctl.lab.weka import schema
-from meshctl.lab.weka.cluster_schema import CLUSTER_SPEC, CLUSTER_STATUS
+from meshctl.lab.weka.kinds import schema
+from meshctl.lab.weka.kinds.cluster_schema import CLUSTER_SPEC, CLUSTER_STATUS
 
 GROUP: Final = "weka.weka.io"
 VERSION: Final = "v1alpha1"
