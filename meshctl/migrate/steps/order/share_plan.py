@@ -8,8 +8,8 @@ from __future__ import annotations
 from meshctl.migrate.journal.history import LAST_FORWARD, History
 from meshctl.migrate.planning.expansion import unchanging
 from meshctl.migrate.planning.plan import MigrationPlan
-from meshctl.migrate.steps.step import Step
-from meshctl.migrate.steps.step_parts import (
+from meshctl.migrate.steps.order.step import Step
+from meshctl.migrate.steps.order.step_parts import (
     fabric_steps,
     following_load,
     following_steps,

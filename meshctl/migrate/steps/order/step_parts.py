@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from meshctl.bench import fabric_gate
 from meshctl.migrate.journal.history import History
 from meshctl.migrate.planning.plan import MigrationPlan
-from meshctl.migrate.steps.step import Step
+from meshctl.migrate.steps.order.step import Step
 
 MEASURE = "measure-fabric"
 # once one of them has begun, accelerators may be in use at the target, or the source no longer serves

@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 from meshctl.errors import MigrationError
-from meshctl.migrate.steps import canary
 from meshctl.migrate.steps.context import POLL_S, StepContext
 from meshctl.migrate.steps.environment import failed_jobs, missing_pods, refuse_failed
+from meshctl.migrate.steps.traffic import canary
 from meshctl.model.deployment import Endpoint
 
 _PROBE_S = 600

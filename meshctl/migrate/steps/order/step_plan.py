@@ -11,9 +11,9 @@ from dataclasses import replace
 from meshctl.errors import MigrationError
 from meshctl.migrate.journal.history import LAST_FORWARD, History
 from meshctl.migrate.planning.plan import MigrationPlan, written_stores
-from meshctl.migrate.steps.share_plan import contraction, expansion
-from meshctl.migrate.steps.step import COUNTED, Step
-from meshctl.migrate.steps.step_parts import (
+from meshctl.migrate.steps.order.share_plan import contraction, expansion
+from meshctl.migrate.steps.order.step import COUNTED, Step
+from meshctl.migrate.steps.order.step_parts import (
     MEASURE,
     fabric_steps,
     following_load,
