@@ -17,7 +17,7 @@ from meshctl.model.deployment import Deployment, Taint
 from meshctl.model.keys import elastic
 from meshctl.shift.cluster_gateway import ClusterGateway
 from meshctl.shift.gateway import Budget, Gang
-from meshctl.shift.plan import Request
+from meshctl.shift.planning.plan import Request
 from meshctl.shift.shifts import Shifts
 from meshwire.kubernetes import requests
 from tests.contract.kubernetes_recording.control_plane import ControlPlane

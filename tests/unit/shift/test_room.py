@@ -10,8 +10,8 @@ from meshctl.cli import shift as command
 from meshctl.cli.context import Context
 from meshctl.errors import ShiftError
 from meshctl.shift.gateway import Budget
-from meshctl.shift.plan import Request
-from meshctl.shift.room import shortages
+from meshctl.shift.planning.plan import Request
+from meshctl.shift.planning.room import shortages
 from tests.unit.shift.test_in_force import project
 from tests.unit.shift.world import World, declared, world_of
 

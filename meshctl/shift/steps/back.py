@@ -1,4 +1,4 @@
-"""The steps that give nodes back. EDGE: through `Gateway` alone. Listed in `steps`.
+"""The steps that give nodes back. EDGE: through `Gateway` alone. Listed in `actions`.
 
 They act on every node whose original labels are in the journal, however far the shift has come. A node that is gone is
 left out, and so is one that another mesh has by now.
@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from meshctl.model.deployment import POOL_LABEL
-from meshctl.shift import node_changes, pods
-from meshctl.shift.context import StepContext, alive_of_mesh, lost_nodes_of, patched
-from meshctl.shift.evictions import Remaining, until_ended, until_gone
 from meshctl.shift.gateway import Gang, Node, Patch, Pod
 from meshctl.shift.history import CORDONS
-from meshctl.shift.node_changes import Original
+from meshctl.shift.planning import node_changes, pods
+from meshctl.shift.planning.node_changes import Original
+from meshctl.shift.steps.context import StepContext, alive_of_mesh, lost_nodes_of, patched
+from meshctl.shift.steps.evictions import Remaining, until_ended, until_gone
 
 
 def record_cordons(context: StepContext) -> dict[str, Any]:

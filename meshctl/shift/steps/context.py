@@ -13,10 +13,10 @@ from meshctl.engine import passing
 from meshctl.errors import BusyError, MeshError, ShiftError
 from meshctl.migrate.progress import Event, Report
 from meshctl.objects.progress import Stop
-from meshctl.shift import pods
 from meshctl.shift.gateway import Gateway, Node, Patch, Pod
-from meshctl.shift.node_changes import Original
-from meshctl.shift.plan import ShiftPlan
+from meshctl.shift.planning import pods
+from meshctl.shift.planning.node_changes import Original
+from meshctl.shift.planning.plan import ShiftPlan
 
 POLL_S: Final = 2.0
 _TRIES: Final = 5  # of a patch, while others change the node

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshctl.model.deployment import Taint
-from meshctl.shift import field_owners
-from meshctl.shift.field_owners import Owner
+from meshctl.shift.planning import field_owners
+from meshctl.shift.planning.field_owners import Owner
 
 Patch = dict[str, Any]
 

@@ -8,9 +8,9 @@ from typing import Any, Final, NamedTuple
 
 from meshctl.errors import NotReadyError, ShiftError
 from meshctl.migrate.steps.grace import GraceWatch
-from meshctl.shift import pods
-from meshctl.shift.context import POLL_S, StepContext, alive_of_mesh, lost_nodes_of
 from meshctl.shift.gateway import GONE, Pod
+from meshctl.shift.planning import pods
+from meshctl.shift.steps.context import POLL_S, StepContext, alive_of_mesh, lost_nodes_of
 
 _LONGEST_PAUSE_S: Final = 30.0  # between two tries to evict a pod that a budget holds
 

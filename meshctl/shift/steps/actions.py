@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from meshctl.shift import back, forward
-from meshctl.shift.context import Step
+from meshctl.shift.steps import back, forward
+from meshctl.shift.steps.context import Step
 
 STEPS: Final[Mapping[str, Step]] = {
     "hold": Step("hold new work off the nodes", forward.hold, forward.record_originals, forward.not_held),

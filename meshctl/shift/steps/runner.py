@@ -13,10 +13,10 @@ from meshctl.errors import InterruptedByUserError, LockedError, MeshError, Shift
 from meshctl.migrate.journal.journal import Journal, Kind
 from meshctl.migrate.progress import Report
 from meshctl.objects.progress import Stop
-from meshctl.shift.context import Step, StepContext
 from meshctl.shift.gateway import Gateway
 from meshctl.shift.history import History, read_history
-from meshctl.shift.steps import STEPS
+from meshctl.shift.steps.actions import STEPS
+from meshctl.shift.steps.context import Step, StepContext
 
 
 @dataclass(frozen=True)

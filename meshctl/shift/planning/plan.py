@@ -15,10 +15,10 @@ from meshctl.model.persisted import Format
 from meshctl.model.value import Value, added_later
 from meshctl.render.pod.pods import grace_s
 from meshctl.render.pod.probes import ready_s
-from meshctl.shift import equality, gangs, planning, pods, room
-from meshctl.shift.gangs import Gangs, Resized
 from meshctl.shift.gateway import Node, Pod
-from meshctl.shift.planning import NodeLoad
+from meshctl.shift.planning import choice, equality, gangs, pods, room
+from meshctl.shift.planning.choice import NodeLoad
+from meshctl.shift.planning.gangs import Gangs, Resized
 
 _END_MARGIN_S: Final = 120  # added to the longest grace
 
@@ -100,7 +100,7 @@ def plan_shift(
     candidates = [node for node in nodes if own_labels.items() <= pods.labels(node).items()]
     usable = [node for node in candidates if pods.is_ready(node) and not pods.is_cordoned(node)]
     loads = [room.load(deployment, node, all_pods) for node in usable]
-    chosen = planning.choose(loads, request.nodes)
+    chosen = choice.choose(loads, request.nodes)
     names = frozenset(load.name for load in chosen)
     moving = [pod for pod in pods.to_move(all_pods, deployment.namespace) if pods.node_of(pod) in names]
     rest = [load for load in loads if load.name not in names]
@@ -142,7 +142,7 @@ def plan_shift(
 def _disturbed(chosen: Iterable[NodeLoad], stopped: Gangs, without_room: Mapping[str, int]) -> tuple[Disturbed, ...]:
     """`without_room`: by workload."""
     made = []
-    for each in planning.disturbances([_own(load) for load in chosen]):
+    for each in choice.disturbances([_own(load) for load in chosen]):
         name = each.owner.rpartition("/")[2]
         effect = stopped.effect(name) or ("restarts" if each.stops_whole else "moves")
         made.append(

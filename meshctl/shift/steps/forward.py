@@ -1,4 +1,4 @@
-"""The steps that give nodes to the other pool. EDGE: through `Gateway` alone. Listed in `steps`.
+"""The steps that give nodes to the other pool. EDGE: through `Gateway` alone. Listed in `actions`.
 
 Every step can be done again after it was interrupted: it looks at each node and pod and changes only what is not yet as
 it should be.
@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from meshctl.errors import LockedError, NotReadyError
-from meshctl.shift import node_changes, pods
-from meshctl.shift.context import StepContext, alive_of_mesh, existing, patch_existing, patched
-from meshctl.shift.evictions import Remaining, until_ended, until_gone
-from meshctl.shift.gangs import Resized
 from meshctl.shift.gateway import Node, Patch, Pod
 from meshctl.shift.history import ORIGINALS, originals_document
-from meshctl.shift.node_changes import Original
+from meshctl.shift.planning import node_changes, pods
+from meshctl.shift.planning.gangs import Resized
+from meshctl.shift.planning.node_changes import Original
+from meshctl.shift.steps.context import StepContext, alive_of_mesh, existing, patch_existing, patched
+from meshctl.shift.steps.evictions import Remaining, until_ended, until_gone
 
 _ARRIVE_S: Final = 1800  # of a plan of an earlier version: images and weights of a large model
 _PLACED_S: Final = 120  # the scheduler takes seconds; one that has just failed, up to a minute until it tries again

@@ -12,7 +12,7 @@ from typing import Final
 from meshctl.model.deployment import Deployment, Pool, Workload
 from meshctl.model.keys import job_order
 from meshctl.model.value import Value
-from meshctl.shift.planning import NodeLoad
+from meshctl.shift.planning.choice import NodeLoad
 
 
 class Resized(Value):

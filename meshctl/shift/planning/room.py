@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from meshctl.model.deployment import Deployment, Pool, Workload
 from meshctl.model.keys.nvlink import DOMAIN_LABEL
 from meshctl.platforms import registry
-from meshctl.shift import pods
-from meshctl.shift.gangs import Gangs, is_gang
 from meshctl.shift.gateway import Budget, Node, Pod
-from meshctl.shift.planning import NodeLoad, PodLoad
+from meshctl.shift.planning import pods
+from meshctl.shift.planning.choice import NodeLoad, PodLoad
+from meshctl.shift.planning.gangs import Gangs, is_gang
 
 
 @dataclass(frozen=True, slots=True)
