@@ -37,7 +37,8 @@ from meshctl.platforms import registry
 from meshctl.render.cluster.weka_operator import INSTALL
 from meshctl.resolve import checked_name, resolve
 from meshctl.resolve.data import weka_operator
-from meshctl.resolve.placement import fabric_expectation, offerings
+from meshctl.resolve.placement import fabric_expectation
+from meshctl.resolve.placement.machine_types import offerings
 from meshctl.resolve.work import shifted_room, workloads
 
 _NO_ANSWER = (BusyError, CredentialsError, UnreachableError)

@@ -30,17 +30,8 @@ from meshctl.resolve.data import (
     neural_mesh_room,
     storage,
 )
-from meshctl.resolve.placement import (
-    addresses,
-    allocatable,
-    fabric_expectation,
-    neural_mesh_places,
-    offerings,
-    pools,
-    prices,
-    racks,
-    whole_nodes,
-)
+from meshctl.resolve.placement import addresses, allocatable, fabric_expectation, neural_mesh_places, pools, whole_nodes
+from meshctl.resolve.placement.machine_types import offerings, prices, racks
 from meshctl.resolve.work import (
     evictions,
     gang_holds,

@@ -22,7 +22,7 @@ LONG_FUNCTIONS: Mapping[str, int] = {
 LONG_FILES: Mapping[str, int] = {
     "meshctl/platforms/interface.py": 445,
     "meshctl/render/cluster/platform.py": 434,
-    "meshctl/resolve/placement/machines.py": 403,
+    "meshctl/resolve/placement/machine_types/machines.py": 403,
     "meshctl/resolve/work/workloads.py": 416,
     "templates/gang_hold/gangs.py": 415,
     "tests/contract/test_aws_provider.py": 718,

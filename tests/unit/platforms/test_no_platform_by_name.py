@@ -75,7 +75,7 @@ ALLOWED = {
     ("meshctl/render/pod/object_storage.py", "0-aws-config"): "the SDK's own file",
     ("meshctl/resolve/data/existing_file_systems.py", "efs"): FILE_SERVICE,
     ("meshctl/resolve/data/existing_file_systems.py", "fsx-lustre"): FILE_SERVICE,
-    ("meshctl/resolve/placement/given_fabric.py", "vpc.amazonaws.com/efa"): "the device of a kind of fabric",
+    ("meshctl/resolve/placement/given/given_fabric.py", "vpc.amazonaws.com/efa"): "the device of a kind of fabric",
     ("stacks/platform.py", ".amazonaws.com"): S3,
     ("meshctl/engine/workspace.py", "kubernetes"): "the Pulumi plugin",
     ("meshctl/engine/workspace.py", PACKAGE): "the Pulumi plugin",

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from meshctl.model.deployment import Deployment, Fabric, Pool
 from meshctl.model.stack_state import StackState
 from meshctl.platforms import registry
-from meshctl.resolve.placement import given_fabric
+from meshctl.resolve.placement.given import given_fabric
 
 
 def with_running_fabrics(deployment: Deployment, state: StackState) -> Deployment:

@@ -11,7 +11,7 @@ from typing import Final
 from meshctl.catalog import Catalog, Machine
 from meshctl.model.deployment import Deployment, Market, Price
 from meshctl.platforms import registry
-from meshctl.resolve.placement import machines
+from meshctl.resolve.placement.machine_types import machines
 
 HOURS_PER_MONTH: Final = 730
 CONTRACT: Final = "contract rate in environments.yaml"

@@ -1,6 +1,6 @@
 """The alternatives that a pool's `accelerator` lists: which one is taken, and why not those before it. PURE.
 
-Called by `meshctl.resolve.placement.pools`, and by `meshctl.resolve.placement.existing` for the nodes of a given
+Called by `meshctl.resolve.placement.pools`, and by `meshctl.resolve.placement.given.existing` for the nodes of a given
 cluster. A pool without alternatives, and one without accelerators, is a list of one here, and all that is said of it is
 as if there were no list.
 """
@@ -14,8 +14,8 @@ from functools import lru_cache
 from meshctl.catalog import Catalog, vendors
 from meshctl.model import mesh as mesh_model
 from meshctl.model.deployment import Gap, Market, Rejected
-from meshctl.resolve.placement import machines
-from meshctl.resolve.placement.machines import Choice, Rates, Requirement
+from meshctl.resolve.placement.machine_types import machines
+from meshctl.resolve.placement.machine_types.machines import Choice, Rates, Requirement
 
 Alternatives = tuple[Requirement, ...]  # in order of preference, at least one
 

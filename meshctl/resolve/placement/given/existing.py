@@ -14,10 +14,12 @@ from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Gap, Rejected
 from meshctl.model.files.units import format_in_gib
 from meshctl.model.observed import Facts, ObservedNode
 from meshctl.model.pods.tolerations import Rendered
-from meshctl.resolve.placement import alternatives, node_rules, occupied, racks, slices
-from meshctl.resolve.placement.alternatives import Alternatives
-from meshctl.resolve.placement.machines import Requirement
-from meshctl.resolve.placement.occupied import Occupied
+from meshctl.resolve.placement import node_rules, slices
+from meshctl.resolve.placement.given import occupied
+from meshctl.resolve.placement.given.occupied import Occupied
+from meshctl.resolve.placement.machine_types import alternatives, racks
+from meshctl.resolve.placement.machine_types.alternatives import Alternatives
+from meshctl.resolve.placement.machine_types.machines import Requirement
 
 _HEADROOM: Final = 0.97  # a node reports 2-3% less memory than its label says (firmware, reserved by the kernel)
 ANY_MODEL: Final = "accelerators"  # the model of a pool that names none, until its nodes are known

@@ -1,6 +1,6 @@
 """Why a mesh can't use nodes of a given cluster that have the hardware: their taints, and pods of others. PURE.
 
-Called by `meshctl.resolve.placement.existing` for each node that a pool could have.
+Called by `meshctl.resolve.placement.given.existing` for each node that a pool could have.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Machines that are sold in racks whose nodes share NVLink (NVL72): who gets it, what is missing for it. PURE.
 
-Called by `meshctl.resolve`, and by `meshctl.resolve.placement.existing` for the nodes of a given cluster. See
+Called by `meshctl.resolve`, and by `meshctl.resolve.placement.given.existing` for the nodes of a given cluster. See
 `meshctl.model.keys.nvlink` for what it takes.
 """
 
@@ -15,7 +15,7 @@ from meshctl.model.keys import nvlink
 from meshctl.model.observed import Facts, ObservedNode
 from meshctl.model.served_apis import COMPUTE_DOMAIN
 from meshctl.platforms import registry
-from meshctl.resolve.placement.machines import same_model
+from meshctl.resolve.placement.machine_types.machines import same_model
 
 _OWN_CLAIM = (
     "a ComputeDomain of yours can be named in environments.yaml, `pod: {resourceClaims: [{name: nvlink,"
