@@ -19,7 +19,8 @@ from meshctl.clients.queues import kai_loans, kueue, loans
 from meshctl.clients.weka import weka_operators, weka_rights
 from meshctl.deploy import running_endpoints
 from meshctl.deploy.guards import preflight
-from meshctl.deploy.guards.running import access_default, pools_in_place
+from meshctl.deploy.guards.running.endpoints import access_default
+from meshctl.deploy.guards.running.pools import pools_in_place
 from meshctl.deploy.session import Session
 from meshctl.engine import stack_locks
 from meshctl.engine.state_store import StateStore, keeps_journals, open_state_store

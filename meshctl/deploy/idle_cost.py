@@ -6,7 +6,7 @@ which the error has to say.
 
 from __future__ import annotations
 
-from meshctl.deploy.guards.running import pools_in_place
+from meshctl.deploy.guards.running.pools import pools_in_place
 from meshctl.errors import ResourcesFailedError
 from meshctl.model.deployment import Deployment, Price
 from meshctl.model.stack_state import StackState

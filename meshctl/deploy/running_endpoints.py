@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
-from meshctl.deploy.guards.running.access_default import Running, deployed_endpoints, same_endpoint
+from meshctl.deploy.guards.running.endpoints.access_default import Running, deployed_endpoints, same_endpoint
 from meshctl.dns.endpoint_records import EndpointRecords
 from meshctl.model.deployment import Deployment, Endpoint
 from meshctl.model.stack_state import StackState

@@ -13,7 +13,7 @@ from meshctl.clients.weka import weka_clusters
 from meshctl.deploy import weka_ends
 from meshctl.deploy.fields import field_rules, live_objects
 from meshctl.deploy.fields.field_owners import FieldConflict, Manager
-from meshctl.deploy.guards.running import pools_in_place
+from meshctl.deploy.guards.running.pools import pools_in_place
 from meshctl.deploy.runs import begun_pools
 from meshctl.model.deployment import Deployment, JoinedWeka
 from meshctl.model.resource_types import WEKA_CLUSTER

@@ -26,7 +26,9 @@ from meshctl.deploy.guards import (
     shared_proofs,
     volume_sizes,
 )
-from meshctl.deploy.guards.running import changed_groups, given_fabrics, running_pods, running_zones
+from meshctl.deploy.guards.running import running_pods
+from meshctl.deploy.guards.running.pods import changed_groups, given_fabrics
+from meshctl.deploy.guards.running.pools import running_zones
 from meshctl.deploy.jobs import finished_jobs, gone_jobs, held_jobs, job_states, paused_jobs
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.jobs.unchanged_jobs import read_unchanged_jobs

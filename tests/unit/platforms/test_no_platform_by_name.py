@@ -34,7 +34,7 @@ ALLOWED = {
     ("meshctl/clients/aws/existing_file_systems.py", "fsx-lustre"): FILE_SERVICE,
     ("meshctl/clients/aws/token_caller.py", "eks-token"): COMMAND,
     ("meshctl/deploy/guards/adopted_file_systems.py", "fsx-lustre"): FILE_SERVICE,
-    ("meshctl/deploy/guards/running/node_setup.py", "fsx-lustre"): FILE_SERVICE,
+    ("meshctl/deploy/guards/running/pools/node_setup.py", "fsx-lustre"): FILE_SERVICE,
     ("meshctl/deploy/own_credentials.py", "eks-token"): COMMAND,
     ("meshctl/deploy/secrets/secret_values.py", ".amazonaws.com"): S3,
     ("meshctl/diagnosis.py", "kubernetes"): "the Pulumi plugin",

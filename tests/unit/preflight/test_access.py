@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshctl.deploy.guards import cluster_maker
-from meshctl.deploy.guards.running import pools_in_place
+from meshctl.deploy.guards.running.pools import pools_in_place
 from meshctl.model.deployment import Deployment
 from meshctl.model.questions import NO_ANSWER, ApiAnswer, Findings, InPlace
 from meshctl.model.stack_state import StackState

@@ -9,7 +9,7 @@ import pytest
 
 from meshctl import render
 from meshctl.catalog import load_catalog
-from meshctl.deploy.guards.running import gateway_redirects
+from meshctl.deploy.guards.running.endpoints import gateway_redirects
 from meshctl.errors import DiagnosticsError
 from meshctl.lab.images import nginx_rules
 from meshctl.load import load

@@ -2,7 +2,7 @@
 PURE.
 
 Called by `meshctl.resolve.placement.pools`; `meshctl.render` puts `env`, `resource` and `networks` on pods. What an
-older version brought up otherwise stays so: `meshctl.deploy.guards.running.given_fabrics`.
+older version brought up otherwise stays so: `meshctl.deploy.guards.running.pods.given_fabrics`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from meshctl.deploy import jobs_in_state
-from meshctl.deploy.guards.running import running_gangs
+from meshctl.deploy.guards.running.pods import running_gangs
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.keys import evictions, kai, lending
 from meshctl.model.stack_state import StackState

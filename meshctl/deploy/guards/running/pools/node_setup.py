@@ -5,7 +5,7 @@ Called by `running_pods`. It is for what pods on these nodes rely on and an imag
 
 from __future__ import annotations
 
-from meshctl.deploy.guards.running import pools_in_place
+from meshctl.deploy.guards.running.pools import pools_in_place
 from meshctl.model.deployment import Deployment, NodeSetup, Pool
 from meshctl.model.stack_state import StackState
 
