@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from meshctl.lab import kueue_certificates, real_controllers
 from meshctl.lab.pods import api
-from meshctl.lab.real_controllers import Controller
 from meshctl.lab.state import Lab
+from meshctl.lab.webhooks import kueue_certificates, real_controllers
+from meshctl.lab.webhooks.real_controllers import Controller
 from meshctl.tools.table import TOOLS
 from meshwire.kubernetes.async_client import AsyncClient
 

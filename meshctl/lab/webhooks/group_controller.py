@@ -11,10 +11,10 @@ from typing import Any, Final
 import yaml
 
 from meshctl import tools
-from meshctl.lab import real_controllers
 from meshctl.lab.pods import api
-from meshctl.lab.real_controllers import Controller
 from meshctl.lab.state import Lab
+from meshctl.lab.webhooks import real_controllers
+from meshctl.lab.webhooks.real_controllers import Controller
 from meshwire.kubernetes.async_client import AsyncClient
 
 PROGRAM: Final = "lws-manager"
