@@ -17,7 +17,7 @@ from meshctl.clients.kubernetes import clusters, existing_claims, hold_rights, o
 from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.clients.queues import kai_loans, kueue, loans
 from meshctl.clients.weka import weka_operators, weka_rights
-from meshctl.deploy import running_endpoints
+from meshctl.deploy.endpoints import running_endpoints
 from meshctl.deploy.guards import preflight
 from meshctl.deploy.guards.running.endpoints import access_default
 from meshctl.deploy.guards.running.pools import pools_in_place

@@ -17,7 +17,8 @@ from meshctl.clients.kubernetes.gateway_logs import CountedRequests, counted_req
 from meshctl.clients.queues import kai_loans, kueue, loans
 from meshctl.clients.queues.loans import Loan
 from meshctl.clients.weka import weka_clusters
-from meshctl.deploy import deploy_state, live_platform, scheduled_pools
+from meshctl.deploy import deploy_state, live_platform
+from meshctl.deploy.capacity import scheduled_pools
 from meshctl.deploy.guards import cluster_identity
 from meshctl.deploy.jobs import held_gangs, held_jobs, job_states
 from meshctl.deploy.session import Session

@@ -10,7 +10,7 @@ from meshctl.changes import losses
 from meshctl.changes.losses import Seen, outcome_of_destroy, outcome_of_up
 from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.clients.weka import weka_clusters
-from meshctl.deploy import weka_ends
+from meshctl.deploy.ends import weka_ends
 from meshctl.deploy.fields import field_rules, live_objects
 from meshctl.deploy.fields.field_owners import FieldConflict, Manager
 from meshctl.deploy.guards.running.pools import pools_in_place

@@ -1,6 +1,6 @@
 """What an endpoint is asked, in the words of its workload's `health`. PURE.
 
-Called by `meshctl.deploy.endpoint_answers` after an `up`, and by the steps of a migration.
+Called by `meshctl.deploy.endpoints.endpoint_answers` after an `up`, and by the steps of a migration.
 """
 
 from __future__ import annotations

@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 from meshctl.changes import Plan
 from meshctl.changes.losses import Loss
 from meshctl.clients.kubernetes import clusters
-from meshctl.deploy import endpoint_answers, group_ends, idle_cost, rewritten, scarce_pools, scheduled_pools, weka_ends
+from meshctl.deploy import rewritten
+from meshctl.deploy.capacity import idle_cost, scarce_pools, scheduled_pools
+from meshctl.deploy.endpoints import endpoint_answers
+from meshctl.deploy.ends import group_ends, weka_ends
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.guards import (
     cluster_identity,

@@ -1,7 +1,7 @@
 """The default for `access` when mesh.yaml leaves it out: an endpoint that is up stays as it is, a new one is internal.
 PURE.
 
-Called by `meshctl.project` with the endpoints that are up, which `deploy.running_endpoints` finds out. In the
+Called by `meshctl.project` with the endpoints that are up, which `deploy.endpoints.running_endpoints` finds out. In the
 deployments that it makes, an endpoint without `access` is one that is up as public; versions up to 0.2 wrote those so
 into their states.
 """
