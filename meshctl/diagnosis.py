@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError
 from botocore.session import Session
 
 from meshctl import tools
-from meshctl.clients import session_credentials
+from meshctl.clients.aws import session_credentials
 from meshctl.engine.workspace import KUBERNETES_PLUGIN, official_kubernetes_plugin
 from meshctl.errors import PlatformError, ToolError
 from meshctl.model.resource_types import AWS_PACKAGE

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import botocore.session
 from botocore.signers import RequestSigner
 
-from meshctl.clients import aws_errors
-from meshctl.clients.aws_errors import AwsRequest
+from meshctl.clients.aws import aws_errors
+from meshctl.clients.aws.aws_errors import AwsRequest
 
 PREFIX = "k8s-aws-v1."
 CLUSTER_HEADER = "x-k8s-aws-id"

@@ -19,7 +19,7 @@ from meshctl.model.mesh import Mesh
 from meshctl.model.questions import PolicyScope
 from meshctl.platforms import registry
 from meshctl.resolve import resolve
-from meshctl.resolve.placement import offerings
+from meshctl.resolve.placement.machine_types import offerings
 
 
 @dataclass(frozen=True)

@@ -12,22 +12,15 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from meshctl.catalog import Catalog, load_catalog
-from meshctl.clients import (
-    clusters,
-    existing_claims,
-    existing_file_systems,
-    hold_rights,
-    kai_loans,
-    kueue,
-    loans,
-    other_pods,
-    weka_operators,
-    weka_rights,
-)
-from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy import running_endpoints
+from meshctl.clients.aws import existing_file_systems
+from meshctl.clients.kubernetes import clusters, existing_claims, hold_rights, other_pods
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
+from meshctl.clients.queues import kai_loans, kueue, loans
+from meshctl.clients.weka import weka_operators, weka_rights
+from meshctl.deploy.endpoints import running_endpoints
 from meshctl.deploy.guards import preflight
-from meshctl.deploy.guards.running import access_default, pools_in_place
+from meshctl.deploy.guards.running.endpoints import access_default
+from meshctl.deploy.guards.running.pools import pools_in_place
 from meshctl.deploy.session import Session
 from meshctl.engine import stack_locks
 from meshctl.engine.state_store import StateStore, keeps_journals, open_state_store
@@ -45,7 +38,8 @@ from meshctl.platforms import registry
 from meshctl.render.cluster.weka_operator import INSTALL
 from meshctl.resolve import checked_name, resolve
 from meshctl.resolve.data import weka_operator
-from meshctl.resolve.placement import fabric_expectation, offerings
+from meshctl.resolve.placement import fabric_expectation
+from meshctl.resolve.placement.machine_types import offerings
 from meshctl.resolve.work import shifted_room, workloads
 
 _NO_ANSWER = (BusyError, CredentialsError, UnreachableError)

@@ -1,8 +1,8 @@
 """Which cluster a kubeconfig chooses, and as which user: files joined as kubectl joins them, then one context. EDGE.
 
-meshctl (`clients.cluster_access`) and the kubernetes provider both ask this module, since they must reach the same
-cluster: what meshctl has looked at is what the provider changes. The reference is client-go, which kubectl and the
-official plugin use. Unlike them, meshctl does not fall back to the service account of a pod that it may run in.
+meshctl (`clients.kubernetes.cluster_access`) and the kubernetes provider both ask this module, since they must reach
+the same cluster: what meshctl has looked at is what the provider changes. The reference is client-go, which kubectl and
+the official plugin use. Unlike them, meshctl does not fall back to the service account of a pod that it may run in.
 `meshwire.kubernetes.target` makes typed values of the choice.
 """
 

@@ -6,7 +6,8 @@ import socket
 
 import pytest
 
-from meshctl.lab.images import language_model, redis_server
+from meshctl.lab.images import redis_server
+from meshctl.lab.images.inference import language_model
 
 needs_programs = pytest.mark.skipif(
     not language_model.is_installed(), reason="the extra lab-programs is not installed; `nox -s programs` has it"

@@ -21,7 +21,8 @@ import pytest
 import yaml
 
 from meshctl.lab import images
-from meshctl.lab.images import language_model, milvus_server, minilm
+from meshctl.lab.images import milvus_server, minilm
+from meshctl.lab.images.inference import language_model
 from tests.waiting import COMMAND_S, end, wait_until
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "rag"

@@ -19,7 +19,8 @@ from meshctl.advise.situation import Situation, accelerator_of
 from meshctl.catalog import Machine
 from meshctl.catalog.speeds import Accelerator
 from meshctl.model.deployment import Pool, Workload
-from meshctl.resolve.placement import packing, prices
+from meshctl.resolve.placement import packing
+from meshctl.resolve.placement.machine_types import prices
 from meshctl.resolve.work import workloads
 
 _CHEAPER: Final = 0.9  # another machine is named only where a token costs clearly less

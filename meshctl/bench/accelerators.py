@@ -10,8 +10,8 @@ from typing import Final
 
 from meshctl.bench import cluster_jobs
 from meshctl.bench.cluster_jobs import Ended
-from meshctl.clients import clusters
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes import clusters
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.errors import CredentialsError, ForeignOutputError, UnreachableError, UsageError
 from meshctl.measure import dcgm, gemm, packed
 from meshctl.measure.results import Result, Taken

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from meshctl.bench import cluster_jobs, result_files
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.engine.state_store import StateStore
 from meshctl.errors import UsageError
 from meshctl.measure import nccl, packed

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from meshctl.bench import cluster_jobs
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.errors import UsageError
 from meshctl.measure import fio, packed, rclone
 from meshctl.measure.results import Result, Taken

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from meshctl.bench.load import Server
-from meshctl.clients import endpoint_questions
+from meshctl.clients.endpoints import endpoint_questions
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment, Endpoint, Workload
 from meshctl.model.files.file_problems import suggestion

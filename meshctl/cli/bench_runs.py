@@ -15,7 +15,7 @@ from meshctl.cli.context import Context
 from meshctl.errors import CredentialsError, MeshError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
-    from meshctl.clients.cluster_access import ClusterAccess
+    from meshctl.clients.kubernetes.cluster_access import ClusterAccess
     from meshctl.measure.results import Result, Taken
     from meshctl.model.deployment import Deployment, Endpoint
     from meshctl.model.observed import PodState
@@ -50,7 +50,7 @@ class _Environment:
     @cached_property
     def pods_and_nodes(self) -> tuple[Sequence[PodState], Mapping[str, int]]:
         """The mesh's pods, and how many nodes of each pool are ready; none where they can't be seen."""
-        from meshctl.clients import clusters
+        from meshctl.clients.kubernetes import clusters
 
         try:
             pods = clusters.pods(self.access, self.deployment.namespace)
@@ -61,7 +61,7 @@ class _Environment:
     @cached_property
     def access(self) -> ClusterAccess:
         """Raises: CredentialsError."""
-        from meshctl.clients import clusters
+        from meshctl.clients.kubernetes import clusters
 
         return clusters.access(self.deployment, self.outputs)
 

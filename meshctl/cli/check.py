@@ -65,7 +65,7 @@ def _offline(context: Context, names: list[str]) -> Iterator[Resolution]:
     from meshctl.catalog import load_catalog
     from meshctl.engine import state_folder
     from meshctl.resolve import resolve
-    from meshctl.resolve.placement import offerings
+    from meshctl.resolve.placement.machine_types import offerings
 
     mesh, declared = context.load()
     catalog = load_catalog()

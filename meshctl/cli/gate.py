@@ -32,7 +32,7 @@ def measure(
     """Keep the results as `bench` does. Raises: MeasurementError for the first pool whose fabric gives too little."""
     from meshctl.bench import fabric, fabric_gate
     from meshctl.cli.signals import once
-    from meshctl.clients import clusters
+    from meshctl.clients.kubernetes import clusters
 
     access = clusters.access(deployment, outputs)
     for pool in waiting:

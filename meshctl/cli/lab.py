@@ -39,9 +39,10 @@ def lab_up(
     ] = None,
 ) -> None:
     """Start the lab: an AWS API, three Kubernetes control planes, object stores and DNS."""
-    from meshctl.lab import real_controllers, up  # psutil, the clients: not for `meshctl --help`
+    from meshctl.lab import up  # psutil, the clients: not for `meshctl --help`
     from meshctl.lab.controllers import kai as kai_scheduler
     from meshctl.lab.state import Lab, default_root
+    from meshctl.lab.webhooks import real_controllers
 
     _check_clusters([*(groups or ()), *(kueue or ())], real_controllers.CLUSTERS)
     _check_clusters(kai or (), kai_scheduler.CLUSTERS)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from meshctl.project import Project
     from meshctl.shift.history import History
     from meshctl.shift.in_force import ShiftStatus
-    from meshctl.shift.plan import Request
+    from meshctl.shift.planning.plan import Request
     from meshctl.shift.shifts import Shifts
 
 
@@ -49,7 +49,7 @@ def shift(
 ) -> None:
     """Let nodes of one pool work for another pool of the same hardware, and give them back with --undo."""
     from meshctl.shift import views  # with all below: Pulumi, too slow for `meshctl --help`
-    from meshctl.shift.plan import Request
+    from meshctl.shift.planning.plan import Request
 
     context: Context = ctx.obj
     _refuse_combinations(giving, taking, nodes, undo=undo, resume=resume, dry_run=dry_run, until=until)
@@ -169,7 +169,7 @@ def the_only_one(mesh: Project) -> str:
 
 def shifts_of(context: Context, mesh: Project, environment: str, *, break_lock: bool = False) -> Shifts:
     """As `opened_shifts`, of a project that is open."""
-    from meshctl.clients import clusters
+    from meshctl.clients.kubernetes import clusters
     from meshctl.deploy.guards import cluster_identity
     from meshctl.engine.state_store import open_state_store
     from meshctl.migrate.progress import progress_text

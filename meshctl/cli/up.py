@@ -134,7 +134,7 @@ def _up_to_date(
 ) -> UpResult:
     """Ask where something has to be asked, then bring it up; for `wait_s` seconds again where there is no capacity."""
     from meshctl.cli.guards import refuse_up
-    from meshctl.deploy.capacity_wait import until_there_is_capacity
+    from meshctl.deploy.capacity.capacity_wait import until_there_is_capacity
     from meshctl.deploy.guards.protection import refused_by_up
 
     refuse_up(mesh, deployment)
@@ -182,7 +182,7 @@ def _bring_up(
     """Raises: NoCapacityError also where all is up but pools that start later, if the command `waits` for them;
     MeasurementError where a fabric gives less than the mesh expects: then its workloads wait, and all else is up."""
     from meshctl.cli import gate
-    from meshctl.deploy.capacity_wait import not_started
+    from meshctl.deploy.capacity.capacity_wait import not_started
 
     pools = gate.pools(mesh, deployment)
     if pools:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from meshctl.clients import aws_questions
+from meshctl.clients.aws import aws_questions
 from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment
 from meshctl.model.questions import ApiAnswer, ApiQuestion

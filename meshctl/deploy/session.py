@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from meshctl.changes import Plan
 from meshctl.changes.losses import Loss
 from meshctl.changes.steps import Step
-from meshctl.clients import clusters
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes import clusters
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.deploy import jobs_in_state
 from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.guards import cluster_identity

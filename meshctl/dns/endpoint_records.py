@@ -13,9 +13,9 @@ from typing import Any
 from botocore.config import Config
 
 import stacks.edge
-from meshctl.clients import aws_errors
-from meshctl.clients.aws_errors import AwsRequest
-from meshctl.clients.aws_session import aws_session
+from meshctl.clients.aws import aws_errors
+from meshctl.clients.aws.aws_errors import AwsRequest
+from meshctl.clients.aws.aws_session import aws_session
 from meshctl.dns import records
 from meshctl.engine.run import StackRun
 from meshctl.errors import MeshError

@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping
 
 from meshctl.changes.steps import resource_name, subject_of
-from meshctl.clients import certificates, scheduling
+from meshctl.clients import certificates
+from meshctl.clients.kubernetes import scheduling
 from meshctl.errors import (
     CredentialsError,
     EngineError,

@@ -21,8 +21,9 @@ from obstore import exceptions
 from obstore.store import LocalStore, S3Store, from_url
 
 from meshctl import own_folder
-from meshctl.clients import aws_errors, certificates
-from meshctl.clients.aws_errors import AwsRequest
+from meshctl.clients import certificates
+from meshctl.clients.aws import aws_errors
+from meshctl.clients.aws.aws_errors import AwsRequest
 from meshctl.engine import state_folder
 from meshctl.errors import CredentialsError, UnreachableError, UsageError
 from meshctl.model.persisted import unreadable

@@ -6,7 +6,8 @@ Called by `meshctl lab status`. The extras `lab-programs`, and `rag` with `lab-r
 from __future__ import annotations
 
 from meshctl.lab import images
-from meshctl.lab.images import language_model, redis_server
+from meshctl.lab.images import redis_server
+from meshctl.lab.images.inference import language_model
 
 EXTRA = "the extra `lab-programs`"
 _RETRIEVAL = {

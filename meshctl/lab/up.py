@@ -26,11 +26,12 @@ import psutil
 
 from meshctl import tools
 from meshctl.errors import LabError
-from meshctl.lab import clusters, environment, group_controller, kueue_controller, stores
+from meshctl.lab import clusters, environment, stores
 from meshctl.lab.network.ports import free_ports
 from meshctl.lab.parts import PARTS, PartState, command_line, states
-from meshctl.lab.real_controllers import Controller
 from meshctl.lab.state import ACCOUNT, READY_FOLDER, Lab, lives, read_json, ready_files, wait_ended, write_atomically
+from meshctl.lab.webhooks import group_controller, kueue_controller
+from meshctl.lab.webhooks.real_controllers import Controller
 
 Say = Callable[[str], None]
 READY_TIMEOUT_S = 60

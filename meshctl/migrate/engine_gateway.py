@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from meshctl.bench import fabric
 from meshctl.bench.cluster_jobs import Holder
 from meshctl.changes.losses import Loss
-from meshctl.clients import clusters, health_checks, rolled_out
-from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.clients.health_checks import Answer, Place, Question
+from meshctl.clients.endpoints import health_checks
+from meshctl.clients.endpoints.health_checks import Answer, Place, Question
+from meshctl.clients.kubernetes import clusters, rolled_out
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.fields import ownership
 from meshctl.deploy.guards import cluster_identity, name_rights, upgrade

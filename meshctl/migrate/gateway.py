@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from meshctl.changes.losses import Loss
-from meshctl.clients.health_checks import Answer, Question
+from meshctl.clients.endpoints.health_checks import Answer, Question
 from meshctl.errors import NoCapacityError
 from meshctl.measure.results import Result
 from meshctl.model.deployment import Deployment, Endpoint, ObjectStore

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from meshctl.changes.losses import Loss
 from meshctl.migrate.journal.history import History
 from meshctl.migrate.planning.plan import MigrationPlan
-from meshctl.migrate.steps.step_plan import stores_not_copied_back
+from meshctl.migrate.steps.order.step_plan import stores_not_copied_back
 from meshctl.model.deployment import Deployment
 from meshctl.model.files.units import format_gib, size_text
 from meshctl.words import pluralize

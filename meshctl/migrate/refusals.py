@@ -9,7 +9,7 @@ from meshctl.errors import MigrationError, UsageError
 from meshctl.migrate.journal.activity import Activity, next_text, state_text
 from meshctl.migrate.journal.history import History
 from meshctl.migrate.planning.inputs import SharedBy
-from meshctl.migrate.steps.step_plan import rollback, stores_not_copied_back
+from meshctl.migrate.steps.order.step_plan import rollback, stores_not_copied_back
 
 
 def refuse_if_closed(migration: str, history: History) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from meshctl.clients.endpoint_questions import questions
-from meshctl.clients.health_checks import Answer
+from meshctl.clients.endpoints.endpoint_questions import questions
+from meshctl.clients.endpoints.health_checks import Answer
 from meshctl.migrate.gateway import Gateway
 from meshctl.migrate.journal.history import History
 from meshctl.migrate.planning.plan import MigrationPlan

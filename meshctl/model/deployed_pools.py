@@ -129,7 +129,7 @@ class Pool(Value):
     ami_type: str = ""  # EKS only
     # the release of the nodes' image that was asked for; "" = the newest for a new pool, and what is up stays
     image_release: str = added_later("")
-    setup: tuple[NodeSetup, ...] = added_later(())  # of new nodes on EKS; see `deploy.guards.running.node_setup`
+    setup: tuple[NodeSetup, ...] = added_later(())  # of new nodes on EKS; see `deploy.guards.running.pools.node_setup`
     fabric: Fabric | None = None
     labels: dict[str, str] = {}
     taints: tuple[Taint, ...] = ()

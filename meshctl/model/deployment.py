@@ -108,9 +108,9 @@ class EndpointCertificate(Value):
 
 class Endpoint(Value):
     """A name in DNS for a port of a workload. `access`: who reaches its load balancer; "" where the mesh does not say
-    it, which is public where it is up: see `deploy.guards.running.access_default`. `cidrs`: the only networks that
-    reach it; none = all of them. Where `routes` or `tls` ask for a gateway, it is the workload: `listens` is then the
-    port of its load balancer, and `paths` are those of its routes."""
+    it, which is public where it is up: see `deploy.guards.running.endpoints.access_default`. `cidrs`: the only networks
+    that reach it; none = all of them. Where `routes` or `tls` ask for a gateway, it is the workload: `listens` is then
+    the port of its load balancer, and `paths` are those of its routes."""
 
     name: str
     host: str
@@ -124,7 +124,7 @@ class Endpoint(Value):
     redirect: str = added_later("")
     # of the load balancer, which then ends TLS; None = it passes on what it gets
     certificate: EndpointCertificate | None = added_later(None)
-    # whether its load balancer asks only nodes that run its pods; decided by `deploy.guards.running.endpoint_nodes`
+    # whether its load balancer asks only nodes that run its pods; decided by `guards.running.endpoints.endpoint_nodes`
     own_nodes_only: bool = added_later(False)
 
     @property

@@ -5,7 +5,8 @@ migrations and shifts. Each of these documents carries one number, `SCHEMA`, and
 Each kind of document has one `Format`, which is its only reader: it upgrades a document of an older version, and raises
 a named error for one that it can't read. The formats are `DEPLOYMENT` and `OUTPUTS` of `model.stack_state`,
 `dns.records.DNS_RECORD`, `deploy.plan_file.PLAN`, `migrate.journal.journal.RECORD`,
-`migrate.journal.history.MIGRATION_PLAN` and `shift.plan.SHIFT_PLAN`. ADR 0029 says why, and how a shape is changed.
+`migrate.journal.history.MIGRATION_PLAN` and `shift.planning.plan.SHIFT_PLAN`. ADR 0029 says why, and how a shape is
+changed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """APIs that only some clusters serve, and that meshctl makes use of where they are there: `group/version/Kind`. PURE.
 
-Asked for by `meshctl.clients.clusters` (`Facts.served_apis`); `meshctl.resolve` decides by them.
+Asked for by `meshctl.clients.kubernetes.clusters` (`Facts.served_apis`); `meshctl.resolve` decides by them.
 """
 
 from __future__ import annotations

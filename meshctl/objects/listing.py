@@ -15,9 +15,9 @@ from typing import Any
 
 import botocore.exceptions
 
-from meshctl.clients import aws_errors
-from meshctl.clients.aws_errors import AwsRequest
-from meshctl.clients.aws_session import Keys, s3_client_with_keys
+from meshctl.clients.aws import aws_errors
+from meshctl.clients.aws.aws_errors import AwsRequest
+from meshctl.clients.aws.aws_session import Keys, s3_client_with_keys
 from meshctl.errors import CredentialsError, MigrationError
 from meshctl.objects.store import ObjectAccess
 

@@ -14,9 +14,9 @@ from typing import Any
 import botocore.exceptions
 import botocore.session
 
-from meshctl.clients import aws_errors
-from meshctl.clients.aws_errors import AwsRequest
-from meshctl.clients.aws_session import aws_session, s3_client
+from meshctl.clients.aws import aws_errors
+from meshctl.clients.aws.aws_errors import AwsRequest
+from meshctl.clients.aws.aws_session import aws_session, s3_client
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment, ObjectStore
 from meshctl.model.files import addresses

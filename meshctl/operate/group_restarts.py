@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from meshctl.clients import clusters
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes import clusters
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.engine import passing
 from meshctl.errors import MeshError, NotReadyError
 from meshctl.model.deployment import Workload

@@ -1,6 +1,6 @@
 """What `status` says of pools that lend nodes: how much is lent, to whom, and what stays the pool's own. PURE.
 
-Called by `status` with what `clients.loans` has read.
+Called by `status` with what `clients.queues.loans` has read.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from meshctl.clients.loans import Loan
+from meshctl.clients.queues.loans import Loan
 from meshctl.model.deployment import Deployment
 from meshctl.model.keys import lending
 from meshctl.words import pluralize

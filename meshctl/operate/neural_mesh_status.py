@@ -1,6 +1,6 @@
 """What `status` says of the WEKA cluster that carries a mesh's file systems. PURE.
 
-Called by `status` with what `clients.weka_clusters` has read.
+Called by `status` with what `clients.weka.weka_clusters` has read.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from meshctl import render
-from meshctl.clients import clusters
+from meshctl.clients.kubernetes import clusters
 from meshctl.deploy.jobs import job_states
 from meshctl.deploy.session import Session
 from meshctl.engine.events import Progress

@@ -12,9 +12,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from meshctl.clients import clusters
-from meshctl.clients.cluster_access import ClusterAccess, translate_errors
-from meshctl.clients.rolled_out import not_rolled
+from meshctl.clients.kubernetes import clusters
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess, translate_errors
+from meshctl.clients.kubernetes.rolled_out import not_rolled
 from meshctl.engine import passing
 from meshctl.errors import MeshError, NotReadyError
 from meshwire.kubernetes import requests

@@ -11,11 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meshctl.clients import clusters, holders, kai_loans, kueue, loans, weka_clusters
-from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.clients.gateway_logs import CountedRequests, counted_requests
-from meshctl.clients.loans import Loan
-from meshctl.deploy import deploy_state, live_platform, scheduled_pools
+from meshctl.clients.kubernetes import clusters, holders
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.gateway_logs import CountedRequests, counted_requests
+from meshctl.clients.queues import kai_loans, kueue, loans
+from meshctl.clients.queues.loans import Loan
+from meshctl.clients.weka import weka_clusters
+from meshctl.deploy import deploy_state, live_platform
+from meshctl.deploy.capacity import scheduled_pools
 from meshctl.deploy.guards import cluster_identity
 from meshctl.deploy.jobs import held_gangs, held_jobs, job_states
 from meshctl.deploy.session import Session

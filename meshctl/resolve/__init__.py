@@ -30,39 +30,30 @@ from meshctl.resolve.data import (
     neural_mesh_room,
     storage,
 )
-from meshctl.resolve.placement import (
-    addresses,
-    allocatable,
-    fabric_expectation,
-    neural_mesh_places,
-    offerings,
-    pools,
-    prices,
-    racks,
-    whole_nodes,
-)
+from meshctl.resolve.placement import addresses, allocatable, fabric_expectation, neural_mesh_places, pools, whole_nodes
+from meshctl.resolve.placement.machine_types import offerings, prices, racks
 from meshctl.resolve.work import (
-    blueprint_notes,
-    docker_hub,
-    endpoint_notes,
     evictions,
     gang_holds,
     gateways,
-    group_notes,
-    lending,
-    lending_counters,
-    lent_replicas,
-    mirror_notes,
     monitors,
     queues,
     roll_outs,
     running,
     scaling,
     shifted_room,
+    workloads,
+)
+from meshctl.resolve.work.lending import lending, lending_counters, lent_replicas
+from meshctl.resolve.work.notes import (
+    blueprint_notes,
+    docker_hub,
+    endpoint_notes,
+    group_notes,
+    mirror_notes,
     unconfirmed,
     unpublished_image,
     workload_notes,
-    workloads,
 )
 
 

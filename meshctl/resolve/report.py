@@ -14,7 +14,7 @@ from typing import Final
 
 from meshctl.model.deployment import Gap, Pool, Price, Rejected, Resolution, utc_text
 from meshctl.printable import one_line
-from meshctl.resolve.placement import prices
+from meshctl.resolve.placement.machine_types import prices
 from meshctl.words import pluralize
 
 _CELL: Final = 34  # widest column; longer cells wrap

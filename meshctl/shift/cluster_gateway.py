@@ -1,4 +1,4 @@
-"""A shift's requests to a cluster. EDGE: does what `gateway` says through the client of `clients.cluster_access`.
+"""A shift's requests to a cluster. EDGE: does what `gateway` says through the client of `cluster_access`.
 
 Made by `cli.shift`. Source for the answers of the Eviction API (201, 404, 429, 500 for more than one budget):
 https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.model.deployment import Deployment
 from meshctl.model.keys import elastic
 from meshctl.model.pods import object_names

@@ -13,8 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from meshctl.migrate.journal.journal import Record, Undertaking
 from meshctl.model.persisted import unreadable
-from meshctl.shift.node_changes import Original
-from meshctl.shift.plan import SHIFT_PLAN, ShiftPlan
+from meshctl.shift.planning.node_changes import Original
+from meshctl.shift.planning.plan import SHIFT_PLAN, ShiftPlan
 
 SHIFT: Final = Undertaking("shift", "shifts", "meshctl status")
 ORIGINALS: Final = "originals"  # the key of the intent that holds what the nodes had before the first patch

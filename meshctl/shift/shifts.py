@@ -21,14 +21,15 @@ from meshctl.migrate.journal.journal import Journal, migrations, open_journal
 from meshctl.migrate.progress import Event, Report
 from meshctl.model.deployment import Deployment
 from meshctl.objects.progress import Stop
-from meshctl.shift import in_force, pods, room, views
-from meshctl.shift.gangs import NO_GANGS, Gangs
+from meshctl.shift import in_force, views
 from meshctl.shift.gateway import GONE, Gateway, Pod
 from meshctl.shift.history import FORWARD, SHIFT, History
 from meshctl.shift.in_force import ShiftStatus
-from meshctl.shift.plan import Request, ShiftPlan, plan_shift
-from meshctl.shift.room import Shortage
-from meshctl.shift.runner import Runner
+from meshctl.shift.planning import pods, room
+from meshctl.shift.planning.gangs import NO_GANGS, Gangs
+from meshctl.shift.planning.plan import Request, ShiftPlan, plan_shift
+from meshctl.shift.planning.room import Shortage
+from meshctl.shift.steps.runner import Runner
 
 
 def _has(migration: MigrationHistory, environment: str) -> bool:

@@ -8,9 +8,9 @@ from typing import Any
 
 from meshctl.model.deployment import utc_text
 from meshctl.printable import one_line
-from meshctl.shift.gangs import Resized
 from meshctl.shift.history import History
-from meshctl.shift.plan import Disturbed, ShiftPlan
+from meshctl.shift.planning.gangs import Resized
+from meshctl.shift.planning.plan import Disturbed, ShiftPlan
 from meshctl.words import pluralize
 
 _EFFECTS = {

@@ -1,7 +1,7 @@
 """The client for threads: a pool of connections, credentials, tries, errors. EDGE.
 
-Used by `meshctl.clients.cluster_access` (for all that meshctl reads and changes) and `providers.kubernetes.connection`.
-It is closed by who made it, best by `with`.
+Used by `meshctl.clients.kubernetes.cluster_access` (for all that meshctl reads and changes) and by
+`providers.kubernetes.connection`. It is closed by who made it, best by `with`.
 """
 
 from __future__ import annotations

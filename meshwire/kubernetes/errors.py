@@ -1,6 +1,6 @@
 """What the client raises, besides `KubeconfigError`. PURE.
 
-Callers make their own errors of these: `meshctl.clients.cluster_access`, `providers.kubernetes.connection`.
+Callers make their own errors of these: `meshctl.clients.kubernetes.cluster_access`, `providers.kubernetes.connection`.
 """
 
 from __future__ import annotations

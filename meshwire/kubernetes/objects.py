@@ -1,7 +1,7 @@
 """What meshctl reads of Kubernetes objects, as types over the API's own JSON. PURE.
 
 Not a model of Kubernetes: only the fields that are read somewhere. The API server leaves out what is empty, so every
-field may be missing. Readers make values of these at once (`meshctl.clients.clusters`).
+field may be missing. Readers make values of these at once (`meshctl.clients.kubernetes.clusters`).
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ def _node_group(
         "nodegroupName": pool.name,
         # follows the control plane, whose update is done before: `clusterName` is an output of it
         "version": deployment.cluster.version or None,
-        # named only once somebody has asked for the newest: see `deploy.guards.running.running_releases`
+        # named only once somebody has asked for the newest: see `deploy.guards.running.pools.running_releases`
         "releaseVersion": pool.image_release or None,
         "nodeRole": eks.node_role.get("Arn"),
         "subnets": network.private(pool.zones),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from meshctl.clients import hold_rights
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes import hold_rights
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from tests.contract.kubernetes_recording.control_plane import ControlPlane
 
 NAMESPACE = "team-of-gangs"

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from meshctl.clients import clusters, other_pods
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes import clusters, other_pods
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.model.observed import Facts, Requests
 from tests.contract.kubernetes_recording.control_plane import ControlPlane
 

@@ -10,14 +10,14 @@ import pytest
 from obstore.store import MemoryStore
 
 from meshctl import render
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.engine.state_store import StateStore
 from meshctl.errors import ShiftError
 from meshctl.model.deployment import Deployment, Taint
 from meshctl.model.keys import elastic
 from meshctl.shift.cluster_gateway import ClusterGateway
 from meshctl.shift.gateway import Budget, Gang
-from meshctl.shift.plan import Request
+from meshctl.shift.planning.plan import Request
 from meshctl.shift.shifts import Shifts
 from meshwire.kubernetes import requests
 from tests.contract.kubernetes_recording.control_plane import ControlPlane

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 
-from meshctl.lab.weka import uploads
-from meshctl.lab.weka.system import Bucket
-from meshctl.lab.weka.uploads import S3, Described, ObjectStoreError
+from meshctl.lab.weka.api import uploads
+from meshctl.lab.weka.api.system import Bucket
+from meshctl.lab.weka.api.uploads import S3, Described, ObjectStoreError
 
 
 def bucket(endpoint: str, name: str) -> Bucket:

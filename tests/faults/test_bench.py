@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from meshctl.lab.images.fio import RATE_FILE
-from meshctl.lab.images.nccl_tests import RECORDING
+from meshctl.lab.images.programs.fio import RATE_FILE
+from meshctl.lab.images.programs.nccl_tests import RECORDING
 from meshctl.measure import dcgm
 from meshctl.render.benchmark_scripts import FOLDER
 from tests.faults.small_mesh import ENVIRONMENTS

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
-from meshctl.clients import grpc_health
+from meshctl.clients.endpoints import grpc_health
 from meshctl.lab.images.grpc_server import WHERE
 from tests.faults.moved_mesh import ENVIRONMENTS, MIGRATE
 from tests.lab_fixture import RunningLab

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from meshctl.lab.controllers import huge_pages
-from meshctl.lab.weka import drives, system
+from meshctl.lab.weka.api import system
+from meshctl.lab.weka.operator import drives
 from tests.lab_fixture import RunningLab
 from tests.waiting import wait_until
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from meshctl.dns.lookup import address_of
-from meshctl.lab.images import language_model
+from meshctl.lab.images.inference import language_model
 from meshctl.lab.load import Load
 from meshctl.lab.pods import addresses
 from tests.faults.moved_mesh import ENVIRONMENTS

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from meshctl.catalog import load_catalog
-from meshctl.lab.weka.definitions import API, all_definitions
+from meshctl.lab.weka.kinds.definitions import API, all_definitions
 from meshctl.load import load
 from meshctl.model.deployment import Deployment
 from meshctl.model.neural_mesh import WekaContainers, WekaEncryption

@@ -19,7 +19,7 @@ from meshctl.engine.state_store import StateStore
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.inputs import Options, Share
 from meshctl.model.deployment import Deployment, Taint
-from meshctl.shift.plan import Request
+from meshctl.shift.planning.plan import Request
 from tests.unit.migrate.fake_gateway import FakeGateway
 from tests.unit.migrate.test_expansion_by_gateway import BY_GATEWAY
 from tests.unit.migrate.test_expansion_by_gateway import World as WithGateways

@@ -17,7 +17,7 @@ import pytest
 import stacks.buckets
 from meshctl import render
 from meshctl.changes.steps import Step, subject_of
-from meshctl.clients import clusters
+from meshctl.clients.kubernetes import clusters
 from meshctl.deploy import kubeconfig
 from meshctl.deploy.fields import ownership
 from meshctl.deploy.fields.ownership import Ownership

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Self
 
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshwire.kubernetes.errors import ApiError
 from meshwire.kubernetes.requests import Request
 from meshwire.kubernetes.resources import Resource

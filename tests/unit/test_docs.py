@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from meshctl import errors
 from meshctl.cli.main import app
 from meshctl.engine.failures import HINTS
-from meshctl.migrate.steps.step_plan import forward
+from meshctl.migrate.steps.order.step_plan import forward
 from meshctl.model.environment import Environments, PlatformEnvironment
 from meshctl.model.mesh import Mesh
 from meshctl.platforms import registry

@@ -6,10 +6,10 @@ import socket
 from dataclasses import dataclass, field
 
 from meshctl.changes.steps import Step
-from meshctl.clients import health_checks
-from meshctl.clients.health_checks import Answer, Place, Question
-from meshctl.deploy import endpoint_answers
-from meshctl.deploy.endpoint_answers import Asker
+from meshctl.clients.endpoints import health_checks
+from meshctl.clients.endpoints.health_checks import Answer, Place, Question
+from meshctl.deploy.endpoints import endpoint_answers
+from meshctl.deploy.endpoints.endpoint_answers import Asker
 from meshctl.model.deployment import Deployment
 from tests.unit.deployments import deployment
 

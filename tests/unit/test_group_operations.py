@@ -14,9 +14,9 @@ from meshctl.changes.losses import Seen, losses, outcome_of_destroy
 from meshctl.changes.notes import changed_groups as changed_notes
 from meshctl.changes.notes import roll_outs
 from meshctl.changes.steps import PropertyChange, Step
-from meshctl.clients import clusters
-from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy.guards.running import changed_groups
+from meshctl.clients.kubernetes import clusters
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
+from meshctl.deploy.guards.running.pods import changed_groups
 from meshctl.errors import NotReadyError
 from meshctl.model.deployment import Block, Deployment, Mount, Price
 from meshctl.model.observed import PodState

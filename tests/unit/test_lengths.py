@@ -17,12 +17,12 @@ MOST_LINES_OF_A_FILE = 400
 # How long they are today. When one gets shorter, its number is lowered; none is raised, and none is added.
 LONG_FUNCTIONS: Mapping[str, int] = {
     "meshctl/resolve/__init__.py:resolve": 115,
-    "meshctl/shift/plan.py:plan_shift": 46,
+    "meshctl/shift/planning/plan.py:plan_shift": 46,
 }
 LONG_FILES: Mapping[str, int] = {
     "meshctl/platforms/interface.py": 445,
     "meshctl/render/cluster/platform.py": 434,
-    "meshctl/resolve/placement/machines.py": 403,
+    "meshctl/resolve/placement/machine_types/machines.py": 403,
     "meshctl/resolve/work/workloads.py": 416,
     "templates/gang_hold/gangs.py": 415,
     "tests/contract/test_aws_provider.py": 718,

@@ -15,7 +15,7 @@ def test_the_command_line_loads_without_slow_libraries() -> None:
 
 
 def test_what_looks_at_clusters_loads_no_http_library_before_it_asks() -> None:
-    program = "import sys, meshctl.clients.volumes, meshctl.deploy.jobs.job_states; print(*sys.modules)"
+    program = "import sys, meshctl.clients.kubernetes.volumes, meshctl.deploy.jobs.job_states; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert "meshwire.kubernetes.errors" in loaded.stdout.split()
     assert "httpx2" not in loaded.stdout.split()

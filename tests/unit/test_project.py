@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from meshctl import render
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.errors import InfeasibleError, UnreachableError
 from meshctl.model.deployment import Deployment, Elsewhere, Resolution
 from meshctl.model.environment import Environments

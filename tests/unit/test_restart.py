@@ -7,7 +7,7 @@ from typing import Any, Self, cast
 
 import pytest
 
-from meshctl.clients.rolled_out import not_declared, not_rolled
+from meshctl.clients.kubernetes.rolled_out import not_declared, not_rolled
 from meshctl.deploy import jobs_in_state
 from meshctl.deploy.guards.running import running_pods
 from meshctl.deploy.jobs import job_states

@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from meshctl.clients import clusters
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes import clusters
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.deploy.session import Session
 from meshctl.errors import NewerVersionError, UnreachableError
 from meshctl.model.deployment import Deployment, Elsewhere

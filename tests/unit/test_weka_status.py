@@ -8,12 +8,12 @@ import pytest
 
 from meshctl.changes import losses
 from meshctl.changes.losses import Seen, outcome_of_destroy, outcome_of_up
-from meshctl.clients import weka_clusters
-from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy import weka_ends
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
+from meshctl.clients.weka import weka_clusters
+from meshctl.deploy.ends import weka_ends
 from meshctl.deploy.fields import field_rules, live_objects
 from meshctl.deploy.fields.field_owners import FieldConflict, Manager
-from meshctl.deploy.guards.running import pools_in_place
+from meshctl.deploy.guards.running.pools import pools_in_place
 from meshctl.deploy.runs import begun_pools
 from meshctl.model.deployment import Deployment, JoinedWeka
 from meshctl.model.resource_types import WEKA_CLUSTER

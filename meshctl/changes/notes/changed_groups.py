@@ -1,7 +1,7 @@
 """What a plan says of workloads that turn from single pods to groups of pods, or back, or from one form of groups to
 the other. PURE.
 
-Called by `meshctl.deploy.runs.plans`; `meshctl.deploy.guards.running.changed_groups` ends the old pods.
+Called by `meshctl.deploy.runs.plans`; `meshctl.deploy.guards.running.pods.changed_groups` ends the old pods.
 """
 
 from __future__ import annotations

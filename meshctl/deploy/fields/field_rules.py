@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from meshctl.clients.quantities import quantity
+from meshctl.clients.kubernetes.quantities import quantity
 from meshctl.deploy.fields.field_owners import FieldConflict, Manager, path_text
 from meshctl.errors import OwnedField, OwnedFieldsError
 

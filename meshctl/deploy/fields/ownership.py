@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from meshctl import render
 from meshctl.changes import fields as changes
 from meshctl.changes.steps import Step, resource_name
-from meshctl.clients import clusters
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes import clusters
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.deploy.fields import live_objects, number_ranges, queued_jobs
 from meshctl.deploy.fields.field_owners import FieldConflict, Json, Path, field_conflicts
 from meshctl.deploy.fields.field_rules import REPLICAS, Decision, Verdict, autoscaled, decide, refuse

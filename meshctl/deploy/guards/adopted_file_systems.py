@@ -6,7 +6,7 @@ system in another one can't be reached from its nodes.
 
 from __future__ import annotations
 
-from meshctl.clients import existing_file_systems
+from meshctl.clients.aws import existing_file_systems
 from meshctl.engine import pending
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment, FileSystem

@@ -11,8 +11,8 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
-from meshctl.clients import clusters
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes import clusters
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.engine import pending
 from meshctl.errors import CredentialsError, UnreachableError, UsageError
 from meshctl.model.deployment import Deployment

@@ -14,10 +14,11 @@ from typing import Any, Final
 import botocore.exceptions
 from botocore.config import Config
 
-from meshctl.clients import aws_errors, clusters, token_caller
-from meshctl.clients.aws_errors import AwsRequest
-from meshctl.clients.aws_session import aws_session
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.aws import aws_errors, token_caller
+from meshctl.clients.aws.aws_errors import AwsRequest
+from meshctl.clients.aws.aws_session import aws_session
+from meshctl.clients.kubernetes import clusters
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.deploy.guards import location
 from meshctl.engine.events import OnProgress, Progress
 from meshctl.errors import CredentialsError

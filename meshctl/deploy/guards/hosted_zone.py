@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from meshctl.clients import aws_questions
+from meshctl.clients.aws import aws_questions
 from meshctl.errors import MeshError
 from meshctl.model.deployment import Deployment, Endpoint, Gap
 from meshctl.model.environment import Dns

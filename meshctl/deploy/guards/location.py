@@ -14,9 +14,9 @@ from typing import Any
 
 from botocore.config import Config
 
-from meshctl.clients import aws_errors
-from meshctl.clients.aws_errors import AwsRequest
-from meshctl.clients.aws_session import aws_session
+from meshctl.clients.aws import aws_errors
+from meshctl.clients.aws.aws_errors import AwsRequest
+from meshctl.clients.aws.aws_session import aws_session
 from meshctl.errors import CredentialsError, UsageError
 from meshctl.model.deployment import Deployment
 from meshctl.model.resource_types import AWS_PACKAGE, RECORD_SET

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from meshctl.clients import aws_questions
+from meshctl.clients.aws import aws_questions
 from meshctl.errors import MeshError
 from meshctl.model.environment import Environments
 from meshctl.model.questions import Findings

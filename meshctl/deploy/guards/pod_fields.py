@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from meshctl import render
-from meshctl.clients import clusters
+from meshctl.clients.kubernetes import clusters
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment, Workload
 from meshctl.model.stack_state import StackState

@@ -13,7 +13,7 @@ from meshctl.deploy.guards import (
     upgrade,
     volume_sizes,
 )
-from meshctl.deploy.guards.running import small_gangs
+from meshctl.deploy.guards.running.pods import small_gangs
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Environments
 from meshctl.model.stack_state import StackState

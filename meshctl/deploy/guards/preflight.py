@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from meshctl.catalog import load_catalog
-from meshctl.clients import aws_questions, session_credentials
+from meshctl.clients.aws import aws_questions, session_credentials
 from meshctl.errors import CredentialsError, InfeasibleError, MeshError
 from meshctl.model.deployment import Deployment, Gap
 from meshctl.model.questions import Findings, InPlace

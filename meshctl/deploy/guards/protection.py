@@ -13,7 +13,7 @@ from dataclasses import replace
 from meshctl.changes import losses
 from meshctl.changes.losses import CLAIM, STATEFUL_SET, UNSEEN, Loss, Outcome, Seen, Volume
 from meshctl.changes.steps import Step
-from meshctl.clients import clusters, volumes
+from meshctl.clients.kubernetes import clusters, volumes
 from meshctl.deploy.guards import namespaces
 from meshctl.errors import CredentialsError, MeshError, ProtectedDataError, UnreachableError
 from meshctl.model.deployment import Deployment, ObjectStore, Price

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from meshctl import render
-from meshctl.clients import clusters
-from meshctl.clients.volumes import requested_size
+from meshctl.clients.kubernetes import clusters
+from meshctl.clients.kubernetes.volumes import requested_size
 from meshctl.engine import failures
 from meshctl.errors import MeshError, UsageError
 from meshctl.model.deployment import Deployment

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from meshctl.clients import clusters
-from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.clients.redaction import Redact, redaction
+from meshctl.clients.kubernetes import clusters
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.redaction import Redact, redaction
 from meshctl.engine.events import OnProgress, Progress
 from meshctl.errors import JobsFailedError, MeshError
 from meshctl.model.deployment import Deployment

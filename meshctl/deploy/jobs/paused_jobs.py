@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from meshctl.clients import clusters
+from meshctl.clients.kubernetes import clusters
 from meshctl.errors import NotReadyError
 from meshctl.model.deployment import Deployment
 from meshctl.model.keys import job_order

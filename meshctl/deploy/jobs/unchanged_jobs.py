@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 
-from meshctl.clients import clusters, kueue
+from meshctl.clients.kubernetes import clusters
+from meshctl.clients.queues import kueue
 from meshctl.deploy.jobs import finished_jobs, held_jobs, job_states, queue_ends
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.model.deployment import Deployment

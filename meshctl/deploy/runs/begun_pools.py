@@ -10,7 +10,7 @@ begun with is replaced by what this one decides, network and file systems includ
 
 from __future__ import annotations
 
-from meshctl.deploy.guards.running import pools_in_place
+from meshctl.deploy.guards.running.pools import pools_in_place
 from meshctl.engine.run import StackRun
 from meshctl.model.deployment import Deployment, Pool
 from meshctl.model.stack_state import STACK_TYPE, StackState, as_begun

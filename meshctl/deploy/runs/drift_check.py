@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from meshctl.changes.steps import Step
-from meshctl.clients import clusters
+from meshctl.clients.kubernetes import clusters
 from meshctl.deploy.fields import ownership
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.guards import cluster_identity

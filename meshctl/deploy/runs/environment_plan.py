@@ -10,11 +10,13 @@ from contextlib import suppress
 
 from meshctl.changes import Plan
 from meshctl.changes.losses import Loss
-from meshctl.clients import clusters
+from meshctl.clients.kubernetes import clusters
 from meshctl.deploy import rewritten
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.guards import cluster_identity, pod_fields, preconditions, preflight, protection
-from meshctl.deploy.guards.running import given_fabrics, running_pods, running_zones
+from meshctl.deploy.guards.running import running_pods
+from meshctl.deploy.guards.running.pods import given_fabrics
+from meshctl.deploy.guards.running.pools import running_zones
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.jobs.unchanged_jobs import read_unchanged_jobs
 from meshctl.deploy.runs import drift_check, preview

@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 
 from meshctl.changes import Plan
 from meshctl.changes.losses import Loss
-from meshctl.clients import clusters
-from meshctl.deploy import endpoint_answers, group_ends, idle_cost, rewritten, scarce_pools, scheduled_pools, weka_ends
+from meshctl.clients.kubernetes import clusters
+from meshctl.deploy import rewritten
+from meshctl.deploy.capacity import idle_cost, scarce_pools, scheduled_pools
+from meshctl.deploy.endpoints import endpoint_answers
+from meshctl.deploy.ends import group_ends, weka_ends
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.deploy.guards import (
     cluster_identity,
@@ -26,7 +29,9 @@ from meshctl.deploy.guards import (
     shared_proofs,
     volume_sizes,
 )
-from meshctl.deploy.guards.running import changed_groups, given_fabrics, running_pods, running_zones
+from meshctl.deploy.guards.running import running_pods
+from meshctl.deploy.guards.running.pods import changed_groups, given_fabrics
+from meshctl.deploy.guards.running.pools import running_zones
 from meshctl.deploy.jobs import finished_jobs, gone_jobs, held_jobs, job_states, paused_jobs
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.jobs.unchanged_jobs import read_unchanged_jobs

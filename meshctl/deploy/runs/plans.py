@@ -20,8 +20,8 @@ from meshctl.model.stack_state import StackState
 from meshctl.platforms import registry
 from meshctl.resolve.data import existing_storage
 from meshctl.resolve.data.storage import adoption_notes
-from meshctl.resolve.placement import prices
-from meshctl.resolve.work import endpoint_notes, workload_notes
+from meshctl.resolve.placement.machine_types import prices
+from meshctl.resolve.work.notes import endpoint_notes, workload_notes
 
 _UNSEEN = "drift was not checked (--no-refresh): what is gone or was changed outside meshctl is not shown"
 _OTHER_PROFILE = (

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from meshctl import secret_variables
-from meshctl.deploy import live_platform, own_credentials, proof_zones
+from meshctl.deploy import live_platform, own_credentials
+from meshctl.deploy.endpoints import proof_zones
 from meshctl.deploy.guards import hosted_zone, preflight
-from meshctl.deploy.guards.running import pools_in_place
+from meshctl.deploy.guards.running.pools import pools_in_place
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs
 from meshctl.deploy.runs import early_context
 from meshctl.deploy.runs.environment_program import declare_environment

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from meshctl.changes.losses import Loss
 from meshctl.changes.steps import subject_of
-from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy import group_ends, kubeconfig, volumes_of_pods, weka_ends
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
+from meshctl.deploy import kubeconfig
+from meshctl.deploy.ends import group_ends, volumes_of_pods, weka_ends
 from meshctl.deploy.guards import (
     cluster_identity,
     deleted_entries,

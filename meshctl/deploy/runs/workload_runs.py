@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from meshctl.clients import clusters
+from meshctl.clients.kubernetes import clusters
 from meshctl.deploy.guards import cluster_identity
 from meshctl.deploy.guards.running import running_pods
 from meshctl.deploy.jobs.unchanged_jobs import read_unchanged_jobs

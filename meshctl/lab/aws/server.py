@@ -15,23 +15,25 @@ from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.wrappers import Response
 
-from meshctl.lab.aws import constraints, errors, rules, service_roles, zone_letters, zones
+from meshctl.lab.aws import constraints, errors, rules, zones
 from meshctl.lab.aws.acm import Acm
 from meshctl.lab.aws.call import Call, identify
-from meshctl.lab.aws.credentials import Credentials, principal
-from meshctl.lab.aws.ec2 import Ec2
+from meshctl.lab.aws.ec2 import zone_letters
+from meshctl.lab.aws.ec2.ec2 import Ec2
+from meshctl.lab.aws.ec2.unseen import Unseen
 from meshctl.lab.aws.eks import Eks
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import Faults
 from meshctl.lab.aws.fsx import Fsx
-from meshctl.lab.aws.guard_rails import GuardRails
+from meshctl.lab.aws.iam import service_roles
+from meshctl.lab.aws.iam.credentials import Credentials, principal
+from meshctl.lab.aws.iam.guard_rails import GuardRails
+from meshctl.lab.aws.iam.rights import Rights
+from meshctl.lab.aws.iam.simulations import Simulations
 from meshctl.lab.aws.quotas import Quotas, ServiceQuotas
-from meshctl.lab.aws.rights import Rights
 from meshctl.lab.aws.route53 import Route53
 from meshctl.lab.aws.service import Service, parsed
-from meshctl.lab.aws.simulations import Simulations
 from meshctl.lab.aws.ssm import Ssm
-from meshctl.lab.aws.unseen import Unseen
 
 log = logging.getLogger(__name__)
 # What these answer is no refusal: waits for an end ask until the API knows the thing no more.

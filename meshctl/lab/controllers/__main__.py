@@ -6,7 +6,7 @@ import asyncio
 import sys
 import threading
 
-from meshctl.lab import daemon, group_controller, kueue_controller, token_webhook
+from meshctl.lab import daemon, token_webhook
 from meshctl.lab.controllers import (
     cert_manager,
     cluster_autoscaler,
@@ -21,6 +21,7 @@ from meshctl.lab.controllers import (
 )
 from meshctl.lab.pods import api
 from meshctl.lab.state import READY_FOLDER, Lab, ready_files, write_atomically
+from meshctl.lab.webhooks import group_controller, kueue_controller
 
 PLATFORMS = {"eks": eks.play, "coreweave": coreweave.play, "onprem": onprem.play}
 GIVEN = ("coreweave", "onprem")  # clusters that somebody has set up before

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshctl.clients.quantities import quantity
+from meshctl.clients.kubernetes.quantities import quantity
 
 Object = dict[str, Any]
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from meshctl.catalog import Machine
 from meshctl.lab.pods import api
-from meshctl.lab.weka import drives
+from meshctl.lab.weka.operator import drives
 from meshwire.kubernetes.async_client import AsyncClient
 from meshwire.kubernetes.errors import ApiError
 

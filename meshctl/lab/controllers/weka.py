@@ -1,7 +1,7 @@
 """WEKA's operator and CSI driver, where somebody has installed them. EDGE: the API server.
 
 Run for every cluster. Until an operator is there, this looks at nothing but its Deployment: the Job that installs it
-is played by `images.helm`, and `weka.json` in the lab's folder names the clusters that have had one before,
+is played by `images.programs.helm`, and `weka.json` in the lab's folder names the clusters that have had one before,
 `{"installed": ["dc1"]}`. What it does is in `meshctl.lab.weka`, with its sources.
 """
 
@@ -16,9 +16,11 @@ from meshctl.lab.controllers.changes import Labelled, following
 from meshctl.lab.controllers.nodes import NODES, is_ready
 from meshctl.lab.pods import api
 from meshctl.lab.state import Lab, read_json
-from meshctl.lab.weka import chart, clients, clusters, policies, registry, world
-from meshctl.lab.weka.containers import MODE_LABEL
-from meshctl.lab.weka.definitions import all_definitions
+from meshctl.lab.weka.api import registry
+from meshctl.lab.weka.kinds import chart
+from meshctl.lab.weka.kinds.definitions import all_definitions
+from meshctl.lab.weka.operator import clients, clusters, policies, world
+from meshctl.lab.weka.operator.containers import MODE_LABEL
 from meshctl.lab.weka.provisioner import CLAIMS, CLASSES, VOLUMES, Provisioner
 from meshwire.kubernetes.async_client import AsyncClient
 from meshwire.kubernetes.errors import ApiError

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from meshctl.lab import images
-from meshctl.lab.images import dcgm, fio, gang_launch, language_model, nccl_tests
+from meshctl.lab.images.gangs import gang_launch
+from meshctl.lab.images.inference import language_model
+from meshctl.lab.images.programs import dcgm, fio, nccl_tests
 
 _SERVERS = {"vllm.entrypoints": "vllm", "sglang.launch_server": "sglang"}
 
@@ -35,7 +37,7 @@ def main(words: Sequence[str]) -> int:
     if name.startswith("python"):
         return _python(rest)
     if name == "helm":
-        from meshctl.lab.images import helm  # takes the kinds of WEKA along
+        from meshctl.lab.images.programs import helm  # takes the kinds of WEKA along
 
         return helm.main(rest)
     return _fetch(name, rest)
@@ -61,7 +63,7 @@ def _python(words: Sequence[str]) -> int:
 
 
 def _launch(words: Sequence[str]) -> int:
-    from meshctl.lab.images import gang_launcher  # takes the AWS SDK along: not for `python -c`
+    from meshctl.lab.images.gangs import gang_launcher  # takes the AWS SDK along: not for `python -c`
 
     return gang_launcher.main(words)
 

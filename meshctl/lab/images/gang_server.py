@@ -20,7 +20,7 @@ import time
 from typing import Final
 
 from meshctl.lab.images import openai_server
-from meshctl.lab.images.inference_answers import Weights
+from meshctl.lab.images.inference.inference_answers import Weights
 
 JOIN_PORT: Final = 29500
 _RETRY_S: Final = 0.3

@@ -23,9 +23,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
-from meshctl.lab.images import inference_answers, inference_arguments, inference_metrics, language_model
-from meshctl.lab.images.inference_answers import Loaded, Object, RefusedError, StandIn, TextModel, Weights
-from meshctl.lab.images.inference_arguments import Arguments
+from meshctl.lab.images.inference import inference_answers, inference_arguments, inference_metrics, language_model
+from meshctl.lab.images.inference.inference_answers import Loaded, Object, RefusedError, StandIn, TextModel, Weights
+from meshctl.lab.images.inference.inference_arguments import Arguments
 
 SERVER_OPTION = "--lab-server"
 DRAIN_S = 3.0

@@ -97,7 +97,7 @@ async def _tcp(address: str, port: int, timeout_s: float) -> Result:
 
 async def _grpc(question: Object, address: str, timeout_s: float) -> Result:
     # only where a pod speaks gRPC, whose library takes memory and half a second
-    from meshctl.clients import grpc_health
+    from meshctl.clients.endpoints import grpc_health
 
     target, service = f"{address}:{question['port']}", question.get("service") or ""
     status = await asyncio.to_thread(grpc_health.check, target, timeout_s=timeout_s, service=service)

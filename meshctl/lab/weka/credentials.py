@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshctl.lab.weka.definitions import GROUP, VERSION
+from meshctl.lab.weka.kinds.definitions import GROUP, VERSION
 
 ADMIN, CLIENT, CSI = "ClusterAdmin", "Regular", "CSI"
 ORGANIZATION_ADMIN: Final = "OrgAdmin"

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from meshctl.lab.pods import api
-from meshctl.lab.weka import file_system_calls, volumes
-from meshctl.lab.weka.clients import DRIVERS, accessible
+from meshctl.lab.weka import volumes
+from meshctl.lab.weka.api import file_system_calls
+from meshctl.lab.weka.api.rest_api import RefusedError
+from meshctl.lab.weka.api.system import FileSystem, System
 from meshctl.lab.weka.credentials import ADMIN, CSI, ORGANIZATION_ADMIN, Account
-from meshctl.lab.weka.rest_api import RefusedError
-from meshctl.lab.weka.system import FileSystem, System
+from meshctl.lab.weka.operator.clients import DRIVERS, accessible
+from meshctl.lab.weka.operator.world import World, key_of
 from meshctl.lab.weka.volumes import Asked, ClaimError
-from meshctl.lab.weka.world import World, key_of
 from meshwire.kubernetes.errors import ApiError
 
 Object = dict[str, Any]

@@ -7,22 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from meshctl.migrate.steps import (
-    checks,
-    data,
-    dns_records,
-    environment,
-    fabrics,
-    finish,
-    gateway_shares,
-    health,
-    lost,
-    replicas,
-    shares,
-    stopping,
-)
+from meshctl.migrate.steps import checks, data, environment, fabrics, finish, lost, replicas, stopping
 from meshctl.migrate.steps.context import Action, never_done, nothing
-from meshctl.migrate.steps.step_parts import MEASURE
+from meshctl.migrate.steps.order.step_parts import MEASURE
+from meshctl.migrate.steps.traffic import dns_records, gateway_shares, health, shares
 
 ACTIONS: Mapping[str, Action] = {
     "check-running": Action(never_done, checks.check_running, nothing),

@@ -27,7 +27,7 @@ from meshctl.migrate.journal.history import History
 from meshctl.migrate.planning.plan import MigrationPlan
 from meshctl.migrate.progress import Event, Report
 from meshctl.migrate.steps import retries
-from meshctl.migrate.steps.step import COUNTED, Step
+from meshctl.migrate.steps.order.step import COUNTED, Step
 from meshctl.model.deployment import Deployment, Endpoint
 from meshctl.model.observed import PodState
 from meshctl.objects.progress import Stop

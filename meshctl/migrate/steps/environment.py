@@ -13,7 +13,7 @@ from meshctl.deploy.jobs import held_jobs
 from meshctl.errors import MigrationError
 from meshctl.migrate.planning import jobs
 from meshctl.migrate.steps.context import DONE, NOT_DONE, Observation, State, StepContext
-from meshctl.migrate.steps.step import Step
+from meshctl.migrate.steps.order.step import Step
 from meshctl.model.deployment import utc_text
 from meshctl.model.observed import DeployState, JobState, PodState
 from meshctl.render.pod import probes

@@ -19,8 +19,8 @@ from meshctl.migrate.journal.journal import Journal, Kind
 from meshctl.migrate.progress import Report
 from meshctl.migrate.steps.actions import ACTIONS
 from meshctl.migrate.steps.context import Action, State, StepContext
-from meshctl.migrate.steps.step import Step
-from meshctl.migrate.steps.step_plan import step_plan
+from meshctl.migrate.steps.order.step import Step
+from meshctl.migrate.steps.order.step_plan import step_plan
 from meshctl.objects.progress import Stop
 from meshctl.words import pluralize
 

@@ -11,7 +11,7 @@ from typing import Any
 from meshctl.migrate.journal.activity import Activity, MigrationStatus, UnreadableMigration, next_commands, state_text
 from meshctl.migrate.journal.history import History
 from meshctl.migrate.planning.plan import MigrationPlan
-from meshctl.migrate.steps.step_plan import forward, step_plan, stores_not_copied_back
+from meshctl.migrate.steps.order.step_plan import forward, step_plan, stores_not_copied_back
 from meshctl.migrate.views.copies import copied_at, copied_text
 from meshctl.migrate.views.downtime import downtime_document, downtime_lines
 from meshctl.migrate.views.parity import parity, parity_document, parity_text

@@ -11,8 +11,8 @@ from typing import Any
 from meshctl.migrate.journal.history import History
 from meshctl.migrate.planning.inputs import share_text
 from meshctl.migrate.planning.plan import MigrationPlan
-from meshctl.migrate.steps.share_plan import first_expansion, next_round
-from meshctl.migrate.steps.step import Step
+from meshctl.migrate.steps.order.share_plan import first_expansion, next_round
+from meshctl.migrate.steps.order.step import Step
 from meshctl.migrate.views.plan_lines import cost_lines, move_lines, step_lines
 from meshctl.model.dns_splits import WHOLE
 from meshctl.printable import one_line

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from meshctl.migrate.planning.indexes import RemadeIndex
 from meshctl.migrate.planning.plan import MigrationPlan, StoreMove, span_text
-from meshctl.migrate.steps.step import Step
+from meshctl.migrate.steps.order.step import Step
 from meshctl.model.files.units import size_text
 from meshctl.words import pluralize
 

@@ -168,8 +168,8 @@ def node_range(value: object) -> object:
 
 
 def _model_name(text: str) -> str:
-    """Check that the name has a word that tells models apart. `resolve.placement.machines` compares words, and the
-    maker's name or the memory alone would fit any accelerator."""
+    """Check that the name has a word that tells models apart. `resolve.placement.machine_types.machines` compares
+    words, and the maker's name or the memory alone would fit any accelerator."""
     words = re.findall(r"[A-Z0-9]+", text.upper())
     if not [word for word in words if word not in MAKERS and not re.fullmatch(r"[0-9]+GI?B?", word)]:
         raise ValueError(f'"{text}" names no model; write it like H100')

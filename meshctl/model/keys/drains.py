@@ -2,7 +2,7 @@
 
 `drain` of a workload: read by `meshctl.model.mesh`, rendered by `meshctl.render.pod.pods` as the grace of pods, from
 which `up`, `restart`, `migrate`, `shift` and `destroy` have their deadlines.
-`meshctl.deploy.guards.running.running_drains` decides for workloads of which the mesh does not say it.
+`meshctl.deploy.guards.running.pods.running_drains` decides for workloads of which the mesh does not say it.
 """
 
 from __future__ import annotations

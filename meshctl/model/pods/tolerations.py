@@ -1,7 +1,7 @@
 """Which taints of nodes the pods of a pool tolerate. PURE.
 
-Rendered by `meshctl.render.pod.pods`; asked by `meshctl.resolve.placement.existing` when nodes of a given cluster are
-chosen.
+Rendered by `meshctl.render.pod.pods`; asked by `meshctl.resolve.placement.given.existing` when nodes of a given cluster
+are chosen.
 """
 
 from __future__ import annotations

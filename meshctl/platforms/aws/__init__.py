@@ -14,21 +14,10 @@ from meshctl.catalog import Machine, StoragePrice, data_files, machines_of, stor
 from meshctl.catalog.offers import OfferTable
 from meshctl.model.deployment import AWS_ROOT_VOLUME_GIB, Deployment
 from meshctl.model.questions import InPlace, PolicyScope
-from meshctl.platforms.aws import (
-    access,
-    capacity,
-    cluster,
-    elsewhere,
-    fabric,
-    name_rights,
-    pools,
-    preflight,
-    releases,
-    service_prices,
-    storage,
-    words,
-)
+from meshctl.platforms.aws import capacity, cluster, elsewhere, fabric, pools, releases, service_prices, storage, words
 from meshctl.platforms.aws.environment import AwsEnvironment
+from meshctl.platforms.aws.iam import access, name_rights
+from meshctl.platforms.aws.preflight import preflight
 from meshctl.platforms.interface import (
     BalancerTls,
     Cluster,
@@ -87,7 +76,7 @@ def _machines_by_name() -> dict[str, Machine]:
 
 
 def _policy(deployment: Deployment, scope: PolicyScope) -> dict[str, Any]:
-    from meshctl.platforms.aws import iam_policy  # with botocore, by the rows: only where a policy is asked for
+    from meshctl.platforms.aws.iam import iam_policy  # with botocore, by the rows: only where a policy is asked for
 
     return iam_policy.policy(deployment, scope, {machine.name: machine for machine in _machines()})
 

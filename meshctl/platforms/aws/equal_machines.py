@@ -2,7 +2,7 @@
 
 Part of the platform (`meshctl.platforms.aws`); called by `preflight`. EKS takes the types of a group in their order
 ("Managed node group capacity types", EKS user guide), so the pool's own stays the first choice. A group can't change
-its types: what is up keeps what it has (`meshctl.deploy.guards.running.running_machines`).
+its types: what is up keeps what it has (`meshctl.deploy.guards.running.pools.running_machines`).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ Service, which also publishes pods that are not ready: a leader becomes ready on
 
 A group is replaced as a whole: a change of its pods makes both StatefulSets anew, and one group is ready again before
 the next one is replaced. The limit of this form: a pod that ends is restarted alone, so the leader's `health` has to
-notice that a worker was restarted (`resolve.work.group_notes` says so).
+notice that a worker was restarted (`resolve.work.notes.group_notes` says so).
 """
 
 from __future__ import annotations

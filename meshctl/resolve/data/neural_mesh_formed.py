@@ -148,7 +148,7 @@ def share_up(up: Deployment | None, pool: Pool, client: WekaContainers, *, udp: 
 def interfaces_policy(interfaces: int, shares: Mapping[str, NodeShare], up: Deployment | None) -> dict[str, Any]:
     """Fields of the NeuralMesh whose nodes are given so many of WEKA's own. A cluster that had such nodes before keeps
     the way in which its pods get their addresses; until a further pool has such nodes, for which its network plugin
-    must hand out blocks (`platforms.aws.network_plugin`)."""
+    must hand out blocks (`platforms.aws.preflight.network_plugin`)."""
     if not interfaces:
         return {}
     before = up.neural_mesh if up is not None else None

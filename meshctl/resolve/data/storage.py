@@ -24,7 +24,7 @@ from meshctl.model.pods import milvus
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Platform, StoreHost
 from meshctl.resolve.data import existing_file_systems, existing_storage
-from meshctl.resolve.placement import prices
+from meshctl.resolve.placement.machine_types import prices
 
 Addressing = Literal["auto", "path", "virtual"]
 

@@ -1,8 +1,8 @@
 """On which nodes of a given cluster pods can run, by `nodeSelector` and `affinity` of environments.yaml.
 PURE.
 
-Called by `meshctl.resolve.placement.existing` when nodes are chosen, and by `workloads` when pods are counted. A rule
-that this module can't read keeps no node out: a gap must be true, and the cluster checks the fields by a dry run.
+Called by `meshctl.resolve.placement.given.existing` when nodes are chosen, and by `workloads` when pods are counted. A
+rule that this module can't read keeps no node out: a gap must be true, and the cluster checks the fields by a dry run.
 https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#NodeSelector
 """
 

@@ -20,19 +20,10 @@ from meshctl.model.observed import Facts, ObservedNode
 from meshctl.model.pods import tolerations
 from meshctl.platforms import registry
 from meshctl.platforms.interface import Machines
-from meshctl.resolve.placement import (
-    alternatives,
-    existing,
-    fabric,
-    given_fabric,
-    machines,
-    neural_mesh_places,
-    offerings,
-    prices,
-    racks,
-    slices,
-)
+from meshctl.resolve.placement import fabric, neural_mesh_places, slices
 from meshctl.resolve.placement.capacity import Assigned, Reserved
+from meshctl.resolve.placement.given import existing, given_fabric
+from meshctl.resolve.placement.machine_types import alternatives, machines, offerings, prices, racks
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Parts of accelerators (MIG slices, shared GPUs, partitions), which never count as whole ones. PURE.
 
-Called by `meshctl.resolve.placement.existing`. A mesh can ask for parts by their name (`share: mig-1g.5gb`, or
+Called by `meshctl.resolve.placement.given.existing`. A mesh can ask for parts by their name (`share: mig-1g.5gb`, or
 `model: A100-MIG-1g.5gb`, `H100-SHARED`); its counts are then of parts.
 """
 
@@ -12,7 +12,7 @@ from typing import Final
 from meshctl.catalog import vendors
 from meshctl.model.deployment import Gap
 from meshctl.model.observed import ObservedNode
-from meshctl.resolve.placement.machines import Requirement, same_model
+from meshctl.resolve.placement.machine_types.machines import Requirement, same_model
 
 _MIG_MARK: Final = "-MIG-"  # in the product's name, before the profile, with the strategy `single`
 

@@ -1,6 +1,6 @@
 """Whether the queues that environments.yaml names can start a job here. PURE.
 
-Called by `meshctl.resolve`. Whether a cluster has Kueue is seen by `meshctl.clients.kueue`.
+Called by `meshctl.resolve`. Whether a cluster has Kueue is seen by `meshctl.clients.queues.kueue`.
 """
 
 from __future__ import annotations

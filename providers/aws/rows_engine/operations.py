@@ -1,5 +1,7 @@
-"""Every API operation that a row may call. Called by `meshctl.platforms.aws.iam_policy`, which makes rights of them.
-PURE."""
+"""Every API operation that a row may call. PURE.
+
+Called by `meshctl.platforms.aws.iam.iam_policy`, which makes rights of them.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import pytest
 
 from meshctl.cli import guards
 from meshctl.cli import opened as opening
-from meshctl.clients import clusters
+from meshctl.clients.kubernetes import clusters
 from meshctl.load import load
 from tests.unit.advise.situations import EXAMPLE, deployment
 from tests.unit.bench.model_server import WEIGHTS, Writer, serving

@@ -9,7 +9,7 @@ from typing import Any
 
 from meshctl.bench.load import Server
 from meshctl.lab.images import openai_server
-from meshctl.lab.images.inference_answers import Loaded, StandIn, Weights
+from meshctl.lab.images.inference.inference_answers import Loaded, StandIn, Weights
 
 Emit = Callable[[dict[str, Any]], None]
 WEIGHTS = Weights(model="tiny", sha256="ab" * 32, size_bytes=3, files=1)

@@ -17,10 +17,10 @@ from meshctl.advise import comparison
 from meshctl.advise.comparison import Expectations
 from meshctl.bench import accelerators, cluster_jobs
 from meshctl.catalog import load_catalog
-from meshctl.clients import clusters
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes import clusters
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.errors import ForeignOutputError, UsageError
-from meshctl.lab.images import dcgm as dcgm_of_lab
+from meshctl.lab.images.programs import dcgm as dcgm_of_lab
 from meshctl.measure import dcgm, gemm, outputs, packed
 from meshctl.measure.results import Result, Taken
 from meshctl.model.deployment import Deployment, ReservedCapacity

@@ -15,7 +15,7 @@ import pytest
 from meshctl.bench import cluster_jobs, in_use, storage
 from meshctl.cli import guards
 from meshctl.cli.context import Context
-from meshctl.clients import clusters
+from meshctl.clients.kubernetes import clusters
 from meshctl.dns import lookup
 from meshctl.errors import LockedError, MeasurementError, UnreachableError, UsageError
 from meshctl.model.observed import PodState

@@ -14,7 +14,7 @@ import pytest
 
 from meshctl.bench import cluster_jobs
 from meshctl.cli.signals import once
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.errors import CredentialsError, InterruptedByUserError, LockedError, MeasurementError
 from meshctl.objects.progress import Stop
 from meshctl.render.benchmarks import KIND_LABEL

@@ -12,7 +12,7 @@ import pytest
 
 from meshctl.bench import cluster_jobs
 from meshctl.cli.context import Context
-from meshctl.clients import clusters
+from meshctl.clients.kubernetes import clusters
 from meshctl.measure import dcgm
 from meshctl.model.pods import own_images
 from tests.command_line import meshctl

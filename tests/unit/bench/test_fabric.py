@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from meshctl.bench import cluster_jobs, fabric
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.errors import UsageError
 from meshctl.lab.images import python_script
-from meshctl.lab.images.nccl_tests import RECORDING
+from meshctl.lab.images.programs.nccl_tests import RECORDING
 from meshctl.lab.pods import addresses
 from meshctl.measure import nccl, packed
 from meshctl.measure.results import Taken

@@ -8,9 +8,9 @@ from typing import Self
 
 import pytest
 
-from meshctl.clients import gateway_logs
-from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.clients.gateway_logs import CountedRequests, counted_requests
+from meshctl.clients.kubernetes import gateway_logs
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.gateway_logs import CountedRequests, counted_requests
 from meshctl.errors import CredentialsError
 from meshctl.model.deployment import Deployment, Elsewhere
 from meshctl.model.keys import gateway_shares

@@ -11,8 +11,8 @@ import grpc
 import pytest
 import trustme
 
-from meshctl.clients import health_checks
-from meshctl.clients.health_checks import Answer, Place, Question
+from meshctl.clients.endpoints import health_checks
+from meshctl.clients.endpoints.health_checks import Answer, Place, Question
 from tests.local_servers import (
     closes_at_once,
     grpc_server,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from meshctl.clients import hold_rights
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes import hold_rights
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.errors import MeshError
 from tests.unit.fake_cluster import FakeClient, client_of
 

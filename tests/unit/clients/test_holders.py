@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from meshctl.clients import clusters, holders
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes import clusters, holders
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from tests.unit.deployments import deployment
 from tests.unit.fake_cluster import FakeClient, client_of
 

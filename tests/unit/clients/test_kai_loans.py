@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 
 import pytest
 
-from meshctl.clients import kai_loans
-from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.clients.loans import Loan
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
+from meshctl.clients.queues import kai_loans
+from meshctl.clients.queues.loans import Loan
 from meshctl.errors import BusyError
 from meshctl.model.pods import object_names
 from meshctl.operate.loan_status import loan_statuses

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from meshctl.clients import kueue
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
+from meshctl.clients.queues import kueue
 from meshctl.model.observed import Facts
 from meshwire.kubernetes.errors import ApiError
 from tests.unit.fake_cluster import FakeClient, client_of

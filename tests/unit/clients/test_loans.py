@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from meshctl.clients import loans
-from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.clients.loans import Loan
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
+from meshctl.clients.queues import loans
+from meshctl.clients.queues.loans import Loan
 from meshctl.operate.loan_status import loan_statuses
 from meshwire.kubernetes.errors import ApiError
 from tests.unit.resolve.lending_meshes import deployed, serving_on_lent_nodes

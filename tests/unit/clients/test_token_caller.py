@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import NoCredentialsError
 
-from meshctl.clients import token_caller
-from meshctl.clients.cluster_access import ClusterAccess, translate_errors
+from meshctl.clients.aws import token_caller
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess, translate_errors
 from meshctl.errors import CredentialsError
 from meshwire.kubernetes.errors import ApiError
 

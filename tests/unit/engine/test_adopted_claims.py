@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from meshctl.changes.losses import Seen, Volume, losses, outcome_of_destroy
-from meshctl.clients import existing_claims
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes import existing_claims
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.deploy import kubeconfig
 from meshctl.deploy.deploy_state import deploy_state
 from meshctl.deploy.guards import preconditions

@@ -9,9 +9,9 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from meshctl.clients import existing_file_systems
+from meshctl.clients.aws import existing_file_systems
 from meshctl.deploy.guards import adopted_file_systems, preflight
-from meshctl.deploy.guards.running import running_zones
+from meshctl.deploy.guards.running.pools import running_zones
 from meshctl.errors import InfeasibleError, UsageError
 from meshctl.model.deployment import Deployment, ExistingFileSystem, Resolution
 from meshctl.model.observed import Facts, ObservedFileSystem

@@ -9,8 +9,8 @@ import pytest
 
 from meshctl import render
 from meshctl.changes.notes import changed_groups as words
-from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.deploy.guards.running import changed_groups
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
+from meshctl.deploy.guards.running.pods import changed_groups
 from meshctl.errors import NotReadyError
 from meshctl.model.deployment import Deployment, Mount
 from meshctl.model.stack_state import Resource, StackOutputs, StackState

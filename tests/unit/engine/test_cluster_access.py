@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from meshctl.clients.cluster_access import ClusterAccess, translate_errors
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess, translate_errors
 from meshctl.errors import BusyError, CredentialsError, MeshError, UnreachableError
 from meshwire.kubernetes.errors import ApiError, CredentialError, NoAnswerError
 from providers.kubernetes import kubeconfig as of_provider

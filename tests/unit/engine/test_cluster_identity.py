@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from meshctl.clients import clusters
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes import clusters
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.deploy.guards import cluster_identity
 from meshctl.errors import CredentialsError, UnreachableError, UsageError
 from meshctl.model.stack_state import StackState

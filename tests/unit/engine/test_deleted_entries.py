@@ -9,7 +9,7 @@ import botocore.session
 import botocore.validate
 import pytest
 
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.deploy.guards import deleted_entries
 from meshctl.engine.events import Progress
 from meshctl.errors import CredentialsError
@@ -182,7 +182,7 @@ def test_the_cluster_is_waited_for_until_it_lets_the_caller_in(monkeypatch: pyte
             raise answer
         return "1"
 
-    monkeypatch.setattr("meshctl.clients.clusters.uid", uid)
+    monkeypatch.setattr("meshctl.clients.kubernetes.clusters.uid", uid)
     monkeypatch.setattr(deleted_entries, "_LOOK_EVERY_S", 0.0)
     run(monkeypatch, Aws(SESSION_OF_CI, {}), stack({"kubeconfig": "{}"}))
     assert (len(asked), answers) == (3, [])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meshctl.deploy import group_ends, volumes_of_pods
+from meshctl.deploy.ends import group_ends, volumes_of_pods
 from meshctl.deploy.guards import preconditions, protection
 from meshctl.deploy.runs.teardown import Teardown
 from meshctl.model.stack_state import StackState

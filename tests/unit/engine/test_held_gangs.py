@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, cast
 
-from meshctl.clients.clusters import pod_state
+from meshctl.clients.kubernetes.clusters import pod_state
 from meshctl.deploy.jobs import held_gangs
 from meshctl.engine.failures import failure_of
 from meshctl.model.keys import gangs, lending

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meshctl import render
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.deploy.fields import live_objects, ownership
 from meshctl.deploy.jobs import finished_jobs, gone_jobs, held_jobs, job_states
 from meshctl.deploy.jobs.finished_jobs import UnchangedJobs

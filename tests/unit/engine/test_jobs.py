@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from meshctl.clients import clusters
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes import clusters
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.deploy.jobs import job_states
 from meshctl.engine.events import Progress
 from meshctl.errors import UnreachableError

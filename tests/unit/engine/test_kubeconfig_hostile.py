@@ -14,7 +14,7 @@ import httpx2 as httpx
 import pytest
 import yaml
 
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.errors import MeshError
 from providers.kubernetes import kubeconfig as of_provider
 from providers.kubernetes.connection import Connection

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from meshctl.clients import aws_questions
+from meshctl.clients.aws import aws_questions
 from meshctl.deploy import live_platform
 from meshctl.deploy.session import Session
 from meshctl.errors import CredentialsError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from meshctl.clients import clusters
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes import clusters
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.model.observed import ObservedNode
 from meshctl.model.served_apis import CERTIFICATE, LEADER_WORKER_SET, POD_MONITOR
 from tests.unit.fake_cluster import FakeClient, client_of

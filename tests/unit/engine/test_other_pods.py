@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from meshctl.clients import clusters, other_pods
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes import clusters, other_pods
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.errors import CredentialsError
 from meshctl.model.observed import Facts, ObservedNode, Requests
 from tests.unit.fake_cluster import FakeClient, client_of

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from pulumi import automation
 
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.deploy.fields import live_objects, ownership
 from meshctl.deploy.fields.field_owners import FieldConflict, Manager
 from meshctl.deploy.fields.field_rules import REPLICAS, Decision, Verdict

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.deploy.jobs import paused_jobs
 from meshctl.errors import NotReadyError
 from meshctl.model.deployment import Cluster, Deployment

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshctl import render
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.deploy.guards import pod_fields
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment

@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 
-from meshctl.clients import clusters
-from meshctl.clients.cluster_access import ClusterAccess
-from meshctl.clients.clusters import pod_state
+from meshctl.clients.kubernetes import clusters
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.clusters import pod_state
 from meshwire.kubernetes.errors import ApiError
 from meshwire.kubernetes.objects import Pod
 from meshwire.kubernetes.resources import Resource

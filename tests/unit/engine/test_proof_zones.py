@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshctl.deploy import proof_zones
+from meshctl.deploy.endpoints import proof_zones
 from meshctl.errors import CredentialsError
 from meshctl.model.deployment import Deployment, EndpointCertificate
 from meshctl.model.stack_state import StackState, as_outputs

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from meshctl import render
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.deploy.fields import live_objects, ownership
 from meshctl.deploy.fields.ownership import Ownership
 from meshctl.model.deployment import Cluster, Deployment, Scale

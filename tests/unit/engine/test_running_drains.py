@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshctl import render
-from meshctl.deploy.guards.running import changed_groups, running_drains
+from meshctl.deploy.guards.running.pods import changed_groups, running_drains
 from meshctl.deploy.guards.running.running_pods import with_running_pods
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import STACK_TYPE, StackState

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from meshctl.deploy.guards.running import running_evictions, running_pods
+from meshctl.deploy.guards.running import running_pods
+from meshctl.deploy.guards.running.pods import running_evictions
 from meshctl.model.deployment import Deployment
 from meshctl.model.keys import evictions
 from meshctl.model.stack_state import StackState

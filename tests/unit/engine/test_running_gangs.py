@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshctl.deploy.guards.running import running_gangs
+from meshctl.deploy.guards.running.pods import running_gangs
 from meshctl.model.deployment import Deployment
 from meshctl.model.keys import gangs
 from tests.unit import states

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meshctl import render
-from meshctl.deploy.guards.running import running_groups
+from meshctl.deploy.guards.running.pods import running_groups
 from meshctl.model.deployment import Deployment
 from meshctl.model.stack_state import StackState
 from tests.unit import states

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from meshctl import render
-from meshctl.deploy.guards.running import running_pods, running_queues
+from meshctl.deploy.guards.running import running_pods
+from meshctl.deploy.guards.running.pods import running_queues
 from meshctl.model.deployment import Deployment, KaiScheduler
 from meshctl.model.keys import lending
 from meshctl.model.observed import Facts

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from meshctl.clients import scheduling
-from meshctl.clients.clusters import pod_state
+from meshctl.clients.kubernetes import scheduling
+from meshctl.clients.kubernetes.clusters import pod_state
 from meshctl.engine.failures import failure_of, without_code
 from meshwire.kubernetes.objects import Condition
 

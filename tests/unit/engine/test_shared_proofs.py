@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from meshctl.deploy import kubeconfig, volumes_of_pods
+from meshctl.deploy import kubeconfig
+from meshctl.deploy.ends import volumes_of_pods
 from meshctl.deploy.guards import preconditions, shared_proofs
 from meshctl.deploy.runs import environment_up
 from meshctl.deploy.runs.teardown import Teardown

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshctl import render
-from meshctl.deploy.guards.running import small_gangs
+from meshctl.deploy.guards.running.pods import small_gangs
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Deployment, Mount
 from meshctl.model.stack_state import StackState

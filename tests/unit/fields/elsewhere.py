@@ -23,8 +23,8 @@ from meshctl.dns import endpoint_records, records
 from meshctl.model.deployment import Deployment
 from meshctl.model.mesh import Tls
 from meshctl.resolve import report
-from meshctl.resolve.placement import machines, offerings
-from meshctl.resolve.placement.machines import Requirement
+from meshctl.resolve.placement.machine_types import machines, offerings
+from meshctl.resolve.placement.machine_types.machines import Requirement
 from meshctl.resolve.work import gateways
 from stacks.edge import DnsRecord
 from tests.unit.fields import effects

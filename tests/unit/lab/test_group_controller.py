@@ -17,9 +17,10 @@ from typer.testing import CliRunner
 from meshctl import tools
 from meshctl.cli.main import app
 from meshctl.errors import LabError
-from meshctl.lab import clusters, group_controller, up
+from meshctl.lab import clusters, up
 from meshctl.lab.pods import api
 from meshctl.lab.state import Lab, write_atomically
+from meshctl.lab.webhooks import group_controller
 from meshwire.kubernetes.async_client import AsyncClient
 from meshwire.kubernetes.target import Target
 

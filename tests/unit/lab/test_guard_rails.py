@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshctl.lab.aws.errors import ApiError
-from meshctl.lab.aws.guard_rails import refuse
+from meshctl.lab.aws.iam.guard_rails import refuse
 
 BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
 RULES = {"permissionsBoundary": BOUNDARY, "requiredTags": ["cost-centre"]}

@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 from meshctl import tools
 from meshctl.cli.main import app
 from meshctl.errors import LabError
-from meshctl.lab import kueue_certificates, kueue_controller, real_controllers, up
+from meshctl.lab import up
 from meshctl.lab.state import Lab, write_atomically
+from meshctl.lab.webhooks import kueue_certificates, kueue_controller, real_controllers
 
 NAMES = ("mpod.kb.io", "mjob.kb.io", "mclusterqueue.kb.io", "mrayjob.kb.io", "mjobset.kb.io")
 

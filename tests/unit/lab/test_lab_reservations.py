@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from meshctl.lab.aws import reservations, rules
+from meshctl.lab.aws import rules
+from meshctl.lab.aws.ec2 import reservations
 from meshctl.lab.aws.eks import launch_rules, nodegroup_state
 from meshctl.lab.aws.eks.launch_rules import Issue, Launch
 from meshctl.lab.aws.eks.nodegroup_state import Nodegroup

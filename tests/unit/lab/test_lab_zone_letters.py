@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from meshctl.lab.aws import zone_letters
-from meshctl.lab.aws.zone_letters import ids_of_dump, shuffled
+from meshctl.lab.aws.ec2 import zone_letters
+from meshctl.lab.aws.ec2.zone_letters import ids_of_dump, shuffled
 from meshctl.lab.state import ACCOUNT
 
 BY_ID = {"use1-az1": frozenset({"p5"}), "use1-az2": frozenset({"p5", "g5"}), "use1-az3": frozenset[str]()}

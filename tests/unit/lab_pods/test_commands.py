@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from meshctl.lab.images import commands, language_model
+from meshctl.lab.images import commands
+from meshctl.lab.images.inference import language_model
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from meshctl.lab.images import commands, gang
-from meshctl.lab.images.gang_launch import Launch, read
+from meshctl.lab.images import commands
+from meshctl.lab.images.gangs import gang
+from meshctl.lab.images.gangs.gang_launch import Launch, read
 from tests.waiting import end, wait_until
 
 TORCHRUN = "torchrun --nnodes=2 --node-rank=1 --master-addr=pretrain-0.pretrain --nproc-per-node=8 train.py --nnodes 7"

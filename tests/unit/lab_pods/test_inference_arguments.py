@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshctl.lab.images.inference_arguments import NIM, SGLANG, TGI, VLLM, Server, read
+from meshctl.lab.images.inference.inference_arguments import NIM, SGLANG, TGI, VLLM, Server, read
 
 NEMOTRON = "nvcr.io/nim/nvidia/llama-3.3-nemotron-super-49b-v1.5:1.14.0"
 

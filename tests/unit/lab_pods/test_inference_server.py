@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from meshctl.lab.images import inference_answers, language_model, openai_server
-from meshctl.lab.images.inference_answers import Loaded, Object, RefusedError, StandIn, Weights
+from meshctl.lab.images import openai_server
+from meshctl.lab.images.inference import inference_answers, language_model
+from meshctl.lab.images.inference.inference_answers import Loaded, Object, RefusedError, StandIn, Weights
 from tests.programs import needs_programs
 from tests.waiting import WAIT_S, wait_until
 

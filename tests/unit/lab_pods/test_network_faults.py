@@ -16,7 +16,7 @@ import dns.rcode
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from meshctl.lab.images.inference_answers import Weights
+from meshctl.lab.images.inference.inference_answers import Weights
 from meshctl.lab.images.openai_server import Server, drain
 from meshctl.lab.network import dns_server, zones
 from meshctl.lab.network.balancers import Balancers, ClusterState

@@ -14,7 +14,7 @@ import grpc
 import pytest
 import trustme
 
-from meshctl.clients import grpc_health
+from meshctl.clients.endpoints import grpc_health
 from meshctl.lab.images import grpc_server as image
 from meshctl.lab.pods import probes, status
 from meshctl.lab.pods.container import Container, Program

@@ -16,9 +16,9 @@ from typing import Any
 import httpx2 as httpx
 
 from meshctl.lab.pods import api
-from meshctl.lab.weka import clients, clusters, drives, policies, world
+from meshctl.lab.weka.api.registry import Registry
+from meshctl.lab.weka.operator import clients, clusters, drives, policies, world
 from meshctl.lab.weka.provisioner import Provisioner
-from meshctl.lab.weka.registry import Registry
 from meshwire.kubernetes.async_client import AsyncClient
 from meshwire.kubernetes.target import Target
 

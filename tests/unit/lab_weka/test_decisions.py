@@ -10,8 +10,9 @@ import pytest
 from meshctl.lab.controllers import huge_pages
 from meshctl.lab.controllers.nodes import nvme
 from meshctl.lab.controllers.onprem import CPU_NODES, GPU_NODES
-from meshctl.lab.weka import chart, containers, drives, status
-from meshctl.lab.weka.definitions import all_definitions
+from meshctl.lab.weka.kinds import chart
+from meshctl.lab.weka.kinds.definitions import all_definitions
+from meshctl.lab.weka.operator import containers, drives, status
 from tests.unit.lab_weka.kubernetes_in_memory import node, weka_client, weka_cluster
 
 

@@ -15,7 +15,7 @@ from meshctl.catalog import load_catalog
 from meshctl.lab.aws.eks import launch_rules
 from meshctl.lab.controllers import eks
 from meshctl.lab.controllers.nodes import NODES, manifest
-from meshctl.lab.weka import drives, world
+from meshctl.lab.weka.operator import drives, world
 from meshctl.load import load
 from meshctl.model.deployment import Deployment
 from meshctl.resolve import resolve

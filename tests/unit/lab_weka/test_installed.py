@@ -13,8 +13,8 @@ import yaml
 
 from meshctl.lab import images
 from meshctl.lab.controllers import weka
-from meshctl.lab.images import helm
-from meshctl.lab.weka import chart
+from meshctl.lab.images.programs import helm
+from meshctl.lab.weka.kinds import chart
 from tests.unit.lab_weka.kubernetes_in_memory import Kubernetes
 
 SOURCE = "oci://quay.io/weka.io/helm/weka-operator"

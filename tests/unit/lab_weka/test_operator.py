@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from meshctl.lab.controllers.nodes import NODES
-from meshctl.lab.weka import drives, world
+from meshctl.lab.weka.operator import drives, world
 from tests.unit.lab_weka.kubernetes_in_memory import (
     Kubernetes,
     node,

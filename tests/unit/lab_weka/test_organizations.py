@@ -18,10 +18,11 @@ import pytest
 import trustme
 
 from meshctl import render
-from meshctl.lab.weka import credentials, system
-from meshctl.lab.weka.organization_calls import ROOT_UID
-from meshctl.lab.weka.server import Api
-from meshctl.lab.weka.system import Bucket, System
+from meshctl.lab.weka import credentials
+from meshctl.lab.weka.api import system
+from meshctl.lab.weka.api.organization_calls import ROOT_UID
+from meshctl.lab.weka.api.server import Api
+from meshctl.lab.weka.api.system import Bucket, System
 from meshctl.model.neural_mesh import WekaOrganization
 from meshctl.render.templates import FOLDER
 from tests.unit.weka_mesh import neural_mesh, with_mesh

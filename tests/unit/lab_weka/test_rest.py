@@ -12,10 +12,11 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from meshctl.lab.weka import credentials, system
-from meshctl.lab.weka.server import Api, serve
-from meshctl.lab.weka.system import Bucket, System
-from meshctl.lab.weka.uploads import ObjectStoreError
+from meshctl.lab.weka import credentials
+from meshctl.lab.weka.api import system
+from meshctl.lab.weka.api.server import Api, serve
+from meshctl.lab.weka.api.system import Bucket, System
+from meshctl.lab.weka.api.uploads import ObjectStoreError
 
 GIB = 1024**3
 STORE: dict[str, Any] = {

@@ -11,9 +11,10 @@ import pytest
 
 from meshctl.lab.controllers.nodes import NODES
 from meshctl.lab.pods import volumes as mounts
-from meshctl.lab.weka import provisioner, world
-from meshctl.lab.weka.clients import accessible
-from meshctl.lab.weka.system import FileSystem
+from meshctl.lab.weka import provisioner
+from meshctl.lab.weka.api.system import FileSystem
+from meshctl.lab.weka.operator import world
+from meshctl.lab.weka.operator.clients import accessible
 from tests.unit.lab_weka.kubernetes_in_memory import Kubernetes, node, sign_drives, weka_client, weka_cluster
 
 DRIVER = "prod.weka.weka.io"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.errors import CredentialsError
 from meshwire import kubeconfig as kubeconfig_of_both
 from meshwire.kubeconfig_files import check_files

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from meshctl.bench import fabric
-from meshctl.clients import clusters
+from meshctl.clients.kubernetes import clusters
 from meshctl.dns.lookup import DNS_SERVER, dns_server, resolve
 from meshctl.errors import InterruptedByUserError, UnreachableError, UsageError
 from meshctl.migrate.engine_gateway import EngineGateway, build_gateway

@@ -11,13 +11,13 @@ import pytest
 from obstore.store import MemoryStore
 
 from meshctl.cli import expand as commands
-from meshctl.clients.health_checks import Answer, Question
+from meshctl.clients.endpoints.health_checks import Answer, Question
 from meshctl.errors import InfeasibleError, LockedError, MeshError, MigrationError, ResourcesFailedError, UsageError
 from meshctl.migrate.gateway import EndpointTarget, UpResult
 from meshctl.migrate.journal import guard
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.inputs import Options, Share
-from meshctl.migrate.steps.share_plan import next_round
+from meshctl.migrate.steps.order.share_plan import next_round
 from meshctl.migrate.views import detail_document
 from meshctl.migrate.views.expansion import expansion_document, expansion_text
 from meshctl.model.deployment import Deployment, Elsewhere, Endpoint, Health, Workload

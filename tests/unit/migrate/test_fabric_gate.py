@@ -13,7 +13,7 @@ from meshctl.migrate import views
 from meshctl.migrate.journal.history import History, read_history
 from meshctl.migrate.journal.journal import Record
 from meshctl.migrate.migration import Migrations
-from meshctl.migrate.steps.step_plan import forward, step_plan
+from meshctl.migrate.steps.order.step_plan import forward, step_plan
 from meshctl.model.deployment import Deployment, ReservedCapacity
 from tests.unit.migrate import expansions
 from tests.unit.migrate.fake_fabrics import FakeFabrics, on_fabric

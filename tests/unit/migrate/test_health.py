@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from meshctl.clients.health_checks import Question
+from meshctl.clients.endpoints.health_checks import Question
 from meshctl.errors import MeshError
 from meshctl.migrate.engine_gateway import EngineGateway
 from meshctl.migrate.gateway import UpResult
-from meshctl.migrate.steps import canary
+from meshctl.migrate.steps.traffic import canary
 from meshctl.model.deployment import Deployment, Endpoint, Health
 from meshctl.model.observed import PodState
 from tests.unit.migrate.fake_gateway import FakeGateway, deployment

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from meshctl.clients.health_checks import Answer
+from meshctl.clients.endpoints.health_checks import Answer
 from meshctl.errors import MigrationError
 from meshctl.migrate.gateway import UpResult
 from meshctl.migrate.journal.journal import open_journal

@@ -11,7 +11,7 @@ from meshctl.errors import InfeasibleError, UsageError
 from meshctl.migrate import views
 from meshctl.migrate.planning.inputs import Options, StoreFacts
 from meshctl.migrate.planning.plan import MigrationPlan, plan_migration, runs_alone
-from meshctl.migrate.steps.step_plan import forward
+from meshctl.migrate.steps.order.step_plan import forward
 from meshctl.model.deployment import Block, Deployment, FileSystem, Mount, Price, Workload
 from tests.golden_files import Golden
 from tests.unit.migrate.fake_gateway import FakeGateway, deployment

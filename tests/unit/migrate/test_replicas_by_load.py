@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 import pytest
 from obstore.store import MemoryStore
 
-from meshctl.clients.health_checks import Answer, Question
+from meshctl.clients.endpoints.health_checks import Answer, Question
 from meshctl.errors import MeshError, ProtectedDataError
 from meshctl.migrate.gateway import UpResult
 from meshctl.migrate.journal.history import History
 from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.inputs import Options, Share
-from meshctl.migrate.steps.share_plan import first_expansion
-from meshctl.migrate.steps.step import COUNTED
-from meshctl.migrate.steps.step_plan import step_plan
+from meshctl.migrate.steps.order.share_plan import first_expansion
+from meshctl.migrate.steps.order.step import COUNTED
+from meshctl.migrate.steps.order.step_plan import step_plan
 from meshctl.model.deployment import Deployment, Endpoint
 from meshctl.model.dns_splits import CHECK_FAILURES
 from meshctl.model.observed import PodState

@@ -13,7 +13,7 @@ import pytest
 from meshctl.errors import MeshError, MigrationError, NoCapacityError
 from meshctl.migrate.gateway import UpResult
 from meshctl.migrate.steps import environment
-from meshctl.migrate.steps.step import Step
+from meshctl.migrate.steps.order.step import Step
 from meshctl.model.deployment import Deployment
 from tests.unit.migrate.fake_gateway import FakeGateway
 from tests.unit.migrate.moves import OPTIONS, migrations_of

@@ -11,7 +11,7 @@ import pytest
 from obstore.store import MemoryStore
 
 from meshctl.cli import expand as commands
-from meshctl.clients.health_checks import Answer, Question
+from meshctl.clients.endpoints.health_checks import Answer, Question
 from meshctl.errors import (
     InterruptedByUserError,
     LockedError,

@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import botocore
 import botocore.session
 import pytest
 
@@ -20,7 +19,8 @@ from meshctl.errors import InfeasibleError, UsageError
 from meshctl.load import load
 from meshctl.model.deployment import Deployment, Endpoint, EndpointCertificate, ExistingFileSystem
 from meshctl.model.questions import ApiAnswer, InPlace, PolicyScope
-from meshctl.platforms.aws import PLATFORM, iam_actions, iam_policy
+from meshctl.platforms.aws import PLATFORM
+from meshctl.platforms.aws.iam import iam_actions, iam_policy
 from meshctl.policies import least_policy
 from meshctl.resolve import resolve
 from providers.aws.rows import ALL
@@ -158,7 +158,7 @@ def test_every_call_of_meshctls_own_clients_is_allowed() -> None:
     """Those of `up`, `plan`, `migrate`, `expand`, `contract`, `destroy` and `adopt` alike: they share their clients.
     `shift` and lending call the API server alone."""
     called = own_calls()
-    own = {"clients/existing_file_systems.py", "deploy/guards/deleted_entries.py", "dns/endpoint_records.py"}
+    own = {"clients/aws/existing_file_systems.py", "deploy/guards/deleted_entries.py", "dns/endpoint_records.py"}
     assert {*own, "objects/listing.py"} <= called.keys()
     assert ("eks", "CreateAccessEntry") in called["deploy/guards/deleted_entries.py"]
     assert not [module for module in called if module.startswith("shift/")]

@@ -8,7 +8,7 @@ import pytest
 
 from meshctl.changes import PropertyChange, Step
 from meshctl.changes.fields import fields
-from meshctl.deploy.guards.running import running_releases
+from meshctl.deploy.guards.running.pools import running_releases
 from meshctl.model.deployment import Deployment
 from meshctl.model.questions import ApiAnswer
 from meshctl.model.releases import LivePlatform, is_newer

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from meshctl.deploy.guards import cluster_maker
-from meshctl.deploy.guards.running import pools_in_place
+from meshctl.deploy.guards.running.pools import pools_in_place
 from meshctl.model.deployment import Deployment
 from meshctl.model.questions import NO_ANSWER, ApiAnswer, Findings, InPlace
 from meshctl.model.stack_state import StackState
-from meshctl.platforms.aws import caller
+from meshctl.platforms.aws.iam import caller
 from tests.unit import states
 from tests.unit.preflight.asking import MADE, NOTHING, asked, aws, deployment, findings, up_as
 from tests.unit.test_recorded import every_version, state_of

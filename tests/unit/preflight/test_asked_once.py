@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from meshctl.clients import aws_questions, session_credentials
-from meshctl.clients.session_credentials import RemainingLife
+from meshctl.clients.aws import aws_questions, session_credentials
+from meshctl.clients.aws.session_credentials import RemainingLife
 from meshctl.deploy.guards import preflight
 from meshctl.deploy.session import Session
 from meshctl.errors import InfeasibleError

@@ -9,7 +9,7 @@ from typing import Any
 import botocore.exceptions
 import pytest
 
-from meshctl.clients import aws_questions
+from meshctl.clients.aws import aws_questions
 from meshctl.errors import CredentialsError
 from meshctl.model.questions import NO_ANSWER, ApiAnswer, ApiQuestion
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from meshctl.clients import aws_questions
+from meshctl.clients.aws import aws_questions
 from meshctl.deploy.guards import preflight as guard
-from meshctl.deploy.guards.running.pools_in_place import in_place
-from meshctl.deploy.guards.running.running_zones import with_running_zones
+from meshctl.deploy.guards.running.pools.pools_in_place import in_place
+from meshctl.deploy.guards.running.pools.running_zones import with_running_zones
 from meshctl.errors import CredentialsError, InfeasibleError
 from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.questions import ApiAnswer, Findings, InPlace

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meshctl import render
-from meshctl.deploy import scheduled_pools
+from meshctl.deploy.capacity import scheduled_pools
 from meshctl.model.deployment import Checkpoint, Deployment, ReservedCapacity
 from meshctl.model.observed import JobState
 from meshctl.model.pods import own_images

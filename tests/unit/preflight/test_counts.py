@@ -10,8 +10,9 @@ import pytest
 
 from meshctl.model.deployment import Deployment, Gap
 from meshctl.model.questions import ApiAnswer, InPlace
-from meshctl.platforms.aws import bucket_rights, counts
-from meshctl.platforms.aws.change import Change
+from meshctl.platforms.aws.iam import bucket_rights
+from meshctl.platforms.aws.preflight import counts
+from meshctl.platforms.aws.preflight.change import Change
 from tests.unit.preflight.asking import MADE, NOTHING, aws, deployment, findings, up_as
 
 GATEWAYS, CLUSTERS, LUSTRE = "L-FE5A380F", "L-1194D53C", "L-8F1B9C74"

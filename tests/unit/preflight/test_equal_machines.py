@@ -9,7 +9,8 @@ import pytest
 
 from meshctl.catalog import Machine, load_catalog
 from meshctl.deploy import deploy_state
-from meshctl.deploy.guards.running import pools_in_place, running_machines, running_pods
+from meshctl.deploy.guards.running import running_pods
+from meshctl.deploy.guards.running.pools import pools_in_place, running_machines
 from meshctl.deploy.runs import begun_pools
 from meshctl.lab.aws.eks import launch_rules
 from meshctl.lab.aws.errors import ApiError

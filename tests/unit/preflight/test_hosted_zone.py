@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshctl.clients import aws_questions
+from meshctl.clients.aws import aws_questions
 from meshctl.deploy.guards import hosted_zone
 from meshctl.errors import CredentialsError
 from meshctl.model.deployment import Deployment, Endpoint, EndpointCertificate

@@ -8,7 +8,7 @@ from unittest import mock
 
 import pytest
 
-from meshctl.deploy import idle_cost
+from meshctl.deploy.capacity import idle_cost
 from meshctl.deploy.runs import environment_up
 from meshctl.deploy.session import Session
 from meshctl.engine.run import StackRun

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from meshctl.clients import aws_questions
+from meshctl.clients.aws import aws_questions
 from meshctl.deploy.guards import name_rights
 from meshctl.errors import CredentialsError
-from meshctl.lab.aws.simulations import simulate
+from meshctl.lab.aws.iam.simulations import simulate
 from meshctl.load import load
 from meshctl.model.environment import Environments
 from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from meshctl.lab.aws.iam_requests import IamRequest
-from meshctl.lab.aws.rights import decide
-from meshctl.lab.aws.simulations import simulate
+from meshctl.lab.aws.iam.iam_requests import IamRequest
+from meshctl.lab.aws.iam.rights import decide
+from meshctl.lab.aws.iam.simulations import simulate
 from meshctl.model.deployment import Deployment, ExistingFileSystem
 from meshctl.model.questions import NO_ANSWER, ApiAnswer, ApiQuestion, Findings, InPlace, PolicyScope
 from tests.unit.preflight.asking import MADE, NOTHING, aws, deployment, findings

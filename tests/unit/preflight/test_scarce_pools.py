@@ -10,8 +10,8 @@ from unittest import mock
 
 import pytest
 
-from meshctl.deploy import scarce_pools
-from meshctl.deploy.capacity_wait import until_there_is_capacity
+from meshctl.deploy.capacity import scarce_pools
+from meshctl.deploy.capacity.capacity_wait import until_there_is_capacity
 from meshctl.deploy.runs import environment_up
 from meshctl.deploy.session import Session
 from meshctl.engine.failures import failure_of

@@ -11,8 +11,8 @@ from meshctl import render
 from meshctl.changes.notes import block_updates
 from meshctl.changes.steps import PropertyChange, Step
 from meshctl.cli.up import _bring_up
-from meshctl.deploy import capacity_wait, scheduled_pools
-from meshctl.deploy.guards.running import reserved_pools
+from meshctl.deploy.capacity import capacity_wait, scheduled_pools
+from meshctl.deploy.guards.running.pools import reserved_pools
 from meshctl.errors import NoCapacityError
 from meshctl.model.deployment import Deployment, ReservedCapacity, Resolution
 from meshctl.model.questions import ApiAnswer, Findings

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from meshctl import diagnosis
-from meshctl.clients import aws_questions
-from meshctl.clients.session_credentials import remaining_life
+from meshctl.clients.aws import aws_questions
+from meshctl.clients.aws.session_credentials import remaining_life
 from meshctl.deploy.guards import preflight
 from meshctl.model.deployment import Deployment
 from tests.unit.preflight.asking import NOTHING, deployment, up_as

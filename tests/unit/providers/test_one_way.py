@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from meshctl.lab.aws.credentials import Credentials
-from meshctl.lab.aws.ec2 import Ec2
+from meshctl.lab.aws.ec2.ec2 import Ec2
 from meshctl.lab.aws.eks import Eks
 from meshctl.lab.aws.eks.nodegroup_state import Nodegroup
 from meshctl.lab.aws.eks.state import Addon, Cluster
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import Faults
 from meshctl.lab.aws.fsx import Fsx
+from meshctl.lab.aws.iam.credentials import Credentials
 from meshctl.lab.aws.quotas import Quotas
 from providers.aws.client import AwsClients, Settings, service_model
 from providers.aws.provider import AwsProvider

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from meshctl.errors import ForeignOutputError
-from meshctl.lab.images import fio as fio_of_lab
+from meshctl.lab.images.programs import fio as fio_of_lab
 from meshctl.measure import dcgm, fio, packed, rclone
 from meshctl.measure.results import Taken
 from meshctl.model.deployment import Deployment

@@ -18,7 +18,7 @@ from meshctl.errors import DiagnosticsError
 from meshctl.load import load
 from meshctl.model.deployment import Deployment
 from meshctl.model.environment import Dns
-from meshctl.resolve.work import endpoint_notes
+from meshctl.resolve.work.notes import endpoint_notes
 from stacks.edge import DnsRecord
 from tests.unit.deployments import deployment
 

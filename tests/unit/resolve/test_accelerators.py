@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshctl.catalog import load_catalog, vendors
-from meshctl.clients import accelerators
+from meshctl.clients.kubernetes import accelerators
 from meshctl.model.deployment import Gap, Pool, Resolution
 from meshctl.model.observed import Facts, ObservedNode
 from meshctl.render.pod import pod_resources, pods
@@ -19,7 +19,7 @@ RUN = {"kind": "training", "pool": "p", "nodes": 2, "image": "i", "resources": {
 
 
 def seen(name: str, labels: dict[str, str], allocatable: dict[str, str], **more: Any) -> ObservedNode:
-    """A node as `clients.clusters` reads it."""
+    """A node as `clients.kubernetes.clusters` reads it."""
     gpus = accelerators.of_node(labels, allocatable)
     own = {"gpu_model": gpus.model, "gpu_count": gpus.count, "gpu_memory_gib": gpus.memory_gib}
     return node(name, labels=labels, gpu_resource=gpus.resource, gpu_parts=gpus.parts, **own, **more)

@@ -9,11 +9,11 @@ import pytest
 
 from meshctl import render
 from meshctl.catalog import load_catalog
-from meshctl.deploy.guards.running import gateway_redirects
+from meshctl.deploy.guards.running.endpoints import gateway_redirects
 from meshctl.errors import DiagnosticsError
 from meshctl.lab.images import nginx_rules
 from meshctl.load import load
-from meshctl.migrate.steps import canary
+from meshctl.migrate.steps.traffic import canary
 from meshctl.model.deployment import Deployment, Endpoint, EndpointCertificate, Resolution
 from meshctl.model.observed import Facts
 from meshctl.model.served_apis import CERTIFICATE

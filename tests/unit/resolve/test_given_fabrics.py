@@ -9,7 +9,7 @@ import pytest
 from meshctl import render
 from meshctl.changes import PropertyChange, Step
 from meshctl.changes.fields import fields
-from meshctl.deploy.guards.running import given_fabrics
+from meshctl.deploy.guards.running.pods import given_fabrics
 from meshctl.model.deployment import Deployment, Fabric
 from meshctl.model.observed import Facts, Requests
 from meshctl.model.pods import pod_networks, pod_users

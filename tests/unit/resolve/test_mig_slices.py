@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshctl.clients import accelerators
+from meshctl.clients.kubernetes import accelerators
 from meshctl.model.deployment import Resolution
 from meshctl.model.files.mig_profiles import shares_of
 from meshctl.model.mesh import Mesh
@@ -23,7 +23,7 @@ SERVE = {"kind": "inference", "pool": "p", "replicas": 4, "image": "i", "resourc
 
 
 def seen(name: str, labels: dict[str, str], allocatable: dict[str, str], **more: Any) -> ObservedNode:
-    """A node as `clients.clusters` reads it."""
+    """A node as `clients.kubernetes.clusters` reads it."""
     gpus = accelerators.of_node(labels, allocatable)
     own = {"gpu_model": gpus.model, "gpu_count": gpus.count, "gpu_memory_gib": gpus.memory_gib}
     parts = {"gpu_parts": gpus.parts}

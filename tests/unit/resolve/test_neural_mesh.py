@@ -15,7 +15,7 @@ from meshctl.model.observed import Facts, ShiftsInForce
 from meshctl.model.stack_state import StackState
 from meshctl.project import Project
 from meshctl.resolve import resolve
-from meshctl.resolve.placement import prices
+from meshctl.resolve.placement.machine_types import prices
 from stacks.aws.pools import user_data
 from tests.unit.resolve.meshes import AWS, CW, DC, H100, gap, gpu_node, resolved
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshctl.catalog import load_catalog
-from meshctl.clients import aws_questions
+from meshctl.clients.aws import aws_questions
 from meshctl.deploy.guards import preflight
 from meshctl.errors import CredentialsError
 from meshctl.model.questions import InPlace

@@ -13,7 +13,7 @@ from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts, StorageClass
 from meshctl.resolve import resolve
-from meshctl.resolve.placement import prices
+from meshctl.resolve.placement.machine_types import prices
 from tests.unit.resolve.meshes import AWS, CATALOG, CW, DC, GB200, H100, gap, gpu_node, node, reason, resolved
 
 A100 = {"accelerator": {"model": "A100", "count": 8, "memory": "80GB"}}

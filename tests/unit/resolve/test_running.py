@@ -18,7 +18,7 @@ from meshctl.model.observed import Facts, ObservedNode, ShiftsInForce
 from meshctl.model.stack_state import Resource, StackState
 from meshctl.project import Project
 from meshctl.resolve import resolve
-from meshctl.resolve.placement import offerings
+from meshctl.resolve.placement.machine_types import offerings
 from tests.unit.resolve.meshes import DC, node, resolved
 from tests.unit.resolve.test_offerings import FRANKFURT, H100
 from tests.unit.resolve.test_resolve_fit import service

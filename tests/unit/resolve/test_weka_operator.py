@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from meshctl.clients import weka_operators, weka_rights
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
+from meshctl.clients.weka import weka_operators, weka_rights
 from meshctl.model.deployment import Deployment, NeuralMesh, Resolution
 from meshctl.resolve.data import weka_operator
 from tests.unit.fake_cluster import FakeClient, client_of

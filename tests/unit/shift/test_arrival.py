@@ -6,7 +6,7 @@ import pytest
 
 from meshctl.errors import NotReadyError, UnreachableError
 from meshctl.model.deployment import Health
-from meshctl.shift.plan import Request
+from meshctl.shift.planning.plan import Request
 from meshctl.shift.shifts import Shifts
 from meshctl.shift.views import end_document
 from tests.unit.shift import world as worlds

@@ -9,8 +9,8 @@ import pytest
 from meshctl.errors import UsageError
 from meshctl.model.deployment import Fabric, NeuralMesh, Pool, WekaContainers
 from meshctl.model.value import Price
-from meshctl.shift import equality, pods, room
-from meshctl.shift.planning import Disturbance, NodeLoad, PodLoad, choose, disturbances
+from meshctl.shift.planning import equality, pods, room
+from meshctl.shift.planning.choice import Disturbance, NodeLoad, PodLoad, choose, disturbances
 from tests.unit.render import test_kai_queues
 from tests.unit.resolve.lending_meshes import deployed as lending
 from tests.unit.shift.world import declared

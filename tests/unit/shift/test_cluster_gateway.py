@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.errors import BusyError, CredentialsError, MeshError
 from meshctl.shift.cluster_gateway import ClusterGateway, is_rolling
 from meshctl.shift.gateway import GONE, Budget
-from meshctl.shift.plan import Request
+from meshctl.shift.planning.plan import Request
 from meshwire.kubernetes.errors import ApiError
 from meshwire.kubernetes.requests import Request as ApiRequest
 from tests.unit.fake_cluster import FakeClient, client_of

@@ -6,7 +6,7 @@ import pytest
 
 from meshctl.model.deployment import Deployment
 from meshctl.shift.in_force import gang_sizes, waiting_gangs
-from meshctl.shift.plan import Request
+from meshctl.shift.planning.plan import Request
 from meshctl.shift.views import plan_document, plan_text, status_lines
 from tests.unit.shift.test_shift import ONE, ended_by, kept, started
 from tests.unit.shift.world import Killed, World, declared, world_of

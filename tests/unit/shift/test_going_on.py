@@ -11,7 +11,7 @@ from meshctl.errors import LockedError, ShiftError
 from meshctl.model.deployment import ReservedCapacity
 from meshctl.operate.status import EnvironmentStatus
 from meshctl.shift.in_force import of_project
-from meshctl.shift.plan import Request
+from meshctl.shift.planning.plan import Request
 from meshctl.shift.views import plan_document, plan_text
 from tests.unit.shift.test_in_force import project
 from tests.unit.shift.test_shift_command import run

@@ -19,9 +19,9 @@ from meshctl.operate.status import workload_status
 from meshctl.project import Project
 from meshctl.render.cluster.nodes import node_label_objects
 from meshctl.shift import in_force, shifts
-from meshctl.shift.field_owners import Owner, owners, restored
 from meshctl.shift.gateway import FIELD_MANAGER
-from meshctl.shift.plan import Request
+from meshctl.shift.planning.field_owners import Owner, owners, restored
+from meshctl.shift.planning.plan import Request
 from tests.unit.shift.world import POOL_LABEL, Killed, World, declared, world_of
 
 SHIFTED = ShiftsInForce({"g2": ShiftedNode("g2", "train", "serve")}, frozenset({"pretrain"}))

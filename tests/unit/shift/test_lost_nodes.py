@@ -10,7 +10,7 @@ import pytest
 
 from meshctl.errors import ShiftError
 from meshctl.model.deployment import Taint
-from meshctl.shift.plan import Request
+from meshctl.shift.planning.plan import Request
 from meshwire.kubernetes.errors import ApiError
 from meshwire.kubernetes.requests import Request as ApiRequest
 from meshwire.kubernetes.resources import Resource

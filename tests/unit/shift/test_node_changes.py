@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from meshctl.model.deployment import POOL_LABEL, Taint
-from meshctl.shift import node_changes
-from meshctl.shift.node_changes import Original
+from meshctl.shift.planning import node_changes
+from meshctl.shift.planning.node_changes import Original
 
 ROLE = "meshctl.dev/role"
 TRAIN = (Taint(key="train", value="", effect="NoSchedule"),)

@@ -10,8 +10,8 @@ from meshctl.cli import shift as command
 from meshctl.cli.context import Context
 from meshctl.errors import ShiftError
 from meshctl.shift.gateway import Budget
-from meshctl.shift.plan import Request
-from meshctl.shift.room import shortages
+from meshctl.shift.planning.plan import Request
+from meshctl.shift.planning.room import shortages
 from tests.unit.shift.test_in_force import project
 from tests.unit.shift.world import World, declared, world_of
 
@@ -63,7 +63,7 @@ def test_an_undo_that_has_begun_says_so_when_it_is_given_again(monkeypatch: pyte
     with pytest.raises(ShiftError, match="the nodes are not empty"):
         world.shifts().undo()
     monkeypatch.undo()
-    monkeypatch.setattr("meshctl.clients.cluster_access.ClusterAccess.client", lambda *_, **__: world)
+    monkeypatch.setattr("meshctl.clients.kubernetes.cluster_access.ClusterAccess.client", lambda *_, **__: world)
     for go_on in (world.shifts().resume, world.shifts().undo):
         with pytest.raises(ShiftError, match="would not become empty"):
             go_on()

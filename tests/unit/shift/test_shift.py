@@ -12,7 +12,7 @@ from meshctl.migrate.migration import Migrations
 from meshctl.migrate.planning.inputs import Options, Share
 from meshctl.model.deployment import Taint
 from meshctl.shift.in_force import open_shifts, refuse_in_force, shifted_nodes, state_text, waiting_gangs
-from meshctl.shift.plan import Request, ShiftPlan
+from meshctl.shift.planning.plan import Request, ShiftPlan
 from meshctl.shift.views import plan_document, plan_text
 from tests.unit.migrate.fake_gateway import FakeGateway
 from tests.unit.shift.world import POOL_LABEL, Killed, World, declared, world_of

@@ -17,7 +17,7 @@ import typer
 from meshctl.cli import shift as command
 from meshctl.cli.context import Context
 from meshctl.errors import LockedError, UsageError
-from meshctl.shift.plan import Request
+from meshctl.shift.planning.plan import Request
 from tests.unit.shift.world import Killed, World, declared, world_of
 
 ONE = {"giving": "train", "taking": "serve", "nodes": 1}

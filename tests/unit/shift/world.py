@@ -15,7 +15,7 @@ from typing import Any, Self
 import pytest
 from obstore.store import MemoryStore
 
-from meshctl.clients.cluster_access import ClusterAccess
+from meshctl.clients.kubernetes.cluster_access import ClusterAccess
 from meshctl.engine.state_store import StateStore
 from meshctl.migrate.progress import Event
 from meshctl.model.deployment import MESH_LABEL, POOL_LABEL, Deployment

@@ -25,7 +25,7 @@ from meshctl.model.deployment import Deployment, EndpointCertificate
 from meshctl.model.dns_splits import HealthCheck, Side, Split
 from meshctl.model.questions import InPlace
 from meshctl.platforms import registry
-from meshctl.platforms.aws.iam_actions import operation_of
+from meshctl.platforms.aws.iam.iam_actions import operation_of
 from meshctl.render import zone_id_name
 from meshctl.resolve import resolve
 from providers.aws.client import AwsClients, Settings, service_model

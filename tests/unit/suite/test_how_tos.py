@@ -13,7 +13,7 @@ import pytest
 import typer.main
 
 from meshctl.cli.main import app
-from meshctl.migrate.steps.step_plan import forward
+from meshctl.migrate.steps.order.step_plan import forward
 from meshctl.model.pods import pod_variables
 from meshctl.tools.table import TOOLS
 from tests.faults.moved_mesh import POINTS

@@ -7,21 +7,22 @@ needs a change of what the files say about it.
 from __future__ import annotations
 
 from meshctl.deploy.guards import cluster_maker, namespaces
-from meshctl.deploy.guards.running import (
-    endpoint_nodes,
-    gateway_redirects,
+from meshctl.deploy.guards.running.endpoints import endpoint_nodes, gateway_redirects
+from meshctl.deploy.guards.running.pods import (
     given_fabrics,
     group_forms,
-    node_setup,
-    pools_in_place,
-    queue_names,
-    reserved_pools,
     running_drains,
     running_evictions,
     running_gangs,
     running_groups,
-    running_machines,
     running_queues,
+)
+from meshctl.deploy.guards.running.pools import (
+    node_setup,
+    pools_in_place,
+    queue_names,
+    reserved_pools,
+    running_machines,
     running_releases,
     running_zones,
 )

@@ -14,12 +14,12 @@ from moto.iam.models import iam_backends
 
 from meshctl.lab.aws import rules
 from meshctl.lab.aws.call import Call
-from meshctl.lab.aws.credentials import principal
-from meshctl.lab.aws.ec2 import backend_of
+from meshctl.lab.aws.ec2.ec2 import backend_of
 from meshctl.lab.aws.eks.access import ADMIN_POLICY, new_entry
 from meshctl.lab.aws.eks.late_logs import LateLogs
 from meshctl.lab.aws.eks.state import AccessEntry, Base, Cluster, arn, log_later, now, soon
 from meshctl.lab.aws.errors import ApiError
+from meshctl.lab.aws.iam.credentials import principal
 from meshctl.lab.aws.quotas import CLUSTERS
 
 CREATE_S = 1.5

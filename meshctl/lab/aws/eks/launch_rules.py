@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from meshctl.lab.aws import instance_types, reservations, rules
+from meshctl.lab.aws import rules
+from meshctl.lab.aws.ec2 import instance_types, reservations
+from meshctl.lab.aws.ec2.reservations import BLOCK
 from meshctl.lab.aws.errors import ApiError
-from meshctl.lab.aws.reservations import BLOCK
 from meshctl.lab.aws.rules import Rule
 
 Template = Mapping[str, Any]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from meshctl.lab.aws import reservations
+from meshctl.lab.aws.ec2 import reservations
 from meshctl.lab.aws.eks import launch_rules
 from meshctl.lab.aws.eks.launch_rules import Issue
 

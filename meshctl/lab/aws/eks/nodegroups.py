@@ -5,9 +5,10 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from meshctl.lab.aws import instance_types, rules
+from meshctl.lab.aws import rules
 from meshctl.lab.aws.call import Call
-from meshctl.lab.aws.ec2 import backend_of
+from meshctl.lab.aws.ec2 import instance_types
+from meshctl.lab.aws.ec2.ec2 import backend_of
 from meshctl.lab.aws.eks import launch_rules, newer, rollout
 from meshctl.lab.aws.eks.clusters import require_role, subnets_of
 from meshctl.lab.aws.eks.launch_rules import Issue, Launch
@@ -15,8 +16,8 @@ from meshctl.lab.aws.eks.nodegroup_state import Nodegroup
 from meshctl.lab.aws.eks.state import Base, Cluster, arn, log_later, now, soon
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import NO_CAPACITY
+from meshctl.lab.aws.iam.service_roles import has_spot_role
 from meshctl.lab.aws.quotas import NODE_GROUPS, NODES
-from meshctl.lab.aws.service_roles import has_spot_role
 from meshctl.lab.state import read_json
 
 _NO_ROOM = "Couldn't proceed with upgrade process as new nodes are not joining node group"

@@ -32,15 +32,16 @@ from typing import Any, ClassVar
 
 from moto.core import DEFAULT_ACCOUNT_ID
 
-from meshctl.lab.aws import reservations, rules
+from meshctl.lab.aws import rules
 from meshctl.lab.aws.call import Call
-from meshctl.lab.aws.control_plane import ControlPlane, ControlPlanes
-from meshctl.lab.aws.credentials import Credentials
-from meshctl.lab.aws.ec2 import Ec2
+from meshctl.lab.aws.ec2 import reservations
+from meshctl.lab.aws.ec2.ec2 import Ec2
 from meshctl.lab.aws.eks import nodegroup_state
+from meshctl.lab.aws.eks.control_plane import ControlPlane, ControlPlanes
 from meshctl.lab.aws.eks.nodegroup_state import Nodegroup
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import Faults
+from meshctl.lab.aws.iam.credentials import Credentials
 from meshctl.lab.aws.quotas import Quotas
 from meshctl.lab.aws.rules import Rule
 from meshctl.lab.aws.service import Service

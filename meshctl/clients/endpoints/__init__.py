@@ -1,0 +1,1 @@
+"""Endpoints and addresses: asked for their health as a mesh says it. EDGE."""

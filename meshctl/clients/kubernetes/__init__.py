@@ -1,0 +1,1 @@
+"""Kubernetes API servers: how they are reached, and what nodes, pods and claims are there. EDGE."""

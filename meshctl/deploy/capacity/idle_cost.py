@@ -1,0 +1,48 @@
+"""What an `up` that failed leaves running, what that costs, and the command that releases it. PURE.
+
+Called by `runs`. Nothing that was made is taken back: the next `up` goes on from it. Until then it is paid for,
+which the error has to say.
+"""
+
+from __future__ import annotations
+
+from meshctl.deploy.guards.running.pools import pools_in_place
+from meshctl.errors import ResourcesFailedError
+from meshctl.model.deployment import Deployment, Price
+from meshctl.model.stack_state import StackState
+
+
+def add(error: ResourcesFailedError, deployment: Deployment, before: StackState, after: StackState) -> None:
+    """Adds it to the error. `before` and `after`: the state around the run. Only what the run has brought is of
+    interest: what was up before does its work."""
+    new = _up(deployment, after).keys() - _up(deployment, before).keys()
+    prices = [price for subject, price in _up(deployment, after).items() if subject in new]
+    if not prices:
+        return
+    error.why = f"{error.why}; meanwhile {_running(prices)}"
+    is_first = not _up(deployment, before)
+    if is_first:
+        error.hint = f"{error.hint}; `meshctl destroy {deployment.environment}` releases all of it"
+
+
+def _up(deployment: Deployment, state: StackState) -> dict[str, Price]:
+    """The prices of pools whose nodes came up, and of storage that was made, by subject."""
+    pools = {f"pool/{pool.name}" for pool in pools_in_place.in_place(state).pools}
+    made = {resource.subject for resource in state.resources if resource.is_real}
+    systems = {system.price.subject for system in deployment.file_systems}
+    stores = systems | {store.price.subject for store in deployment.object_stores}
+    return {price.subject: price for price in deployment.prices if price.subject in pools | (made & stores)}
+
+
+def _running(prices: list[Price]) -> str:
+    """`pool/serve and storage/shared run and cost 111.20 USD/h`."""
+    names = [price.subject for price in prices]
+    subjects = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    verbs = ("runs", "costs") if len(names) == 1 else ("run", "cost")
+    known_usd = sum(price.usd_per_hour for price in prices if price.usd_per_hour is not None)
+    unknown = [price.subject for price in prices if price.usd_per_hour is None]
+    if not unknown:
+        return f"{subjects} {verbs[0]} and {verbs[1]} {known_usd:.2f} USD/h"
+    if len(unknown) == len(names):
+        return f"{subjects} {verbs[0]}, at prices that meshctl does not know"
+    return f"{subjects} {verbs[0]} and {verbs[1]} {known_usd:.2f} USD/h without {', '.join(unknown)} (price unknown)"

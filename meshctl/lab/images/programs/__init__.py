@@ -1,0 +1,1 @@
+"""Programs of images that the lab plays. Started by `images.commands`. EDGE."""

@@ -1,0 +1,1 @@
+"""Steps that decide who gets the requests: names, shares, and looks at endpoints before and after. EDGE."""

@@ -1,0 +1,1 @@
+"""What is good to know of workloads and endpoints here, and forbids nothing. PURE."""
