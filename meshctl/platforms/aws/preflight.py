@@ -19,9 +19,9 @@ from meshctl.platforms.aws import (
     counts,
     equal_machines,
     network_plugin,
-    quotas,
     reservations,
     rights,
+    vcpu_room,
 )
 from meshctl.platforms.aws.change import Change
 from meshctl.platforms.aws.pools import too_spread
@@ -50,8 +50,7 @@ def _questions(change: Change) -> Iterator[ApiQuestion]:
     yield from reservations.questions(change)
     yield from account.questions(change)
     yield from network_plugin.questions(change)
-    for code in change.growing_quotas:
-        yield quotas.question("ec2", code, "the quotas of running instances")
+    yield from vcpu_room.questions(change)
     yield from counts.questions(change)
 
 
@@ -85,8 +84,8 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
         is_placed = reservations.is_answered(pool, answers)
         if not is_placed and "offerings" in answers and not answers["offerings"].is_refused:
             gaps += _zone_gaps(change, pool, answers["offerings"], zones)
-    notes = [note for code in change.growing_quotas for note in _quota_notes(change, code, answers.get(code))]
-    gaps += [gap for code in change.growing_quotas for gap in _quota_gaps(change, code, answers.get(code))]
+    notes = [*vcpu_room.notes(change, answers), *vcpu_room.unasked(change)]
+    gaps += vcpu_room.gaps(change, answers)
     gaps += counts.gaps(change, answers)
     gaps += network_plugin.gaps(change, answers)
     gaps += bucket_rights.gaps(change.wanted)
@@ -139,33 +138,6 @@ def _not_offered(change: Change, pool: Pool, offered: set[str]) -> Gap:
         best=f"this account has it in {', '.join(sorted(offered))}" if offered else f"{region} does not have it",
         hint=f"add {sorted(offered)[0]} to the environment's `zones`" if offered else other_machines,
     )
-
-
-def _quota_gaps(change: Change, code: str, answer: ApiAnswer | None) -> Iterator[Gap]:
-    quota = quotas.quota(answer)
-    wanted = change.vcpus(change.wanted.pools)[code]
-    if quota is not None and wanted > quota.value:
-        yield Gap(
-            subject=f"quota/{code}",
-            wanted=f"{wanted} vCPUs of {quota.name} ({_by_pool(change, code)})",
-            best=f"the account may run {quota.value:g}",
-            hint=quotas.more(change.wanted, "ec2", code, wanted),
-        )
-
-
-def _quota_notes(change: Change, code: str, answer: ApiAnswer | None) -> Iterator[str]:
-    quota = quotas.quota(answer)
-    at_most = change.vcpus(change.wanted.pools, at_most=True)[code]
-    if quota is not None and change.vcpus(change.wanted.pools)[code] <= quota.value < at_most:
-        yield (
-            f"the quota {quota.name} ({code}) is {quota.value:g} vCPUs: enough for now, and too few for all nodes that"
-            f" the mesh allows ({at_most})"
-        )
-
-
-def _by_pool(change: Change, code: str) -> str:
-    pools = [pool for pool in change.wanted.pools if change.quota(pool) == code and pool.nodes]
-    return ", ".join(f"pool {pool.name}: {pool.nodes} x {pool.cpu_cores}" for pool in pools)
 
 
 def _unasked(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[str]:
