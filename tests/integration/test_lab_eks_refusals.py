@@ -26,6 +26,7 @@ from tests.unit.states import state
 from tests.waiting import wait_until
 
 P5 = "p5.48xlarge"
+WEB = {"web": {"nodes": 1, "cpu": {"cores": 4}}}
 P_QUOTA = ("ec2", "L-417A185B")
 
 
@@ -519,6 +520,31 @@ def test_a6_the_quota_of_one_mesh_is_not_enough_for_a_second_one(aws: Aws, monke
     assert issue(aws, "more")[1].startswith("Could not launch On-Demand Instances. VcpuLimitExceeded"), (
         "as the twin says"
     )
+
+
+def test_a_preflight_hears_which_versions_of_kubernetes_there_are(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before, only CreateCluster refused them, once the network was there."""
+    as_a_user(aws, monkeypatch)
+    raised(aws, "ec2", "L-1216C47A", 1000)
+    described = aws.client("eks").describe_cluster_versions()["clusterVersions"]
+    assert [each["clusterVersion"] for each in described if each["defaultVersion"]] == ["1.35"]
+    assert {each["versionStatus"] for each in described} == {"STANDARD_SUPPORT", "EXTENDED_SUPPORT"}
+    network, eks = make_network(aws), aws.client("eks")
+    given = {"roleArn": network["role"], "resourcesVpcConfig": {"subnetIds": network["subnets"]}}
+    for version in ("1.31", "1.99"):
+        wanted = resolved(WEB, {**AWS, "kubernetes": {"version": version}}).deployment
+        assert wanted is not None
+        [gap] = preflight.ask(wanted, InPlace()).gaps
+        assert (gap.wanted, gap.best) == (
+            f"Kubernetes {version}",
+            "EKS has 1.36, 1.35, 1.34, 1.33, 1.32 in us-east-1",
+        )
+        assert code_of(eks.create_cluster, name="c1", version=version, **given) == "InvalidParameterException"
+    past = resolved(WEB, {**AWS, "kubernetes": {"version": "1.32"}}).deployment
+    assert past is not None
+    made = preflight.ask(past, InPlace())
+    assert made.gaps == ()
+    assert [note for note in made.notes if note.startswith("Kubernetes 1.32 is past standard support of EKS")]
 
 
 def test_instances_are_described_page_by_page_with_the_tags_of_their_node_groups(aws: Aws) -> None:

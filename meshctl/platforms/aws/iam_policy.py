@@ -64,7 +64,8 @@ _UNNAMED: Final = frozenset(
         "ec2:DescribeRegions",
         "iam:SimulatePrincipalPolicy",  # of the caller, whose name the policy does not know
         "iam:GetRole",  # reads the service-linked roles of spot instances and node groups as well
-        *("eks:DescribeAddonVersions", "eks:ListClusters", "iam:ListOpenIDConnectProviders", "logs:DescribeLogGroups"),
+        *("eks:DescribeAddonVersions", "eks:DescribeClusterVersions", "eks:ListClusters"),
+        *("iam:ListOpenIDConnectProviders", "logs:DescribeLogGroups"),
         *("s3:ListAllMyBuckets", "route53:ListHostedZonesByName", "servicequotas:GetServiceQuota"),
         *("route53:CreateHealthCheck", "route53:ListHealthChecks"),
     )

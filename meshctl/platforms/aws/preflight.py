@@ -18,6 +18,7 @@ from meshctl.platforms.aws import (
     caller,
     counts,
     equal_machines,
+    kubernetes_versions,
     network_plugin,
     reservations,
     rights,
@@ -50,6 +51,7 @@ def _questions(change: Change) -> Iterator[ApiQuestion]:
     yield from reservations.questions(change)
     yield from account.questions(change)
     yield from network_plugin.questions(change)
+    yield from kubernetes_versions.questions(change)
     yield from vcpu_room.questions(change)
     yield from counts.questions(change)
 
@@ -85,9 +87,11 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
         if not is_placed and "offerings" in answers and not answers["offerings"].is_refused:
             gaps += _zone_gaps(change, pool, answers["offerings"], zones)
     notes = [*vcpu_room.notes(change, answers), *vcpu_room.unasked(change)]
+    notes += kubernetes_versions.notes(change, answers)
     gaps += vcpu_room.gaps(change, answers)
     gaps += counts.gaps(change, answers)
     gaps += network_plugin.gaps(change, answers)
+    gaps += kubernetes_versions.gaps(change, answers)
     gaps += bucket_rights.gaps(change.wanted)
     gaps += [
         gap for pool in Findings(zones).placed(change.wanted).pools if pool.name in zones for gap in too_spread(pool)

@@ -82,6 +82,7 @@ def test_a_new_environment_asks_about_all_that_it_takes() -> None:
         "offerings": "describe_instance_type_offerings",
         P_QUOTA: "get_service_quota",
         **RUNNING,
+        "kubernetes-versions": "describe_cluster_versions",
         "addresses": "describe_addresses",
         ADDRESSES: "get_service_quota",
         "vpcs": "describe_vpcs",
@@ -207,7 +208,7 @@ def test_what_an_interrupted_run_has_made_is_not_counted_twice() -> None:
     begun = InPlace(counts={"meshaws:ec2:Vpc": 1, "meshaws:ec2:Address": 2})
     about_gateways, about_cluster = (
         {"gateways", GATEWAYS},
-        {"clusters", CLUSTERS, "cluster", "zones"},
+        {"clusters", CLUSTERS, "cluster", "zones", "kubernetes-versions"},
     )
     others = {"offerings", STANDARD, *RUNNING, "subnets", "caller"}
     assert questions(deployment(WEB), begun).keys() == {*about_gateways, *about_cluster, *others}
