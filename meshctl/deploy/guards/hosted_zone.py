@@ -1,7 +1,7 @@
 """Asks Route 53, before anything is made, whether the zone of new endpoints is there and is the right one. EDGE.
 
-Called by `runs` beside `preflight`. Names are written last, so that a mistake in `dns.zone` would show only once
-everything else is up.
+Called by `runs` at the same time as `preflight`. Names are written last, so that a mistake in `dns.zone` would show
+only once everything else is up.
 """
 
 from __future__ import annotations

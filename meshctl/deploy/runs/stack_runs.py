@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,8 +96,9 @@ class StackRuns:
         Raises: nothing but for mistakes of ours: a service that can't be asked is named in the notes.
         """
         if deployment.digest not in self._findings:
-            of_zone = hosted_zone.ask(deployment, state.deployment, self.environments.dns)
-            findings = preflight.ask(deployment, pools_in_place.in_place(state)) | of_zone
+            with ThreadPoolExecutor(max_workers=1) as beside:  # the zone may be another profile's
+                of_zone = beside.submit(hosted_zone.ask, deployment, state.deployment, self.environments.dns)
+                findings = preflight.ask(deployment, pools_in_place.in_place(state)) | of_zone.result()
             self._findings[deployment.digest] = findings.of_a_plan() if self.command == "plan" else findings
         return self._findings[deployment.digest]
 

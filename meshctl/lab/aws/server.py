@@ -55,6 +55,7 @@ class LabApi:
         quotas = Quotas(root)
         ec2 = Ec2(quotas)
         self.eks = Eks(root, self.credentials, self.faults, ec2, quotas)
+        ec2.nodes_of = self.eks.instances
         self.acm = Acm(root)
         self.services: dict[str, Service] = {
             "acm": self.acm,

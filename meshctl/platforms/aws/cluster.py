@@ -6,16 +6,13 @@ Part of the platform (`meshctl.platforms.aws`); declared by `stacks.aws`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from meshctl.model.deployment import AwsNetwork, Cluster, Deployment
 from meshctl.model.mesh import Mesh
 from meshctl.platforms.aws import network
 from meshctl.platforms.aws.environment import AwsEnvironment
-
-# In standard support until 2027-03-27; 1.34 leaves it on 2026-12-02, and then costs six times as much an hour.
-# Source: EKS version calendar (2026-04-24).
-DEFAULT_EKS_VERSION: Final = "1.35"
+from meshctl.platforms.aws.kubernetes_versions import DEFAULT_EKS_VERSION
 
 
 def describe(mesh: Mesh, name: str, environment: AwsEnvironment) -> Cluster:

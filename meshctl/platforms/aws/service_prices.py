@@ -33,6 +33,15 @@ class TrafficPrice:
     date: str
 
 
+@dataclass(frozen=True)
+class KubernetesVersions:
+    """Those that EKS had on a date, with the dates on which standard and extended support of each ends."""
+
+    date: str
+    standard_support_ends: Mapping[str, str]
+    extended_support_ends: Mapping[str, str]
+
+
 @cache
 def by_region() -> RegionPriceTable:
     return RegionPriceTable(data_files.read_own("aws-prices.json"))
@@ -68,6 +77,12 @@ def _row(section: str, service: str, region: str) -> Mapping[str, Any] | None:
 def end_of_standard_support(kubernetes: str) -> str:
     """The date; "" if the table does not have the version of Kubernetes."""
     return str(_table()["standard_support_ends"].get(kubernetes, ""))
+
+
+def kubernetes_versions() -> KubernetesVersions:
+    table = _table()
+    ends = (table["standard_support_ends"], table["extended_support_ends"])
+    return KubernetesVersions(str(table["kubernetes_versions_date"]), *ends)
 
 
 def priced(what: str, region: str, counts: dict[str, int]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from meshctl.model.deployment import Deployment, Gap
-from meshctl.platforms.aws import service_prices
+from meshctl.platforms.aws import kubernetes_versions, service_prices
 from meshctl.platforms.aws.environment import EVERYWHERE, AwsEnvironment
 from meshctl.platforms.aws.network import MAX_ZONES
 from meshctl.words import pluralize
@@ -140,6 +140,12 @@ def gaps(environment: AwsEnvironment) -> list[Gap]:
 
 
 def notes(environment: AwsEnvironment) -> tuple[str, ...]:
+    version = environment.kubernetes.version
+    of_version = kubernetes_versions.words(version) if version else ""
+    return (*_access_notes(environment), *([of_version] if of_version else []))
+
+
+def _access_notes(environment: AwsEnvironment) -> tuple[str, ...]:
     """From where the API server can be reached: from the whole internet, though not without IAM credentials, or from
     nowhere yet."""
     cidrs = environment.kubernetes.public_access_cidrs

@@ -307,7 +307,7 @@ def with_buckets(count: int) -> Deployment:
 
 @pytest.mark.parametrize(
     ("wanted", "number"),
-    [(example(), 2), (with_all_services(), 2), (with_buckets(40), 4), (with_buckets(200), 13)],
+    [(example(), 2), (with_all_services(), 2), (with_buckets(40), 3), (with_buckets(200), 9)],
     ids=["example", "all services", "40 buckets", "200 buckets"],
 )
 def test_each_part_fits_into_a_managed_policy_and_together_they_allow_the_same(wanted: Deployment, number: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ from meshctl.clients.aws.session_credentials import RemainingLife
 from meshctl.deploy.guards import preflight
 from meshctl.deploy.session import Session
 from meshctl.errors import InfeasibleError
-from meshctl.model.environment import Environments
-from meshctl.model.questions import ApiAnswer
+from meshctl.model.deployment import Endpoint
+from meshctl.model.environment import Dns, Environments
+from meshctl.model.questions import NO_ANSWER, ApiAnswer, ApiQuestion
 from tests.unit import states
 from tests.unit.preflight.asking import H100, deployment
 from tests.unit.resolve.meshes import AWS
@@ -48,6 +51,25 @@ def test_a6_a_quota_that_is_raised_meanwhile_counts_in_the_next_run(
 
 def _refuse(findings: Any) -> None:
     preflight.refuse(WANTED, findings)
+
+
+def test_route_53_is_asked_at_the_same_time_as_the_platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other, two that do not answer hold a plan up for twice as long."""
+    both = threading.Barrier(2, timeout=20)
+
+    def ask(questions: Iterable[ApiQuestion], **_: Any) -> dict[str, ApiAnswer]:
+        both.wait()
+        return {each.name: ApiAnswer(code=NO_ANSWER) for each in questions}
+
+    monkeypatch.setattr(aws_questions, "ask", ask)
+    monkeypatch.setattr(session_credentials, "remaining_life", lambda _profile: RemainingLife())
+    dns = Dns.model_validate({"provider": "route53", "zone": "example.com"})
+    endpoint = Endpoint(name="chat", host="chat.example.com", workload="chat", port="http")
+    wanted = WANTED.model_copy(update={"endpoints": (endpoint,)})
+    session = Session(tmp_path, "m", ENVIRONMENTS.model_copy(update={"dns": dns}))
+    notes = session.ask_platform(wanted, states.state()).notes
+    assert any(note.startswith("Route 53 did not say") for note in notes)
+    assert any(note.startswith("AWS did not say in time") for note in notes)
 
 
 def test_a_plan_says_what_keeps_its_caller_from_an_up_and_an_up_refuses(

@@ -26,6 +26,7 @@ GATEWAYS, CLUSTERS = "L-FE5A380F", "L-1194D53C"
 SERVE = {"serve": {"nodes": {"min": 2, "max": 6}, "accelerator": H100}}
 WEB = {"web": {"nodes": 2, "cpu": {"cores": 4}}}
 RESERVATION = "cr-0123"
+RUNNING = {"instances": "describe_instances", "reservations-in-use": "describe_capacity_reservations"}
 
 
 def deployment(pools: dict[str, Any], **environment: Any) -> Deployment:
@@ -80,6 +81,8 @@ def test_a_new_environment_asks_about_all_that_it_takes() -> None:
     assert questions(deployment(SERVE)) == {
         "offerings": "describe_instance_type_offerings",
         P_QUOTA: "get_service_quota",
+        **RUNNING,
+        "kubernetes-versions": "describe_cluster_versions",
         "addresses": "describe_addresses",
         ADDRESSES: "get_service_quota",
         "vpcs": "describe_vpcs",
@@ -104,6 +107,7 @@ def test_a_pool_that_grows_asks_about_its_quota_and_its_subnets() -> None:
     more = {"serve": {"nodes": 4, "accelerator": H100}}
     assert questions(deployment(more), up_as(deployment(SERVE))) == {
         P_QUOTA: "get_service_quota",
+        **RUNNING,
         "subnets": "describe_subnets",
         "caller": "get_caller_identity",
     }
@@ -202,8 +206,11 @@ def test_a6_addresses_and_vpcs_are_counted() -> None:
 def test_what_an_interrupted_run_has_made_is_not_counted_twice() -> None:
     """Its outputs were never written: only the resources say that it began."""
     begun = InPlace(counts={"meshaws:ec2:Vpc": 1, "meshaws:ec2:Address": 2})
-    about_gateways, about_cluster = {"gateways", GATEWAYS}, {"clusters", CLUSTERS, "cluster", "zones"}
-    others = {"offerings", STANDARD, "subnets", "caller"}
+    about_gateways, about_cluster = (
+        {"gateways", GATEWAYS},
+        {"clusters", CLUSTERS, "cluster", "zones", "kubernetes-versions"},
+    )
+    others = {"offerings", STANDARD, *RUNNING, "subnets", "caller"}
     assert questions(deployment(WEB), begun).keys() == {*about_gateways, *about_cluster, *others}
     used = ApiAnswer({"Addresses": [{}] * 5})
     half = InPlace(counts={"meshaws:ec2:Vpc": 1, "meshaws:ec2:Address": 1})

@@ -14,6 +14,7 @@ _REFUSALS: Final = "tests/integration/test_lab_eks_refusals.py"
 _EKS: Final = "tests/integration/test_lab_eks.py"
 _ACCOUNT: Final = "tests/unit/preflight/test_aws_account.py"
 _PREFLIGHT: Final = "tests/unit/preflight/test_aws_preflight.py"
+_VCPUS: Final = "tests/unit/preflight/test_vcpu_room.py"
 _COUNTS: Final = "tests/unit/preflight/test_counts.py"
 _RESERVATIONS: Final = "tests/unit/preflight/test_aws_reservations.py"
 _OFFERINGS: Final = "tests/unit/resolve/test_offerings.py"
@@ -61,6 +62,8 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
         f"{_REFUSALS}::test_elastic_addresses_and_vpcs_of_a_new_account",
         f"{_PREFLIGHT}::test_a6_a_quota_that_is_too_small_names_the_command_that_raises_it",
         f"{_PREFLIGHT}::test_a6_addresses_and_vpcs_are_counted",
+        f"{_REFUSALS}::test_a6_the_quota_of_one_mesh_is_not_enough_for_a_second_one",
+        f"{_VCPUS}::test_a6_one_node_of_somebody_else_leaves_too_little_of_a_quota_that_fits",
         "tests/unit/stacks/test_nat_gateways.py::test_a6_one_gateway_in_the_first_zone_serves_all",
         f"{_REFUSALS}::test_more_node_groups_and_nodes_than_a_cluster_may_have",
         f"{_REFUSALS}::test_more_nat_gateways_in_a_zone_than_the_quota",

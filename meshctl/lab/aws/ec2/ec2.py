@@ -7,9 +7,7 @@ Source: EC2 API reference, API version 2016-11-15; error codes: "Error codes for
 from __future__ import annotations
 
 import datetime
-import fnmatch
 import secrets
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from moto.core import DEFAULT_ACCOUNT_ID
@@ -21,6 +19,8 @@ from meshctl.lab.aws import quotas, rules
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.ec2.capacity_blocks import CapacityBlocks, state_of
 from meshctl.lab.aws.errors import ApiError
+from meshctl.lab.aws.filters import filtered
+from meshctl.lab.aws.instances import Instances
 from meshctl.lab.aws.quotas import Quotas
 from meshctl.lab.aws.service import Service
 
@@ -58,7 +58,7 @@ def new_id(prefix: str) -> str:
     return f"{prefix}-0{secrets.token_hex(8)}"
 
 
-class Ec2(CapacityBlocks, Service):
+class Ec2(CapacityBlocks, Instances, Service):
     name: ClassVar[str] = "ec2"
     invalid: ClassVar[str] = "InvalidParameterValue"
     replaces_moto: ClassVar[bool] = False
@@ -252,26 +252,6 @@ def tag(region: str, id: str, given: dict[str, Any], resource_type: str) -> None
 def tagged(region: str, description: dict[str, Any], key: str) -> dict[str, Any]:
     tags = backend_of(region).tags.get(description[key], {})
     return {**description, "Tags": [{"Key": name, "Value": value} for name, value in tags.items()]}
-
-
-def filtered(
-    descriptions: Iterable[dict[str, Any]], filters: list[dict[str, Any]], names: dict[str, str]
-) -> Iterable[dict[str, Any]]:
-    """Those that match every filter. `names`: filter -> member. Raises: ApiError for a filter that isn't known."""
-    for item in descriptions:
-        tags = {entry["Key"]: entry["Value"] for entry in item["Tags"]}
-        values = {name: [str(item[member])] for name, member in names.items()}
-        values |= {"tag-key": list(tags), **{f"tag:{key}": [value] for key, value in tags.items()}}
-        if all(_matches(wanted, values) for wanted in filters):
-            yield item
-
-
-def _matches(wanted: dict[str, Any], values: dict[str, list[str]]) -> bool:
-    name = wanted.get("Name", "")
-    if name not in values and not name.startswith("tag:"):
-        raise ApiError("InvalidParameterValue", f"The filter '{name}' is invalid")
-    live = values.get(name, [])
-    return any(fnmatch.fnmatchcase(value, pattern) for value in live for pattern in wanted.get("Values", []))
 
 
 def _refuse(what: str, id: str) -> None:  # noqa: A002

@@ -10,9 +10,13 @@ from typing import Any
 
 from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYPES
 
-# Quotas of running instances, in vCPUs, by the first letters of an instance type: "Amazon EC2 On-Demand Instance
-# limits" of the EC2 user guide. A longer beginning goes before a shorter one: `inf` before `i`.
+# Quotas of running instances, in vCPUs, by the beginnings of instance types: "On-Demand Instance quotas" and "Spot
+# Instance quotas" of the EC2 instance types guide. A longer beginning goes before a shorter one: `inf` before `i`. None
+# of the spot quotas names P6, and Macs run on dedicated hosts alone.
+STANDARD = "L-1216C47A"  # A, C, D, H, I, M, R, T, Z
+_STANDARD_SPOT = "L-34B43A08"
 _ON_DEMAND = {
+    **dict.fromkeys("acdhimrtz", STANDARD),
     "inf": "L-1945791B",
     "trn": "L-2C3B7624",
     "dl": "L-6E869C2A",
@@ -23,10 +27,24 @@ _ON_DEMAND = {
     "g": "L-DB2E81BA",
     "vt": "L-DB2E81BA",
     "p": "L-417A185B",
+    "mac": "",
 }
-STANDARD = "L-1216C47A"  # A, C, D, H, I, M, R, T, Z
-_SPOT = {"L-417A185B": "L-7212CCBC", "L-DB2E81BA": "L-3819A6DF", STANDARD: "L-34B43A08"}
-_SPOT_P5 = "L-C4BD4855"  # p5, p5e and p5en: "Spot Instance quotas", EC2 user guide
+_SPOT = {
+    **dict.fromkeys("acdhimrtz", _STANDARD_SPOT),
+    "inf": "L-B5D1601B",
+    "trn": "L-6B0D517C",
+    "dl": "L-85EED4F7",
+    "hpc": "",
+    "x": "L-E3A00192",
+    "f": "L-88CF9481",
+    "g": "L-3819A6DF",
+    "vt": "L-3819A6DF",
+    "p2": "L-7212CCBC",
+    "p3": "L-7212CCBC",
+    "p4": "L-7212CCBC",
+    "p5": "L-C4BD4855",  # p5e and p5en, too
+    "mac": "",
+}
 
 
 def described(instance_type: str) -> dict[str, Any] | None:
@@ -63,10 +81,7 @@ def network_cards(instance_type: str) -> int:
 
 
 def vcpu_quota(instance_type: str, *, spot: bool = False) -> str:
-    """The code of the quota that running instances of the type count for."""
-    family = instance_type.partition(".")[0]
-    begins = sorted((each for each in _ON_DEMAND if family.startswith(each)), key=len)
-    on_demand = _ON_DEMAND[begins[-1]] if begins else STANDARD
-    if not spot:
-        return on_demand
-    return _SPOT_P5 if family.startswith("p5") else _SPOT.get(on_demand, on_demand)
+    """The code of the quota that running instances of the type count for; "" for none that is known."""
+    codes = _SPOT if spot else _ON_DEMAND
+    beginnings = [each for each in codes if instance_type.startswith(each)]
+    return codes[max(beginnings, key=len)] if beginnings else ""

@@ -11,9 +11,10 @@ from meshctl.lab.aws.eks.clusters import Clusters
 from meshctl.lab.aws.eks.nodegroups import Nodegroups
 from meshctl.lab.aws.eks.pod_identity import PodIdentity
 from meshctl.lab.aws.eks.tagging import Tagging
+from meshctl.lab.aws.eks.versions import Versions
 
 
-class Eks(Clusters, Nodegroups, Addons, AccessEntries, PodIdentity, Tagging):
+class Eks(Clusters, Nodegroups, Addons, AccessEntries, PodIdentity, Tagging, Versions):
     """The whole service."""
 
 

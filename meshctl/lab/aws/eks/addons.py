@@ -12,8 +12,8 @@ import yaml
 
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.eks import newer
-from meshctl.lab.aws.eks.clusters import DEFAULT_VERSION
 from meshctl.lab.aws.eks.state import Addon, Base, Cluster, arn, now, soon
+from meshctl.lab.aws.eks.versions import DEFAULT_VERSION
 from meshctl.lab.aws.errors import ApiError
 
 # Name -> version; the cluster's own may be part of it. Source: "Available Amazon EKS add-ons from AWS", EKS user guide.

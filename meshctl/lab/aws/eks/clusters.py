@@ -18,6 +18,7 @@ from meshctl.lab.aws.ec2.ec2 import backend_of
 from meshctl.lab.aws.eks.access import ADMIN_POLICY, new_entry
 from meshctl.lab.aws.eks.late_logs import LateLogs
 from meshctl.lab.aws.eks.state import AccessEntry, Base, Cluster, arn, log_later, now, soon
+from meshctl.lab.aws.eks.versions import DEFAULT_VERSION, VERSIONS
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.iam.credentials import principal
 from meshctl.lab.aws.quotas import CLUSTERS
@@ -25,9 +26,6 @@ from meshctl.lab.aws.quotas import CLUSTERS
 CREATE_S = 1.5
 PUBLIC_NETWORKS = 40  # that may reach an API server; not raised on request ("Amazon EKS service quotas")
 SUBNET_ADDRESSES = 6  # that EKS wants free in each subnet of a cluster ("VPC and subnet requirements")
-DEFAULT_VERSION = "1.35"
-# Source: "Understand the Kubernetes version lifecycle on EKS", EKS user guide, as of 2026-11: with extended support
-VERSIONS = ("1.31", "1.32", "1.33", "1.34", "1.35", "1.36")
 AUTHENTICATION_MODES = ("CONFIG_MAP", "API_AND_CONFIG_MAP", "API")
 # Nobody listens on the port "discard": nothing of the lab is inside a VPC. AWS gives the name an address of the VPC.
 INSIDE_THE_VPC = "https://127.0.0.1:9"

@@ -170,7 +170,8 @@ def launch_issue(
             rules.SPOT_ROLE,
             spot=True,
         )
-    if launch.vcpus + vcpus_in_use > vcpu_quota:
+    # blocks count for quotas of their own, and none of them is for vCPUs
+    if launch.nodes and not launch.is_of_block and launch.vcpus + vcpus_in_use > vcpu_quota:
         return could_not_launch(
             f"VcpuLimitExceeded - You have requested more vCPU capacity than your current vCPU limit of {vcpu_quota:g}"
             " allows for the instance bucket that the specified instance type belongs to. Please visit"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from typing import Any
 
-from meshctl.lab.aws import rules
+from meshctl.lab.aws import instances, rules
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.ec2 import instance_types
 from meshctl.lab.aws.ec2.ec2 import backend_of
-from meshctl.lab.aws.eks import launch_rules, newer, rollout
+from meshctl.lab.aws.ec2.reservations import BLOCK
+from meshctl.lab.aws.eks import launch_rules, newer, node_instances, rollout
 from meshctl.lab.aws.eks.clusters import require_role, subnets_of
 from meshctl.lab.aws.eks.launch_rules import Issue, Launch
 from meshctl.lab.aws.eks.nodegroup_state import Nodegroup
@@ -98,7 +100,7 @@ class Nodegroups(Base):
             free_addresses=free_addresses,
             reservations=self._reservations(launch.region),
             vcpus_in_use=self._vcpus_in_use(launch.region, quota),
-            vcpu_quota=self.quotas.value(quota),
+            vcpu_quota=self.quotas.value(quota) if quota else math.inf,
             has_spot_role=has_spot_role(),
         )
         return [issue] if issue else []
@@ -109,9 +111,27 @@ class Nodegroups(Base):
         launches = [_launch(region, each.described, each.zones, each.template) for each in groups if not each.issues]
         return [launch for launch in launches if all(zone.startswith(region) for zone in launch.zones)]
 
+    def instances(self, region: str) -> list[dict[str, Any]]:
+        """The nodes of the region's node groups, as EC2 describes instances."""
+        return [
+            instance
+            for name, cluster in self.clusters.items()
+            if cluster.region == region
+            for group in cluster.nodegroups.values()
+            for instance in node_instances.of(name, group)
+        ]
+
     def _vcpus_in_use(self, region: str, quota: str) -> int:
-        launches = self._launches(region)
-        return sum(each.vcpus for each in launches if instance_types.vcpu_quota(each.types[0], spot=each.spot) == quota)
+        """Those of instances that run, and those that reservations on demand have free."""
+        running = [*instances.own(region), *self.instances(region)]
+        counted = sum(instances.vcpus(each) for each in running if instances.counts(each, quota))
+        reserved = [each for each in self._reservations(region).values() if each["ReservationType"] != BLOCK]
+        free = sum(
+            each["AvailableInstanceCount"] * instance_types.vcpus(each["InstanceType"])
+            for each in reserved
+            if each["State"] == "active" and instance_types.vcpu_quota(each["InstanceType"]) == quota
+        )
+        return counted + free
 
     def _reservations(self, region: str) -> dict[str, dict[str, Any]]:
         """The capacity reservations of the region by id, with what the node groups have left of them."""

@@ -7,8 +7,9 @@ clients. What has a name that is known beforehand is named: the cluster, its rol
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -64,7 +65,8 @@ _UNNAMED: Final = frozenset(
         "ec2:DescribeRegions",
         "iam:SimulatePrincipalPolicy",  # of the caller, whose name the policy does not know
         "iam:GetRole",  # reads the service-linked roles of spot instances and node groups as well
-        *("eks:DescribeAddonVersions", "eks:ListClusters", "iam:ListOpenIDConnectProviders", "logs:DescribeLogGroups"),
+        *("eks:DescribeAddonVersions", "eks:DescribeClusterVersions", "eks:ListClusters"),
+        *("iam:ListOpenIDConnectProviders", "logs:DescribeLogGroups"),
         *("s3:ListAllMyBuckets", "route53:ListHostedZonesByName", "servicequotas:GetServiceQuota"),
         *("route53:CreateHealthCheck", "route53:ListHealthChecks"),
     )
@@ -94,8 +96,18 @@ class Statement:
 def policy(deployment: Deployment, scope: PolicyScope, machines: Mapping[str, Machine]) -> dict[str, Any]:
     """The document. `machines`: the catalog by the names of the types."""
     wanted = expand_statements(deployment.region) if scope.for_expand else statements(deployment, scope, machines)
-    documents = [each.document() for each in wanted]
+    documents = [each.document() for each in _joined(wanted)]
     return {"Version": "2012-10-17", "Statement": documents}
+
+
+def _joined(statements: Iterable[Statement]) -> Iterator[Statement]:
+    """Statements about the same resources as one, which is shorter: IAM counts the characters of a policy."""
+    by_place: dict[str, list[Statement]] = {}
+    for each in statements:
+        by_place.setdefault(json.dumps([each.resources, each.conditions], sort_keys=True), []).append(each)
+    for first, *others in by_place.values():
+        actions = frozenset(first.actions).union(*(each.actions for each in others))
+        yield replace(first, actions=actions)
 
 
 def statements(deployment: Deployment, scope: PolicyScope, machines: Mapping[str, Machine]) -> tuple[Statement, ...]:

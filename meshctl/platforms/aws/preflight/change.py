@@ -14,19 +14,11 @@ from typing import Final
 from meshctl.catalog import Machine
 from meshctl.model.deployment import Deployment, Pool
 from meshctl.model.questions import InPlace
+from meshctl.platforms.aws.preflight import vcpu_quotas
 
-# Quotas of spot instances by the beginnings of machine types ("Spot Instance quotas", EC2 user guide). The quota of p6
-# is not published there, so that it isn't checked.
-_SPOT: Final = {
-    "p5": "L-C4BD4855",
-    **dict.fromkeys(("p2", "p3", "p4"), "L-7212CCBC"),
-    **dict.fromkeys(("g", "vt"), "L-3819A6DF"),
-    **dict.fromkeys(("a", "c", "d", "h", "i", "m", "r", "t", "z"), "L-34B43A08"),
-}
 _ADDRESS: Final = "meshaws:ec2:Address"
 _VPC: Final = "meshaws:ec2:Vpc"
 _CLUSTER: Final = "meshaws:eks:Cluster"
-_STANDARD: Final = "L-1216C47A"  # the quota of types A, C, D, H, I, M, R, T and Z, whose rows in the catalog name none
 
 
 @dataclass(frozen=True)
@@ -81,13 +73,14 @@ class Change:
         return self.missing(_CLUSTER, 1) > 0
 
     def quota(self, pool: Pool) -> str:
-        """The code of the quota that the pool's nodes count for; "" for capacity blocks, which have none."""
+        """The code of the quota that the pool's nodes count for; "" for capacity blocks, which have none, and for spot
+        instances whose quota is not known."""
         if pool.market == "capacity-block":
             return ""
         if pool.market == "spot":
-            return next((code for family, code in _SPOT.items() if pool.machine.startswith(family)), "")
+            return vcpu_quotas.spot(pool.machine)
         machine = self.machines.get(pool.machine)
-        return (machine.quota_code if machine else "") or _STANDARD
+        return (machine.quota_code if machine else "") or vcpu_quotas.on_demand(pool.machine) or vcpu_quotas.STANDARD
 
     @cached_property
     def growing_quotas(self) -> tuple[str, ...]:

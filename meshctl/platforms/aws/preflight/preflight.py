@@ -14,7 +14,7 @@ from meshctl.model.questions import NO_ANSWER, ApiAnswer, ApiQuestion, Findings
 from meshctl.platforms.aws import equal_machines
 from meshctl.platforms.aws.iam import access, bucket_rights, caller, rights
 from meshctl.platforms.aws.pools import too_spread
-from meshctl.platforms.aws.preflight import account, counts, network_plugin, quotas, reservations
+from meshctl.platforms.aws.preflight import account, cluster_versions, counts, network_plugin, reservations, vcpu_room
 from meshctl.platforms.aws.preflight.change import Change
 
 __all__ = ["Change", "findings", "questions"]
@@ -41,8 +41,8 @@ def _questions(change: Change) -> Iterator[ApiQuestion]:
     yield from reservations.questions(change)
     yield from account.questions(change)
     yield from network_plugin.questions(change)
-    for code in change.growing_quotas:
-        yield quotas.question("ec2", code, "the quotas of running instances")
+    yield from cluster_versions.questions(change)
+    yield from vcpu_room.questions(change)
     yield from counts.questions(change)
 
 
@@ -76,10 +76,12 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
         is_placed = reservations.is_answered(pool, answers)
         if not is_placed and "offerings" in answers and not answers["offerings"].is_refused:
             gaps += _zone_gaps(change, pool, answers["offerings"], zones)
-    notes = [note for code in change.growing_quotas for note in _quota_notes(change, code, answers.get(code))]
-    gaps += [gap for code in change.growing_quotas for gap in _quota_gaps(change, code, answers.get(code))]
+    notes = [*vcpu_room.notes(change, answers), *vcpu_room.unasked(change)]
+    notes += cluster_versions.notes(change, answers)
+    gaps += vcpu_room.gaps(change, answers)
     gaps += counts.gaps(change, answers)
     gaps += network_plugin.gaps(change, answers)
+    gaps += cluster_versions.gaps(change, answers)
     gaps += bucket_rights.gaps(change.wanted)
     gaps += [
         gap for pool in Findings(zones).placed(change.wanted).pools if pool.name in zones for gap in too_spread(pool)
@@ -130,33 +132,6 @@ def _not_offered(change: Change, pool: Pool, offered: set[str]) -> Gap:
         best=f"this account has it in {', '.join(sorted(offered))}" if offered else f"{region} does not have it",
         hint=f"add {sorted(offered)[0]} to the environment's `zones`" if offered else other_machines,
     )
-
-
-def _quota_gaps(change: Change, code: str, answer: ApiAnswer | None) -> Iterator[Gap]:
-    quota = quotas.quota(answer)
-    wanted = change.vcpus(change.wanted.pools)[code]
-    if quota is not None and wanted > quota.value:
-        yield Gap(
-            subject=f"quota/{code}",
-            wanted=f"{wanted} vCPUs of {quota.name} ({_by_pool(change, code)})",
-            best=f"the account may run {quota.value:g}",
-            hint=quotas.more(change.wanted, "ec2", code, wanted),
-        )
-
-
-def _quota_notes(change: Change, code: str, answer: ApiAnswer | None) -> Iterator[str]:
-    quota = quotas.quota(answer)
-    at_most = change.vcpus(change.wanted.pools, at_most=True)[code]
-    if quota is not None and change.vcpus(change.wanted.pools)[code] <= quota.value < at_most:
-        yield (
-            f"the quota {quota.name} ({code}) is {quota.value:g} vCPUs: enough for now, and too few for all nodes that"
-            f" the mesh allows ({at_most})"
-        )
-
-
-def _by_pool(change: Change, code: str) -> str:
-    pools = [pool for pool in change.wanted.pools if change.quota(pool) == code and pool.nodes]
-    return ", ".join(f"pool {pool.name}: {pool.nodes} x {pool.cpu_cores}" for pool in pools)
 
 
 def _unasked(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[str]:

@@ -1,0 +1,71 @@
+"""Whether the account's quotas of vCPUs have room for the nodes of a run, beside what runs in it already. PURE.
+
+Called by `preflight`. The quota is of the account and the region: other meshes, clusters and instances use it, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from meshctl.model.deployment import Gap
+from meshctl.model.questions import ApiAnswer, ApiQuestion
+from meshctl.platforms.aws.preflight import in_use, quotas
+from meshctl.platforms.aws.preflight.change import Change
+
+
+def questions(change: Change) -> Iterator[ApiQuestion]:
+    for code in change.growing_quotas:
+        yield quotas.question("ec2", code, "the quotas of running instances")
+    yield from in_use.questions(change)
+
+
+def gaps(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[Gap]:
+    for code in change.growing_quotas:
+        quota, needed = quotas.quota(answers.get(code)), _needed(change, code, answers)
+        others = in_use.by_others(change, code, answers)
+        used = sum(use.vcpus for use in others)
+        if quota is not None and used + needed > quota.value:
+            in_use_already = f", and {used} are in use already: {in_use.words(others)}" if used else ""
+            instead = "; or end what nobody needs of that" if used else ""
+            yield Gap(
+                subject=f"quota/{code}",
+                wanted=f"{needed} vCPUs of {quota.name} ({_by_pool(change, code)})",
+                best=f"the account may run {quota.value:g}{in_use_already}",
+                hint=quotas.more(change.wanted, "ec2", code, used + needed) + instead,
+            )
+
+
+def notes(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[str]:
+    for code in change.growing_quotas:
+        quota, needed = quotas.quota(answers.get(code)), _needed(change, code, answers)
+        others = in_use.by_others(change, code, answers)
+        used = sum(use.vcpus for use in others)
+        at_most = change.vcpus(change.wanted.pools, at_most=True)[code]
+        if quota is not None and used + needed <= quota.value < used + at_most:
+            beside = f" beside the {used} that are in use already: {in_use.words(others)}" if used else ""
+            yield (
+                f"the quota {quota.name} ({code}) is {quota.value:g} vCPUs: enough for now, and too few for all nodes"
+                f" that the mesh allows ({at_most}){beside}"
+            )
+
+
+def unasked(change: Change) -> Iterator[str]:
+    """Of spot instances for which no quota is known."""
+    for pool in change.growing_pools:
+        if pool.market == "spot" and not change.quota(pool):
+            yield (
+                f"pool {pool.name}: AWS names no quota for spot instances of {pool.machine}, so nobody asked whether"
+                f" the account may run {pool.nodes_now} of them ({pool.nodes_now * pool.cpu_cores} vCPUs): Service"
+                " Quotas (ec2) lists what it has"
+            )
+
+
+def _needed(change: Change, code: str, answers: Mapping[str, ApiAnswer]) -> int:
+    """vCPUs of the mesh after the run. Of a pool with more nodes than it asks for, which are left alone, all."""
+    pools = [pool for pool in change.wanted.pools if change.quota(pool) == code]
+    return sum(max(pool.nodes_now, in_use.own_nodes(change, pool, answers)) * pool.cpu_cores for pool in pools)
+
+
+def _by_pool(change: Change, code: str) -> str:
+    pools = [pool for pool in change.wanted.pools if change.quota(pool) == code and pool.nodes]
+    return ", ".join(f"pool {pool.name}: {pool.nodes} x {pool.cpu_cores}" for pool in pools)
