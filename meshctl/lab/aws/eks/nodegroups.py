@@ -15,6 +15,7 @@ from meshctl.lab.aws.eks.nodegroup_state import Nodegroup
 from meshctl.lab.aws.eks.state import Base, Cluster, arn, log_later, now, soon
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import NO_CAPACITY
+from meshctl.lab.aws.launches import launch_template
 from meshctl.lab.aws.quotas import NODE_GROUPS, NODES
 from meshctl.lab.aws.service_roles import has_spot_role
 from meshctl.lab.state import read_json
@@ -244,22 +245,6 @@ def _launch(region: str, described: dict[str, Any], zones: list[str], template: 
         ami_type=described["amiType"],
         spot=described["capacityType"] == "SPOT",
     )
-
-
-def launch_template(region: str, given: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The template as the node group names it (id, name, version) and its data. Raises: ApiError when there is none."""
-    if not given:
-        return {}, {}
-    for template in backend_of(region).launch_templates.values():
-        if given.get("id") == template.id or given.get("name") == template.name:
-            break
-    else:
-        raise ApiError("InvalidParameterException", f"Launch template {given.get('id') or given.get('name')} not found")
-    number = str(given.get("version") or template.default_version_number)
-    if number not in {str(version.number) for version in template.versions}:
-        raise ApiError("InvalidParameterException", f"Launch template {template.id} has no version {number}")
-    data: dict[str, Any] = next(version.data for version in template.versions if str(version.number) == number)
-    return {"id": template.id, "name": template.name, "version": number}, data
 
 
 def _check_version(version: str, cluster: str, own: str) -> None:
