@@ -17,6 +17,7 @@ from meshctl.platforms.aws import (
     bucket_rights,
     caller,
     counts,
+    dry_runs,
     equal_machines,
     network_plugin,
     quotas,
@@ -53,6 +54,7 @@ def _questions(change: Change) -> Iterator[ApiQuestion]:
     for code in change.growing_quotas:
         yield quotas.question("ec2", code, "the quotas of running instances")
     yield from counts.questions(change)
+    yield from dry_runs.questions(change)
 
 
 def _equal(change: Change, pool: Pool) -> tuple[str, ...]:
@@ -97,11 +99,18 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
         reserved
         | account.findings(change, answers)
         | access.findings(change, answers)
-        | rights.findings(change, caller.of_answers(answers), answers)
+        | _of_policies(change, answers)
         | Findings(zones, _with_their_pools(change, zones), tuple(gaps), tuple(notes))
         | _equal_machines(change, zones, answers.get("offerings"))
     )
     return made | Findings(notes=tuple(_unasked(change, answers)))
+
+
+def _of_policies(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
+    """What the policies of account and organization let the caller do, as IAM simulates them and EC2 tries them."""
+    who = caller.of_answers(answers)
+    by_rights = rights.findings(change, who, answers, dry_runs.settled(answers))
+    return by_rights | dry_runs.findings(change, who, answers, by_rights)
 
 
 def _with_their_pools(change: Change, zones: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
