@@ -146,7 +146,7 @@ def test_who_may_neither_ask_nor_make_gets_one_answer_and_nothing_is_made(here: 
     assert gap["hint"] == "attach the policy that `meshctl doctor --iam-policy aws-east` prints"
 
 
-def test_m7_a_guard_rail_on_machines_or_regions_is_found_by_dry_runs_and_nothing_is_made(here: RunningLab) -> None:
+def test_a_guard_rail_on_machines_or_regions_is_found_by_dry_runs_and_nothing_is_made(here: RunningLab) -> None:
     """With the rights to everything; of service control policies IAM's simulation can be wrong."""
     (here.lab.root / "guard_rails.json").write_text(json.dumps({"instanceTypes": ["t3.*"]}))
     gap = refused(here)

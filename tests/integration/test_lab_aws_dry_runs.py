@@ -153,7 +153,7 @@ def test_eks_refuses_a_node_group_whose_instances_the_caller_may_not_start(aws: 
     aws.client("ec2").delete_launch_template(LaunchTemplateName="nodes")
 
 
-def test_m7_the_preflight_finds_guard_rails_by_dry_runs(as_engineer: Aws) -> None:
+def test_the_preflight_finds_guard_rails_by_dry_runs(as_engineer: Aws) -> None:
     """Asked over HTTP, as `plan` and `up` ask."""
     wanted = deployment({"web": {"nodes": 1, "cpu": {"cores": 4}}, "serve": {"nodes": 2, "accelerator": H100}})
     restrict(as_engineer, EVERYTHING)

@@ -119,7 +119,7 @@ def test_every_question_that_makes_something_without_dry_run_is_none() -> None:
     assert {"create_vpc", "allocate_address", "create_launch_template", "run_instances"} <= operations
 
 
-def test_m7_a_new_pool_asks_for_what_it_makes_alone() -> None:
+def test_a_new_pool_asks_for_what_it_makes_alone() -> None:
     wanted = deployment({**WEB, "more": {"nodes": 1, "cpu": {"cores": 8}}})
     before = InPlace(deployment(WEB).pools, MADE)
     answered = answers(wanted, ALL, in_place=before)
@@ -149,7 +149,7 @@ def test_an_instance_is_asked_for_as_its_launch_template_says() -> None:
     ],
     ids=["type by guard rail", "tags by guard rail", "type by policy", "tags by policy"],
 )
-def test_m7_a_guard_rail_on_instances_is_named_before_anything_is_made(
+def test_a_guard_rail_on_instances_is_named_before_anything_is_made(
     rails: dict[str, Any], statements: list[dict[str, Any]]
 ) -> None:
     made = findings_with(deployment(SERVE), ALL, *statements, rails=rails)
@@ -163,14 +163,14 @@ def test_m7_a_guard_rail_on_instances_is_named_before_anything_is_made(
     assert note.startswith(f"{gap.wanted}, which `up` needs: ")
 
 
-def test_m7_a_guard_rail_on_regions_is_one_gap() -> None:
+def test_a_guard_rail_on_regions_is_one_gap() -> None:
     deny = statement("Deny", "ec2:*", StringNotEquals={"aws:RequestedRegion": "eu-central-1"})
     [gap] = findings_with(deployment(WEB), ALL, deny).caller_gaps
     for action in ("ec2:AllocateAddress", "ec2:CreateLaunchTemplate", "ec2:CreateVpc", "ec2:RunInstances of "):
         assert action in gap.wanted
 
 
-def test_m6_who_may_neither_ask_nor_make_gets_one_gap() -> None:
+def test_who_may_neither_ask_nor_make_gets_one_gap() -> None:
     made = findings_with(deployment(WEB))
     [gap] = made.caller_gaps
     assert gap.wanted == "the right to ec2:AllocateAddress, ec2:CreateLaunchTemplate, ec2:CreateVpc"
