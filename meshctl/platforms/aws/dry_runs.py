@@ -58,19 +58,22 @@ _DESCRIBED: Final = (":instance/", ":volume/")
 
 @dataclass(frozen=True)
 class _Denial:
-    """`action`: what EC2 refused, of the pool where it was an instance. `is_certain`: the run would be refused, too."""
+    """`action`: what EC2 refused, of the pool where it was an instance. `is_explicit`: a policy denies it; else none
+    allows it."""
 
     action: str
     resource: str
     reason: simulated.Reason
+    is_explicit: bool
     pool: Pool | None = None
 
     @property
     def is_certain(self) -> bool:
+        """Whether the run would be refused, too. Who may start instances of a launch template alone, may not start the
+        one of the question."""
         if self.pool is None:
             return True
-        is_denied = self.reason in ("organization", "boundary", "deny")
-        return is_denied and any(kind in self.resource for kind in _DESCRIBED)
+        return self.is_explicit and any(kind in self.resource for kind in _DESCRIBED)
 
     @property
     def text(self) -> str:
@@ -207,7 +210,7 @@ def _denials(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[_Deni
             match = _REFUSED.search(message)
             reason = next((reason for text, reason in _REASONS if text in message), "coded")
             refused, resource = (match["action"], match["resource"] or "") if match else (action, "")
-            yield _Denial(refused, resource, reason, pool)
+            yield _Denial(refused, resource, reason, "explicit deny" in message, pool)
 
 
 def _uncertain(who: Caller, denials: Sequence[_Denial]) -> Iterator[str]:

@@ -198,6 +198,7 @@ def test_a_reason_in_code_is_said_with_how_to_read_it() -> None:
         ("arn:aws:ec2:us-east-1:1:subnet/subnet-a", "with an explicit deny in a service control policy"),
         ("arn:aws:ec2:us-east-1::image/ami-0123", "with an explicit deny in a service control policy"),
         ("arn:aws:ec2:us-east-1:1:instance/*", "because no identity-based policy allows the ec2:RunInstances action"),
+        ("arn:aws:ec2:us-east-1:1:instance/*", "because no permissions boundary allows the ec2:RunInstances action"),
     ],
 )
 def test_what_depends_on_what_is_not_there_yet_is_a_note_and_no_gap(resource: str, reason: str) -> None:
