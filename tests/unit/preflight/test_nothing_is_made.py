@@ -100,7 +100,7 @@ def test_who_may_make_it_and_not_ask_about_it_goes_on_with_notes(
 def test_who_may_neither_ask_nor_make_gets_one_answer_and_nothing_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`tests/faults/test_nothing_is_made` has it with the lab's AWS."""
+    """`tests/faults/test_up_makes_nothing` has it with the lab's AWS."""
     wanted = deployment(SERVE)
     denied = {question.name: DENIED for question in aws().questions(wanted, NOTHING)}
     with pytest.raises(InfeasibleError) as caught:

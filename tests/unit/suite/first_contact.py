@@ -27,7 +27,7 @@ _ANSWERS: Final = "tests/unit/test_endpoint_answers.py"
 _FAILURES: Final = "tests/unit/engine/test_failures.py"
 _SESSION: Final = "tests/unit/preflight/test_session_credentials.py"
 _DRY_RUNS: Final = "tests/unit/preflight/test_dry_runs.py"
-_NOTHING: Final = "tests/faults/test_nothing_is_made.py"
+_NOTHING: Final = "tests/faults/test_up_makes_nothing.py"
 _PROVIDER: Final = "tests/contract/test_aws_provider.py"
 
 FINDINGS: Final[dict[str, tuple[str, ...]]] = {
