@@ -176,11 +176,11 @@ def _instances(wanted: Deployment, placed: Sequence[tuple[Pool, str]], image: Ap
     )
 
 
-def settled(answers: Mapping[str, ApiAnswer]) -> frozenset[str]:
+def allowed(answers: Mapping[str, ApiAnswer]) -> frozenset[str]:
     """The actions that EC2 itself allows the caller, for all that the run makes with them."""
-    allowed = {action for name, action in _ACTIONS.items() if _code(answers, name) == _ALLOWED}
+    exact = {action for name, action in _ACTIONS.items() if _code(answers, name) == _ALLOWED}
     codes = {answer.code for name, answer in answers.items() if name.startswith(_INSTANCE)}
-    return frozenset(allowed | ({_RUN} if codes == {_ALLOWED} else set()))
+    return frozenset(exact | ({_RUN} if codes == {_ALLOWED} else set()))
 
 
 def findings(change: Change, who: Caller | None, answers: Mapping[str, ApiAnswer], by_rights: Findings) -> Findings:

@@ -109,7 +109,7 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
 def _of_policies(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
     """What the policies of account and organization let the caller do, as IAM simulates them and EC2 tries them."""
     who = caller.of_answers(answers)
-    by_rights = rights.findings(change, who, answers, dry_runs.settled(answers))
+    by_rights = rights.findings(change, who, answers, dry_runs.allowed(answers))
     return by_rights | dry_runs.findings(change, who, answers, by_rights)
 
 

@@ -69,13 +69,13 @@ def questions(change: Change, caller: Caller) -> tuple[ApiQuestion, ...]:
 
 
 def findings(
-    change: Change, caller: Caller | None, answers: Mapping[str, ApiAnswer], settled: frozenset[str] = frozenset()
+    change: Change, caller: Caller | None, answers: Mapping[str, ApiAnswer], allowed: frozenset[str] = frozenset()
 ) -> Findings:
-    """`settled`: actions of which dry runs have said it (`dry_runs`)."""
+    """`allowed`: actions that EC2 allows in dry runs (`dry_runs`)."""
     named = {name: answer for name, answer in answers.items() if name.startswith(PREFIX)}
     if caller is None or not named:
         return Findings()
-    return simulated.findings(run(change), caller.arn, named, settled)
+    return simulated.findings(run(change), caller.arn, named, allowed)
 
 
 def run(change: Change) -> simulated.Run:

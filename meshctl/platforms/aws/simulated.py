@@ -43,14 +43,14 @@ class Run:
     environment: str = ""
 
 
-def findings(run: Run, who: str, answers: Mapping[str, ApiAnswer], settled: frozenset[str] = frozenset()) -> Findings:
-    """`who`: whose policies were simulated. `settled`: actions of which the service itself has said it."""
+def findings(run: Run, who: str, answers: Mapping[str, ApiAnswer], allowed: frozenset[str] = frozenset()) -> Findings:
+    """`who`: whose policies were simulated. `allowed`: actions that the service itself allows."""
     refused = [answer.code for answer in answers.values() if answer.is_refused and not _is_split(answer)]
     missing: dict[Reason, set[str]] = {}
     unknown: dict[str, set[str]] = {}
     by_organization: set[str] = set()
     for action, results in _by_action(answers):
-        if action in settled or any("allowed" in _decisions(each) for each in results):
+        if action in allowed or any("allowed" in _decisions(each) for each in results):
             continue
         keys = {key for each in results for key in _missing_keys(each)}
         if not _allowed_by_organization(results[0]):
