@@ -202,9 +202,9 @@ def _code(answers: Mapping[str, ApiAnswer], name: str) -> str:
 
 
 def _denials(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[_Denial]:
-    asked: list[tuple[str, str, Pool | None]] = [(name, action, None) for name, action in _ACTIONS.items()]
-    asked += [(f"{_INSTANCE}{pool.name}", _RUN, pool) for pool in change.new_pools]
-    for name, action, pool in asked:
+    tries: list[tuple[str, str, Pool | None]] = [(name, action, None) for name, action in _ACTIONS.items()]
+    tries += [(f"{_INSTANCE}{pool.name}", _RUN, pool) for pool in change.new_pools]
+    for name, action, pool in tries:
         if _code(answers, name) == _DENIED:
             message = answers[name].message
             match = _REFUSED.search(message)
