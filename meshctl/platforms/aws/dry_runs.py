@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from meshctl.model.deployment import Deployment, Pool
+from meshctl.model.deployment import Deployment, Gap, Pool
 from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings
 from meshctl.platforms.aws import releases, rights, simulated
 from meshctl.platforms.aws.caller import Caller
@@ -189,7 +189,8 @@ def findings(change: Change, who: Caller | None, answers: Mapping[str, ApiAnswer
         return Findings()
     named = {action for gap in by_rights.caller_gaps for action in gap.wanted.replace(",", " ").split()}
     denials = [each for each in _denials(change, answers) if each.action not in named]
-    run, gaps = rights.run(change), []
+    run = rights.run(change)
+    gaps: list[Gap] = []
     for reason in simulated.HINTS:
         texts = sorted({each.text for each in denials if each.reason == reason and each.is_certain})
         gaps += [simulated.gap(run, who.arn, reason, texts)] if texts else []
