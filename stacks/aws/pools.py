@@ -244,6 +244,26 @@ def _launch_template(
 ) -> AwsResource:
     name = f"{deployment.cluster.name}-{pool.name}"
     data: dict[str, Any] = {
+        **instance_settings(deployment, pool),
+        **_network(pool, eks, fabric_group),
+        **_placement(deployment, pool, aws),
+        **_reservation(pool),
+    }
+    if text := user_data(pool):
+        data["UserData"] = base64.b64encode(text.encode()).decode()
+    return AwsResource.declare(
+        "ec2:LaunchTemplate",
+        f"pool/{pool.name}:launch-template",
+        {"LaunchTemplateName": name, "LaunchTemplateData": data},
+        outputs=["LaunchTemplateId", "DefaultVersionNumber"],
+        provider=aws,
+    )
+
+
+def instance_settings(deployment: Deployment, pool: Pool) -> dict[str, Any]:
+    """What the template says of each instance beside its place, as RunInstances takes it, too: guard rails look at it
+    (`meshctl.platforms.aws.preflight.dry_runs`)."""
+    return {
         "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": _hops(pool)},
         "BlockDeviceMappings": [
             {
@@ -259,19 +279,7 @@ def _launch_template(
         "TagSpecifications": [
             {"ResourceType": kind, "Tags": instance_tags(deployment, pool)} for kind in _TAGGED_BY_TEMPLATE
         ],
-        **_network(pool, eks, fabric_group),
-        **_placement(deployment, pool, aws),
-        **_reservation(pool),
     }
-    if text := user_data(pool):
-        data["UserData"] = base64.b64encode(text.encode()).decode()
-    return AwsResource.declare(
-        "ec2:LaunchTemplate",
-        f"pool/{pool.name}:launch-template",
-        {"LaunchTemplateName": name, "LaunchTemplateData": data},
-        outputs=["LaunchTemplateId", "DefaultVersionNumber"],
-        provider=aws,
-    )
 
 
 def _hops(pool: Pool) -> int:

@@ -1,4 +1,5 @@
-"""A capacity block that has not begun, and the next one that has: the pool waits without nodes, then it has them."""
+"""Capacity blocks that have not begun, that have, and that end while an `up` runs: the pool waits without nodes, has
+them, or is the only thing that is missing."""
 
 from __future__ import annotations
 
@@ -6,9 +7,12 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx2
 import pytest
 
-from tests.faults.small_mesh import ENVIRONMENTS, MESH
+from meshctl.dns.lookup import address_of
+from tests.faults.small_mesh import ENVIRONMENTS, MESH, counts, faults
+from tests.faults.started import started
 from tests.lab_fixture import RunningLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.exhaustive]  # the wait and the refusals are in memory and against moto
@@ -92,3 +96,70 @@ def the_rest_goes_on_after_the_end(small: RunningLab, block: dict[str, Any]) -> 
         assert "all else is up" in up.stderr
     status = small.json("status", "aws-east")["environments"]["aws-east"]
     assert [pool["wanted"] for pool in status["pools"]] == [1, 0]
+
+
+CHAT = """
+  chat:
+    kind: inference
+    pool: web
+    replicas: 1
+    image: vllm/vllm-openai:v0.11.0
+    args: [--model, /models]
+    ports: {http: 8000}
+    health: {path: /health, port: http}
+    mounts: {assets: {path: /models, readOnly: true}}
+endpoints:
+  chat: {host: blocks.example.com, workload: chat, port: http, access: public}
+"""
+
+
+def test_a8_a_block_that_ends_while_up_runs_leaves_all_else_up(
+    small: RunningLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes after the questions and before EKS looks at it."""
+    block = bought(small, starts_in_h=-1)
+    use(small, block)
+    with (small.folder / "environments.yaml").open("a") as file:
+        file.write("dns: {provider: route53, zone: example.com}\n")
+    (small.folder / "mesh.yaml").write_text(MESH.replace("\nstorage:\n", POOL) + WORKLOADS + CHAT)
+    small.meshctl("up", "aws-east", "--yes", "--object-storage-only")
+    upload(small)
+    # the calls are held up, so that the block has ended by the time at which EKS looks at it
+    faults(small, {"operation": "CreateNodegroup", "error": "ThrottlingException", "times": 14})
+    with started(small, "-v", "--output", "json", "up", "aws-east", "--yes") as up:
+        up.wait_for("creating  pool/train nodegroup")
+        small.boto3("ec2").cancel_capacity_reservation(CapacityReservationId=block["CapacityReservationId"])
+        assert up.ended() == 3, up.said()
+    output = up.said()
+    error = json.JSONDecoder().raw_decode(output, output.index("\n{") + 1)[0]["error"]
+    assert error["code"] == "no-capacity"
+    assert [each["subject"] for each in error["failures"]] == ["pool/train"]
+    assert error["what"].endswith("; all else is up")
+    assert f"The capacity reservation '{block['CapacityReservationId']}' is cancelled" in error["why"]
+    assert "another reservation in `capacity` of aws-east" in error["hint"]
+    status = small.json("status", "aws-east")["environments"]["aws-east"]
+    ready = {pool["name"]: (pool["wanted"], pool["ready"]) for pool in status["pools"]}
+    assert ready["web"] == (1, 1)
+    monkeypatch.setenv("MESHCTL_DNS_SERVER", small.env["MESHCTL_DNS_SERVER"])
+    url = f"http://{address_of('blocks.example.com')}:8000/v1/models"
+    assert httpx2.get(url, trust_env=False).json()["data"]
+    assert counts(small)["clusters"] == 1
+    faults(small)
+    empty(small)
+
+
+def bucket_of(small: RunningLab) -> str:
+    names = [each["Name"] for each in small.boto3("s3").list_buckets()["Buckets"]]
+    [bucket] = [name for name in names if name.startswith("small-aws-east-")]
+    return bucket
+
+
+def upload(small: RunningLab) -> None:
+    small.boto3("s3").put_object(Bucket=bucket_of(small), Key="weights.bin", Body=b"weights")
+
+
+def empty(small: RunningLab) -> None:
+    """Else the bucket would be protected from the end of the test."""
+    s3, bucket = small.boto3("s3"), bucket_of(small)
+    for each in s3.list_object_versions(Bucket=bucket).get("Versions", ()):
+        s3.delete_object(Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.faults.users import KEYS, as_user, give
 from tests.integration.example_mesh import EXAMPLE, upload_weights
 from tests.lab_fixture import RunningLab
 
@@ -37,34 +38,13 @@ environments:
     zones: [us-east-1a, us-east-1b]
     kubernetes: {version: "1.33", admins: ["arn:aws:iam::123456789012:user/colleague"]}
 """
-KEYS = {"engineer": "AKIALABENGINEER00001", "colleague": "AKIALABCOLLEAGUE0001"}
-SECRET = "secret-of-the-lab"  # the API server checks the signature of a token
 GUARD_RAIL = {"Effect": "Deny", "Action": "iam:CreateRole", "Resource": "*"}
-
-
-def as_user(here: RunningLab, name: str) -> RunningLab:
-    keys = {"AWS_ACCESS_KEY_ID": KEYS[name], "AWS_SECRET_ACCESS_KEY": SECRET}
-    return here.at(here.folder, **here.variables, **keys)
 
 
 DESTROY = ("destroy", "aws-east", "--yes", "--allow-data-loss", "--confirm", "aws-east")
 NO_QUESTION = {"Effect": "Deny", "Action": "iam:SimulatePrincipalPolicy", "Resource": "*"}
 ADMINS = 'kubernetes: {admins: ["arn:aws:iam::123456789012:user/colleague"]}'
 NETWORK = "network: {cidr: 10.64.0.0/16}"
-
-
-@pytest.fixture
-def users(lab: RunningLab) -> Iterator[Path]:
-    """The lab with two more users, who have no rights yet: the file of their policies."""
-    file = Path(lab.env["AWS_SHARED_CREDENTIALS_FILE"])
-    before = file.read_text()
-    profiles = "".join(
-        f"\n[{name}]\naws_access_key_id = {key}\naws_secret_access_key = {SECRET}\n" for name, key in KEYS.items()
-    )
-    file.write_text(before + profiles)
-    yield file.with_name("policies.json")
-    file.with_name("policies.json").unlink(missing_ok=True)
-    file.write_text(before)
 
 
 @pytest.fixture
@@ -100,11 +80,6 @@ def printed(here: RunningLab) -> list[dict[str, Any]]:
     """The documents that an administrator would attach, each short enough for a managed policy."""
     policies = here.json("doctor", "--iam-policy", "aws-east")["policies"]
     return [each["document"] for each in policies]
-
-
-def give(here: RunningLab, policies: dict[str, list[dict[str, Any]]]) -> None:
-    file = Path(here.env["AWS_SHARED_CREDENTIALS_FILE"]).with_name("policies.json")
-    file.write_text(json.dumps(policies))
 
 
 def has_made_nothing(here: RunningLab) -> bool:

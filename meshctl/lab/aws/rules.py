@@ -252,6 +252,24 @@ CALLER_REFERENCE: Final = Rule(
     "the reference of another check, or of one that was deleted",
     "Route 53 API reference, CreateHealthCheck, CallerReference",
 )
+DRY_RUN: Final = Rule(
+    "dry-run",
+    "any call of EC2 with `DryRun`",
+    "all of them: with `DryRunOperation` who has the rights for it, with `UnauthorizedOperation` who has not",
+    "EC2 API reference, Common query parameters, DryRun",
+)
+DEFAULT_VPC: Final = Rule(
+    "default-vpc",
+    "RunInstances",
+    "an instance without a subnet, in an account without a default VPC",
+    "karpenter-provider-aws issue 7834",
+)
+LAUNCH_RIGHTS: Final = Rule(
+    "launch-rights",
+    "CreateNodegroup, RunInstances",
+    "instances that the caller's policies or a guard rail forbid, by type, tags, metadata service or encryption",
+    "eksctl issue 1603; aws-samples/terraform-eks-code issue 13; Service Authorization Reference, RunInstances",
+)
 UNSEEN: Final = Rule(
     "eventual-consistency",
     "any call of EC2",

@@ -77,7 +77,7 @@ def _image_questions(deployment: Deployment, answers: Mapping[str, ApiAnswer]) -
             "ssm",
             "get_parameter",
             _ABOUT_IMAGES,
-            {"Name": f"/aws/service/eks/optimized-ami/{place}/recommended/release_version"},
+            {"Name": parameter(place, "release_version")},
             telling_codes=_GONE,
         )
 
@@ -114,12 +114,12 @@ def _live_pool(deployment: Deployment, pool: Pool, answers: Mapping[str, ApiAnsw
     if not group:
         return None
     nodes = group.get("scalingConfig", {}).get("desiredSize")
-    parameter = answers.get(_image_place(deployment, group), ApiAnswer()).content.get("Parameter", {})
+    published = answers.get(_image_place(deployment, group), ApiAnswer()).content.get("Parameter", {})
     return LivePool(
         name=pool.name,
         nodes=nodes,
         image=str(group.get("releaseVersion") or ""),
-        newest_image=str(parameter.get("Value") or ""),
+        newest_image=str(published.get("Value") or ""),
         at_once=_at_once(nodes or 0, group.get("updateConfig", {})),
         image_stays=_BLOCK_STAYS if pool.market == "capacity-block" and nodes != 0 else "",
     )
@@ -193,8 +193,19 @@ def _goes_to_another(deployment: Deployment, running_version: str) -> bool:
 
 def _image_place(deployment: Deployment, group: Mapping[str, Any]) -> str:
     """Below which parameter the newest release of the group's image stands; "" where it has none."""
-    version, image = str(group.get("version") or ""), _PARAMETERS.get(str(group.get("amiType")), "")
-    return f"{version}/{image}" if version and image and not _goes_to_another(deployment, version) else ""
+    version = str(group.get("version") or "")
+    return "" if _goes_to_another(deployment, version) else image_place(version, str(group.get("amiType")))
+
+
+def image_place(version: str, ami_type: str) -> str:
+    """Below which parameters AWS describes the images of an AMI type for a Kubernetes version; "" where it has none."""
+    image = _PARAMETERS.get(ami_type, "")
+    return f"{version}/{image}" if version and image else ""
+
+
+def parameter(place: str, name: str) -> str:
+    """The parameter with the `image_id` or the `release_version` of the newest image. `place`: of `image_place`."""
+    return f"/aws/service/eks/optimized-ami/{place}/recommended/{name}"
 
 
 def _addon_names(deployment: Deployment) -> tuple[str, ...]:

@@ -94,6 +94,10 @@ def test_a_new_environment_asks_about_all_that_it_takes() -> None:
         "zones": "describe_availability_zones",
         "cluster": "describe_cluster",
         "caller": "get_caller_identity",
+        "dry run vpc": "create_vpc",
+        "dry run address": "allocate_address",
+        "dry run launch template": "create_launch_template",
+        "dry run subnets": "describe_subnets",
     }
 
 
@@ -210,7 +214,7 @@ def test_what_an_interrupted_run_has_made_is_not_counted_twice() -> None:
         {"gateways", GATEWAYS},
         {"clusters", CLUSTERS, "cluster", "zones", "kubernetes-versions"},
     )
-    others = {"offerings", STANDARD, *RUNNING, "subnets", "caller"}
+    others = {"offerings", STANDARD, *RUNNING, "subnets", "caller", "dry run launch template", "dry run subnets"}
     assert questions(deployment(WEB), begun).keys() == {*about_gateways, *about_cluster, *others}
     used = ApiAnswer({"Addresses": [{}] * 5})
     half = InPlace(counts={"meshaws:ec2:Vpc": 1, "meshaws:ec2:Address": 1})

@@ -27,6 +27,7 @@ BLOCK_IS_OVER = reservation(ReservationType="capacity-block", State="expired")
 
 
 DENIED = ApiAnswer(code="UnauthorizedOperation")
+ENGINEER = ApiAnswer({"Arn": "arn:aws:iam::123456789012:user/engineer"})
 
 
 class ReachedError(Exception):
@@ -80,17 +81,32 @@ def test_it_is_refused_with_one_answer(
     assert what_to_do in gap.hint
 
 
-def test_without_the_right_to_ask_it_says_so_and_aws_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_may_make_it_and_not_ask_about_it_goes_on_with_notes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Somebody who may make all of it need not be somebody who may ask about it. Who it is, STS tells everybody."""
     wanted = deployment(SERVE)
-    questions = [each for each in aws().questions(wanted, NOTHING) if each.name != "caller"]
-    denied = {question.name: DENIED for question in questions}
-    told = {**denied, "caller": ApiAnswer({"Arn": "arn:aws:iam::123456789012:user/engineer"})}
+    all_questions = [each for each in aws().questions(wanted, NOTHING) if each.name != "caller"]
+    allowed = {each.name: ApiAnswer(code="DryRunOperation") for each in all_questions if "DryRun" in each.arguments}
+    refused = [each for each in all_questions if each.name not in allowed]
+    answers = {**{each.name: DENIED for each in refused}, **allowed, "caller": ENGINEER}
     with pytest.raises(ReachedError):
-        up(tmp_path, monkeypatch, wanted, told)
-    notes = [note for note in findings(wanted, told).notes if note.startswith("AWS was not asked about ")]
-    assert len(notes) == len({question.about for question in questions})
+        up(tmp_path, monkeypatch, wanted, answers)
+    notes = [note for note in findings(wanted, answers).notes if note.startswith("AWS was not asked about ")]
+    assert len(notes) == len({question.about for question in refused})
     assert all(note.endswith("it refused the question (UnauthorizedOperation)") for note in notes)
+
+
+def test_who_may_neither_ask_nor_make_gets_one_answer_and_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`tests/faults/test_up_makes_nothing` has it with the lab's AWS."""
+    wanted = deployment(SERVE)
+    denied = {question.name: DENIED for question in aws().questions(wanted, NOTHING)}
+    with pytest.raises(InfeasibleError) as caught:
+        up(tmp_path, monkeypatch, wanted, {**denied, "caller": ENGINEER})
+    [gap] = caught.value.gaps
+    assert gap.wanted == "the right to ec2:AllocateAddress, ec2:CreateLaunchTemplate, ec2:CreateVpc"
 
 
 def test_without_knowing_who_asks_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,7 +91,8 @@ def test_what_time_does_not_mend_stays_the_error_that_it_is(error: ResourcesFail
     assert scarce_pools.explained(mesh(), error) is error
 
 
-def test_a8_a_block_that_ends_while_up_runs_is_named_and_all_else_is_up() -> None:
+def test_a8_the_words_for_a_block_that_is_over_name_it_and_that_all_else_is_up() -> None:
+    """`tests/faults/test_capacity_blocks` has an `up` in which one ends."""
     text = TEXT.replace(
         TEXT[TEXT.index("Insufficient") : TEXT.index(" [code")],
         "InvalidCapacityReservationState - The capacity reservation 'cr-1' is expired.",

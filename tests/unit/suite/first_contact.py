@@ -27,6 +27,8 @@ _TARGETS: Final = "tests/unit/lab_pods/test_network_targets.py"
 _ANSWERS: Final = "tests/unit/test_endpoint_answers.py"
 _FAILURES: Final = "tests/unit/engine/test_failures.py"
 _SESSION: Final = "tests/unit/preflight/test_session_credentials.py"
+_DRY_RUNS: Final = "tests/unit/preflight/test_dry_runs.py"
+_NOTHING: Final = "tests/faults/test_up_makes_nothing.py"
 _PROVIDER: Final = "tests/contract/test_aws_provider.py"
 
 FINDINGS: Final[dict[str, tuple[str, ...]]] = {
@@ -222,6 +224,19 @@ FAULTS: Final[dict[str, tuple[str, ...]]] = {
         f"{_RIGHTS}::test_a_guard_rail_with_an_exemption_that_the_simulation_does_not_see_is_a_note",
         f"{_IAM}::test_one_user_brings_up_what_another_changes_and_destroys",
     ),
+    "a guard rail on machines, tags or regions": (
+        f"{_DRY_RUNS}::test_a_guard_rail_on_instances_is_named_before_anything_is_made",
+        f"{_DRY_RUNS}::test_a_guard_rail_on_regions_is_one_gap",
+        f"{_NOTHING}::test_a_guard_rail_on_machines_or_regions_is_found_by_dry_runs_and_nothing_is_made",
+    ),
+    "an up that AWS would refuse, which makes nothing": (
+        f"{_NOTHING}::test_with_a_quota_of_0_nothing_is_made",
+        f"{_NOTHING}::test_without_an_offering_nothing_is_made",
+        f"{_NOTHING}::test_with_a_block_that_has_expired_nothing_is_made",
+        f"{_NOTHING}::test_in_a_network_of_24_nothing_is_made",
+        f"{_NOTHING}::test_who_may_neither_ask_nor_make_gets_one_answer_and_nothing_is_made",
+        f"{_NOTHING}::test_who_may_make_it_and_not_ask_about_it_hears_what_was_not_asked",
+    ),
     "a second engineer with half of the rights": (
         f"{_RIGHTS}::test_half_of_the_rights_is_one_gap_with_every_action",
         f"{_IAM}::test_one_user_brings_up_what_another_changes_and_destroys",
@@ -231,7 +246,8 @@ FAULTS: Final[dict[str, tuple[str, ...]]] = {
         f"{_ASKING}::test_a_region_that_refuses_the_keys_is_no_fault_of_the_keys",
     ),
     "a block that ends while up runs, or before it": (
-        "tests/unit/preflight/test_scarce_pools.py::test_a8_a_block_that_ends_while_up_runs_is_named_and_all_else_is_up",
+        "tests/faults/test_capacity_blocks.py::test_a8_a_block_that_ends_while_up_runs_leaves_all_else_up",
+        "tests/unit/preflight/test_scarce_pools.py::test_a8_the_words_for_a_block_that_is_over_name_it_and_that_all_else_is_up",
         "tests/unit/preflight/test_scheduled_blocks.py::test_a8_an_up_after_the_end_goes_on_with_the_rest_and_ends_with_what_is_missing",
         f"{_PROVIDER}::test_a8_a_group_whose_block_has_ended_is_emptied_although_it_is_degraded",
     ),

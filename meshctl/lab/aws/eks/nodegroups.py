@@ -6,9 +6,9 @@ import math
 import uuid
 from typing import Any
 
-from meshctl.lab.aws import instances, rules
+from meshctl.lab.aws import rules
 from meshctl.lab.aws.call import Call
-from meshctl.lab.aws.ec2 import instance_types
+from meshctl.lab.aws.ec2 import instance_types, instances
 from meshctl.lab.aws.ec2.ec2 import backend_of
 from meshctl.lab.aws.ec2.reservations import BLOCK
 from meshctl.lab.aws.eks import launch_rules, newer, node_instances, rollout
@@ -19,6 +19,7 @@ from meshctl.lab.aws.eks.state import Base, Cluster, arn, log_later, now, soon
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import NO_CAPACITY
 from meshctl.lab.aws.iam.service_roles import has_spot_role
+from meshctl.lab.aws.launches import launch_template
 from meshctl.lab.aws.quotas import NODE_GROUPS, NODES
 from meshctl.lab.state import read_json
 
@@ -265,22 +266,6 @@ def _launch(region: str, described: dict[str, Any], zones: list[str], template: 
         ami_type=described["amiType"],
         spot=described["capacityType"] == "SPOT",
     )
-
-
-def launch_template(region: str, given: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The template as the node group names it (id, name, version) and its data. Raises: ApiError when there is none."""
-    if not given:
-        return {}, {}
-    for template in backend_of(region).launch_templates.values():
-        if given.get("id") == template.id or given.get("name") == template.name:
-            break
-    else:
-        raise ApiError("InvalidParameterException", f"Launch template {given.get('id') or given.get('name')} not found")
-    number = str(given.get("version") or template.default_version_number)
-    if number not in {str(version.number) for version in template.versions}:
-        raise ApiError("InvalidParameterException", f"Launch template {template.id} has no version {number}")
-    data: dict[str, Any] = next(version.data for version in template.versions if str(version.number) == number)
-    return {"id": template.id, "name": template.name, "version": number}, data
 
 
 def _check_version(version: str, cluster: str, own: str) -> None:

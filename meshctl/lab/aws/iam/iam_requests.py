@@ -16,6 +16,7 @@ from typing import Any, Final
 from moto.core import DEFAULT_ACCOUNT_ID
 
 from meshctl.lab.aws.call import Call
+from meshctl.lab.aws.launches import Launched
 
 _PREFIXES: Final = {"efs": "elasticfilesystem", "service-quotas": "servicequotas"}
 _OF_S3: Final = {
@@ -65,18 +66,31 @@ class IamRequest:
     keys: Mapping[str, str] = field(default_factory=dict)
 
 
-def requests(call: Call, given: Mapping[str, Any]) -> Iterator[IamRequest]:
-    """All that the call needs. `given`: its input, as the API names it."""
+def requests(call: Call, given: Mapping[str, Any], launched: Launched | None = None) -> Iterator[IamRequest]:
+    """All that the call needs. `given`: its input, as the API names it. `launched`: what it would start."""
     keys = {"aws:RequestedRegion": call.region}
     keys |= {"iam:PolicyARN": given["PolicyArn"]} if "PolicyArn" in given else {}
     keys |= {"iam:AWSServiceName": given["AWSServiceName"]} if "AWSServiceName" in given else {}
+    keys |= _of_tags(given) if call.service == "ec2" else {}
     resource = _resource(call, given)
-    yield IamRequest(_action(call), resource, keys)
+    if call.operation != "RunInstances":  # whose resources have keys of their own
+        yield IamRequest(_action(call), resource, keys)
     is_made = call.operation.startswith(("Create", "Allocate", "Authorize", "Request"))
     if is_made and call.service in _TAGGING and any(given.get(name) for name in ("tags", "Tags", "TagSpecifications")):
         yield IamRequest(_TAGGING[call.service], resource, keys)
     if call.service == "eks":
         yield from _of_eks(call, given, keys)
+    if launched is not None:  # the nodes' launch template is started with the caller's rights
+        for arn, own_keys in launched.resources():
+            yield IamRequest("ec2:RunInstances", arn, {"aws:RequestedRegion": call.region, **own_keys})
+        if launched.data.get("TagSpecifications"):
+            yield IamRequest("ec2:CreateTags", "*", keys)
+
+
+def _of_tags(given: Mapping[str, Any]) -> dict[str, str]:
+    """Of a call that makes one resource, whose tags are those of the request."""
+    tags = [tag for each in given.get("TagSpecifications") or () for tag in each.get("Tags") or ()]
+    return {f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in tags}
 
 
 def _action(call: Call) -> str:
@@ -85,7 +99,7 @@ def _action(call: Call) -> str:
 
 
 def _of_eks(call: Call, given: Mapping[str, Any], keys: Mapping[str, str]) -> Iterator[IamRequest]:
-    """Roles are passed by the caller, and the nodes' launch template is started with the caller's rights."""
+    """Roles are passed by the caller."""
     passed = [(given.get("nodeRole"), "ec2.amazonaws.com")]
     if call.operation == "CreateCluster":
         passed.append((given.get("roleArn"), "eks.amazonaws.com"))
@@ -96,8 +110,6 @@ def _of_eks(call: Call, given: Mapping[str, Any], keys: Mapping[str, str]) -> It
     for role, service in passed:
         if role:
             yield IamRequest("iam:PassRole", str(role), {**keys, "iam:PassedToService": service})
-    if call.operation == "CreateNodegroup" and given.get("launchTemplate"):
-        yield IamRequest("ec2:RunInstances", "*", keys)
 
 
 def _resource(call: Call, given: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from meshctl.lab.aws import launches
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.iam.iam_requests import IamRequest, requests
@@ -44,13 +45,13 @@ class Rights:
         policies = self.policies(profile)
         if policies is None or call.operation in _ALWAYS:
             return
-        for request in requests(call, given):
+        for request in requests(call, given, launches.of_call(call, given)):
             verdict = decide(policies, request)
             if verdict != "allowed":
                 reason = _reason(request, verdict)
                 message = f"User: {user} is not authorized to perform: {request.action} on resource: {request.resource}"
                 log.warning("refused %s of %s: %s (%s)", request.action, profile, verdict, _SOURCE)
-                raise _denied(call, f"{message} {reason}")
+                raise _denied(call, request, f"{message} {reason}")
 
 
 def decide(policies: list[dict[str, Any]], request: IamRequest) -> str:
@@ -77,13 +78,26 @@ def _applies(statement: Mapping[str, Any], request: IamRequest) -> bool:
 
 
 def _meets(conditions: Mapping[str, Mapping[str, Any]], keys: Mapping[str, str]) -> bool:
-    """Only the two operators that compare texts; another one is never met, so that it can't pass unseen."""
     return all(
-        operator in ("StringEquals", "ArnLike")
-        and any(fnmatch.fnmatchcase(keys.get(key, ""), each) for each in _listed(values))
+        _meets_one(operator, keys.get(key), _listed(values))
         for operator, wanted in conditions.items()
         for key, values in wanted.items()
     )
+
+
+def _meets_one(operator: str, value: str | None, wanted: list[str]) -> bool:
+    """Of the few operators that guard rails need; another one is never met, so that it can't pass unseen. `value`: None
+    where the call has no such key ("IAM JSON policy elements: Condition operators", IAM user guide)."""
+    is_one = any(fnmatch.fnmatchcase(value or "", each) for each in wanted)
+    match operator:
+        case "StringEquals" | "ArnLike":
+            return is_one
+        case "StringNotEquals":
+            return not is_one
+        case "Null":
+            return str(value is None).lower() in wanted
+        case _:
+            return False
 
 
 def _listed(value: Any) -> list[Any]:
@@ -98,7 +112,9 @@ def _reason(request: IamRequest, verdict: str) -> str:
     return f"because no identity-based policy allows the {request.action} action"
 
 
-def _denied(call: Call, message: str) -> ApiError:
+def _denied(call: Call, request: IamRequest, message: str) -> ApiError:
+    if call.service == "eks" and request.action.startswith("ec2:"):
+        return launches.refused()
     if call.service == "ec2":
         return ApiError("UnauthorizedOperation", f"You are not authorized to perform this operation. {message}")
     code = "AccessDenied" if call.service in _QUERY_AND_XML else "AccessDeniedException"

@@ -68,13 +68,20 @@ def questions(change: Change, caller: Caller) -> tuple[ApiQuestion, ...]:
     return tuple(_question(caller, group, group.actions) for group in _groups(change, caller))
 
 
-def findings(change: Change, caller: Caller | None, answers: Mapping[str, ApiAnswer]) -> Findings:
+def findings(
+    change: Change, caller: Caller | None, answers: Mapping[str, ApiAnswer], allowed: frozenset[str] = frozenset()
+) -> Findings:
+    """`allowed`: actions that EC2 allows in dry runs (`dry_runs`)."""
     named = {name: answer for name, answer in answers.items() if name.startswith(PREFIX)}
     if caller is None or not named:
         return Findings()
+    return simulated.findings(run(change), caller.arn, named, allowed)
+
+
+def run(change: Change) -> simulated.Run:
+    """What the rights are for."""
     environment = change.wanted.environment
-    run = simulated.Run("up", f"--iam-policy {environment}", _circumstances(change), environment)
-    return simulated.findings(run, caller.arn, named)
+    return simulated.Run("up", f"--iam-policy {environment}", _circumstances(change), environment)
 
 
 def _circumstances(change: Change) -> str:

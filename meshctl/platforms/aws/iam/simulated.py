@@ -11,14 +11,15 @@ calls that an exemption lets through (aws-cli issue 10525), and `implicitDeny` o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from meshctl.model.deployment import Gap
 from meshctl.model.questions import NO_ANSWER, ApiAnswer, Findings
 
-_Reason = Literal["boundary", "deny", "nothing"]
+# `organization` and `coded`: of EC2's dry runs alone (`dry_runs`)
+Reason = Literal["boundary", "deny", "nothing", "organization", "coded"]
 
 # Keys whose absence is no lack of knowledge: a call of ours has them or not, as the question says.
 _OURS: Final = ("iam:PermissionsBoundary", "aws:RequestTag/", "aws:TagKeys")
@@ -42,14 +43,14 @@ class Run:
     environment: str = ""
 
 
-def findings(run: Run, who: str, answers: Mapping[str, ApiAnswer]) -> Findings:
-    """`who`: whose policies were simulated."""
+def findings(run: Run, who: str, answers: Mapping[str, ApiAnswer], allowed: frozenset[str] = frozenset()) -> Findings:
+    """`who`: whose policies were simulated. `allowed`: actions that the service itself allows."""
     refused = [answer.code for answer in answers.values() if answer.is_refused and not _is_split(answer)]
-    missing: dict[_Reason, set[str]] = {}
+    missing: dict[Reason, set[str]] = {}
     unknown: dict[str, set[str]] = {}
     by_organization: set[str] = set()
     for action, results in _by_action(answers):
-        if any("allowed" in _decisions(each) for each in results):
+        if action in allowed or any("allowed" in _decisions(each) for each in results):
             continue
         keys = {key for each in results for key in _missing_keys(each)}
         if not _allowed_by_organization(results[0]):
@@ -58,7 +59,7 @@ def findings(run: Run, who: str, answers: Mapping[str, ApiAnswer]) -> Findings:
             unknown.setdefault(", ".join(sorted(keys)), set()).add(action)
         else:
             missing.setdefault(_reason(results[0]), set()).add(action)
-    gaps = tuple(_gap(run, who, reason, sorted(missing[reason])) for reason in _HINTS if reason in missing)
+    gaps = tuple(gap(run, who, reason, sorted(missing[reason])) for reason in HINTS if reason in missing)
     of_organization = _of_organization(run, who, by_organization)
     notes = (*_refusals(run, who, refused), *_unknown(who, unknown), *of_organization)
     return Findings(caller_gaps=gaps, notes=notes)
@@ -93,7 +94,7 @@ def _allowed_by_organization(result: Mapping[str, Any]) -> bool:
     return bool(result.get("OrganizationsDecisionDetail", {}).get("AllowedByOrganizations", True))
 
 
-def _reason(result: Mapping[str, Any]) -> _Reason:
+def _reason(result: Mapping[str, Any]) -> Reason:
     """What a user has to have changed, from what nobody here can change on."""
     parts = (result, *result.get("ResourceSpecificResults", ()))
     boundaries = (each.get("PermissionsBoundaryDecisionDetail", {}) for each in parts)
@@ -102,7 +103,7 @@ def _reason(result: Mapping[str, Any]) -> _Reason:
     return "deny" if "explicitDeny" in _decisions(result) else "nothing"
 
 
-_HINTS: Final[dict[_Reason, tuple[str, str]]] = {
+HINTS: Final[dict[Reason, tuple[str, str]]] = {
     "boundary": (
         "the permissions boundary of {who} does not allow it",
         "whoever manages the boundary adds what `meshctl doctor {printed}` prints",
@@ -115,11 +116,23 @@ _HINTS: Final[dict[_Reason, tuple[str, str]]] = {
         "no policy of {who} allows it",
         "attach the policy that `meshctl doctor {printed}` prints",
     ),
+    "organization": (
+        "a policy of the organization denies it to {who}",
+        "whoever manages the policies of the organization has to allow it, or region, `tags` and machines of"
+        " {environment} have to be those that they ask for",
+    ),
+    "coded": (
+        "EC2 refuses it to {who}, with a reason in code",
+        "the same call with `--dry-run` of the AWS CLI prints the code, and `aws sts decode-authorization-message`"
+        " reads it; `meshctl doctor {printed}` prints the policy that is needed",
+    ),
 }
 
 
-def _gap(run: Run, who: str, reason: _Reason, actions: list[str]) -> Gap:
-    best, hint = (text.format(who=who, printed=run.printed) for text in _HINTS[reason])
+def gap(run: Run, who: str, reason: Reason, actions: Sequence[str]) -> Gap:
+    """`actions`: with what they are for, where that matters ("ec2:RunInstances of p5.48xlarge")."""
+    values = {"who": who, "printed": run.printed, "environment": run.environment}
+    best, hint = (text.format(**values) for text in HINTS[reason])
     return Gap(subject="account", wanted=f"the right to {', '.join(actions)}", best=best, hint=hint)
 
 

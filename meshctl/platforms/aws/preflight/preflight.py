@@ -14,7 +14,15 @@ from meshctl.model.questions import NO_ANSWER, ApiAnswer, ApiQuestion, Findings
 from meshctl.platforms.aws import equal_machines
 from meshctl.platforms.aws.iam import access, bucket_rights, caller, rights
 from meshctl.platforms.aws.pools import too_spread
-from meshctl.platforms.aws.preflight import account, cluster_versions, counts, network_plugin, reservations, vcpu_room
+from meshctl.platforms.aws.preflight import (
+    account,
+    cluster_versions,
+    counts,
+    dry_runs,
+    network_plugin,
+    reservations,
+    vcpu_room,
+)
 from meshctl.platforms.aws.preflight.change import Change
 
 __all__ = ["Change", "findings", "questions"]
@@ -44,6 +52,7 @@ def _questions(change: Change) -> Iterator[ApiQuestion]:
     yield from cluster_versions.questions(change)
     yield from vcpu_room.questions(change)
     yield from counts.questions(change)
+    yield from dry_runs.questions(change)
 
 
 def _equal(change: Change, pool: Pool) -> tuple[str, ...]:
@@ -90,11 +99,18 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
         reserved
         | account.findings(change, answers)
         | access.findings(change, answers)
-        | rights.findings(change, caller.of_answers(answers), answers)
+        | _of_policies(change, answers)
         | Findings(zones, _with_their_pools(change, zones), tuple(gaps), tuple(notes))
         | _equal_machines(change, zones, answers.get("offerings"))
     )
     return made | Findings(notes=tuple(_unasked(change, answers)))
+
+
+def _of_policies(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
+    """What the policies of account and organization let the caller do, as IAM simulates them and EC2 tries them."""
+    who = caller.of_answers(answers)
+    by_rights = rights.findings(change, who, answers, dry_runs.allowed(answers))
+    return by_rights | dry_runs.findings(change, who, answers, by_rights)
 
 
 def _with_their_pools(change: Change, zones: Mapping[str, tuple[str, ...]]) -> dict[str, str]:

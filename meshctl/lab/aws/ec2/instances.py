@@ -14,8 +14,8 @@ from moto.ec2.models import ec2_backends
 
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.ec2 import instance_types
+from meshctl.lab.aws.ec2.filters import filtered
 from meshctl.lab.aws.errors import ApiError
-from meshctl.lab.aws.filters import filtered
 
 _MOST: Final = 1000  # in one answer
 _FILTERS: Final = {
