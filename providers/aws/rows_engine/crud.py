@@ -192,9 +192,9 @@ class Crud:
 
     def _description_at_rest(self, context: dict[str, Any]) -> Properties:
         """The description once nothing of it is in motion. A change may well mend what failed: a group that could not
-        grow is made smaller, one whose machines are gone is emptied."""
+        grow is made smaller, one whose machines are gone is emptied, an add-on gets settings with which it runs."""
         try:
-            return self._ready(context)
+            return dict(self.live.poll(self.row.ready or EXISTS, context, at_rest=True))
         except ProviderError:
             description: Properties | None = self.live.describe(context)
             poll = self.row.ready

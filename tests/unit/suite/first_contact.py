@@ -26,6 +26,7 @@ _TARGETS: Final = "tests/unit/lab_pods/test_network_targets.py"
 _ANSWERS: Final = "tests/unit/test_endpoint_answers.py"
 _FAILURES: Final = "tests/unit/engine/test_failures.py"
 _SESSION: Final = "tests/unit/preflight/test_session_credentials.py"
+_ADDONS: Final = "tests/unit/providers/test_addon_readiness.py"
 _PROVIDER: Final = "tests/contract/test_aws_provider.py"
 
 FINDINGS: Final[dict[str, tuple[str, ...]]] = {
@@ -95,6 +96,8 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
     "A11": (
         f"{_REFUSALS}::TestLater::test_dns_on_a_cluster_without_a_node_that_takes_it",
         f"{_REFUSALS}::test_an_addon_is_as_healthy_as_its_replicas",
+        f"{_ADDONS}::test_a11_dns_with_nodes_that_take_it_is_waited_for",
+        f"{_ADDONS}::test_a11_dns_that_does_not_come_fails_with_what_eks_says",
         f"{_RULES}::test_gpu_nodes_carry_no_taint_beside_a_cpu_pool_that_may_be_empty",
     ),
     "A12": (
