@@ -18,7 +18,7 @@ TAGS = {"meshctl.dev/mesh": "m", "meshctl.dev/environment": "e"}
 ROLE = "meshaws:iam:Role"
 URN = f"urn:pulumi:e::m::{ROLE}::cluster:role-cluster"
 WEB = {"web": {"nodes": 1, "cpu": {"cores": 4}}}
-PLACE = {"region": OTHER, "zones": [f"{OTHER}a", f"{OTHER}b"]}
+PLACE: dict[str, Any] = {"region": OTHER, "zones": [f"{OTHER}a", f"{OTHER}b"]}
 
 
 @pytest.fixture

@@ -47,17 +47,29 @@ class Replicas:
         self.write()
         return False
 
-    is_set = Time.is_set
+    def is_set(self) -> bool:
+        return False
 
 
 def add_on(bench: Bench, root: Path, name: str = "coredns", **group: Any) -> Bench:
     """The add-on, whose pods do not run, and one group with two nodes, or what `group` says of it."""
     eks = bench.client.service
-    described = copy.deepcopy(GROUP) | {"status": "ACTIVE", "nodegroupArn": "a", "tags": {}, "updateConfig": {}}
+    described: dict[str, Any] = copy.deepcopy(GROUP) | {
+        "status": "ACTIVE",
+        "nodegroupArn": "a",
+        "tags": {},
+        "updateConfig": {},
+    }
     described |= {"instanceTypes": ["m7i.xlarge"], "labels": {}, "taints": [], "capacityType": "ON_DEMAND"} | group
     eks.clusters["c"].nodegroups["web"] = Nodegroup(described, ["us-east-1a"], {})
     (root / "nodes.json").write_text(json.dumps({"nodegroups": {"c/web": described["scalingConfig"]["desiredSize"]}}))
-    addon = {"addonName": name, "clusterName": "c", "addonVersion": "v1", "addonArn": "addon", "status": "DEGRADED"}
+    addon: dict[str, Any] = {
+        "addonName": name,
+        "clusterName": "c",
+        "addonVersion": "v1",
+        "addonArn": "addon",
+        "status": "DEGRADED",
+    }
     addon |= {"health": {"issues": []}, "tags": {}, "podIdentityAssociations": []}
     eks.clusters["c"].addons[name] = Addon(addon, 0, degraded_from=time.monotonic())
     made = Bench(eks, "meshaws:eks:Addon", f"c|{name}", DNS | {"addonName": name})
@@ -149,7 +161,8 @@ def test_a11_what_failed_so_is_mended_without_another_wait(
     cluster: Bench, tmp_path: Path, replicas: Replicas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next `up` brings the settings by which DNS comes: it does not wait for DNS before it sends them."""
-    bench, sent_s = add_on(cluster, tmp_path), []
+    sent_s: list[float] = []
+    bench = add_on(cluster, tmp_path)
     update = bench.client.service.update_addon
 
     def update_addon(*given: Any) -> Any:
