@@ -12,6 +12,10 @@ from typing import Final
 OWNER_TAG: Final = "meshctl:urn"
 """The AWS tag that says which resource of which stack an object is. `meshaws` sets it on everything that it creates."""
 
+REGION_TAG: Final = "meshctl:region"
+"""The AWS tag that says in which region's stack an object is whose name holds for the whole account: a role. The owner
+tag does not say it. Objects of older releases have none."""
+
 UNFINISHED: Final = "meshctlUnfinished"
 """An output of a `meshaws` resource that exists but is not completely set up or not ready. The next `up` goes on."""
 

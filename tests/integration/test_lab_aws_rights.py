@@ -11,8 +11,9 @@ from botocore.exceptions import ClientError
 from meshctl.deploy.guards import preflight
 from meshctl.model.questions import Findings, InPlace, PolicyScope
 from meshctl.platforms import registry
-from tests.integration.lab_aws_server import ACCOUNT, KEY, TRUST, Aws
+from tests.integration.lab_aws_server import ACCOUNT, KEY, TRUST, Aws, make_network
 from tests.unit.preflight.asking import deployment
+from tests.waiting import wait_until
 
 ENGINEER = "AKIALABENGINEER00001"
 LOOK = {"Effect": "Allow", "Action": ["ec2:DescribeVpcs", "iam:GetRole"], "Resource": "*"}
@@ -103,6 +104,52 @@ def test_a_role_is_passed_only_by_who_may_pass_it(aws: Aws) -> None:
     )
     assert code == "AccessDeniedException"
     assert f"iam:PassRole on resource: {role}" in message
+
+
+MAKES = {"Effect": "Allow", "Action": ["eks:*", "fsx:*", "iam:PassRole", "iam:GetRole"], "Resource": "*"}
+
+
+def linked(*services: str) -> dict[str, Any]:
+    """As `doctor --iam-policy` prints it."""
+    condition = {"StringEquals": {"iam:AWSServiceName": [f"{service}.amazonaws.com" for service in services]}}
+    resource = "arn:aws:iam::*:role/aws-service-role/*"
+    return {"Effect": "Allow", "Action": "iam:CreateServiceLinkedRole", "Resource": resource, "Condition": condition}
+
+
+def test_a_service_makes_its_own_role_with_the_rights_of_who_first_calls_it(aws: Aws) -> None:
+    """finding A12: eks-nodegroup is another service than eks"""
+    network, eks = make_network(aws), aws.client("eks", ENGINEER)
+    cluster = {"name": "c", "roleArn": network["role"], "resourcesVpcConfig": {"subnetIds": network["subnets"]}}
+    restrict(aws, MAKES)
+    assert refusal(eks.create_cluster, **cluster) == (
+        "InvalidRequestException",
+        "Failed to create service linked role: AWSServiceRoleForAmazonEKS due to missing permissions for"
+        " 'iam:CreateServiceLinkedRole'",
+    )
+    restrict(aws, MAKES, linked("eks"))
+    eks.create_cluster(**cluster)
+    assert aws.client("iam").get_role(RoleName="AWSServiceRoleForAmazonEKS")["Role"]
+    restrict(aws, MAKES)  # who comes later needs it no more
+    wait_until(lambda: eks.describe_cluster(name="c")["cluster"]["status"] == "ACTIVE")
+    group = {"clusterName": "c", "nodegroupName": "web", "nodeRole": network["role"], "subnets": network["subnets"]}
+    restrict(aws, MAKES, linked("eks"))
+    code, message = refusal(eks.create_nodegroup, **group)
+    assert (code, "AWSServiceRoleForAmazonEKSNodegroup due to" in message) == ("InvalidRequestException", True)
+    no_look = {"Effect": "Deny", "Action": "iam:GetRole", "Resource": "*"}
+    restrict(aws, MAKES, linked("eks-nodegroup"), no_look)
+    assert "Failed to validate if SLR" in refusal(eks.create_nodegroup, **group)[1]
+    restrict(aws, MAKES, linked("eks-nodegroup"))
+    eks.create_nodegroup(**group)
+
+
+def test_the_role_of_lustre_needs_the_right_too(aws: Aws) -> None:
+    network, fsx = make_network(aws), aws.client("fsx", ENGINEER)
+    lustre = {"FileSystemType": "LUSTRE", "StorageCapacity": 1200, "SubnetIds": network["subnets"][:1]}
+    restrict(aws, MAKES)
+    code, message = refusal(fsx.create_file_system, **lustre)
+    assert (code, "unable to create Service-Linked-Role" in message) == ("BadRequest", True)
+    restrict(aws, MAKES, linked("fsx"))
+    fsx.create_file_system(**lustre)
 
 
 def simulation(aws: Aws, source: str, *actions: str, **more: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What an `up` that failed leaves running, what that costs, and the command that releases it. PURE.
+"""What an `up` that failed leaves running, what that costs, and how it is released. PURE.
 
 Called by `runs`. Nothing that was made is taken back: the next `up` goes on from it. Until then it is paid for,
 which the error has to say.
@@ -21,8 +21,31 @@ def add(error: ResourcesFailedError, deployment: Deployment, before: StackState,
         return
     error.why = f"{error.why}; meanwhile {_running(prices)}"
     is_first = not _up(deployment, before)
-    if is_first:
-        error.hint = f"{error.hint}; `meshctl destroy {deployment.environment}` releases all of it"
+    error.hint = f"{error.hint}; {_whole(deployment) if is_first else _part(deployment, [*new])}"
+
+
+def _whole(deployment: Deployment) -> str:
+    return f"`meshctl destroy {deployment.environment}` releases all of it"
+
+
+def _part(deployment: Deployment, subjects: list[str]) -> str:
+    """How the new part alone is given back: what is not in the mesh goes, also in a run in which something else fails
+    again (`continue_on_error` of the engine). A pool has at least one node, and where it may be empty, the nodes that
+    it has stay until somebody scales it."""
+    names = _listed([subject for subject in _in_order(deployment) if subject in subjects])
+    it = "it" if len(subjects) == 1 else "them"
+    up = f"`meshctl up {deployment.environment}`"
+    has_storage = any(subject.startswith("storage/") for subject in subjects)
+    loss = ", with `--allow-data-loss` where it is storage that is not ephemeral" if has_storage else ""
+    return f"to release {names} until then, take {it} and what uses {it} out of mesh.yaml and run {up}{loss}"
+
+
+def _in_order(deployment: Deployment) -> list[str]:
+    return [price.subject for price in deployment.prices]
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _up(deployment: Deployment, state: StackState) -> dict[str, Price]:
@@ -37,7 +60,7 @@ def _up(deployment: Deployment, state: StackState) -> dict[str, Price]:
 def _running(prices: list[Price]) -> str:
     """`pool/serve and storage/shared run and cost 111.20 USD/h`."""
     names = [price.subject for price in prices]
-    subjects = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    subjects = _listed(names)
     verbs = ("runs", "costs") if len(names) == 1 else ("run", "cost")
     known_usd = sum(price.usd_per_hour for price in prices if price.usd_per_hour is not None)
     unknown = [price.subject for price in prices if price.usd_per_hour is None]

@@ -108,6 +108,12 @@ SPOT_ROLE: Final = Rule(
     "spot instances in an account without their service-linked role",
     "terraform-aws-eks issue 2565; eksctl issue 6064",
 )
+LINKED_ROLE: Final = Rule(
+    "linked-role",
+    "CreateCluster, CreateNodegroup, CreateFileSystem (FSx), CreateMountTarget",
+    "a caller without iam:CreateServiceLinkedRole, in an account where the service has not made its role yet",
+    "XenitAB/terraform-modules pull request 396; terraform-aws-eks issue 823; aws-parallelcluster issue 6122",
+)
 CAPACITY: Final = Rule(
     "capacity",
     "CreateNodegroup, later",

@@ -98,6 +98,17 @@ class LabApi:
             given = {} if call.service == "s3" else parsed(call)  # of S3 the path says it all
             self.rights.check(call, profile, principal(call.access_key), given)
 
+    def _make_linked_role(self, call: Call) -> None:
+        """The role that the service makes for itself, in the name of whoever calls. Raises: ApiError."""
+        role = service_roles.needed(call.service, call.operation)
+        if role is None:
+            return
+        profile = self.credentials.profile_of(call.access_key)
+        for request in role.requests() if profile else ():
+            if not self.rights.allow(profile, request):
+                raise role.refusal(request)
+        service_roles.make(role)
+
     def _answer(self, call: Call, start_response: Callable[..., Any]) -> Iterable[bytes]:
         own = self.services.get(call.service)
         try:
@@ -108,6 +119,7 @@ class LabApi:
                     self.faults.check(call)
                 self.guard_rails.check(call)
                 self.unseen.check(call)
+                self._make_linked_role(call)
             if call.service != "s3":
                 constraints.check(call, own.invalid if own is not None and own.replaces_moto else "")
             dry_runs.check(call)

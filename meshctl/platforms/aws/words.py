@@ -69,6 +69,9 @@ FAILURE_HINTS: Final = {
     " raise the quota that the message names in Service Quotas (iam, in us-east-1), and run `up` again",
     "InsufficientFreeAddresses": "the subnets are full: a new environment with a larger `network.cidr` has room for"
     " more nodes, or lower `nodes`",
+    # of an add-on (EKS API reference, AddonIssue)
+    "InsufficientNumberOfReplicas": "pods of the add-on do not run: `kubectl get pods -n kube-system` shows which ones,"
+    " `kubectl describe pod` why (no node has room, a taint, an image). Then run `up` again: it goes on from there",
     "InvalidSubnetID.NotFound": _SUBNET,
     "Ec2SubnetNotFound": _SUBNET,
     "InvalidCapacityReservationId.NotFound": _RESERVATION,

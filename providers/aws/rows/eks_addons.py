@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from providers.aws.rows import addon_nodes
 from providers.aws.rows.eks import BUSY, NOT_FOUND, ROLE_SOON, TAKEN, tags_of, update_done
 from providers.aws.rows_engine.row import Adopt, Call, Context, OneWay, Param, Poll, Row, Setting
 
@@ -17,6 +18,12 @@ def _is_more_than_a_version_that_goes(context: Context) -> Any:
     new, old = context["inputs"], context["old_inputs"]
     others = ("configurationValues", "serviceAccountRoleArn", "resolveConflicts")
     return new.get("addonVersion") or any(new.get(name) != old.get(name) for name in others) or None
+
+
+def _issues(description: Any) -> str:
+    """What the add-on lacks, as EKS says it: code and message of each issue."""
+    issues = (description.get("health") or {}).get("issues") or []
+    return "; ".join(f"{issue.get('code')}: {issue.get('message')}" for issue in issues)
 
 
 ADDON = Row(
@@ -84,10 +91,14 @@ ADDON = Row(
     ),
     extra_inputs=("kubernetesVersion",),
     tags=tags_of("addonArn"),
-    # DEGRADED is right for an add-on with pods while the cluster has no node yet (InsufficientNumberOfReplicas).
+    # DEGRADED is right for an add-on with pods while no node takes them (InsufficientNumberOfReplicas). With such a
+    # node it is waited for: what comes next needs DNS, and would fail much later, without a word of the reason.
     ready=Poll(
         "status",
-        ok=("ACTIVE", "DEGRADED"),
+        ok=("ACTIVE",),
+        lacking=("DEGRADED",),
+        comes=addon_nodes.has_place,
+        missing=_issues,
         fail=("CREATE_FAILED", "UPDATE_FAILED", "DELETE_FAILED"),
         code="health.issues[0].code",
         reason="join('; ', health.issues[].message)",
@@ -96,6 +107,7 @@ ADDON = Row(
     ),
     gone=Poll("status", fail=("DELETE_FAILED",), every_s=10, timeout_s=900),
     broken=("CREATE_FAILED",),
+    hook_operations=addon_nodes.OPERATIONS,
     noise=("modifiedAt", "health"),
     opaque=("resolveConflicts", "podIdentityAssociations", "kubernetesVersion"),
     one_way=(OneWay("addonVersion"),),

@@ -7,11 +7,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshwire.marks import REGION_TAG
 from providers.aws.rows_engine.row import Adopt, Call, Context, Row, Setting, Tags
 
 NOT_FOUND = ("NoSuchEntity", "NoSuchEntityException")
 TAKEN = ("EntityAlreadyExists", "EntityAlreadyExistsException")
 BUSY = ("ConcurrentModification*", "DeleteConflict*")
+
+
+def _tags_with_region(context: Context) -> Any:
+    """With the region of the stack, which the owner tag does not say: see `adopt`."""
+    region = context["region"]
+    return [*context["tag_list"], *([{"Key": REGION_TAG, "Value": region}] if region else [])]
+
 
 ROLE = Row(
     "meshaws:iam:Role",
@@ -60,7 +68,7 @@ ROLE = Row(
         ),
     ),
     tags=Tags(
-        create={"Tags": "tag_list"},
+        create={"Tags": _tags_with_region},
         put=Call("TagRole", {"RoleName": "id", "Tags": "put_tag_list"}),
         remove=Call("UntagRole", {"RoleName": "id", "TagKeys": "gone_tag_keys"}),
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshwire.marks import OWNER_TAG
+from meshwire.marks import OWNER_TAG, REGION_TAG
 from providers.aws.rows_engine import shared
 from providers.aws.rows_engine.calls import CALL_ERRORS, call_error, matches, search
 from providers.aws.rows_engine.compare import same
@@ -79,6 +79,10 @@ def _owned(live: Live, context: dict[str, Any], candidate: Properties) -> bool:
             return True
         raise conflict(live, context, CONFLICTS[0])
     tags = live.tags(context, candidate)
+    region = tags.get(REGION_TAG, "")
+    if region and live.clients.region and region != live.clients.region:
+        # a stack of the same name in another region, whose `up` was no interrupted one of this stack
+        raise conflict(live, context, (adopt.exists or CONFLICTS)[0], f"the same resource of a stack in {region}")
     if tags.get(OWNER_TAG) == live.owner:
         return True
     if adopt.by == "tag":

@@ -42,6 +42,7 @@ THROTTLED = {
     "PriorRequestNotComplete",
 }
 UNREACHABLE = "Unreachable"
+NO_RIGHT = ("AccessDenied*", "UnauthorizedOperation")
 UNCERTAIN = ("InternalError", "InternalFailure", "ServiceUnavailable*", "Unavailable", "ServerException")
 CALL_ERRORS = (exceptions.BotoCoreError, exceptions.ClientError, ResponseParserError)  # all that a call raises
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from meshwire.marks import OWNER_TAG
+from meshwire.marks import OWNER_TAG, REGION_TAG
 from providers.plugin.provider import Kind
 from providers.plugin.values import UNKNOWN, Path, contains_unknown, path_text
 
@@ -106,3 +106,8 @@ def tag_map(tags: Any) -> dict[str, str]:
 def observed_tags(described: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
     """The wanted tags as they are now. Tags that others put there (cloud controllers do) aren't ours to judge."""
     return {key: described[key] for key in wanted if key in described and key != OWNER_TAG}
+
+
+def given_tags(described: Mapping[str, str]) -> dict[str, str]:
+    """Without the tags that are the provider's own."""
+    return {key: value for key, value in described.items() if key not in (OWNER_TAG, REGION_TAG)}

@@ -16,11 +16,11 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from meshwire.marks import OWNER_TAG, UNFINISHED
+from meshwire.marks import UNFINISHED
 from providers.aws.rows_engine import adopt, one_way, placeholders, shared
 from providers.aws.rows_engine.bounded import with_live_numbers
 from providers.aws.rows_engine.calls import CALL_ERRORS, Caller, Clients, call_error, matches, may_have_happened
-from providers.aws.rows_engine.compare import merged, same
+from providers.aws.rows_engine.compare import given_tags, merged, same
 from providers.aws.rows_engine.diffs import changed_inputs, is_broken
 from providers.aws.rows_engine.live import EXISTS, NOT_IMPLEMENTED, Live, find, owner_of, tag_list
 from providers.aws.rows_engine.row import SEPARATOR, Call, Hook, Row, Setting
@@ -192,9 +192,9 @@ class Crud:
 
     def _description_at_rest(self, context: dict[str, Any]) -> Properties:
         """The description once nothing of it is in motion. A change may well mend what failed: a group that could not
-        grow is made smaller, one whose machines are gone is emptied."""
+        grow is made smaller, one whose machines are gone is emptied, an add-on gets settings with which it runs."""
         try:
-            return self._ready(context)
+            return dict(self.live.poll(self.row.ready or EXISTS, context, at_rest=True))
         except ProviderError:
             description: Properties | None = self.live.describe(context)
             poll = self.row.ready
@@ -280,9 +280,7 @@ class Crud:
         now = shared.as_declared(self.row, now, inputs) if mark else now
         outputs_now = self._outputs(context | {"inputs": now}, description) | mark
         if not inputs and self.row.tags is not None:  # an import compares them with the program's
-            outputs_now["Tags"] = {
-                key: value for key, value in live.tags(context, description).items() if key != OWNER_TAG
-            }
+            outputs_now["Tags"] = given_tags(live.tags(context, description))
         # its settings and its readiness are the next `update`'s, and so is the end of an update that runs
         if outputs.get(UNFINISHED) or begun or self.running.is_running(description):
             outputs_now[UNFINISHED] = True

@@ -164,7 +164,7 @@ def _poll(poll: Poll, shape: Any) -> Iterator[str]:
         except PathError as error:
             yield f"wait: {path}: {error}"
     try:
-        yield from _states(poll.state, (*poll.ok, *poll.fail), shape)
+        yield from _states(poll.state, (*poll.ok, *poll.fail, *poll.lacking), shape)
     except PathError as error:
         yield f"wait: {error}"
 

@@ -14,7 +14,7 @@ import jmespath  # type: ignore[import-untyped]
 from jmespath.exceptions import JMESPathError  # type: ignore[import-untyped]
 
 from meshwire.marks import OWNER_TAG
-from providers.aws.rows_engine.calls import Caller, Clients, evaluate, matches
+from providers.aws.rows_engine.calls import CALL_ERRORS, NO_RIGHT, Caller, Clients, call_error, evaluate, matches
 from providers.aws.rows_engine.checks import input_names
 from providers.aws.rows_engine.compare import observed, observed_tags, tag_map
 from providers.aws.rows_engine.row import SEPARATOR, Call, Poll, Row, Setting
@@ -183,8 +183,9 @@ class Live:
 
     # ---- waits -----------------------------------------------------------------------------------------------------
 
-    def poll(self, poll: Poll, context: dict[str, Any], *, gone: bool = False) -> Any:
-        """Waits for a state of `poll.ok` and returns the description; with `gone`, "not found" is the aim.
+    def poll(self, poll: Poll, context: dict[str, Any], *, gone: bool = False, at_rest: bool = False) -> Any:
+        """Waits for a state of `poll.ok` and returns the description; with `gone`, "not found" is the aim; with
+        `at_rest`, any state of `poll.lacking` is as good.
 
         Raises:
             ProviderError: a state of `poll.fail` (with the API's own code and reason), `poll.late_code`, Interrupted,
@@ -199,6 +200,9 @@ class Live:
             state = str(find(poll.state, description) or "")
             if self._reached(poll, description, state, gone=gone):
                 return description
+            is_lacking = state.lower() in {lacking.lower() for lacking in poll.lacking}
+            if is_lacking and (at_rest or self._stays_lacking(poll, context)):
+                return description
             waited_s = time.monotonic() - started
             if description is None and waited_s > SEEN_AFTER_S:
                 raise ProviderError("NotFound", f"{what} isn't there")
@@ -209,6 +213,17 @@ class Live:
             self.say(f"waiting for {what}: {state or '…'} ({waited_s:.0f} s)")
             self.caller.pause(min(every_s, max(limit - time.monotonic(), 0.1)), what)
             every_s = min(every_s * POLL_GROWTH, poll.every_s)
+
+    def _stays_lacking(self, poll: Poll, context: dict[str, Any]) -> bool:
+        """Whether something is missing that does not come by itself; taken to be so without the right to look."""
+        if poll.comes is None:
+            return True
+        try:
+            return not poll.comes(self.clients.client(self.row.service), context)
+        except CALL_ERRORS as error:
+            refusal = call_error(error, f"looking at what {self.noun} {context['id']} lacks")
+            self.say(refusal.message)
+            return matches(refusal, NO_RIGHT)  # whatever else the API says passes by itself
 
     def _reached(self, poll: Poll, description: Any, state: str, *, gone: bool) -> bool:
         if description is None:

@@ -59,7 +59,8 @@ class Poll:
     States compare without case (EC2's model and answers differ in it). Empty `state`: only "not found" ends the wait.
     `has`: paths that must lead to something, too. `enough`: a condition under which a state of `fail` ends the wait
     well. `missing`: what a description lacks, as a sentence for who has waited for too long. `late_code`: the code of
-    an error of that kind.
+    an error of that kind. `lacking`: states in which nothing moves and something is missing; they end the wait well
+    unless `comes` (botocore client, context) says that what is missing can come by itself.
     """
 
     state: str
@@ -74,6 +75,8 @@ class Poll:
     enough: str = ""
     missing: Callable[[Any], str] | None = None
     late_code: str = "Timeout"
+    lacking: tuple[str, ...] = ()
+    comes: Callable[[Any, Context], bool] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,13 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from providers.aws.rows_engine.calls import matches
+from providers.aws.rows_engine.calls import NO_RIGHT, matches
 from providers.aws.rows_engine.live import Live, find
 from providers.aws.rows_engine.row import Call, Updates
 from providers.plugin.provider import ProviderError
 
 PATIENCE_S: Final = 1800.0  # where the operation has no deadline
 _PAUSE_S: Final = 5.0
-_NO_RIGHT: Final = ("AccessDenied*", "UnauthorizedOperation")
 
 
 def is_reading(call: Call) -> bool:
@@ -59,7 +58,7 @@ class RunningUpdates:
         try:
             ids = self.live.run(updates.listed, context) or []
         except ProviderError as error:
-            if matches(error, _NO_RIGHT):
+            if matches(error, NO_RIGHT):
                 return
             raise
         for update_id in ids:  # of the whole history, in no order; all but one have ended

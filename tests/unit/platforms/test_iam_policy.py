@@ -245,7 +245,7 @@ def test_what_has_a_name_is_named() -> None:
     assert of["Pass"]["Resource"] == "arn:aws:iam::123456789012:role/llm-prod-aws-east-*"
     assert "eks.amazonaws.com" in of["Pass"]["Condition"]["StringEquals"]["iam:PassedToService"]
     assert of["Add"]["Condition"] == {"ArnLike": {"iam:PolicyARN": "arn:aws:iam::aws:policy/*"}}
-    assert of["Logs"]["Resource"][0].endswith(":log-group:/aws/eks/llm-prod-aws-east/cluster")
+    assert of["Logs"]["Resource"].endswith(":log-group:/aws/eks/llm-prod-aws-east/cluster*")
     assert of["Dns"]["Resource"] == ["arn:aws:route53:::change/*", "arn:aws:route53:::hostedzone/Z1"]
     assert of["StateObjects"]["Resource"] == "arn:aws:s3:::team-state/*"
     # only what no name can be given to is open

@@ -29,6 +29,7 @@ _FAILURES: Final = "tests/unit/engine/test_failures.py"
 _SESSION: Final = "tests/unit/preflight/test_session_credentials.py"
 _DRY_RUNS: Final = "tests/unit/preflight/test_dry_runs.py"
 _NOTHING: Final = "tests/faults/test_up_makes_nothing.py"
+_ADDONS: Final = "tests/unit/providers/test_addon_readiness.py"
 _PROVIDER: Final = "tests/contract/test_aws_provider.py"
 
 FINDINGS: Final[dict[str, tuple[str, ...]]] = {
@@ -87,10 +88,15 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
         f"{_RESERVATIONS}::test_a8_a_block_that_the_pool_can_not_have_is_a_gap_before_anything_is_made",
         f"{_RESERVATIONS}::test_a8_a_block_that_has_not_begun_is_told_with_its_start_and_end",
         f"{_PREFLIGHT}::test_a8_a_reservation_that_the_pool_can_not_have",
+        f"{_PROVIDER}::test_a8_nodes_of_a_capacity_block_go_before_they_get_another_template",
+        f"{_PROVIDER}::test_a8_a_group_whose_block_has_ended_is_emptied_although_it_is_degraded",
+        "tests/faults/test_capacity_blocks.py::test_a8_a_pool_waits_for_its_block_and_gets_its_nodes_in_the_next_one",
     ),
     "A9": (
         f"{_EKS}::TestNodegroups::test_nodes_are_replaced_in_batches",
         f"{_TOKENS}::test_a_large_pool_is_updated_by_shares_with_a_deadline_to_fit",
+        f"{_PROVIDER}::test_finding_a9_a_change_arrives_that_is_made_while_another_update_runs",
+        f"{_PROVIDER}::test_finding_a9_the_next_run_waits_for_the_update_that_an_interrupted_one_began",
     ),
     "A10": (
         f"{_REGISTRIES}::test_a10_an_image_of_another_partition_can_not_be_pulled",
@@ -100,9 +106,13 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
     "A11": (
         f"{_REFUSALS}::TestLater::test_dns_on_a_cluster_without_a_node_that_takes_it",
         f"{_REFUSALS}::test_an_addon_is_as_healthy_as_its_replicas",
+        f"{_ADDONS}::test_a11_dns_with_nodes_that_take_it_is_waited_for",
+        f"{_ADDONS}::test_a11_dns_that_does_not_come_fails_with_what_eks_says",
         f"{_RULES}::test_gpu_nodes_carry_no_taint_beside_a_cpu_pool_that_may_be_empty",
     ),
     "A12": (
+        "tests/integration/test_lab_aws_rights.py"
+        "::test_a_service_makes_its_own_role_with_the_rights_of_who_first_calls_it",
         "tests/unit/platforms/test_iam_policy.py::test_every_operation_of_every_row_is_allowed_where_the_row_is_declared",
         f"{_FAILURES}::test_a_missing_right_leads_to_the_policy",
         "tests/faults/test_iam_enforced.py::test_one_user_brings_up_what_another_changes_and_destroys",

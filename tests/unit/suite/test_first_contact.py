@@ -16,9 +16,8 @@ ROOT = Path(__file__).parents[3]
 
 @cache
 def texts_of_tests(path: str) -> dict[str, str]:
-    """Test's name, with its class -> its name and what the docstrings of it and its module say."""
+    """Test's name, with its class -> its name and what its own docstring says."""
     module = ast.parse((ROOT / path).read_text())
-    of_module = ast.get_docstring(module) or ""
     texts = {}
     owners: list[ast.Module | ast.ClassDef] = [
         module,
@@ -28,7 +27,7 @@ def texts_of_tests(path: str) -> dict[str, str]:
         prefix = f"{owner.name}::" if isinstance(owner, ast.ClassDef) else ""
         for node in owner.body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                words = (node.name.replace("_", " "), of_module, ast.get_docstring(node) or "")
+                words = (node.name.replace("_", " "), ast.get_docstring(node) or "")
                 texts[prefix + node.name] = " ".join(words)
     return texts
 

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError
 from moto.iam.models import iam_backends
 
@@ -46,7 +47,7 @@ class Clusters(Base):
         name = given["name"]
         if name in self.clusters:
             raise ApiError("ResourceInUseException", f"Cluster already exists with name: {name}", clusterName=name)
-        require_role(given["roleArn"])
+        role = require_role(given["roleArn"])
         version = given.get("version", DEFAULT_VERSION)
         if version not in VERSIONS:
             raise ApiError(
@@ -71,6 +72,8 @@ class Clusters(Base):
         plane_name, plane = self.planes.take(name, call.region, taken)
         ready_at = time.monotonic() + CREATE_S
         cluster = Cluster(described, call.region, plane_name, plane, ready_at, failing)
+        # EKS acts with the role in its own region (IAM API reference, RoleLastUsed)
+        role.last_used, role.last_used_region = utcnow(), call.region
         self._admit_creator(call, cluster)
         self.late_logs.begin(call.region, described)
         self.clusters[name] = cluster
@@ -199,15 +202,16 @@ def _admin() -> dict[str, Any]:
     return {"policyArn": ADMIN_POLICY, "accessScope": scope, "associatedAt": now(), "modifiedAt": now()}
 
 
-def require_role(role_arn: str) -> None:
-    """Raises: ApiError, as EKS does when it can't assume the role."""
-    iam = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
-    if not any(role.arn == role_arn for role in iam.roles.values()):
-        raise ApiError(
-            "InvalidParameterException",
-            f"Role with arn: {role_arn}, could not be assumed because it does not exist or"
-            " the trusted entity is not correct",
-        )
+def require_role(role_arn: str) -> Any:
+    """The role as moto has it. Raises: ApiError, as EKS does when it can't assume the role."""
+    for role in iam_backends[DEFAULT_ACCOUNT_ID]["aws"].roles.values():
+        if role.arn == role_arn:
+            return role
+    raise ApiError(
+        "InvalidParameterException",
+        f"Role with arn: {role_arn}, could not be assumed because it does not exist or"
+        " the trusted entity is not correct",
+    )
 
 
 def subnets_of(region: str, ids: list[str]) -> list[Any]:

@@ -40,6 +40,10 @@ class Rights:
         """The documents of a user; None for an administrator."""
         return read_json(self.file).get(profile)
 
+    def allow(self, profile: str, request: IamRequest) -> bool:
+        policies = self.policies(profile)
+        return policies is None or decide(policies, request) == "allowed"
+
     def check(self, call: Call, profile: str, user: str, given: Mapping[str, Any]) -> None:
         """`user`: its ARN. Raises: ApiError in the service's own form, which names the action."""
         policies = self.policies(profile)

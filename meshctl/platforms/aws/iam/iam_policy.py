@@ -197,8 +197,9 @@ def _public_parameters(deployment: Deployment) -> str:
 
 
 def _log_groups(deployment: Deployment, scope: PolicyScope) -> tuple[str, ...]:
-    group = _arn(deployment, scope, "logs", f"log-group:/aws/eks/{deployment.cluster.name}/cluster")
-    return (group, f"{group}:*")
+    """The group of the control plane, which some actions name with `:*` behind it. All below `/aws/eks/NAME/` is of the
+    cluster, so one pattern does for both; a policy has little room."""
+    return (_arn(deployment, scope, "logs", f"log-group:/aws/eks/{deployment.cluster.name}/cluster*"),)
 
 
 def _roles(deployment: Deployment, scope: PolicyScope, actions: frozenset[str]) -> Iterator[Statement]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from meshctl.model.deployment import Gap, ObjectStore
 from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings
 from meshctl.platforms.aws import partitions
-from meshctl.platforms.aws.preflight import bucket_names
+from meshctl.platforms.aws.preflight import bucket_names, role_names
 from meshctl.platforms.aws.preflight.change import Change
 from meshctl.platforms.aws.words import PRIVATE_HINT
 from meshctl.resolve.placement import addresses
@@ -50,6 +50,7 @@ def questions(change: Change) -> Iterator[ApiQuestion]:
         about = "whether the cluster's name is free"
         codes = ("ResourceNotFoundException",)
         yield ApiQuestion("cluster", "eks", "describe_cluster", about, {"name": name}, telling_codes=codes)
+    yield from role_names.questions(change)
     for store in _new_buckets(change):
         about = "whether the buckets' names are free"
         yield bucket_names.question(store.bucket, about)
@@ -78,6 +79,7 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
         *_region_gaps(change, answered.get("region")),
         *_zone_gaps(change, answered.get("zones")),
         *_cluster_gaps(change, answered.get("cluster")),
+        *role_names.gaps(change, answered),
         *_bucket_gaps(change, answers),
         *_spot_gaps(answered.get("spot-role")),
         *_subnet_gaps(change, answered.get("subnets")),
