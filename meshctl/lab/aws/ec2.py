@@ -22,6 +22,7 @@ from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.capacity_blocks import CapacityBlocks, state_of
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.quotas import Quotas
+from meshctl.lab.aws.regions import Regions
 from meshctl.lab.aws.service import Service
 
 # CreateTags, which is moto's, takes ids that it knows the prefix of.
@@ -63,11 +64,15 @@ class Ec2(CapacityBlocks, Service):
     invalid: ClassVar[str] = "InvalidParameterValue"
     replaces_moto: ClassVar[bool] = False
 
-    def __init__(self, account: Quotas) -> None:
+    def __init__(self, account: Quotas, regions: Regions) -> None:
         super().__init__()
         self.account = account
+        self.regions = regions
         self.placement_groups: dict[tuple[str, str], dict[str, Any]] = {}  # (region, name)
         self.reservations: dict[tuple[str, str], dict[str, Any]] = {}  # (region, id)
+
+    def describe_regions(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        return {"Regions": self.regions.described(given)}
 
     # ---- placement groups ------------------------------------------------------------------------------------------
 

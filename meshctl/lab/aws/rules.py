@@ -138,6 +138,12 @@ CLUSTER_ZONES: Final = Rule(
     "subnets of one zone alone",
     "EKS user guide, VPC and subnet requirements",
 )
+CONTROL_PLANE_ZONES: Final = Rule(
+    "control-plane-zones",
+    "CreateCluster",
+    "a subnet in use1-az3, usw1-az2 or cac1-az3",
+    "EKS user guide, VPC and subnet requirements; eksctl issue 118; rancher issue 14224 (validZones)",
+)
 CLUSTER_ADDRESSES: Final = Rule(
     "cluster-addresses",
     "CreateCluster, later",
@@ -257,6 +263,13 @@ UNSEEN: Final = Rule(
     "any call of EC2",
     "what was made a moment ago, where `account.json` says so",
     "EC2 developer guide, Eventual consistency in the Amazon EC2 API",
+)
+REGION_ENABLED: Final = Rule(
+    "region-enabled",
+    "any call but S3's",
+    "a region that the account has not enabled, where `account.json` says so",
+    "AWS Account Management reference, Specify which AWS Regions your account can use; steampipe-plugin-aws issue 75;"
+    " aws/chalice issue 1445",
 )
 MODEL: Final = Rule(
     "model",

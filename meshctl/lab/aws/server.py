@@ -27,6 +27,7 @@ from meshctl.lab.aws.fsx import Fsx
 from meshctl.lab.aws.guard_rails import GuardRails
 from meshctl.lab.aws.quotas import Quotas, ServiceQuotas
 from meshctl.lab.aws.rights import Rights
+from meshctl.lab.aws.regions import Regions
 from meshctl.lab.aws.route53 import Route53
 from meshctl.lab.aws.service import Service, parsed
 from meshctl.lab.aws.simulations import Simulations
@@ -51,7 +52,8 @@ class LabApi:
         self.guard_rails = GuardRails(root)
         self.unseen = Unseen(root)
         quotas = Quotas(root)
-        ec2 = Ec2(quotas)
+        self.regions = Regions(root)
+        ec2 = Ec2(quotas, self.regions)
         self.eks = Eks(root, self.credentials, self.faults, ec2, quotas)
         self.acm = Acm(root)
         self.services: dict[str, Service] = {
@@ -102,6 +104,7 @@ class LabApi:
                 self.credentials.check(call)
                 self._check_rights(call)
                 self.faults.check(call)
+                self.regions.check(call)
                 self.guard_rails.check(call)
                 self.unseen.check(call)
             if call.service != "s3":

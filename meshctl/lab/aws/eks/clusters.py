@@ -21,6 +21,7 @@ from meshctl.lab.aws.eks.late_logs import LateLogs
 from meshctl.lab.aws.eks.state import AccessEntry, Base, Cluster, arn, log_later, now, soon
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.quotas import CLUSTERS
+from meshctl.lab.aws.zone_letters import zones_with_eks
 
 CREATE_S = 1.5
 PUBLIC_NETWORKS = 40  # that may reach an API server; not raised on request ("Amazon EKS service quotas")
@@ -66,6 +67,7 @@ class Clusters(Base):
                 rule=rules.CLUSTER_QUOTA,
             )
         network = _network(call.region, given["resourcesVpcConfig"])
+        _require_zones(call.region, name, network["subnetIds"])
         failing = self._creation_issue(call, network["subnetIds"])
         network["clusterSecurityGroupId"] = _security_group(call.region, name, network["vpcId"])
         described = _describe(call.region, given, version, network)
@@ -252,6 +254,22 @@ def _network(region: str, given: dict[str, Any]) -> dict[str, Any]:
         "endpointPrivateAccess": given.get("endpointPrivateAccess", False),
         "publicAccessCidrs": networks,
     }
+
+
+def _require_zones(region: str, cluster: str, subnet_ids: list[str]) -> None:
+    """Raises: ApiError where a subnet lies in a zone that has no control planes."""
+    with_eks = zones_with_eks(region)
+    without = sorted(zones_of(region, subnet_ids) - set(with_eks))
+    if without:
+        raise ApiError(
+            "UnsupportedAvailabilityZoneException",
+            f"Cannot create cluster '{cluster}' because {without[0]}, the targeted availability zone, does not"
+            " currently have sufficient capacity to support the cluster. Retry and choose from these availability"
+            f" zones: {', '.join(with_eks)}",
+            rule=rules.CONTROL_PLANE_ZONES,
+            clusterName=cluster,
+            validZones=with_eks,
+        )
 
 
 def _changed_network(region: str, live: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
