@@ -55,7 +55,7 @@ TEMPLATE_GROUPS: Final = Rule(
 )
 GROUP_EXISTS: Final = Rule(
     "group-exists",
-    "CreateNodegroup, later",
+    "CreateNodegroup, UpdateNodegroupConfig, later",
     "a security group that does not exist",
     "EKS API reference, Issue, Ec2SecurityGroupNotFound",
 )
@@ -67,20 +67,20 @@ EFA_INTERFACES: Final = Rule(
 )
 FREE_ADDRESSES: Final = Rule(
     "free-addresses",
-    "CreateNodegroup, later",
-    "fewer free addresses in the subnets than nodes",
+    "CreateNodegroup, UpdateNodegroupConfig, later",
+    "more nodes than the subnets have free addresses for: those start, and no more",
     "EKS API reference, Issue, InsufficientFreeAddresses",
 )
 RESERVATION: Final = Rule(
     "reservation",
-    "CreateNodegroup, later",
+    "CreateNodegroup, UpdateNodegroupConfig, later",
     "a capacity reservation or block that does not exist, has not begun or is over, is for another type or zone, or has"
     " too few machines",
     "EC2 user guide, Launch instances into an existing Capacity Reservation; Capacity Blocks for ML",
 )
 RESERVATION_GROUP: Final = Rule(
     "reservation-group",
-    "CreateNodegroup, later",
+    "CreateNodegroup, UpdateNodegroupConfig, later",
     "a reservation that was made in a placement group, which the launch template does not name",
     "EC2 user guide, Use Capacity Reservations with cluster placement groups",
 )
@@ -98,21 +98,21 @@ BLOCK_END: Final = Rule(
 )
 VCPU_QUOTA: Final = Rule(
     "vcpu-quota",
-    "CreateNodegroup, later",
-    "more vCPUs than the quota of this kind of instance",
+    "CreateNodegroup, UpdateNodegroupConfig, later",
+    "more vCPUs than the quota of this kind of instance: those within it start",
     "eksctl issue 4732; EC2 user guide, On-Demand Instance limits",
 )
 SPOT_ROLE: Final = Rule(
     "spot-role",
-    "CreateNodegroup, later",
+    "CreateNodegroup, UpdateNodegroupConfig, later",
     "spot instances in an account without their service-linked role",
     "terraform-aws-eks issue 2565; eksctl issue 6064",
 )
 CAPACITY: Final = Rule(
     "capacity",
-    "CreateNodegroup, later",
-    "no machines at the moment, on order",
-    "eksctl issue 4732; containers-roadmap issue 2204",
+    "CreateNodegroup, UpdateNodegroupConfig, later",
+    "more machines than EC2 has of any type of the group (`capacity.json`), or none, on order",
+    "eksctl issue 4732; containers-roadmap issues 2204 and 2326; kubernetes/autoscaler issue 4811",
 )
 NODE_VERSION: Final = Rule(
     "node-version",

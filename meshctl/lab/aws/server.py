@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response
 
 from meshctl.lab.aws import constraints, errors, rules, service_roles, zone_letters, zones
 from meshctl.lab.aws.acm import Acm
+from meshctl.lab.aws.auto_scaling import AutoScaling
 from meshctl.lab.aws.call import Call, identify
 from meshctl.lab.aws.credentials import Credentials, principal
 from meshctl.lab.aws.ec2 import Ec2
@@ -26,8 +27,8 @@ from meshctl.lab.aws.faults import Faults
 from meshctl.lab.aws.fsx import Fsx
 from meshctl.lab.aws.guard_rails import GuardRails
 from meshctl.lab.aws.quotas import Quotas, ServiceQuotas
-from meshctl.lab.aws.rights import Rights
 from meshctl.lab.aws.regions import Regions
+from meshctl.lab.aws.rights import Rights
 from meshctl.lab.aws.route53 import Route53
 from meshctl.lab.aws.service import Service, parsed
 from meshctl.lab.aws.simulations import Simulations
@@ -51,13 +52,14 @@ class LabApi:
         self.faults = Faults(root)
         self.guard_rails = GuardRails(root)
         self.unseen = Unseen(root)
-        quotas = Quotas(root)
         self.regions = Regions(root)
+        quotas = Quotas(root)
         ec2 = Ec2(quotas, self.regions)
         self.eks = Eks(root, self.credentials, self.faults, ec2, quotas)
         self.acm = Acm(root)
         self.services: dict[str, Service] = {
             "acm": self.acm,
+            "autoscaling": AutoScaling(self.eks),
             "ec2": ec2,
             "eks": self.eks,
             "fsx": Fsx(quotas),
@@ -102,9 +104,9 @@ class LabApi:
         try:
             with self.lock:
                 self.credentials.check(call)
+                self.regions.check(call)
                 self._check_rights(call)
                 self.faults.check(call)
-                self.regions.check(call)
                 self.guard_rails.check(call)
                 self.unseen.check(call)
             if call.service != "s3":
