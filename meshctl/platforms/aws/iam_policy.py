@@ -17,7 +17,7 @@ from meshctl.model.deployment import Deployment
 from meshctl.model.questions import InPlace, PolicyScope
 from meshctl.platforms.aws import iam_actions, preflight
 from providers.aws.rows import ALL
-from providers.aws.rows_engine.operations import operations
+from providers.aws.rows_engine.operations import counting_operations, operations
 from providers.aws.rows_engine.row import Row
 from stacks.aws import arns
 
@@ -61,6 +61,7 @@ _UNNAMED: Final = frozenset(
     (
         # asks about all regions, and is sent to one that need not be the environment's
         "ec2:DescribeRegions",
+        "autoscaling:DescribeAutoScalingGroups",
         "iam:SimulatePrincipalPolicy",  # of the caller, whose name the policy does not know
         "iam:GetRole",  # reads the service-linked roles of spot instances and node groups as well
         *("eks:DescribeAddonVersions", "eks:ListClusters", "iam:ListOpenIDConnectProviders", "logs:DescribeLogGroups"),
@@ -105,7 +106,11 @@ def statements(deployment: Deployment, scope: PolicyScope, machines: Mapping[str
 
 def needed_actions(deployment: Deployment, scope: PolicyScope, machines: Mapping[str, Machine]) -> frozenset[str]:
     """All actions but those on the content of buckets, which are not of rows."""
-    actions = set(actions_of(row.token for row in rows(deployment, scope)))
+    declared = rows(deployment, scope)
+    actions = set(actions_of(row.token for row in declared))
+    for row in declared:
+        for service, operation in counting_operations(row).items():
+            actions |= iam_actions.actions(service, [operation])
     adopts = any(system.existing is not None for system in deployment.file_systems)
     own_calls = {**_OWN_CALLS, "route53": _OF_NAMES if scope.dns_zone else (), **(_OF_ADOPTED if adopts else {})}
     for service, names in own_calls.items():
@@ -184,8 +189,8 @@ def _public_parameters(deployment: Deployment) -> str:
 
 
 def _log_groups(deployment: Deployment, scope: PolicyScope) -> tuple[str, ...]:
-    group = _arn(deployment, scope, "logs", f"log-group:/aws/eks/{deployment.cluster.name}/cluster")
-    return (group, f"{group}:*")
+    """The group, and what is in it, whose name goes on after a colon: as one, since the policy is to stay short."""
+    return (_arn(deployment, scope, "logs", f"log-group:/aws/eks/{deployment.cluster.name}/cluster*"),)
 
 
 def _roles(deployment: Deployment, scope: PolicyScope, actions: frozenset[str]) -> Iterator[Statement]:

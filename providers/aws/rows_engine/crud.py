@@ -283,8 +283,8 @@ class Crud:
             outputs_now["Tags"] = {
                 key: value for key, value in live.tags(context, description).items() if key != OWNER_TAG
             }
-        # its settings and its readiness are the next `update`'s, and so is the end of an update that runs
-        if outputs.get(UNFINISHED) or begun or self.running.is_running(description):
+        # its settings and readiness are the next `update`'s, and so is the end of an update that runs or of a growth
+        if outputs.get(UNFINISHED) or begun or self.running.is_running(description) or live.is_short(description):
             outputs_now[UNFINISHED] = True
         return Found(id, outputs_now, now)
 
