@@ -534,10 +534,14 @@ def test_a8_a_node_group_whose_reservation_is_yet_to_begin_is_emptied_and_filled
 @dataclass
 class Updates:
     """EKS with an update that somebody else has begun: it refuses another one until that was looked at twice. Moto has
-    neither updates nor UpdateNodegroupVersion. `most`: how many nodes the group can have before it is degraded."""
+    neither updates nor UpdateNodegroupVersion. `most`: how many nodes the group can have before it is degraded, and
+    `in_service` those that it has, where Auto Scaling may be asked. `notices_after`: how many looks that takes EKS."""
 
     running: int = 0
     most: int = 99
+    in_service: int | None = None
+    notices_after: int = 0
+    was_short: bool = False
     market: str = "ON_DEMAND"
     calls: list[tuple[str, Any]] = field(default_factory=list)
 
@@ -557,15 +561,34 @@ class Updates:
             return {"update": {"id": "new"}}
         if call.operation == "TagResource":  # moto tags no node groups
             return {}
+        if call.operation == "DescribeAutoScalingGroups":
+            return self.auto_scaling()
         answer = SEND(client, call, params)
         if call.operation == "DescribeNodegroup":
             is_short = answer["nodegroup"]["scalingConfig"]["desiredSize"] > self.most
-            status = "UPDATING" if self.running else "DEGRADED" if is_short else "ACTIVE"
-            answer["nodegroup"] |= {"capacityType": self.market, "status": status}
+            self.notices_after -= is_short and self.notices_after > 0
+            self.was_short = self.was_short or (is_short and not self.notices_after)
+            status = "UPDATING" if self.running else "DEGRADED" if self.was_short else "ACTIVE"
+            health = {"issues": [NO_MACHINES] if self.was_short else []}
+            answer["nodegroup"] |= {"capacityType": self.market, "status": status, "health": health}
         return answer
+
+    def auto_scaling(self) -> Any:
+        if self.in_service is None:
+            text = "User: … is not authorized to perform: autoscaling:DescribeAutoScalingGroups"
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": text}}, "DescribeAutoScalingGroups")
+        return {"AutoScalingGroups": [{"Instances": [{"LifecycleState": "InService"}] * self.in_service}]}
 
 
 SEND = Caller._send
+# As the lab's EKS has it (tests/integration/test_lab_eks_growth.py), which keeps it until the group has grown again.
+NO_MACHINES = {
+    "code": "AsgInstanceLaunchFailures",
+    "message": "Could not launch On-Demand Instances. InsufficientInstanceCapacity - We currently do not have"
+    " sufficient m6i.xlarge capacity in the Availability Zone you requested (us-east-1a). Launching EC2 instance"
+    " failed.",
+    "resourceIds": ["eks-web-1"],
+}
 
 
 @pytest.fixture
@@ -672,14 +695,72 @@ def test_a_subnet_that_went_is_seen_to_be_gone(bench: Bench) -> None:
 def test_a7_a_group_that_could_not_grow_can_be_made_smaller_again(bench: Bench, updates: Updates) -> None:
     token = "meshaws:eks:Nodegroup"
     wanted, made = node_group(bench, minSize=2, maxSize=6)
-    updates.most = 2
+    updates.most = updates.in_service = 2
     grown = wanted | {"scalingConfig": {"minSize": 4, "maxSize": 6, "desiredSize": 4}}
-    with pytest.raises(ProviderError, match="DEGRADED"):
+    with pytest.raises(ProviderError, match=r"DEGRADED: .*InsufficientInstanceCapacity") as refused:
         bench.update(token, made, wanted, grown)
+    assert refused.value.code == "AsgInstanceLaunchFailures"
     unfinished = Created(made.id, made.outputs | {UNFINISHED: True})
     smaller = wanted | {"scalingConfig": {"minSize": 2, "maxSize": 2, "desiredSize": 2}}
-    assert UNFINISHED not in bench.update(token, unfinished, grown, smaller)
-    assert scaling_of(bench) == (2, 2, 2)
+    outputs = bench.update(token, unfinished, grown, smaller)
+    assert (outputs["status"], scaling_of(bench)) == ("DEGRADED", (2, 2, 2))  # until it grows again
+    assert UNFINISHED not in outputs
+    assert UNFINISHED not in bench.read(token, Created(made.id, outputs), **smaller).outputs
+    labels = smaller | {"labels": {"meshctl.dev/pool": "web", "role": "general"}}
+    assert bench.update(token, Created(made.id, outputs), smaller, labels)["labels"]["role"] == "general"
+
+
+def test_a7_a_group_that_eks_calls_active_for_a_while_is_waited_for(bench: Bench, updates: Updates) -> None:
+    """The update succeeds at once, and that its machines do not start is told minutes later."""
+    token = "meshaws:eks:Nodegroup"
+    wanted, made = node_group(bench, minSize=2, maxSize=6)
+    updates.most = updates.in_service = 2
+    updates.notices_after = 5
+    grown = wanted | {"scalingConfig": {"minSize": 4, "maxSize": 6, "desiredSize": 4}}
+    with pytest.raises(ProviderError, match="InsufficientInstanceCapacity"):
+        bench.update(token, made, wanted, grown)
+
+
+def test_a7_a_growth_that_did_not_come_to_its_end_goes_on_with_the_next_run(bench: Bench, updates: Updates) -> None:
+    """Although the sizes of the group are as they are to be by then."""
+    token = "meshaws:eks:Nodegroup"
+    wanted, made = node_group(bench, minSize=2, maxSize=6)
+    updates.most = updates.in_service = 2
+    grown = wanted | {"scalingConfig": {"minSize": 4, "maxSize": 6, "desiredSize": 4}}
+    with pytest.raises(ProviderError):
+        bench.update(token, made, wanted, grown)
+    seen = bench.read(token, made, **grown)
+    assert bench.diff(token, Created(made.id, seen.outputs), seen.inputs, grown).changes
+    updates.was_short, updates.most, updates.in_service = False, 99, 4
+    assert UNFINISHED not in bench.update(token, Created(made.id, seen.outputs), seen.inputs, grown)
+
+
+@pytest.mark.parametrize(("least", "fails"), [(2, False), (3, True)])
+def test_a13_a_group_that_others_want_larger_than_there_are_machines_takes_changes(
+    bench: Bench, updates: Updates, least: int, *, fails: bool
+) -> None:
+    """As long as it has the nodes that the mesh asks for at least."""
+    token = "meshaws:eks:Nodegroup"
+    wanted, made = node_group(bench, minSize=least, maxSize=6)
+    updates.most = updates.in_service = 2
+    scale(bench, 5, least=least)
+    labels = wanted | {"labels": {"meshctl.dev/pool": "web", "role": "general"}}
+    if fails:
+        with pytest.raises(ProviderError, match="InsufficientInstanceCapacity"):
+            bench.update(token, made, wanted, labels)
+    else:
+        assert bench.update(token, made, wanted, labels)["labels"]["role"] == "general"
+
+
+def test_a7_without_the_right_to_ask_auto_scaling_the_word_of_eks_counts(bench: Bench, updates: Updates) -> None:
+    token = "meshaws:eks:Nodegroup"
+    wanted, made = node_group(bench, minSize=2, maxSize=6)
+    grown = wanted | {"scalingConfig": {"minSize": 4, "maxSize": 6, "desiredSize": 4}}
+    assert UNFINISHED not in bench.update(token, made, wanted, grown)
+    updates.most = 2
+    labels = grown | {"labels": {"meshctl.dev/pool": "web", "role": "general"}}
+    with pytest.raises(ProviderError, match="DEGRADED"):
+        bench.update(token, made, grown, labels)
 
 
 def test_a8_no_node_starts_before_the_group_has_the_template_of_its_next_block(bench: Bench, updates: Updates) -> None:

@@ -120,7 +120,7 @@ def aws(server: Aws) -> Iterator[Aws]:
     offer_control_plane(server.root)
     raise_quotas(server.root)
     yield server
-    for name in ("account.json", "addons.json", "faults.json", "nodes.json"):
+    for name in ("account.json", "addons.json", "capacity.json", "faults.json", "nodes.json"):
         (server.root / name).unlink(missing_ok=True)
     clean_eks(server)
 

@@ -18,6 +18,15 @@ from meshctl.lab.aws import zones
 from tests.integration.lab_aws_server import ACCOUNT, KEY, REGION, Aws, code_of, make_network
 from tests.waiting import COMMAND_S
 
+# throttled, and with credentials that have expired, where these are not ThrottlingException and ExpiredTokenException
+CODES = {
+    "ec2": ("RequestLimitExceeded", "RequestExpired"),
+    "iam": ("Throttling", "ExpiredToken"),
+    "sts": ("Throttling", "ExpiredToken"),
+    "route53": ("Throttling", "ExpiredToken"),
+    "s3": ("SlowDown", "ExpiredToken"),
+}
+
 
 class TestRefusals:
     """Each protocol's own form: botocore reads the code out of it."""
@@ -35,8 +44,10 @@ class TestRefusals:
     )
 
     @pytest.mark.parametrize(("service", "operation", "call"), CALLS, ids=[f"{c[0]}.{c[1]}" for c in CALLS])
-    @pytest.mark.parametrize("code", ["RequestLimitExceeded", "ExpiredToken", "VcpuLimitExceeded"])
-    def test_faults(self, aws: Aws, service: str, operation: str, call: Any, code: str) -> None:
+    @pytest.mark.parametrize("is_throttled", [True, False], ids=["throttled", "expired"])
+    def test_faults(self, aws: Aws, service: str, operation: str, call: Any, *, is_throttled: bool) -> None:
+        throttling, expired = CODES.get(service, ("ThrottlingException", "ExpiredTokenException"))
+        code = throttling if is_throttled else expired
         aws.faults({"operation": operation, "service": service, "error": code, "message": "so it is", "times": 2})
         client = aws.client(service)
         for _ in range(2):
@@ -50,6 +61,17 @@ class TestRefusals:
             call(client)
 
     @pytest.mark.parametrize(("service", "operation", "call"), CALLS, ids=[f"{c[0]}.{c[1]}" for c in CALLS])
+    def test_a_fault_with_a_code_that_the_service_does_not_have_is_an_error_of_the_lab(
+        self, aws: Aws, service: str, operation: str, call: Any
+    ) -> None:
+        invented = "ThrottlingException" if service in CODES else "RequestLimitExceeded"
+        aws.faults({"operation": operation, "service": service, "error": invented, "times": 1})
+        with pytest.raises(
+            ClientError, match=f"LabConfigurationError.*{operation} of {service} can't end with {invented}"
+        ):
+            call(aws.client(service))
+
+    @pytest.mark.parametrize(("service", "operation", "call"), CALLS, ids=[f"{c[0]}.{c[1]}" for c in CALLS])
     def test_unknown_access_keys(self, aws: Aws, service: str, operation: str, call: Any) -> None:
         with pytest.raises(ClientError) as caught:
             call(aws.client(service, key="AKIAUNKNOWN000000001"))
@@ -59,9 +81,9 @@ class TestRefusals:
         assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
 
     def test_a_fault_ends_with_its_file(self, aws: Aws) -> None:
-        aws.faults({"operation": "DescribeVpcs", "error": "Throttling", "times": 100})
+        aws.faults({"operation": "DescribeVpcs", "error": "RequestLimitExceeded", "times": 100})
         ec2 = aws.client("ec2")
-        assert code_of(ec2.describe_vpcs) == "Throttling"
+        assert code_of(ec2.describe_vpcs) == "RequestLimitExceeded"
         (aws.root / "faults.json").unlink()
         ec2.describe_vpcs()
 

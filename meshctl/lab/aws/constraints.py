@@ -32,6 +32,9 @@ _SHOWN: Final = 100  # characters of a value
 # Java's classes of characters, which `re` does not have: letters, digits and spaces of all alphabets.
 _CLASSES: Final = {r"\p{L}": r"\w", r"\p{N}": r"\w", r"\p{Z}": r" \u00a0\u2000-\u200a\u2028\u2029\u202f\u3000"}
 
+# All characters beyond 16 bits, as pairs of halves, which Python has not: in the model of Auto Scaling.
+_SURROGATES: Final = r"\uD800\uDC00-\uDBFF\uDFFF"
+
 
 def check(call: Call, code: str = "") -> None:
     """`code`: of the refusal, where the service is the lab's own. Raises: ApiError."""
@@ -99,6 +102,7 @@ def _size(shape: Any, value: Any) -> tuple[float | None, str]:
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
     pattern = pattern.replace("/^", "/")  # a slip in the model of EC2's placement groups: nothing would ever match
+    pattern = pattern.replace(_SURROGATES, "\U00010000-\U0010ffff")
     for name, characters in _CLASSES.items():
         pattern = pattern.replace(name, characters)
     return re.compile(pattern)

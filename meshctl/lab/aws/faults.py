@@ -1,10 +1,11 @@
 """Faults on order: `ROOT/faults.json` names calls that fail, how, and how often. EDGE.
 
-    [{"operation": "CreateNodegroup", "error": "InsufficientInstanceCapacity", "message": "…", "times": 1}]
+    [{"operation": "CreateSubnet", "error": "RequestLimitExceeded", "message": "…", "times": 1}]
 
 Also: `"service": "efs"` where two services have an operation of that name, `"async": true` for calls that are accepted
 and fail later (EKS clusters, node groups, add-ons, updates), with a code that EKS has for that (`OUTCOMES`), and
-`"status": 503` for an HTTP status of one's own. What has been counted down is kept in memory until the file changes.
+`"status": 503` for an HTTP status of one's own. The code of any other fault is one that the operation can end with
+(`error_codes`). What has been counted down is kept in memory until the file changes.
 
 `"after": "CreateVpc"` makes a fault begin with each call of that operation: what was made is not seen for `times` calls
 of the fault's own. Source: "Eventual consistency in the Amazon EC2 API", EC2 developer guide.
@@ -20,7 +21,7 @@ from typing import Any, Final
 
 from moto.core.utils import get_service_model
 
-from meshctl.lab.aws import rules
+from meshctl.lab.aws import error_codes, rules
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.errors import ApiError
 
@@ -73,6 +74,7 @@ class Faults:
             fault = self.take(call.service, call.operation, later=False)
             self._begin(call.operation)
             if fault is not None:
+                _require_code(fault, call)
                 raise ApiError(fault.error, fault.message, status=fault.status, rule=rules.ON_ORDER)
 
     def any(self) -> bool:
@@ -128,6 +130,18 @@ def _require_outcome(fault: Fault) -> None:
             "LabConfigurationError",
             f"faults.json: {fault.operation} can't end with {fault.error}: EKS has no such {enumeration}."
             f" It has {', '.join(sorted(codes))}.",
+            rule=rules.ON_ORDER,
+        )
+
+
+def _require_code(fault: Fault, call: Call) -> None:
+    """Raises: ApiError for a code with which the operation never ends on AWS."""
+    codes = error_codes.codes_of(call.model, call.operation)
+    if fault.error not in codes:
+        raise ApiError(
+            "LabConfigurationError",
+            f"faults.json: {fault.operation} of {call.service} can't end with {fault.error}."
+            f" It can with {', '.join(sorted(codes))}.",
             rule=rules.ON_ORDER,
         )
 

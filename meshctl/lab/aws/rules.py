@@ -55,7 +55,7 @@ TEMPLATE_GROUPS: Final = Rule(
 )
 GROUP_EXISTS: Final = Rule(
     "group-exists",
-    "CreateNodegroup, later",
+    "CreateNodegroup, UpdateNodegroupConfig, later",
     "a security group that does not exist",
     "EKS API reference, Issue, Ec2SecurityGroupNotFound",
 )
@@ -67,20 +67,20 @@ EFA_INTERFACES: Final = Rule(
 )
 FREE_ADDRESSES: Final = Rule(
     "free-addresses",
-    "CreateNodegroup, later",
-    "fewer free addresses in the subnets than nodes",
+    "CreateNodegroup, UpdateNodegroupConfig, later",
+    "more nodes than the subnets have free addresses for: those start, and no more",
     "EKS API reference, Issue, InsufficientFreeAddresses",
 )
 RESERVATION: Final = Rule(
     "reservation",
-    "CreateNodegroup, later",
+    "CreateNodegroup, UpdateNodegroupConfig, later",
     "a capacity reservation or block that does not exist, has not begun or is over, is for another type or zone, or has"
     " too few machines",
     "EC2 user guide, Launch instances into an existing Capacity Reservation; Capacity Blocks for ML",
 )
 RESERVATION_GROUP: Final = Rule(
     "reservation-group",
-    "CreateNodegroup, later",
+    "CreateNodegroup, UpdateNodegroupConfig, later",
     "a reservation that was made in a placement group, which the launch template does not name",
     "EC2 user guide, Use Capacity Reservations with cluster placement groups",
 )
@@ -98,13 +98,13 @@ BLOCK_END: Final = Rule(
 )
 VCPU_QUOTA: Final = Rule(
     "vcpu-quota",
-    "CreateNodegroup, later",
-    "more vCPUs than the quota of this kind of instance",
+    "CreateNodegroup, UpdateNodegroupConfig, later",
+    "more vCPUs than the quota of this kind of instance: those within it start",
     "eksctl issue 4732; EC2 user guide, On-Demand Instance limits",
 )
 SPOT_ROLE: Final = Rule(
     "spot-role",
-    "CreateNodegroup, later",
+    "CreateNodegroup, UpdateNodegroupConfig, later",
     "spot instances in an account without their service-linked role",
     "terraform-aws-eks issue 2565; eksctl issue 6064",
 )
@@ -116,9 +116,9 @@ LINKED_ROLE: Final = Rule(
 )
 CAPACITY: Final = Rule(
     "capacity",
-    "CreateNodegroup, later",
-    "no machines at the moment, on order",
-    "eksctl issue 4732; containers-roadmap issue 2204",
+    "CreateNodegroup, UpdateNodegroupConfig, later",
+    "more machines than EC2 has of any type of the group (`capacity.json`), or none, on order",
+    "eksctl issue 4732; containers-roadmap issues 2204 and 2326; kubernetes/autoscaler issue 4811",
 )
 NODE_VERSION: Final = Rule(
     "node-version",
@@ -143,6 +143,12 @@ CLUSTER_ZONES: Final = Rule(
     "CreateCluster, UpdateClusterConfig",
     "subnets of one zone alone",
     "EKS user guide, VPC and subnet requirements",
+)
+CONTROL_PLANE_ZONES: Final = Rule(
+    "control-plane-zones",
+    "CreateCluster",
+    "a subnet in use1-az3, usw1-az2 or cac1-az3",
+    "EKS user guide, VPC and subnet requirements; eksctl issue 118; rancher issue 14224 (validZones)",
 )
 CLUSTER_ADDRESSES: Final = Rule(
     "cluster-addresses",
@@ -281,6 +287,13 @@ UNSEEN: Final = Rule(
     "any call of EC2",
     "what was made a moment ago, where `account.json` says so",
     "EC2 developer guide, Eventual consistency in the Amazon EC2 API",
+)
+REGION_ENABLED: Final = Rule(
+    "region-enabled",
+    "any call but S3's",
+    "a region that the account has not enabled, where `account.json` says so",
+    "AWS Account Management reference, Specify which AWS Regions your account can use; steampipe-plugin-aws issue 75;"
+    " aws/chalice issue 1445",
 )
 MODEL: Final = Rule(
     "model",

@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response
 
 from meshctl.lab.aws import constraints, errors, rules, zones
 from meshctl.lab.aws.acm import Acm
+from meshctl.lab.aws.auto_scaling import AutoScaling
 from meshctl.lab.aws.call import Call, identify
 from meshctl.lab.aws.ec2 import dry_runs, zone_letters
 from meshctl.lab.aws.ec2.ec2 import Ec2
@@ -31,6 +32,7 @@ from meshctl.lab.aws.iam.guard_rails import GuardRails
 from meshctl.lab.aws.iam.rights import Rights
 from meshctl.lab.aws.iam.simulations import Simulations
 from meshctl.lab.aws.quotas import Quotas, ServiceQuotas
+from meshctl.lab.aws.regions import Regions
 from meshctl.lab.aws.route53 import Route53
 from meshctl.lab.aws.service import Service, parsed
 from meshctl.lab.aws.ssm import Ssm
@@ -52,13 +54,15 @@ class LabApi:
         self.faults = Faults(root)
         self.guard_rails = GuardRails(root)
         self.unseen = Unseen(root)
+        self.regions = Regions(root)
         quotas = Quotas(root)
-        ec2 = Ec2(quotas)
+        ec2 = Ec2(quotas, self.regions)
         self.eks = Eks(root, self.credentials, self.faults, ec2, quotas)
         ec2.nodes_of = self.eks.instances
         self.acm = Acm(root)
         self.services: dict[str, Service] = {
             "acm": self.acm,
+            "autoscaling": AutoScaling(self.eks),
             "ec2": ec2,
             "eks": self.eks,
             "fsx": Fsx(quotas),
@@ -114,6 +118,7 @@ class LabApi:
         try:
             with self.lock:
                 self.credentials.check(call)
+                self.regions.check(call)
                 self._check_rights(call)
                 if not dry_runs.is_one(call):  # faults are for what is made
                     self.faults.check(call)

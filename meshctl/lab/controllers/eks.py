@@ -77,34 +77,45 @@ def _report(lab: Lab, before: dict[str, int], now: dict[str, int]) -> dict[str, 
 
 def groups(cluster: dict[str, Any], region: str) -> list[Group]:
     """The nodes that a cluster of `eks.json` wants; node groups that are being deleted want none."""
-    node_groups = []
-    for name, nodegroup in (cluster.get("nodegroups") or {}).items():
-        machine = load_catalog().machine("aws", nodegroup["instanceTypes"][0])
-        if machine is None or nodegroup["status"] == "CREATE_FAILED":
-            continue
-        labels = {
-            **nodegroup["labels"],
-            "eks.amazonaws.com/nodegroup": name,
-            "eks.amazonaws.com/capacityType": nodegroup["capacityType"],
-        }
-        zones = tuple(nodegroup["zones"]) or (f"{region}a",)
-        node_groups.append(
-            Group(
-                name=name,
-                machine=machine,
-                count=0 if nodegroup["status"] == "DELETING" else int(nodegroup["desiredSize"]),
-                # a placement group of strategy `cluster` lies in one zone
-                zones=zones[:1] if nodegroup["placementGroup"] else zones,
-                region=region,
-                labels=labels,
-                taints=tuple(_taint(taint) for taint in nodegroup["taints"]),
-                extended=_efa(machine, nodegroup["efaInterfaces"]),
-                absent=_absent(nodegroup["amiType"], nodegroup["efaInterfaces"]),
-                repairs=bool(nodegroup.get("repairs")),
-                more_pages_mib=_PAGE_MIB * nodegroup.get("hugePages", 0),
-            )
-        )
-    return node_groups
+    return [
+        _group(name, nodegroup, machine, tuple(numbers), region)
+        for name, nodegroup in (cluster.get("nodegroups") or {}).items()
+        for machine, numbers in _launched(nodegroup)
+    ]
+
+
+def _launched(nodegroup: dict[str, Any]) -> list[tuple[Machine, list[int]]]:
+    """The machines that the catalog knows, with the numbers of their nodes; a group may have several types."""
+    numbers: dict[str, list[int]] = nodegroup["launched"]
+    # without a node it is a group all the same, whose number of nodes is reported
+    by_type = numbers or {nodegroup["instanceTypes"][0]: []}
+    described = [(load_catalog().machine("aws", each), each) for each in by_type]
+    return [(machine, by_type[name]) for machine, name in described if machine is not None]
+
+
+def _group(name: str, nodegroup: dict[str, Any], machine: Machine, numbers: tuple[int, ...], region: str) -> Group:
+    labels = {
+        **nodegroup["labels"],
+        "eks.amazonaws.com/nodegroup": name,
+        "eks.amazonaws.com/capacityType": nodegroup["capacityType"],
+    }
+    zones = tuple(nodegroup["zones"]) or (f"{region}a",)
+    is_going = nodegroup["status"] == "DELETING"
+    return Group(
+        name=name,
+        machine=machine,
+        count=0 if is_going else len(numbers),
+        # a placement group of strategy `cluster` lies in one zone
+        zones=zones[:1] if nodegroup["placementGroup"] else zones,
+        region=region,
+        labels=labels,
+        taints=tuple(_taint(taint) for taint in nodegroup["taints"]),
+        extended=_efa(machine, nodegroup["efaInterfaces"]),
+        absent=_absent(nodegroup["amiType"], nodegroup["efaInterfaces"]),
+        repairs=bool(nodegroup.get("repairs")),
+        more_pages_mib=_PAGE_MIB * nodegroup.get("hugePages", 0),
+        chosen=() if is_going else numbers,
+    )
 
 
 def _efa(machine: Machine, interfaces: int) -> dict[str, str]:

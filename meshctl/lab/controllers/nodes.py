@@ -39,7 +39,8 @@ _OVER = ("Succeeded", "Failed")
 
 @dataclass(frozen=True)
 class Group:
-    """Equal nodes, spread over `zones` in turn. `name` is unique in its cluster."""
+    """Equal nodes, spread over `zones` in turn. `name` is unique in its cluster, but for groups with nodes of several
+    machine types, whose numbers are `chosen`."""
 
     name: str
     machine: Machine
@@ -189,7 +190,8 @@ async def keep(client: AsyncClient, groups: Iterable[Group]) -> Kept:
             if name in nodes and nodes[name] not in broken and _differs(nodes[name], group)
         ]
         await asyncio.gather(*(_renew(client, node, group) for node in stale))
-        ready[group.name] = sum(is_ready(nodes[name]) for name in names if name in nodes)
+        count = sum(is_ready(nodes[name]) for name in names if name in nodes)
+        ready[group.name] = ready.get(group.name, 0) + count
     surplus = [node for name, node in nodes.items() if name not in wanted]
     await asyncio.gather(*(_remove(client, node) for node in [*surplus, *repaired]))
     for node in surplus:

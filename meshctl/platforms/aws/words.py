@@ -50,6 +50,11 @@ PRIVATE_HINT: Final = (
     "name the network that `up` runs in: `kubernetes: {publicAccessCidrs: [203.0.113.7/32]}`; once the VPC is there and"
     " meshctl runs inside it, or behind a VPN or peering to it, `[]` closes the way over the internet"
 )
+_NOT_JOINED: Final = (
+    "the instances started and the nodes did not come: their subnets need a way to EKS, ECR, EC2 and S3 (NAT gateway or"
+    " endpoints), and their role its policies; `aws ec2 get-console-output --instance-id ID` of one of the group's"
+    " instances shows what it says; then run `up` again, which makes the node group anew"
+)
 # EKS puts the code of EC2 into the text of its own, `AsgInstanceLaunchFailures`.
 FAILURE_HINTS: Final = {
     "InsufficientInstanceCapacity": CAPACITY,
@@ -72,6 +77,7 @@ FAILURE_HINTS: Final = {
     # of an add-on (EKS API reference, AddonIssue)
     "InsufficientNumberOfReplicas": "pods of the add-on do not run: `kubectl get pods -n kube-system` shows which ones,"
     " `kubectl describe pod` why (no node has room, a taint, an image). Then run `up` again: it goes on from there",
+    "NodeCreationFailure": _NOT_JOINED,
     "InvalidSubnetID.NotFound": _SUBNET,
     "Ec2SubnetNotFound": _SUBNET,
     "InvalidCapacityReservationId.NotFound": _RESERVATION,

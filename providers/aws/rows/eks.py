@@ -14,6 +14,7 @@ from providers.aws.rows_engine.row import (
     Bounded,
     Call,
     Context,
+    Count,
     OneWay,
     Param,
     Poll,
@@ -254,6 +255,19 @@ def pinned_release(context: Context) -> Any:
     return None if is_other_version or live.get("amiType") == "CUSTOM" else live.get("releaseVersion")
 
 
+# Codes of a group whose machines did not start. EKS may list another one before them (eksctl issue 4732), and goes on
+# saying so until the group has grown again, also after it was made smaller (containers-roadmap issue 2326). And it says
+# so a while after the update that asked for them has succeeded, so the Auto Scaling group is asked how many there are.
+NOT_LAUNCHED = "contains(['AsgInstanceLaunchFailures', 'InsufficientFreeAddresses', 'InstanceLimitExceeded'], code)"
+IN_SERVICE = Count(
+    "autoscaling",
+    "DescribeAutoScalingGroups",
+    {"AutoScalingGroupNames": "answer.resources.autoScalingGroups[].name"},
+    there="AutoScalingGroups[0] && length(AutoScalingGroups[].Instances[?LifecycleState=='InService'][])",
+    needed="scalingConfig.minSize",
+    overrules=f"status == 'DEGRADED' && health.issues[0] && !(health.issues[?!{NOT_LAUNCHED}])",
+)
+
 NODEGROUP = Row(
     "meshaws:eks:Nodegroup",
     "eks",
@@ -316,7 +330,8 @@ NODEGROUP = Row(
         fail=("CREATE_FAILED", "DEGRADED", "DELETE_FAILED"),
         # a group that is to have no nodes lacks none, whatever it lacked before: its block has ended
         enough="status == 'DEGRADED' && scalingConfig.desiredSize == `0`",
-        code="health.issues[0].code",
+        count=IN_SERVICE,
+        code=f"(health.issues[?{NOT_LAUNCHED}].code | [0]) || health.issues[0].code",
         reason="join('; ', health.issues[].message)",
         every_s=15,
         timeout_s=3600,

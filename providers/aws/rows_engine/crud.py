@@ -281,8 +281,8 @@ class Crud:
         outputs_now = self._outputs(context | {"inputs": now}, description) | mark
         if not inputs and self.row.tags is not None:  # an import compares them with the program's
             outputs_now["Tags"] = given_tags(live.tags(context, description))
-        # its settings and its readiness are the next `update`'s, and so is the end of an update that runs
-        if outputs.get(UNFINISHED) or begun or self.running.is_running(description):
+        # its settings and readiness are the next `update`'s, and so is the end of an update that runs or of a growth
+        if outputs.get(UNFINISHED) or begun or self.running.is_running(description) or live.is_short(description):
             outputs_now[UNFINISHED] = True
         return Found(id, outputs_now, now)
 

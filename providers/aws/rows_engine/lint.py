@@ -158,7 +158,8 @@ def _polls(row: Row, model: Any, shape: Any) -> Iterator[str]:
 
 
 def _poll(poll: Poll, shape: Any) -> Iterator[str]:
-    for path in (poll.state, poll.code, poll.reason, poll.enough, *poll.has):
+    counted = () if poll.count is None else (poll.count.needed, poll.count.overrules)
+    for path in (poll.state, poll.code, poll.reason, poll.enough, *poll.has, *counted):
         try:
             shape_at(shape, path) if path else None
         except PathError as error:

@@ -14,7 +14,16 @@ import jmespath  # type: ignore[import-untyped]
 from jmespath.exceptions import JMESPathError  # type: ignore[import-untyped]
 
 from meshwire.marks import OWNER_TAG
-from providers.aws.rows_engine.calls import CALL_ERRORS, NO_RIGHT, Caller, Clients, call_error, evaluate, matches
+from providers.aws.rows_engine.calls import (
+    CALL_ERRORS,
+    NO_RIGHT,
+    Caller,
+    Cancelled,
+    Clients,
+    call_error,
+    evaluate,
+    matches,
+)
 from providers.aws.rows_engine.checks import input_names
 from providers.aws.rows_engine.compare import observed, observed_tags, tag_map
 from providers.aws.rows_engine.row import SEPARATOR, Call, Poll, Row, Setting
@@ -229,11 +238,45 @@ class Live:
         if description is None:
             return gone
         if state.lower() in {ok.lower() for ok in poll.ok}:
-            return all(find(path, description) for path in poll.has)
+            return all(find(path, description) for path in poll.has) and self._lacks_some(poll, description) is not True
         if state.lower() in {fail.lower() for fail in poll.fail}:
             if poll.enough and find(poll.enough, description):
+                return True
+            if self.lacks_only_numbers(poll, description) and self._lacks_some(poll, description) is False:
                 return True
             code = find(poll.code, description) or state
             reason = find(poll.reason, description) or f"its state is {state}"
             raise ProviderError(str(code), f"{self.noun} {state}: {reason}")
         return False
+
+    @staticmethod
+    def lacks_only_numbers(poll: Poll, description: Any) -> bool:
+        """Whether its state says no more than that a number was not reached, now or some time ago."""
+        return poll.count is not None and bool(find(poll.count.overrules, description))
+
+    def is_short(self, description: Any) -> bool:
+        """Whether it is said to lack something, and lacks it now."""
+        poll = self.row.ready
+        return (
+            poll is not None
+            and self.lacks_only_numbers(poll, description)
+            and self._lacks_some(poll, description) is True
+        )
+
+    def _lacks_some(self, poll: Poll, description: Any) -> bool | None:
+        """Whether there are fewer than there must be; None where nobody tells."""
+        count = poll.count
+        if count is None or not description:
+            return None
+        context = {"answer": description, "region": self.clients.region}
+        if not all(evaluate(param, context) for param in count.params.values()):
+            return None
+        try:
+            answer = self.caller.run(count.service, Call(count.operation, count.params), context)
+        except Cancelled:
+            raise
+        except ProviderError as error:
+            self.say(f"{count.operation} was refused ({error.code}): the state alone counts")
+            return None
+        there, needed = find(count.there, answer), find(count.needed, description)
+        return None if there is None or needed is None else there < needed

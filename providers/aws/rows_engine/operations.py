@@ -17,6 +17,14 @@ def operations(row: Row) -> frozenset[str]:
     return frozenset((*_calls(row), *row.hook_operations))
 
 
+def counting_operations(row: Row) -> Mapping[str, str]:
+    """The operations of other services that only count (`Count`), by their service. A run goes on without their
+    rights."""
+    polls = (row.created, row.ready, row.gone, *(setting.wait for setting in row.settings))
+    counts = (poll.count for poll in polls if poll is not None and poll.count is not None)
+    return {count.service: count.operation for count in counts}
+
+
 def _calls(value: Any) -> Iterator[str]:
     if isinstance(value, Call):
         yield value.operation

@@ -53,14 +53,34 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Count:
+    """How many there are of what a description is to have, as another service tells it: the state alone may be too
+    early, or say what is long over.
+
+    service, operation, params: the call that counts; `answer` in its context is the description. there: a path in its
+    answer to the number. needed: a path in the description to the number that there must be. overrules: a condition on
+    the description under which a state of `Poll.fail` stands for no more than a number that was not reached. Where the
+    call is refused or `there` leads to nothing, the state alone counts.
+    """
+
+    service: str
+    operation: str
+    params: Mapping[str, Param]
+    there: str
+    needed: str
+    overrules: str
+
+
+@dataclass(frozen=True)
 class Poll:
     """Waiting for a state. `state`, `code` and `reason` are paths in what `call` (or the row's read) describes.
 
     States compare without case (EC2's model and answers differ in it). Empty `state`: only "not found" ends the wait.
     `has`: paths that must lead to something, too. `enough`: a condition under which a state of `fail` ends the wait
-    well. `missing`: what a description lacks, as a sentence for who has waited for too long. `late_code`: the code of
-    an error of that kind. `lacking`: states in which nothing moves and something is missing; they end the wait well
-    unless `comes` (botocore client, context) says that what is missing can come by itself.
+    well. `count`: what there must be enough of, beside the state. `missing`: what a description lacks, as a sentence
+    for who has waited for too long. `late_code`: the code of an error of that kind. `lacking`: states in which nothing
+    moves and something is missing; they end the wait well unless `comes` (botocore client, context) says that what is
+    missing can come by itself.
     """
 
     state: str
@@ -73,6 +93,7 @@ class Poll:
     call: Call | None = None
     has: tuple[str, ...] = ()
     enough: str = ""
+    count: Count | None = None
     missing: Callable[[Any], str] | None = None
     late_code: str = "Timeout"
     lacking: tuple[str, ...] = ()

@@ -1,10 +1,19 @@
 """What the engine said becomes an error with a code, a reason and a hint."""
 
+import jmespath  # type: ignore[import-untyped]
 import pytest
 
 from meshctl.engine.failures import HINTS, error_of, failure_of, lock_owner, resource_failures
-from meshctl.errors import CredentialsError, EngineError, LockedError, ResourcesFailedError, UnreachableError
+from meshctl.errors import (
+    CredentialsError,
+    EngineError,
+    LockedError,
+    ResourceFailure,
+    ResourcesFailedError,
+    UnreachableError,
+)
 from meshctl.platforms import registry
+from providers.aws.rows.eks import NODEGROUP
 
 URN = "urn:pulumi:aws-east::llm-prod::meshaws:eks:Nodegroup::pool/train:nodegroup"
 
@@ -37,6 +46,24 @@ def test_the_code_of_ec2_is_read_out_of_the_text_that_eks_passes_on(reason: str,
     assert failure.code == reason.partition(" ")[0]
     assert hint in failure.hint
     assert failure.message == text
+
+
+@pytest.mark.parametrize("launch_first", [True, False])
+def test_a5_nodes_that_do_not_join_have_a_hint_and_missing_machines_go_before_them(*, launch_first: bool) -> None:
+    """The two issues of eksctl issue 4732, whichever EKS lists first."""
+    join = {"code": "NodeCreationFailure", "message": "Instances failed to join the kubernetes cluster"}
+    launch = {"code": "AsgInstanceLaunchFailures", "message": "InsufficientInstanceCapacity - We currently do not have"}
+
+    def failure(*issues: dict[str, str]) -> ResourceFailure:
+        poll, described = NODEGROUP.ready, {"health": {"issues": list(issues)}}
+        assert poll is not None
+        code, reason = (jmespath.search(path, described) for path in (poll.code, poll.reason))
+        return failure_of(URN, f"Nodegroup CREATE_FAILED: {reason} [code={code}]", "aws")
+
+    both = failure(*((launch, join) if launch_first else (join, launch)))
+    assert (both.code, "reserve capacity" in both.hint) == ("InsufficientInstanceCapacity", True)
+    alone = failure(join)
+    assert (alone.code, "get-console-output" in alone.hint) == ("NodeCreationFailure", True)
 
 
 def test_a_zone_without_the_machine_has_a_hint() -> None:

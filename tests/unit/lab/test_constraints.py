@@ -109,6 +109,7 @@ def test_the_code_is_the_services_own() -> None:
         call("iam", "CreateRole", **ROLE, Tags=[{"Key": "équipe génai", "Value": "münchen: 1/2 = a+b@c"}]),
         call("ec2", "RunInstances", MinCount=1, MaxCount=1, InstanceType="p9.48xlarge"),  # newer than botocore
         call("sts", "GetCallerIdentity"),
+        call("autoscaling", "DescribeAutoScalingGroups", AutoScalingGroupNames=["eks-web-1"]),
         call(
             "ec2",
             "CreateCapacityReservation",

@@ -28,7 +28,7 @@ assert P5 is not None
 
 def nodegroup(**changed: Any) -> dict[str, Any]:
     return {
-        "desiredSize": 2,
+        "launched": {"p5.48xlarge": [0, 1]},
         "instanceTypes": ["p5.48xlarge"],
         "zones": ["us-east-1a", "us-east-1b"],
         "labels": {"meshctl.dev/pool": "train"},
@@ -125,13 +125,21 @@ class TestEks:
         (group,) = eks.groups({"nodegroups": {"train": nodegroup(placementGroup="pg")}}, "us-east-1")
         assert group.zones == ("us-east-1a",)
 
-    @pytest.mark.parametrize(("status", "counts"), [("DELETING", [0]), ("CREATE_FAILED", []), ("ACTIVE", [2])])
+    def test_a7_a_group_of_several_machine_types_has_each_node_once(self) -> None:
+        launched = {"p5.48xlarge": [0, 2], "p4d.24xlarge": [1]}
+        made = eks.groups({"nodegroups": {"train": nodegroup(launched=launched)}}, "us-east-1")
+        assert [(group.machine.name, group.node_names()) for group in made] == [
+            ("p5.48xlarge", ["train-0", "train-2"]),
+            ("p4d.24xlarge", ["train-1"]),
+        ]
+
+    @pytest.mark.parametrize(("status", "counts"), [("DELETING", [0]), ("CREATE_FAILED", [2]), ("ACTIVE", [2])])
     def test_status(self, status: str, counts: list[int]) -> None:
         found = eks.groups({"nodegroups": {"train": nodegroup(status=status)}}, "us-east-1")
         assert [group.count for group in found] == counts
 
     def test_a_machine_type_that_the_catalog_does_not_have_makes_no_node(self) -> None:
-        assert eks.groups({"nodegroups": {"train": nodegroup(instanceTypes=["x9.huge"])}}, "us-east-1") == []
+        assert eks.groups({"nodegroups": {"train": nodegroup(launched={"x9.huge": [0]})}}, "us-east-1") == []
 
 
 def pool(**spec: Any) -> dict[str, Any]:

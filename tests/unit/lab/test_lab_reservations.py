@@ -52,7 +52,7 @@ def nodegroup(desired: int) -> Nodegroup:
     named = {"instanceTypes": [P5], "subnets": ["s"], "capacityType": "CAPACITY_BLOCK", "version": "1.35"}
     described = {"status": "ACTIVE", "scalingConfig": scaling, "health": {"issues": []}, "labels": {}, "taints": []}
     described |= {**named, "amiType": "AL2023_x86_64_NVIDIA"}
-    return Nodegroup(described, ["us-east-1a"], template())
+    return Nodegroup(described, ["us-east-1a"], template(), nodes=[P5] * desired)
 
 
 @pytest.mark.parametrize(

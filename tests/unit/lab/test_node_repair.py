@@ -67,7 +67,7 @@ def test_c3_a_node_with_a_broken_gpu_is_replaced_where_the_group_repairs(
 @pytest.mark.parametrize("repairs", [True, False])
 def test_c3_the_node_group_says_whether_it_repairs(*, repairs: bool) -> None:
     nodegroup = {
-        "desiredSize": 1,
+        "launched": {"p5.48xlarge": [0]},
         "instanceTypes": ["p5.48xlarge"],
         "zones": ["us-east-1a"],
         "labels": {},

@@ -357,7 +357,7 @@ def many_services(tmp_path: Path) -> Path:
 
 def test_doctor_prints_the_parts_one_by_one_and_how_they_are_attached(many_services: Path) -> None:
     whole, notes = printed(many_services, "doctor", "--iam-policy", "aws-east")
-    assert "a managed policy at most 6144: make 2 of it (llm-prod-aws-east-1: ec2, " in notes
+    assert "a managed policy at most 6144: make 2 of it (llm-prod-aws-east-1: autoscaling, ec2, " in notes
     for number in (1, 2):
         assert f"meshctl doctor --iam-policy aws-east --part {number} > llm-prod-aws-east-{number}.json" in notes
         assert f"--policy-name llm-prod-aws-east-{number} --policy-document file://llm-prod-aws-east-{number}" in notes

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 _REFUSALS: Final = "tests/integration/test_lab_eks_refusals.py"
+_GROWTH: Final = "tests/integration/test_lab_eks_growth.py"
 _EKS: Final = "tests/integration/test_lab_eks.py"
 _ACCOUNT: Final = "tests/unit/preflight/test_aws_account.py"
 _PREFLIGHT: Final = "tests/unit/preflight/test_aws_preflight.py"
@@ -59,9 +60,12 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
         f"{_REFUSALS}::TestLater::test_no_machines_at_the_moment",
         f"{_REFUSALS}::test_a_fault_with_a_code_that_eks_does_not_have_is_an_error_of_the_lab",
         f"{_FAILURES}::test_the_code_of_ec2_is_read_out_of_the_text_that_eks_passes_on",
+        f"{_FAILURES}::test_a5_nodes_that_do_not_join_have_a_hint_and_missing_machines_go_before_them",
+        f"{_GROWTH}::test_a5_a_new_group_without_machines_has_two_issues_and_the_nodes_that_started",
     ),
     "A6": (
         f"{_REFUSALS}::TestLater::test_no_quota_for_accelerated_instances",
+        f"{_GROWTH}::test_a6_a_group_that_grows_beyond_the_quota_has_the_nodes_that_start_and_is_degraded",
         f"{_REFUSALS}::test_elastic_addresses_and_vpcs_of_a_new_account",
         f"{_PREFLIGHT}::test_a6_a_quota_that_is_too_small_names_the_command_that_raises_it",
         f"{_PREFLIGHT}::test_a6_addresses_and_vpcs_are_counted",
@@ -81,6 +85,13 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
         f"{_TOKENS}::test_a_pool_without_machines_holds_up_only_what_runs_on_it",
         "tests/unit/preflight/test_scarce_pools.py::test_other_zones_and_machines_are_worth_a_try",
         "tests/faults/test_aws_story.py::test_up_and_destroy_go_on_after_whatever_stopped_them",
+        f"{_GROWTH}::test_a7_a_group_that_could_not_grow_stays_degraded_until_it_has_grown",
+        f"{_GROWTH}::test_a7_what_was_missing_starts_as_soon_as_there_is_capacity",
+        f"{_GROWTH}::test_a7_another_type_of_the_group_starts_where_the_first_is_refused",
+        f"{_PROVIDER}::test_a7_a_group_that_could_not_grow_can_be_made_smaller_again",
+        f"{_PROVIDER}::test_a7_a_group_that_eks_calls_active_for_a_while_is_waited_for",
+        f"{_PROVIDER}::test_a7_a_growth_that_did_not_come_to_its_end_goes_on_with_the_next_run",
+        "tests/faults/test_up_growth.py::test_a7_a_pool_that_grows_beyond_what_there_is",
     ),
     "A8": (
         f"{_REFUSALS}::TestLater::test_a_reservation_that_is_unknown_elsewhere_or_too_small",
@@ -141,6 +152,7 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
     "B4": (
         f"{_REFUSALS}::TestLater::test_too_few_addresses",
         f"{_REFUSALS}::TestLater::test_nodes_of_another_group_take_addresses",
+        f"{_GROWTH}::test_b4_a_group_grows_into_the_addresses_that_are_left",
         f"{_OFFERINGS}::test_b4_a_network_without_room_for_the_nodes_is_told_offline",
         f"{_ACCOUNT}::test_b4_a_pool_that_grows_asks_for_free_addresses",
         "tests/unit/stacks/test_warm_addresses.py::test_b4_nodes_with_efa_keep_a_few_addresses_ready_and_not_a_hundred",

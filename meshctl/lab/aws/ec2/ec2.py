@@ -18,10 +18,11 @@ from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX, gener
 from meshctl.lab.aws import quotas, rules
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.ec2.capacity_blocks import CapacityBlocks, state_of
+from meshctl.lab.aws.ec2.filters import filtered
+from meshctl.lab.aws.ec2.instances import Instances
 from meshctl.lab.aws.errors import ApiError
-from meshctl.lab.aws.filters import filtered
-from meshctl.lab.aws.instances import Instances
 from meshctl.lab.aws.quotas import Quotas
+from meshctl.lab.aws.regions import Regions
 from meshctl.lab.aws.service import Service
 
 # CreateTags, which is moto's, takes ids that it knows the prefix of.
@@ -63,11 +64,15 @@ class Ec2(CapacityBlocks, Instances, Service):
     invalid: ClassVar[str] = "InvalidParameterValue"
     replaces_moto: ClassVar[bool] = False
 
-    def __init__(self, account: Quotas) -> None:
+    def __init__(self, account: Quotas, regions: Regions) -> None:
         super().__init__()
         self.account = account
+        self.regions = regions
         self.placement_groups: dict[tuple[str, str], dict[str, Any]] = {}  # (region, name)
         self.reservations: dict[tuple[str, str], dict[str, Any]] = {}  # (region, id)
+
+    def describe_regions(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        return {"Regions": self.regions.described(given)}
 
     # ---- placement groups ------------------------------------------------------------------------------------------
 

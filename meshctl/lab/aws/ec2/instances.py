@@ -95,9 +95,10 @@ def vcpus(instance: dict[str, Any]) -> int:
     return int(options["CoreCount"] * options["ThreadsPerCore"])
 
 
-def counts(instance: dict[str, Any], quota: str) -> bool:
-    """Whether it counts for the quota: it runs or is about to, and is not of a capacity block."""
+def quota(instance: dict[str, Any]) -> str:
+    """The code of the quota for which it counts; "" for none: it is of a capacity block, or neither runs nor is about
+    to."""
     lifecycle = instance.get("InstanceLifecycle", "")
     if lifecycle not in ("", "spot") or instance["State"]["Name"] not in ("pending", "running"):
-        return False
-    return instance_types.vcpu_quota(instance["InstanceType"], spot=lifecycle == "spot") == quota
+        return ""
+    return instance_types.vcpu_quota(instance["InstanceType"], spot=lifecycle == "spot")

@@ -25,7 +25,7 @@ from meshctl.lab.aws.ec2 import instance_types
 from meshctl.lab.state import ACCOUNT, read_json, write_atomically
 
 _REGION, _FIRST = "us-east-1", ("us-east-1a", "us-east-1b")
-_WITHOUT_EKS = "use1-az3"  # "VPC and subnet requirements", EKS user guide
+WITHOUT_EKS = frozenset({"use1-az3", "usw1-az2", "cac1-az3"})  # "VPC and subnet requirements", EKS user guide
 BY_LETTER, BY_ID = "availability-zone", "availability-zone-id"
 Types = dict[str, frozenset[str]]
 
@@ -61,7 +61,7 @@ def _new_seed() -> int:
     while True:
         seed = secrets.randbelow(1_000_000)
         letters = shuffled(ids, f"{seed}/{_REGION}")
-        if letters != ids and _WITHOUT_EKS not in {letters[zone] for zone in _FIRST}:
+        if letters != ids and not WITHOUT_EKS & {letters[zone] for zone in _FIRST}:
             return seed
 
 
@@ -82,6 +82,11 @@ def shuffled(ids: dict[str, str], seed: str) -> dict[str, str]:
     values = sorted(ids.values())
     random.Random(seed).shuffle(values)  # noqa: S311 (no secret)
     return dict(zip(sorted(ids), values, strict=True))
+
+
+def zones_with_eks(region: str) -> list[str]:
+    """The names of the zones in which a control plane can have an interface."""
+    return [zone.name for zone in RegionsAndZonesBackend.zones.get(region, []) if zone.zone_id not in WITHOUT_EKS]
 
 
 def _offered(region: str) -> tuple[Types, Types]:

@@ -16,6 +16,7 @@ from moto.iam.models import iam_backends
 from meshctl.lab.aws import rules
 from meshctl.lab.aws.call import Call
 from meshctl.lab.aws.ec2.ec2 import backend_of
+from meshctl.lab.aws.ec2.zone_letters import zones_with_eks
 from meshctl.lab.aws.eks.access import ADMIN_POLICY, new_entry
 from meshctl.lab.aws.eks.late_logs import LateLogs
 from meshctl.lab.aws.eks.state import AccessEntry, Base, Cluster, arn, log_later, now, soon
@@ -65,6 +66,7 @@ class Clusters(Base):
                 rule=rules.CLUSTER_QUOTA,
             )
         network = _network(call.region, given["resourcesVpcConfig"])
+        _require_zones(call.region, name, network["subnetIds"])
         failing = self._creation_issue(call, network["subnetIds"])
         network["clusterSecurityGroupId"] = _security_group(call.region, name, network["vpcId"])
         described = _describe(call.region, given, version, network)
@@ -254,6 +256,22 @@ def _network(region: str, given: dict[str, Any]) -> dict[str, Any]:
         "endpointPrivateAccess": given.get("endpointPrivateAccess", False),
         "publicAccessCidrs": networks,
     }
+
+
+def _require_zones(region: str, cluster: str, subnet_ids: list[str]) -> None:
+    """Raises: ApiError where a subnet lies in a zone that has no control planes."""
+    with_eks = zones_with_eks(region)
+    without = sorted(zones_of(region, subnet_ids) - set(with_eks))
+    if without:
+        raise ApiError(
+            "UnsupportedAvailabilityZoneException",
+            f"Cannot create cluster '{cluster}' because {without[0]}, the targeted availability zone, does not"
+            " currently have sufficient capacity to support the cluster. Retry and choose from these availability"
+            f" zones: {', '.join(with_eks)}",
+            rule=rules.CONTROL_PLANE_ZONES,
+            clusterName=cluster,
+            validZones=with_eks,
+        )
 
 
 def _changed_network(region: str, live: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -43,7 +43,8 @@ class Issue:
 
 @dataclass(frozen=True)
 class Launch:
-    """What a node group wants to launch: `nodes` instances of the first of `types` in `zones`."""
+    """What a node group wants to launch: `nodes` instances of the first of `types` in `zones`. The others of `types`
+    are for where the first is refused (`launches`)."""
 
     region: str
     types: tuple[str, ...]
@@ -138,12 +139,14 @@ def launch_issue(
     vcpus_in_use: int,
     vcpu_quota: float,
     has_spot_role: bool,
+    machines: int | None = None,
 ) -> Issue | None:
     """Why the instances will not launch; None where they will.
 
     `security_groups`: those that exist. `free_addresses`: of the node group's subnets together. `reservations`: of the
     region, by id. `vcpus_in_use`, `vcpu_quota`: of the account, for this kind of instance. `has_spot_role`: whether the
-    account has the role with which EC2 starts spot instances.
+    account has the role with which EC2 starts spot instances. `machines`: how many of the type EC2 has left; None for
+    enough.
     """
     unknown = sorted(_groups_of(launch.template) - set(security_groups))
     if unknown:
@@ -179,15 +182,21 @@ def launch_issue(
             rules.VCPU_QUOTA,
             spot=launch.spot,
         )
-    return None
+    return None if machines is None or launch.nodes <= machines else no_capacity(launch)
 
 
 def no_capacity(launch: Launch) -> Issue:
     """EC2 has no machines of the type at the moment."""
-    zones = ", ".join(launch.zones)
+    machine, zones = launch.types[0], ", ".join(launch.zones)
+    others = sorted(instance_types.zones_of(launch.region, machine) - set(launch.zones))
+    choosing = (
+        f" You can currently get {machine} capacity by not specifying an Availability Zone in your request or choosing"
+        f" {', '.join(others)}."
+    )
     return could_not_launch(
-        f"InsufficientInstanceCapacity - We currently do not have sufficient {launch.types[0]} capacity in the"
-        f" Availability Zone you requested ({zones}). Our system will be working on provisioning additional capacity.",
+        f"InsufficientInstanceCapacity - We currently do not have sufficient {machine} capacity in the Availability"
+        f" Zone you requested ({zones}). Our system will be working on provisioning additional capacity."
+        f"{choosing if others else ''}",
         rules.CAPACITY,
         spot=launch.spot,
     )

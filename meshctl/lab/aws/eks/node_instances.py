@@ -11,8 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from meshctl.lab.aws import instances
-from meshctl.lab.aws.eks import nodegroup_state
+from meshctl.lab.aws.ec2 import instances
 from meshctl.lab.aws.eks.nodegroup_state import Nodegroup
 
 _LIFECYCLES = {"SPOT": "spot", "CAPACITY_BLOCK": "capacity-block"}
@@ -21,22 +20,18 @@ _LIFECYCLES = {"SPOT": "spot", "CAPACITY_BLOCK": "capacity-block"}
 def of(cluster: str, nodegroup: Nodegroup) -> Iterator[dict[str, Any]]:
     """None where they do not launch, or were taken back."""
     described = nodegroup.described
-    name, nodes = described["nodegroupName"], nodegroup_state.entry(nodegroup)["desiredSize"]
+    name = described["nodegroupName"]
     lifecycle = _LIFECYCLES.get(described["capacityType"], "")
     subnets = described["subnets"]
-    for number in range(nodes):
+    for number, machine in enumerate(nodegroup.nodes):
         digest = hashlib.sha256(f"{described['nodegroupArn']}/{number}".encode()).hexdigest()
         place = {"AvailabilityZone": nodegroup.zones[number % len(nodegroup.zones)], "Tenancy": "default"}
         yield {
-            **instances.described(f"i-0{digest[:16]}", _machine(nodegroup), place, _tags(cluster, name, nodegroup)),
+            **instances.described(f"i-0{digest[:16]}", machine, place, _tags(cluster, name, nodegroup)),
             "LaunchTime": described["createdAt"],
             "SubnetId": subnets[number % len(subnets)],
             **({"InstanceLifecycle": lifecycle} if lifecycle else {}),
         }
-
-
-def _machine(nodegroup: Nodegroup) -> str:
-    return str(nodegroup_state.entry(nodegroup)["instanceTypes"][0])
 
 
 def _tags(cluster: str, name: str, nodegroup: Nodegroup) -> list[dict[str, str]]:

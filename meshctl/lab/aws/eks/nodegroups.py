@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import uuid
 from typing import Any
 
 from meshctl.lab.aws import rules
 from meshctl.lab.aws.call import Call
-from meshctl.lab.aws.ec2 import instance_types, instances
-from meshctl.lab.aws.ec2.ec2 import backend_of
-from meshctl.lab.aws.ec2.reservations import BLOCK
-from meshctl.lab.aws.eks import launch_rules, newer, node_instances, rollout
+from meshctl.lab.aws.eks import launch_rules, newer, nodegroup_state, rollout
 from meshctl.lab.aws.eks.clusters import require_role, subnets_of
-from meshctl.lab.aws.eks.launch_rules import Issue, Launch
+from meshctl.lab.aws.eks.launch_rules import Issue
+from meshctl.lab.aws.eks.launching import Launching, launch_of
 from meshctl.lab.aws.eks.nodegroup_state import Nodegroup
-from meshctl.lab.aws.eks.state import Base, Cluster, arn, log_later, now, soon
+from meshctl.lab.aws.eks.state import Cluster, arn, log_later, now, soon
 from meshctl.lab.aws.errors import ApiError
 from meshctl.lab.aws.faults import NO_CAPACITY
-from meshctl.lab.aws.iam.service_roles import has_spot_role
 from meshctl.lab.aws.launches import launch_template
 from meshctl.lab.aws.quotas import NODE_GROUPS, NODES
 from meshctl.lab.state import read_json
@@ -27,7 +23,7 @@ _NO_ROOM = "Couldn't proceed with upgrade process as new nodes are not joining n
 DEFAULT_SCALING = {"minSize": 1, "maxSize": 2, "desiredSize": 2}
 
 
-class Nodegroups(Base):
+class Nodegroups(Launching):
     def create_nodegroup(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         cluster = self.active(call, given["clusterName"])
         self._refuse_another(cluster, given["clusterName"], given["nodegroupName"])
@@ -48,12 +44,9 @@ class Nodegroups(Base):
         described["releaseVersion"] = self._release(given, described["version"], described["version"])
         described |= {"launchTemplate": chosen} if chosen else {}
         zones = sorted({str(subnet.availability_zone) for subnet in subnets})
-        launch = _launch(call.region, described, zones, template)
-        launch_rules.refuse(launch)
-        issues = self._launch_issues(launch, sum(self.free_addresses(subnet) for subnet in subnets))
-        for issue in issues:
-            log_later(call.operation, issue.rule, issue.message)
-        nodegroup = Nodegroup(described, zones, template, [issue.described for issue in issues], soon())
+        nodegroup = Nodegroup(described, zones, template, changes_at=soon())
+        launch_rules.refuse(launch_of(call.region, nodegroup))
+        self._begin(call, nodegroup)
         cluster.nodegroups[given["nodegroupName"]] = nodegroup
         self.write()
         return {"nodegroup": described}
@@ -85,66 +78,20 @@ class Nodegroups(Base):
                 rule=rules.NODES_QUOTA,
             )
 
-    def _launch_issues(self, launch: Launch, free_addresses: int) -> list[Issue]:
-        """Why the instances of a new node group will not launch: what is on order, or what the account lacks."""
+    def _begin(self, call: Call, nodegroup: Nodegroup) -> None:
+        """Starts the instances of a new group, unless it is on order that none starts."""
+        launch = launch_of(call.region, nodegroup)
         fault = self.faults.take("eks", "CreateNodegroup", later=True)
-        if fault is not None:
+        if fault is None:
+            started, issue = self.start(launch, nodegroup)
+        else:
             no_capacity = fault.error == NO_CAPACITY
-            return [
-                launch_rules.no_capacity(launch) if no_capacity else Issue(fault.error, fault.message, rules.ON_ORDER)
-            ]
-        ec2 = backend_of(launch.region)
-        quota = instance_types.vcpu_quota(launch.types[0], spot=launch.spot)
-        issue = launch_rules.launch_issue(
-            launch,
-            security_groups={group.id for groups in ec2.groups.values() for group in groups.values()},
-            free_addresses=free_addresses,
-            reservations=self._reservations(launch.region),
-            vcpus_in_use=self._vcpus_in_use(launch.region, quota),
-            vcpu_quota=self.quotas.value(quota) if quota else math.inf,
-            has_spot_role=has_spot_role(),
-        )
-        return [issue] if issue else []
-
-    def _launches(self, region: str) -> list[Launch]:
-        """What the node groups of the region have launched."""
-        groups = [each for cluster in self.clusters.values() for each in cluster.nodegroups.values()]
-        launches = [_launch(region, each.described, each.zones, each.template) for each in groups if not each.issues]
-        return [launch for launch in launches if all(zone.startswith(region) for zone in launch.zones)]
-
-    def instances(self, region: str) -> list[dict[str, Any]]:
-        """The nodes of the region's node groups, as EC2 describes instances."""
-        return [
-            instance
-            for name, cluster in self.clusters.items()
-            if cluster.region == region
-            for group in cluster.nodegroups.values()
-            for instance in node_instances.of(name, group)
-        ]
-
-    def _vcpus_in_use(self, region: str, quota: str) -> int:
-        """Those of instances that run, and those that reservations on demand have free."""
-        running = [*instances.own(region), *self.instances(region)]
-        counted = sum(instances.vcpus(each) for each in running if instances.counts(each, quota))
-        reserved = [each for each in self._reservations(region).values() if each["ReservationType"] != BLOCK]
-        free = sum(
-            each["AvailableInstanceCount"] * instance_types.vcpus(each["InstanceType"])
-            for each in reserved
-            if each["State"] == "active" and instance_types.vcpu_quota(each["InstanceType"]) == quota
-        )
-        return counted + free
-
-    def _reservations(self, region: str) -> dict[str, dict[str, Any]]:
-        """The capacity reservations of the region by id, with what the node groups have left of them."""
-        launches = self._launches(region)
-        return {
-            name: {
-                **reservation,
-                "AvailableInstanceCount": reservation["TotalInstanceCount"]
-                - sum(each.nodes for each in launches if each.reservation_id == name),
-            }
-            for name, reservation in self.ec2.reservations_of(region).items()
-        }
+            ordered = Issue(fault.error, fault.message, rules.ON_ORDER)
+            started, issue = [], launch_rules.no_capacity(launch) if no_capacity else ordered
+            nodegroup.is_refused = True
+        nodegroup_state.grow(nodegroup, started, issue)
+        if issue is not None:
+            log_later(call.operation, issue.rule, issue.message)
 
     def describe_nodegroup(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -179,12 +126,13 @@ class Nodegroups(Base):
             owner=f"nodegroup/{name}",
             done=lambda: (
                 nodegroup.lost is not None
-                or self.ready_nodes().get(f"{given['clusterName']}/{name}", 0) == scaling["desiredSize"]
+                or self.ready_nodes().get(f"{given['clusterName']}/{name}", 0) == len(nodegroup.nodes)
             ),
         )
         if cluster.updates[update["id"]].failed is None:
             changed = {"scalingConfig": scaling, "labels": labels, "taints": taints, "modifiedAt": now()}
             nodegroup.described |= {**changed, **more}
+            self.bring_to_size(call.region, nodegroup)
         self.write()
         return {"update": update}
 
@@ -214,6 +162,8 @@ class Nodegroups(Base):
             nodegroup.described |= {"version": version, "modifiedAt": now(), "releaseVersion": release}
             if chosen:
                 nodegroup.described["launchTemplate"], nodegroup.template = chosen, template
+                named = template.get("InstanceType")
+                nodegroup.nodes = [named] * len(nodegroup.nodes) if named else nodegroup.nodes
         self.write()
         return {"update": update}
 
@@ -253,19 +203,6 @@ class Nodegroups(Base):
 
 def _desired(nodegroup: Nodegroup) -> int:
     return int(nodegroup.described["scalingConfig"]["desiredSize"])
-
-
-def _launch(region: str, described: dict[str, Any], zones: list[str], template: dict[str, Any]) -> Launch:
-    types = described["instanceTypes"] or [template.get("InstanceType", "t3.medium")]
-    return Launch(
-        region=region,
-        types=tuple(types),
-        zones=tuple(zones),
-        nodes=int(described["scalingConfig"]["desiredSize"]),
-        template=template,
-        ami_type=described["amiType"],
-        spot=described["capacityType"] == "SPOT",
-    )
 
 
 def _check_version(version: str, cluster: str, own: str) -> None:

@@ -5,12 +5,13 @@ Every part of the service derives from `Base`. `eks.json`:
     {"clusters": {NAME: {"control_plane", "region", "arn", "status", "version", "issuer", "vpcId",
         "access": [{"access_key", "principalArn", "username", "groups": […], "policies": [ARN of cluster-wide ones…],
             "namespacePolicies": {ARN: [namespace…]}}],
-        "nodegroups": {NAME: {"desiredSize", "instanceTypes": […], "zones": […], "subnets": […], "labels": {}, "taints":
-            [{"key", "value", "effect"}], "capacityType", "amiType", "version", "status", "placementGroup",
-            "capacityReservation", "efaInterfaces", "hugePages", "metadataHops"}},
+        "nodegroups": {NAME: {"desiredSize", "launched": {TYPE: [number…]}, "instanceTypes": […], "zones": […],
+            "subnets": […], "labels": {}, "taints": [{"key", "value", "effect"}], "capacityType", "amiType", "version",
+            "status", "placementGroup", "capacityReservation", "efaInterfaces", "hugePages", "metadataHops"}},
         "addons": {NAME: {"version", "configuration"}}}}}
 
-Names and values are the API's own. `access` has one entry for each access key that acts as the principal, or one with
+Names and values are the API's own, but that `desiredSize` counts the nodes that there is room for: those of `launched`,
+by their numbers. `access` has one entry for each access key that acts as the principal, or one with
 an empty key where the lab knows none.
 
 `nodes.json` comes back from the node controller, {"nodegroups": {"CLUSTER/NAME": READY_COUNT}}, and `addons.json` from
@@ -195,7 +196,7 @@ class Base(Service):
     def free_addresses(self, subnet: Any) -> int:
         """Those that moto counts, less one for each node in the subnet: moto has no instances of node groups."""
         groups = [group for cluster in self.clusters.values() for group in cluster.nodegroups.values()]
-        nodes = sum(nodegroup_state.nodes_in(group, subnet.id) for group in groups if not group.issues)
+        nodes = sum(nodegroup_state.nodes_in(group, subnet.id) for group in groups)
         return int(subnet.available_ip_address_count) - nodes
 
     # ---- what happens by itself --------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from meshctl.model.questions import InPlace, PolicyScope
 from meshctl.platforms.aws.iam import iam_actions
 from meshctl.platforms.aws.preflight import preflight
 from providers.aws.rows import ALL
-from providers.aws.rows_engine.operations import operations
+from providers.aws.rows_engine.operations import counting_operations, operations
 from providers.aws.rows_engine.row import Row
 from stacks.aws import arns
 
@@ -63,6 +63,7 @@ _UNNAMED: Final = frozenset(
     (
         # asks about all regions, and is sent to one that need not be the environment's
         "ec2:DescribeRegions",
+        "autoscaling:DescribeAutoScalingGroups",
         "iam:SimulatePrincipalPolicy",  # of the caller, whose name the policy does not know
         "iam:GetRole",  # reads the service-linked roles of spot instances and node groups as well
         *("eks:DescribeAddonVersions", "eks:DescribeClusterVersions", "eks:ListClusters"),
@@ -118,7 +119,11 @@ def statements(deployment: Deployment, scope: PolicyScope, machines: Mapping[str
 
 def needed_actions(deployment: Deployment, scope: PolicyScope, machines: Mapping[str, Machine]) -> frozenset[str]:
     """All actions but those on the content of buckets, which are not of rows."""
-    actions = set(actions_of(row.token for row in rows(deployment, scope)))
+    declared = rows(deployment, scope)
+    actions = set(actions_of(row.token for row in declared))
+    for row in declared:
+        for service, operation in counting_operations(row).items():
+            actions |= iam_actions.actions(service, [operation])
     adopts = any(system.existing is not None for system in deployment.file_systems)
     own_calls = {**_OWN_CALLS, "route53": _OF_NAMES if scope.dns_zone else (), **(_OF_ADOPTED if adopts else {})}
     for service, names in own_calls.items():
