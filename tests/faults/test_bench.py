@@ -111,9 +111,11 @@ def test_a_fabric_on_tcp_starts_nothing_and_a_fast_one_does(gated: RunningLab) -
 
 @pytest.fixture
 def moving(lab: RunningLab, tmp_path: Path) -> Iterator[RunningLab]:
-    """A gang whose fabric is measured; up at dc1, of whose bandwidth nothing is known."""
+    """A gang whose fabric is measured; up at dc1, of whose bandwidth nothing is known. It trains until it is stopped,
+    since a migration runs no job again that has finished."""
     own = lab.at(tmp_path)
-    (tmp_path / "mesh.yaml").write_text(GATED.replace("bandwidth: 400Gbps, ", ""))
+    training = GATED.replace("ghcr.io/acme/simulated:1", "ghcr.io/acme/train:1.4")
+    (tmp_path / "mesh.yaml").write_text(training.replace("bandwidth: 400Gbps, ", ""))
     (tmp_path / "environments.yaml").write_text(ENVIRONMENTS)
     own.meshctl("up", "dc1", "--yes")
     yield own

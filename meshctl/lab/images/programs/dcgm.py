@@ -19,7 +19,7 @@ from meshctl.lab.images import python_script
 PROGRAMS: Final = ("nv-hostengine", "dcgmi")
 RECORDING: Final = "diagnosis.json"
 _GPUS: Final = 8
-_TAKES_S: Final = 4.0  # minutes for real: the pods of other nodes have their places long before the first one is done
+_TAKES_S: Final = 15.0  # minutes for real: the pods of other nodes have their places long before the first one is done
 
 
 def main(words: Sequence[str]) -> int:
