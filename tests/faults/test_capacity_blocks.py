@@ -151,7 +151,7 @@ def test_a8_a_block_that_ends_while_up_runs_leaves_all_else_up(
 def bucket_of(small: RunningLab) -> str:
     names = [each["Name"] for each in small.boto3("s3").list_buckets()["Buckets"]]
     [bucket] = [name for name in names if name.startswith("small-aws-east-")]
-    return bucket
+    return str(bucket)
 
 
 def upload(small: RunningLab) -> None:

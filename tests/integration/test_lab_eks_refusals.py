@@ -19,6 +19,7 @@ from meshctl.deploy.guards import preflight
 from meshctl.errors import InfeasibleError
 from meshctl.lab.aws import quotas as lab_quotas
 from meshctl.lab.aws.quotas import CLUSTERS, VPCS
+from meshctl.model.deployment import Gap
 from meshctl.model.questions import InPlace
 from tests.integration.lab_aws_server import KEY, Aws, code_of, make_cluster, make_network
 from tests.unit.resolve.meshes import AWS, resolved
@@ -511,6 +512,7 @@ def test_a6_the_quota_of_one_mesh_is_not_enough_for_a_second_one(aws: Aws, monke
     with pytest.raises(InfeasibleError) as refused:
         preflight.refuse(first, second)
     [gap] = refused.value.gaps
+    assert isinstance(gap, Gap)
     assert (gap.subject, gap.wanted) == (
         "quota/L-417A185B",
         "384 vCPUs of Running On-Demand P instances (pool serve: 2 x 192)",

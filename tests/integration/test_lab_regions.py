@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError
@@ -40,7 +41,7 @@ def test_a_zone_that_has_no_control_planes_is_refused_and_the_others_are_named(a
         " sufficient capacity to support the cluster. Retry and choose from these availability zones:"
         " us-east-1a, us-east-1b, us-east-1c, us-east-1d, us-east-1f",
     )
-    assert "us-east-1f" in refused.value.response["validZones"]
+    assert "us-east-1f" in cast("dict[str, Any]", refused.value.response)["validZones"]
     assert aws.client("eks").list_clusters()["clusters"] == []
 
 

@@ -260,12 +260,12 @@ def test_a_subnet_of_the_environment_goes_before_others() -> None:
     own = {"meshctl.dev/mesh": "m", "meshctl.dev/environment": "e"}
     tags = [{"Key": key, "Value": value} for key, value in own.items()]
     zone = "us-east-1a"
-    listed = [
+    listed: list[dict[str, Any]] = [
         {"SubnetId": "subnet-1", "AvailabilityZone": zone},
         {"SubnetId": "subnet-2", "AvailabilityZone": zone, "DefaultForAz": True},
         {"SubnetId": "subnet-3", "AvailabilityZone": zone, "Tags": tags},
     ]
-    chosen = []
+    chosen: list[str] = []
     while listed:
         [subnets_question] = [
             each for each in aws().questions(deployment(WEB), NOTHING) if each.name == "dry run subnets"
@@ -274,6 +274,6 @@ def test_a_subnet_of_the_environment_goes_before_others() -> None:
         [image] = subnets_question.then(ApiAnswer({"Subnets": listed}))
         assert image.then is not None
         [instance] = image.then(IMAGE)
-        chosen.append(instance.arguments["SubnetId"])
+        chosen.append(str(instance.arguments["SubnetId"]))
         listed = [each for each in listed if each["SubnetId"] != chosen[-1]]
     assert chosen == ["subnet-3", "subnet-2", "subnet-1"]

@@ -106,6 +106,7 @@ def test_who_may_neither_ask_nor_make_gets_one_answer_and_nothing_is_made(
     with pytest.raises(InfeasibleError) as caught:
         up(tmp_path, monkeypatch, wanted, {**denied, "caller": ENGINEER})
     [gap] = caught.value.gaps
+    assert isinstance(gap, Gap)
     assert gap.wanted == "the right to ec2:AllocateAddress, ec2:CreateLaunchTemplate, ec2:CreateVpc"
 
 

@@ -21,6 +21,7 @@ from meshctl.lab.aws.faults import Faults
 from meshctl.lab.aws.fsx import Fsx
 from meshctl.lab.aws.iam.credentials import Credentials
 from meshctl.lab.aws.quotas import Quotas
+from meshctl.lab.aws.regions import Regions
 from providers.aws.client import AwsClients, Settings, service_model
 from providers.aws.provider import AwsProvider
 from providers.plugin.provider import Diff, Found, Kind, ProviderError
@@ -119,7 +120,8 @@ def lustre(tmp_path: Path) -> Bench:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Bench:
-    eks = Eks(tmp_path, Credentials(tmp_path), Faults(tmp_path), Ec2(Quotas(tmp_path)), Quotas(tmp_path))
+    ec2 = Ec2(Quotas(tmp_path), Regions(tmp_path))
+    eks = Eks(tmp_path, Credentials(tmp_path), Faults(tmp_path), ec2, Quotas(tmp_path))
     described = copy.deepcopy(EKS) | {
         "arn": "a",
         "status": "ACTIVE",

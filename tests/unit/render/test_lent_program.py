@@ -194,7 +194,8 @@ def test_a_pause_during_a_look_starts_nothing_on_lent_nodes(
     """A migration stops both Deployments while the load would take one more; the lent one has no replicas yet, so no
     version of it tells the scaler of the pause. Their pods end a moment later."""
     world = World(program, monkeypatch, 4, 0)
-    pods, ask, asked = world.pods(), world.ask, []
+    pods, ask = world.pods(), world.ask
+    asked: list[str] = []
     monkeypatch.setattr(world, "pods", lambda: pods)
     monkeypatch.setattr(program.scaler, "read_metrics", lambda *_: program.scaler.Reading(6.0, False))
 

@@ -61,7 +61,9 @@ class Room:
         reservation = self.reservations.get(launch.reservation_id, {"State": ""})
         if launch.is_of_block or reservation["State"] != "active":
             return 0
-        return min(launch.nodes, max(reservation["AvailableInstanceCount"], 0)) * instance_types.vcpus(launch.types[0])
+        return min(launch.nodes, max(int(reservation["AvailableInstanceCount"]), 0)) * instance_types.vcpus(
+            launch.types[0]
+        )
 
 
 def start(launch: Launch, room: Room) -> tuple[list[str], Issue | None]:

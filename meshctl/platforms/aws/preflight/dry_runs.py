@@ -210,7 +210,8 @@ def _denials(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[_Deni
         if _code(answers, name) == _DENIED:
             message = answers[name].message
             match = _REFUSED.search(message)
-            reason = next((reason for text, reason in _REASONS if text in message), "coded")
+            reasons = (reason for text, reason in _REASONS if text in message)
+            reason: simulated.Reason = next(reasons, "coded")
             refused, resource = (match["action"], match["resource"] or "") if match else (action, "")
             yield _Denial(refused, resource, reason, "explicit deny" in message, pool)
 

@@ -159,6 +159,7 @@ def _reserved(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[Use]
 def _takes(pool: Pool, reservation: Mapping[str, Any]) -> bool:
     """Whether nodes of the pool start in the reservation: one that they name, or one that takes all that fits."""
     if pool.reservation or pool.market != "on-demand":
-        return pool.reservation == reservation["CapacityReservationId"]
+        return pool.reservation == str(reservation["CapacityReservationId"])
     is_open = reservation.get("InstanceMatchCriteria") == "open"
-    return is_open and pool.machine == reservation["InstanceType"] and reservation["AvailabilityZone"] in pool.zones
+    is_alike = pool.machine == reservation["InstanceType"] and reservation["AvailabilityZone"] in pool.zones
+    return is_open and is_alike
