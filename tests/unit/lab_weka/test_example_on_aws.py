@@ -45,9 +45,11 @@ def nodegroup(recorder: Recorder, pool: str) -> dict[str, Any]:
     """As the lab's EKS writes it down."""
     group = recorder.inputs[f"pool/{pool}:nodegroup"]
     template = recorder.inputs[f"pool/{pool}:launch-template"]["LaunchTemplateData"]
+    [machine] = group["instanceTypes"]
     return {
         **group,
         "desiredSize": group["scalingConfig"]["desiredSize"],
+        "launched": {machine: list(range(int(group["scalingConfig"]["desiredSize"])))},
         "zones": ["us-east-1a"],
         "status": "ACTIVE",
         "placementGroup": "",

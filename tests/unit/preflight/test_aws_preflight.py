@@ -93,6 +93,8 @@ def test_a_new_environment_asks_about_all_that_it_takes() -> None:
         CLUSTERS: "get_service_quota",
         "zones": "describe_availability_zones",
         "cluster": "describe_cluster",
+        "role-cluster": "get_role",
+        "role-nodes": "get_role",
         "caller": "get_caller_identity",
         "dry run vpc": "create_vpc",
         "dry run address": "allocate_address",
@@ -210,10 +212,8 @@ def test_a6_addresses_and_vpcs_are_counted() -> None:
 def test_what_an_interrupted_run_has_made_is_not_counted_twice() -> None:
     """Its outputs were never written: only the resources say that it began."""
     begun = InPlace(counts={"meshaws:ec2:Vpc": 1, "meshaws:ec2:Address": 2})
-    about_gateways, about_cluster = (
-        {"gateways", GATEWAYS},
-        {"clusters", CLUSTERS, "cluster", "zones", "kubernetes-versions"},
-    )
+    about_gateways = {"gateways", GATEWAYS}
+    about_cluster = {"clusters", CLUSTERS, "cluster", "zones", "kubernetes-versions", "role-cluster", "role-nodes"}
     others = {"offerings", STANDARD, *RUNNING, "subnets", "caller", "dry run launch template", "dry run subnets"}
     assert questions(deployment(WEB), begun).keys() == {*about_gateways, *about_cluster, *others}
     used = ApiAnswer({"Addresses": [{}] * 5})

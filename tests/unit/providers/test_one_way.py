@@ -156,7 +156,8 @@ def node_group(cluster: Bench, tmp_path: Path) -> Bench:
     described = copy.deepcopy(GROUP) | {"status": "ACTIVE", "nodegroupArn": "a", "tags": {}, "updateConfig": {}}
     described |= {"instanceTypes": ["m7i.xlarge"], "labels": {}, "taints": [], "capacityType": "ON_DEMAND"}
     (tmp_path / "nodes.json").write_text('{"nodegroups": {"c/web": 2}}')
-    eks.clusters["c"].nodegroups["web"] = Nodegroup(described, ["us-east-1a"], {})
+    nodes = ["m7i.xlarge"] * 2
+    eks.clusters["c"].nodegroups["web"] = Nodegroup(described, ["us-east-1a"], {}, nodes=nodes)
     bench = Bench(eks, "meshaws:eks:Nodegroup", "c|web", GROUP)
     bench.client.hidden = ("clusterName", "nodegroupName")
     return bench

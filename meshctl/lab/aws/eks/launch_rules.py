@@ -175,14 +175,18 @@ def launch_issue(
         )
     # blocks count for quotas of their own, and none of them is for vCPUs
     if launch.nodes and not launch.is_of_block and launch.vcpus + vcpus_in_use > vcpu_quota:
-        return could_not_launch(
-            f"VcpuLimitExceeded - You have requested more vCPU capacity than your current vCPU limit of {vcpu_quota:g}"
-            " allows for the instance bucket that the specified instance type belongs to. Please visit"
-            " http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.",
-            rules.VCPU_QUOTA,
-            spot=launch.spot,
-        )
+        return _over_quota(launch, vcpu_quota)
     return None if machines is None or launch.nodes <= machines else no_capacity(launch)
+
+
+def _over_quota(launch: Launch, vcpu_quota: float) -> Issue:
+    return could_not_launch(
+        f"VcpuLimitExceeded - You have requested more vCPU capacity than your current vCPU limit of {vcpu_quota:g}"
+        " allows for the instance bucket that the specified instance type belongs to. Please visit"
+        " http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.",
+        rules.VCPU_QUOTA,
+        spot=launch.spot,
+    )
 
 
 def no_capacity(launch: Launch) -> Issue:
