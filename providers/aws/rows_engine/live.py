@@ -192,9 +192,12 @@ class Live:
 
     # ---- waits -----------------------------------------------------------------------------------------------------
 
-    def poll(self, poll: Poll, context: dict[str, Any], *, gone: bool = False, at_rest: bool = False) -> Any:
+    def poll(
+        self, poll: Poll, context: dict[str, Any], *, gone: bool = False, at_rest: bool = False, counted: bool = True
+    ) -> Any:
         """Waits for a state of `poll.ok` and returns the description; with `gone`, "not found" is the aim; with
-        `at_rest`, any state of `poll.lacking` is as good.
+        `at_rest`, any state of `poll.lacking` is as good. Without `counted`, a number that is not reached is as good
+        as one that is: nobody asked for more.
 
         Raises:
             ProviderError: a state of `poll.fail` (with the API's own code and reason), `poll.late_code`, Interrupted,
@@ -207,7 +210,7 @@ class Live:
         while True:
             description = self.run(poll.call, context) if poll.call else self.describe(context)
             state = str(find(poll.state, description) or "")
-            if self._reached(poll, description, state, gone=gone):
+            if self._reached(poll, description, state, gone=gone, counted=counted):
                 return description
             is_lacking = state.lower() in {lacking.lower() for lacking in poll.lacking}
             if is_lacking and (at_rest or self._stays_lacking(poll, context)):
@@ -234,15 +237,18 @@ class Live:
             self.say(refusal.message)
             return matches(refusal, NO_RIGHT)  # whatever else the API says passes by itself
 
-    def _reached(self, poll: Poll, description: Any, state: str, *, gone: bool) -> bool:
+    def _reached(self, poll: Poll, description: Any, state: str, *, gone: bool, counted: bool) -> bool:
         if description is None:
             return gone
         if state.lower() in {ok.lower() for ok in poll.ok}:
-            return all(find(path, description) for path in poll.has) and self._lacks_some(poll, description) is not True
+            is_complete = all(find(path, description) for path in poll.has)
+            return is_complete and not (counted and self._lacks_some(poll, description))
         if state.lower() in {fail.lower() for fail in poll.fail}:
             if poll.enough and find(poll.enough, description):
                 return True
-            if self.lacks_only_numbers(poll, description) and self._lacks_some(poll, description) is False:
+            if self.lacks_only_numbers(poll, description) and (
+                not counted or self._lacks_some(poll, description) is False
+            ):
                 return True
             code = find(poll.code, description) or state
             reason = find(poll.reason, description) or f"its state is {state}"
@@ -254,14 +260,26 @@ class Live:
         """Whether its state says no more than that a number was not reached, now or some time ago."""
         return poll.count is not None and bool(find(poll.count.overrules, description))
 
-    def is_short(self, description: Any) -> bool:
-        """Whether it is said to lack something, and lacks it now."""
+    def is_growing(self, description: Properties, outputs: Properties) -> bool:
+        """Whether it lacks some of what it was to get after `outputs` were written: a run asked for more and did not
+        see it come. One that lacks a node for another reason (a spot node that EC2 took back) has nothing unfinished.
+        """
         poll = self.row.ready
         return (
             poll is not None
             and self.lacks_only_numbers(poll, description)
+            and self.needs_more(description, outputs)
             and self._lacks_some(poll, description) is True
         )
+
+    def needs_more(self, news: Properties, *before: Properties) -> bool:
+        """Whether there must be more by `news` than by one of `before` (inputs or descriptions) that has a number."""
+        count = self.row.ready.count if self.row.ready is not None else None
+        if count is None:
+            return False
+        needed = find(count.needed, news)
+        numbers = [number for one in before if (number := find(count.needed, one)) is not None]
+        return needed is not None and any(needed > number for number in numbers)
 
     def _lacks_some(self, poll: Poll, description: Any) -> bool | None:
         """Whether there are fewer than there must be; None where nobody tells."""

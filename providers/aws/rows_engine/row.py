@@ -58,7 +58,8 @@ class Count:
     early, or say what is long over.
 
     service, operation, params: the call that counts; `answer` in its context is the description. there: a path in its
-    answer to the number. needed: a path in the description to the number that there must be. overrules: a condition on
+    answer to the number. needed: a path in the description, and in the inputs, to the number that there must be; only
+    an update that makes it larger waits for it. overrules: a condition on
     the description under which a state of `Poll.fail` stands for no more than a number that was not reached. Where the
     call is refused or `there` leads to nothing, the state alone counts.
     """
