@@ -282,7 +282,8 @@ class Crud:
         if not inputs and self.row.tags is not None:  # an import compares them with the program's
             outputs_now["Tags"] = given_tags(live.tags(context, description))
         # its settings and readiness are the next `update`'s, and so is the end of an update that runs or of a growth
-        if outputs.get(UNFINISHED) or begun or self.running.is_running(description) or live.is_growing(description, outputs):
+        moves = self.running.is_running(description) or live.is_growing(description, outputs)
+        if outputs.get(UNFINISHED) or begun or moves:
             outputs_now[UNFINISHED] = True
         return Found(id, outputs_now, now)
 
@@ -327,6 +328,7 @@ class Crud:
         news = with_live_numbers(self.row, news, now)
         context = self.live.context(id, news) | {"old_inputs": old_inputs, "outputs": old_outputs}
         unfinished = bool(old_outputs.get(UNFINISHED))
+        context["before"] = {} if unfinished else before
         needed = [
             setting
             for setting in self.row.settings

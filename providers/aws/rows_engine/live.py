@@ -100,6 +100,7 @@ class Live:
             "inputs": inputs,
             "old_inputs": {},
             "outputs": {},
+            "before": {},
             "answer": {},
             "owner": self.owner,
             "region": self.clients.region,
@@ -213,7 +214,7 @@ class Live:
             if self._reached(poll, description, state, gone=gone, counted=counted):
                 return description
             is_lacking = state.lower() in {lacking.lower() for lacking in poll.lacking}
-            if is_lacking and (at_rest or self._stays_lacking(poll, context)):
+            if is_lacking and (at_rest or self._stays_lacking(poll, context, description)):
                 return description
             waited_s = time.monotonic() - started
             if description is None and waited_s > SEEN_AFTER_S:
@@ -226,12 +227,12 @@ class Live:
             self.caller.pause(min(every_s, max(limit - time.monotonic(), 0.1)), what)
             every_s = min(every_s * POLL_GROWTH, poll.every_s)
 
-    def _stays_lacking(self, poll: Poll, context: dict[str, Any]) -> bool:
+    def _stays_lacking(self, poll: Poll, context: dict[str, Any], description: Any) -> bool:
         """Whether something is missing that does not come by itself; taken to be so without the right to look."""
         if poll.comes is None:
             return True
         try:
-            return not poll.comes(self.clients.client(self.row.service), context)
+            return not poll.comes(self.clients.client(self.row.service), context | {"outputs": description})
         except CALL_ERRORS as error:
             refusal = call_error(error, f"looking at what {self.noun} {context['id']} lacks")
             self.say(refusal.message)

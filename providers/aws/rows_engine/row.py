@@ -8,6 +8,7 @@ Every `str` parameter and path is a JMESPath expression over the context of a ca
     answer        the answer of the call before                       owner         the value of our `meshctl:urn` tag
     tags          {key: value}, the owner's tag included              tag_list      the same as [{Key, Value}]
     region        the configured region, or empty
+    before        the description before this update; empty for a create and what it left unfinished
     put_tags, put_tag_list, gone_tag_keys     what changed in the tags
 
 `${expression}` inside a path is replaced by the expression's value as a quoted string. A parameter that evaluates to
