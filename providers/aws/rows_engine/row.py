@@ -62,7 +62,8 @@ class Count:
     answer to the number. needed: a path in the description, and in the inputs, to the number that there must be; only
     an update that makes it larger waits for it. overrules: a condition on
     the description under which a state of `Poll.fail` stands for no more than a number that was not reached. Where the
-    call is refused or `there` leads to nothing, the state alone counts.
+    call is refused or `there` leads to nothing, the state alone counts. noun: what is counted, in the plural. advice:
+    what to do where they do not come, as a sentence.
     """
 
     service: str
@@ -71,6 +72,8 @@ class Count:
     there: str
     needed: str
     overrules: str
+    noun: str = "parts"
+    advice: str = ""
 
 
 @dataclass(frozen=True)
