@@ -266,6 +266,9 @@ IN_SERVICE = Count(
     there="AutoScalingGroups[0] && length(AutoScalingGroups[].Instances[?LifecycleState=='InService'][])",
     needed="scalingConfig.minSize",
     overrules=f"status == 'DEGRADED' && health.issues[0] && !(health.issues[?!{NOT_LAUNCHED}])",
+    noun="nodes in service",
+    advice="the activity history of its Auto Scaling group says why the others do not start; mend that, or make the"
+    " pool smaller, and run `up` again, which goes on from there",
 )
 
 NODEGROUP = Row(

@@ -92,12 +92,12 @@ ADDON = Row(
     extra_inputs=("kubernetesVersion",),
     tags=tags_of("addonArn"),
     # DEGRADED is right for an add-on with pods while no node takes them (InsufficientNumberOfReplicas). With such a
-    # node it is waited for: what comes next needs DNS, and would fail much later, without a word of the reason.
+    # node CoreDNS is waited for: what comes next needs it, and would fail much later, without a word of the reason.
     ready=Poll(
         "status",
         ok=("ACTIVE",),
         lacking=("DEGRADED",),
-        comes=addon_nodes.has_place,
+        comes=addon_nodes.is_worth_a_wait,
         missing=_issues,
         fail=("CREATE_FAILED", "UPDATE_FAILED", "DELETE_FAILED"),
         code="health.issues[0].code",

@@ -186,8 +186,8 @@ class Crud:
         except ProviderError as error:
             raise self._not_ready(context, error) from error
 
-    def _ready(self, context: dict[str, Any]) -> Properties:
-        description: Properties = self.live.poll(self.row.ready or EXISTS, context)
+    def _ready(self, context: dict[str, Any], *, counted: bool = True) -> Properties:
+        description: Properties = self.live.poll(self.row.ready or EXISTS, context, counted=counted)
         return description
 
     def _description_at_rest(self, context: dict[str, Any]) -> Properties:
@@ -202,9 +202,9 @@ class Crud:
                 raise
             return description
 
-    def _effective(self, context: dict[str, Any]) -> Properties:
-        description = self._ready(context)
-        if self.row.settle_s:
+    def _effective(self, context: dict[str, Any], *, settles: bool = True, counted: bool = True) -> Properties:
+        description = self._ready(context, counted=counted)
+        if self.row.settle_s and settles:
             self.caller.pause(self.row.settle_s, f"{self.live.noun} {context['id']}")
         return description
 
@@ -282,7 +282,8 @@ class Crud:
         if not inputs and self.row.tags is not None:  # an import compares them with the program's
             outputs_now["Tags"] = given_tags(live.tags(context, description))
         # its settings and readiness are the next `update`'s, and so is the end of an update that runs or of a growth
-        if outputs.get(UNFINISHED) or begun or self.running.is_running(description) or live.is_short(description):
+        moves = self.running.is_running(description) or live.is_growing(description, outputs)
+        if outputs.get(UNFINISHED) or begun or moves:
             outputs_now[UNFINISHED] = True
         return Found(id, outputs_now, now)
 
@@ -320,12 +321,14 @@ class Crud:
         Raises: ProviderError, also for a placeholder.
         """
         placeholders.refuse(id, self.row)
-        now = self._moved_by_others(id, news)
+        before = self._as_it_is(id, news)
+        now = {name: self.live.observe(name, before, news.get(name)) for name in news} if before else {}
         old_inputs, news = (one_way.as_far(self.row, inputs, now) for inputs in (old_inputs, news))
         changed = set(changed_inputs(self.row, old_inputs, old_outputs, news))
         news = with_live_numbers(self.row, news, now)
         context = self.live.context(id, news) | {"old_inputs": old_inputs, "outputs": old_outputs}
         unfinished = bool(old_outputs.get(UNFINISHED))
+        context["before"] = {} if unfinished else before
         needed = [
             setting
             for setting in self.row.settings
@@ -338,24 +341,22 @@ class Crud:
                 self._retag(context, old_inputs.get("Tags") or {})
             for setting in needed:
                 self._apply(setting, context)
-            description = self._effective(context) if needed or unfinished else self._ready(context)
+            counted = unfinished or self.live.needs_more(context["inputs"], old_inputs, now)
+            description = self._effective(context, settles=bool(needed) or unfinished, counted=counted)
             return self._outputs(context, description) | shared.mark_of(old_outputs)
         except ProviderError as error:
             if not unfinished:
                 raise
             raise self._not_ready(context, error) from error
 
-    def _moved_by_others(self, id: str, news: Properties) -> Properties:
-        """The inputs with their present values, for rows of which others change some (an autoscaler the desired size).
+    def _as_it_is(self, id: str, news: Properties) -> Properties:
+        """The description, for rows of which others change some inputs (an autoscaler the desired size).
 
         The state may be older than such a change, so the API is asked just before the update.
         """
         if not self.row.bounded and not self.row.one_way:
             return {}
-        description = self.live.describe(self.live.context(id, news))
-        if description is None:  # the update itself says that the object is gone
-            return {}
-        return {name: self.live.observe(name, description, news.get(name)) for name in news}
+        return self.live.describe(self.live.context(id, news)) or {}  # the update itself says that it is gone
 
     def delete(self, id: str, inputs: Properties, outputs: Properties) -> None:
         """Deletes the object and waits until it is gone. One that is gone already is no error; a placeholder always is.

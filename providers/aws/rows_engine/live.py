@@ -7,7 +7,8 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import jmespath  # type: ignore[import-untyped]
@@ -64,6 +65,22 @@ def find(path: str, description: Any) -> Any:
         return None
 
 
+@dataclass(frozen=True)
+class Tally:
+    """How many there are of what a description is to have (see `Count`)."""
+
+    there: int
+    needed: int
+    noun: str
+
+    @property
+    def is_short(self) -> bool:
+        return self.there < self.needed
+
+    def __str__(self) -> str:
+        return f"{self.there} of {self.needed} {self.noun}"
+
+
 class Live:
     """The live side of one resource. `deadline`: a monotonic time that bounds every wait, or None for the row's own
     limits.
@@ -100,6 +117,7 @@ class Live:
             "inputs": inputs,
             "old_inputs": {},
             "outputs": {},
+            "before": {},
             "answer": {},
             "owner": self.owner,
             "region": self.clients.region,
@@ -192,9 +210,12 @@ class Live:
 
     # ---- waits -----------------------------------------------------------------------------------------------------
 
-    def poll(self, poll: Poll, context: dict[str, Any], *, gone: bool = False, at_rest: bool = False) -> Any:
+    def poll(
+        self, poll: Poll, context: dict[str, Any], *, gone: bool = False, at_rest: bool = False, counted: bool = True
+    ) -> Any:
         """Waits for a state of `poll.ok` and returns the description; with `gone`, "not found" is the aim; with
-        `at_rest`, any state of `poll.lacking` is as good.
+        `at_rest`, any state of `poll.lacking` is as good. Without `counted`, a number that is not reached is as good
+        as one that is: nobody asked for more.
 
         Raises:
             ProviderError: a state of `poll.fail` (with the API's own code and reason), `poll.late_code`, Interrupted,
@@ -207,42 +228,44 @@ class Live:
         while True:
             description = self.run(poll.call, context) if poll.call else self.describe(context)
             state = str(find(poll.state, description) or "")
-            if self._reached(poll, description, state, gone=gone):
+            tally = self._tally_at_rest(poll, description, state) if counted else None
+            is_short = (tally.is_short if tally is not None else None) if counted else False
+            if self._reached(poll, description, state, gone=gone, is_short=is_short):
                 return description
             is_lacking = state.lower() in {lacking.lower() for lacking in poll.lacking}
-            if is_lacking and (at_rest or self._stays_lacking(poll, context)):
+            if is_lacking and (at_rest or self._stays_lacking(poll, context, description)):
                 return description
             waited_s = time.monotonic() - started
             if description is None and waited_s > SEEN_AFTER_S:
                 raise ProviderError("NotFound", f"{what} isn't there")
             if time.monotonic() > limit:
-                missing = poll.missing(description) if poll.missing is not None and description else ""
-                end = f"; {missing}" if missing else ""
-                raise ProviderError(poll.late_code, f"{what} is still {state or 'there'} after {waited_s:.0f} s{end}")
-            self.say(f"waiting for {what}: {state or '…'} ({waited_s:.0f} s)")
+                reason = f"{what} is still {state or 'there'} after {waited_s:.0f} s"
+                raise ProviderError(poll.late_code, "; ".join([reason, *_missing(poll, description, tally)]))
+            numbers = f", {tally}" if tally is not None else ""
+            self.say(f"waiting for {what}: {state or '…'}{numbers} ({waited_s:.0f} s)")
             self.caller.pause(min(every_s, max(limit - time.monotonic(), 0.1)), what)
             every_s = min(every_s * POLL_GROWTH, poll.every_s)
 
-    def _stays_lacking(self, poll: Poll, context: dict[str, Any]) -> bool:
+    def _stays_lacking(self, poll: Poll, context: dict[str, Any], description: Any) -> bool:
         """Whether something is missing that does not come by itself; taken to be so without the right to look."""
         if poll.comes is None:
             return True
         try:
-            return not poll.comes(self.clients.client(self.row.service), context)
+            return not poll.comes(self.clients.client(self.row.service), context | {"outputs": description})
         except CALL_ERRORS as error:
             refusal = call_error(error, f"looking at what {self.noun} {context['id']} lacks")
             self.say(refusal.message)
             return matches(refusal, NO_RIGHT)  # whatever else the API says passes by itself
 
-    def _reached(self, poll: Poll, description: Any, state: str, *, gone: bool) -> bool:
+    def _reached(self, poll: Poll, description: Any, state: str, *, gone: bool, is_short: bool | None) -> bool:
         if description is None:
             return gone
         if state.lower() in {ok.lower() for ok in poll.ok}:
-            return all(find(path, description) for path in poll.has) and self._lacks_some(poll, description) is not True
+            return all(find(path, description) for path in poll.has) and not is_short
         if state.lower() in {fail.lower() for fail in poll.fail}:
             if poll.enough and find(poll.enough, description):
                 return True
-            if self.lacks_only_numbers(poll, description) and self._lacks_some(poll, description) is False:
+            if self.lacks_only_numbers(poll, description) and is_short is False:
                 return True
             code = find(poll.code, description) or state
             reason = find(poll.reason, description) or f"its state is {state}"
@@ -254,17 +277,33 @@ class Live:
         """Whether its state says no more than that a number was not reached, now or some time ago."""
         return poll.count is not None and bool(find(poll.count.overrules, description))
 
-    def is_short(self, description: Any) -> bool:
-        """Whether it is said to lack something, and lacks it now."""
+    def is_growing(self, description: Properties, outputs: Properties) -> bool:
+        """Whether it lacks some of what it was to get after `outputs` were written: a run asked for more and did not
+        see it come. One that lacks a node for another reason (a spot node that EC2 took back) has nothing unfinished.
+        """
         poll = self.row.ready
-        return (
-            poll is not None
-            and self.lacks_only_numbers(poll, description)
-            and self._lacks_some(poll, description) is True
-        )
+        if poll is None or not self.lacks_only_numbers(poll, description):
+            return False
+        tally = self._tally(poll, description) if self.needs_more(description, outputs) else None
+        return tally is not None and tally.is_short
 
-    def _lacks_some(self, poll: Poll, description: Any) -> bool | None:
-        """Whether there are fewer than there must be; None where nobody tells."""
+    def needs_more(self, news: Properties, *before: Properties) -> bool:
+        """Whether there must be more by `news` than by one of `before` (inputs or descriptions) that has a number."""
+        count = self.row.ready.count if self.row.ready is not None else None
+        if count is None:
+            return False
+        needed = find(count.needed, news)
+        numbers = [number for one in before if (number := find(count.needed, one)) is not None]
+        return needed is not None and any(needed > number for number in numbers)
+
+    def _tally_at_rest(self, poll: Poll, description: Any, state: str) -> Tally | None:
+        """The tally where it decides: the state is reached, or says no more than that a number is not."""
+        is_reached = state.lower() in {ok.lower() for ok in poll.ok}
+        decides = is_reached or self.lacks_only_numbers(poll, description)
+        return self._tally(poll, description) if decides else None
+
+    def _tally(self, poll: Poll, description: Any) -> Tally | None:
+        """How many there are of how many that there must be; None where nobody tells."""
         count = poll.count
         if count is None or not description:
             return None
@@ -279,4 +318,15 @@ class Live:
             self.say(f"{count.operation} was refused ({error.code}): the state alone counts")
             return None
         there, needed = find(count.there, answer), find(count.needed, description)
-        return None if there is None or needed is None else there < needed
+        return None if there is None or needed is None else Tally(there, needed, count.noun)
+
+
+def _missing(poll: Poll, description: Any, tally: Tally | None) -> Iterator[str]:
+    """What is missing after too long a wait, and what to do."""
+    missing = poll.missing(description) if poll.missing is not None and description else ""
+    if missing:
+        yield missing
+    if tally is not None and tally.is_short:
+        yield str(tally)
+        if poll.count is not None and poll.count.advice:
+            yield poll.count.advice

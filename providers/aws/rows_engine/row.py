@@ -8,6 +8,7 @@ Every `str` parameter and path is a JMESPath expression over the context of a ca
     answer        the answer of the call before                       owner         the value of our `meshctl:urn` tag
     tags          {key: value}, the owner's tag included              tag_list      the same as [{Key, Value}]
     region        the configured region, or empty
+    before        the description before this update; empty for a create and what it left unfinished
     put_tags, put_tag_list, gone_tag_keys     what changed in the tags
 
 `${expression}` inside a path is replaced by the expression's value as a quoted string. A parameter that evaluates to
@@ -58,9 +59,11 @@ class Count:
     early, or say what is long over.
 
     service, operation, params: the call that counts; `answer` in its context is the description. there: a path in its
-    answer to the number. needed: a path in the description to the number that there must be. overrules: a condition on
+    answer to the number. needed: a path in the description, and in the inputs, to the number that there must be; only
+    an update that makes it larger waits for it. overrules: a condition on
     the description under which a state of `Poll.fail` stands for no more than a number that was not reached. Where the
-    call is refused or `there` leads to nothing, the state alone counts.
+    call is refused or `there` leads to nothing, the state alone counts. noun: what is counted, in the plural. advice:
+    what to do where they do not come, as a sentence.
     """
 
     service: str
@@ -69,6 +72,8 @@ class Count:
     there: str
     needed: str
     overrules: str
+    noun: str = "parts"
+    advice: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from botocore.exceptions import ClientError
 from meshctl.engine.failures import failure_of
 from meshctl.lab.aws.eks.nodegroup_state import Nodegroup
 from meshctl.lab.aws.eks.state import Addon
+from providers.aws.rows import addon_nodes
 from providers.aws.rows.eks_addons import ADDON
 from providers.aws.rows_engine import live
-from providers.plugin.provider import CreatedNotReady, Diff, ProviderError
+from providers.plugin.provider import CreatedNotReady, Diff
 from tests.unit.providers.provider_clock import Time
 from tests.unit.providers.test_one_way import GROUP, Bench, cluster
 
@@ -85,11 +86,13 @@ def replicas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Replicas:
     return made
 
 
-def tagged(bench: Bench, replicas: Replicas) -> dict[str, Any]:
-    """The add-on after an update that changes its tags, and the wait that follows. Raises: what the provider raises."""
+def tagged(bench: Bench, replicas: Replicas, *, unfinished: bool = True) -> dict[str, Any]:
+    """The add-on after an update that changes its tags, and the wait that follows; `unfinished`: its creation has not
+    come to its end. Raises: what the provider raises."""
+    before = {"addonArn": "addon"} | ({"meshctlUnfinished": True} if unfinished else {})
     bench.provider.cancelled = replicas  # type: ignore[assignment]
     outputs: dict[str, Any] = bench.provider.update(
-        bench.token, urn="urn:it", id=bench.id, old_inputs=bench.inputs, old_outputs={"addonArn": "addon"},
+        bench.token, urn="urn:it", id=bench.id, old_inputs=bench.inputs, old_outputs=before,
         news=bench.inputs | {"Tags": {"a": "b"}}, timeout_s=0, preview=False, ignore_changes=[],
     )  # fmt: skip
     return outputs
@@ -104,11 +107,12 @@ def test_a11_dns_with_nodes_that_take_it_is_waited_for(cluster: Bench, tmp_path:
 def test_a11_dns_that_does_not_come_fails_with_what_eks_says(
     cluster: Bench, tmp_path: Path, replicas: Replicas
 ) -> None:
-    with pytest.raises(ProviderError) as caught:
+    with pytest.raises(CreatedNotReady) as caught:
         tagged(add_on(cluster, tmp_path), replicas)
-    assert ISSUE in caught.value.message
-    assert "c|coredns is still DEGRADED after 12" in caught.value.message
-    failure = failure_of("urn:pulumi:e::m::meshaws:eks:Addon::cluster:addon-coredns", str(caught.value), "aws")
+    [reason] = caught.value.reasons
+    assert ISSUE in reason
+    assert "c|coredns is still DEGRADED after 12" in reason
+    failure = failure_of("urn:pulumi:e::m::meshaws:eks:Addon::cluster:addon-coredns", reason, "aws")
     assert failure.code == "InsufficientNumberOfReplicas"
     assert "kubectl" in failure.hint
 
@@ -133,16 +137,39 @@ def test_a11_dns_that_has_no_node_to_run_on_is_waited_for_by_nobody(
 
 
 def test_a11_a_taint_that_keeps_no_pod_away_is_none(cluster: Bench, tmp_path: Path, replicas: Replicas) -> None:
-    with pytest.raises(ProviderError, match="InsufficientNumberOfReplicas"):
+    with pytest.raises(CreatedNotReady) as caught:
         tagged(add_on(cluster, tmp_path, taints=[SOFT]), replicas)
+    assert "InsufficientNumberOfReplicas" in caught.value.reasons[0]
 
 
-def test_a11_an_add_on_of_daemon_sets_alone_waits_for_no_node(
+@pytest.mark.parametrize("name", ["vpc-cni", "aws-ebs-csi-driver", "aws-efs-csi-driver"])
+def test_a11_an_add_on_that_not_all_need_is_waited_for_by_nobody(
+    cluster: Bench, tmp_path: Path, replicas: Replicas, name: str
+) -> None:
+    """One broken node of many makes it `DEGRADED`, or a second replica that has no second node."""
+    replicas.name = name
+    replicas.write()
+    assert tagged(add_on(cluster, tmp_path, name), replicas)["status"] == "DEGRADED"
+    assert replicas.clock.now_s < 30
+
+
+def test_a11_dns_that_lacked_the_same_before_an_update_does_not_hold_it_up(
     cluster: Bench, tmp_path: Path, replicas: Replicas
 ) -> None:
-    """One broken node of many makes it `DEGRADED`, and nothing else depends on that."""
-    replicas.name = "vpc-cni"
-    assert tagged(add_on(cluster, tmp_path, "vpc-cni"), replicas)["status"] == "DEGRADED"
+    assert tagged(add_on(cluster, tmp_path), replicas, unfinished=False)["status"] == "DEGRADED"
+    assert replicas.clock.now_s < 30
+
+
+@pytest.mark.parametrize(
+    ("status", "codes"), [("ACTIVE", []), ("DEGRADED", ["AccessDenied"])], ids=["nothing", "something else"]
+)
+def test_a11_dns_that_lacked_no_replicas_before_an_update_is_waited_for(
+    cluster: Bench, tmp_path: Path, status: str, codes: list[str]
+) -> None:
+    before = {"status": status, "health": {"issues": [{"code": code} for code in codes]}}
+    now = {"status": "DEGRADED", "health": {"issues": [{"code": "InsufficientNumberOfReplicas"}]}}
+    client = add_on(cluster, tmp_path).client
+    assert addon_nodes.is_worth_a_wait(client, {"parts": ["c", "coredns"], "before": before, "outputs": now})
 
 
 def test_a11_who_may_not_look_at_node_groups_goes_on(
