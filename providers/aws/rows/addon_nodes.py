@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from providers.aws.rows_engine.row import Context
 
-OPERATIONS: Final = ("ListNodegroups", "DescribeNodegroup")  # for `Row.hook_operations`
+OPERATIONS: Final = ("ListNodegroups", "DescribeNodegroup")  # for `Row.optional_operations`
 # They have no pods but those of DaemonSets, one on each node, whatever its taints: one broken node of many makes them
 # `DEGRADED` ("Amazon EKS add-ons" and "Detect node health issues" in the EKS user guide).
 _DAEMON_SETS_ALONE: Final = ("eks-node-monitoring-agent", "eks-pod-identity-agent", "kube-proxy", "vpc-cni")

@@ -228,6 +228,7 @@ class Row:
     delete_first: a replacement can't exist beside the old one (names, CIDRs).  computed: outputs not in the
     description's shape.
     hook_operations: the API operations that the row's hooks and functions call by themselves.
+    optional_operations: those of them without whose rights a run goes on.
     """
 
     token: str
@@ -263,6 +264,7 @@ class Row:
     delete_first: bool = True
     computed: tuple[str, ...] = ()
     hook_operations: tuple[str, ...] = ()
+    optional_operations: tuple[str, ...] = ()
 
     @property
     def changeable(self) -> frozenset[str]:
