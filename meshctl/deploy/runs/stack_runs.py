@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,9 +96,9 @@ class StackRuns:
         Raises: nothing but for mistakes of ours: a service that can't be asked is named in the notes.
         """
         if deployment.digest not in self._findings:
-            with ThreadPoolExecutor(max_workers=1) as beside:  # the zone may be another profile's
-                of_zone = beside.submit(hosted_zone.ask, deployment, state.deployment, self.environments.dns)
-                findings = preflight.ask(deployment, pools_in_place.in_place(state)) | of_zone.result()
+            dns = self.environments.dns  # the zone may be another profile's
+            of_zone = _beside(lambda: hosted_zone.ask(deployment, state.deployment, dns))
+            findings = preflight.ask(deployment, pools_in_place.in_place(state)) | of_zone.result()
             self._findings[deployment.digest] = findings.of_a_plan() if self.command == "plan" else findings
         return self._findings[deployment.digest]
 
@@ -199,3 +199,18 @@ class StackRuns:
 def _no_program() -> None:
     """Stands for the program of runs that only read or delete. The engine never calls it."""
     raise EngineError("this run has no program")
+
+
+def _beside(ask: Callable[[], Findings]) -> Future[Findings]:
+    """Asks in a daemon thread: unlike those of an executor, neither an interrupt nor the end of the program waits for
+    it."""
+    future: Future[Findings] = Future()
+
+    def answer() -> None:
+        try:
+            future.set_result(ask())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=answer, daemon=True).start()
+    return future

@@ -24,15 +24,21 @@ def words(version: str) -> str:
             return ""
         end, last = table.standard_support_ends[version], table.extended_support_ends[version]
         return (
-            f"Kubernetes {version}: its standard support on EKS ends on {end}, and extended support on {last}, after"
-            f" which EKS makes no clusters of it (as of {table.date}); without `kubernetes.version` it is"
-            f" {DEFAULT_EKS_VERSION}"
+            f"Kubernetes {version}: its standard support on EKS {_ends(end, last, table.date)}, after which EKS makes"
+            f" no clusters of it (as of {table.date}); without `kubernetes.version` it is {DEFAULT_EKS_VERSION}"
         )
     place = "is older than all" if _number(version) < _number(listed[-1]) else "is not among those"
     return (
         f"Kubernetes {version} {place} that EKS has as of {table.date} ({', '.join(listed)}): a new cluster of it may"
         " be refused, which `check --online`, `plan` and `up` ask EKS"
     )
+
+
+def _ends(standard: str, extended: str, today: str) -> str:
+    """ISO dates. `today`: that of the table, since `check` says the same on every day."""
+    if standard < today:
+        return f"ended on {standard}, and extended support {'ended' if extended < today else 'ends'} on {extended}"
+    return f"ends on {standard}, and extended support on {extended}"
 
 
 def newest_first(versions: Iterable[str]) -> list[str]:

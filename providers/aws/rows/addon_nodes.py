@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from providers.aws.rows_engine.row import Context
 
-OPERATIONS: Final = ("ListNodegroups", "DescribeNodegroup")  # for `Row.hook_operations`
+OPERATIONS: Final = ("ListNodegroups", "DescribeNodegroup")  # for `Row.optional_operations`
 # Without DNS no workload comes up (finding A11). The others are `DEGRADED` for reasons that keep nobody from work: a
 # DaemonSet lacks a pod on one broken node of many (containers-roadmap issue 2799), or the second replica of a driver's
 # controller finds no second node for its port, for good (aws-efs-csi-driver issues 563 and 728).

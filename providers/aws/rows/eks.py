@@ -263,7 +263,7 @@ IN_SERVICE = Count(
     "autoscaling",
     "DescribeAutoScalingGroups",
     {"AutoScalingGroupNames": "answer.resources.autoScalingGroups[].name"},
-    there="AutoScalingGroups[0] && length(AutoScalingGroups[].Instances[?LifecycleState=='InService'][])",
+    number="AutoScalingGroups[0] && length(AutoScalingGroups[].Instances[?LifecycleState=='InService'][])",
     needed="scalingConfig.minSize",
     overrules=f"status == 'DEGRADED' && health.issues[0] && !(health.issues[?!{NOT_LAUNCHED}])",
     noun="nodes in service",

@@ -107,7 +107,7 @@ ADDON = Row(
     ),
     gone=Poll("status", fail=("DELETE_FAILED",), every_s=10, timeout_s=900),
     broken=("CREATE_FAILED",),
-    hook_operations=addon_nodes.OPERATIONS,
+    optional_operations=addon_nodes.OPERATIONS,
     noise=("modifiedAt", "health"),
     opaque=("resolveConflicts", "podIdentityAssociations", "kubernetesVersion"),
     one_way=(OneWay("addonVersion"),),

@@ -69,16 +69,16 @@ def find(path: str, description: Any) -> Any:
 class Tally:
     """How many there are of what a description is to have (see `Count`)."""
 
-    there: int
+    number: int
     needed: int
     noun: str
 
     @property
     def is_short(self) -> bool:
-        return self.there < self.needed
+        return self.number < self.needed
 
     def __str__(self) -> str:
-        return f"{self.there} of {self.needed} {self.noun}"
+        return f"{self.number} of {self.needed} {self.noun}"
 
 
 class Live:
@@ -317,8 +317,8 @@ class Live:
         except ProviderError as error:
             self.say(f"{count.operation} was refused ({error.code}): the state alone counts")
             return None
-        there, needed = find(count.there, answer), find(count.needed, description)
-        return None if there is None or needed is None else Tally(there, needed, count.noun)
+        number, needed = find(count.number, answer), find(count.needed, description)
+        return None if number is None or needed is None else Tally(number, needed, count.noun)
 
 
 def _missing(poll: Poll, description: Any, tally: Tally | None) -> Iterator[str]:

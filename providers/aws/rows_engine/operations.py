@@ -13,16 +13,18 @@ from providers.aws.rows_engine.row import Call, Row
 
 
 def operations(row: Row) -> frozenset[str]:
-    """Of create, read, update, delete, waits and tags, by the names of the API ("CreateVpc")."""
+    """Of create, read, update, delete, waits and tags, by the names of the API ("CreateVpc"). A run needs all of
+    them."""
     return frozenset((*_calls(row), *row.hook_operations))
 
 
-def counting_operations(row: Row) -> Mapping[str, str]:
-    """The operations of other services that only count (`Count`), by their service. A run goes on without their
-    rights."""
+def optional_operations(row: Row) -> Iterator[tuple[str, str]]:
+    """Those without whose rights a run goes on, with their service: what other services count (`Count`), and what the
+    row's functions ask."""
     polls = (row.created, row.ready, row.gone, *(setting.wait for setting in row.settings))
     counts = (poll.count for poll in polls if poll is not None and poll.count is not None)
-    return {count.service: count.operation for count in counts}
+    yield from ((count.service, count.operation) for count in counts)
+    yield from ((row.service, operation) for operation in row.optional_operations)
 
 
 def _calls(value: Any) -> Iterator[str]:

@@ -58,18 +58,18 @@ class Count:
     """How many there are of what a description is to have, as another service tells it: the state alone may be too
     early, or say what is long over.
 
-    service, operation, params: the call that counts; `answer` in its context is the description. there: a path in its
-    answer to the number. needed: a path in the description, and in the inputs, to the number that there must be; only
+    service, operation, params: the call that counts; `answer` in its context is the description. number: a path in its
+    answer to it. needed: a path in the description, and in the inputs, to the number that there must be; only
     an update that makes it larger waits for it. overrules: a condition on
     the description under which a state of `Poll.fail` stands for no more than a number that was not reached. Where the
-    call is refused or `there` leads to nothing, the state alone counts. noun: what is counted, in the plural. advice:
+    call is refused or `number` leads to nothing, the state alone counts. noun: what is counted, in the plural. advice:
     what to do where they do not come, as a sentence.
     """
 
     service: str
     operation: str
     params: Mapping[str, Param]
-    there: str
+    number: str
     needed: str
     overrules: str
     noun: str = "parts"
@@ -233,6 +233,7 @@ class Row:
     delete_first: a replacement can't exist beside the old one (names, CIDRs).  computed: outputs not in the
     description's shape.
     hook_operations: the API operations that the row's hooks and functions call by themselves.
+    optional_operations: those of them without whose rights a run goes on.
     """
 
     token: str
@@ -268,6 +269,7 @@ class Row:
     delete_first: bool = True
     computed: tuple[str, ...] = ()
     hook_operations: tuple[str, ...] = ()
+    optional_operations: tuple[str, ...] = ()
 
     @property
     def changeable(self) -> frozenset[str]:

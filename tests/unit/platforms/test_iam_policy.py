@@ -24,7 +24,7 @@ from meshctl.platforms.aws.iam import iam_actions, iam_policy
 from meshctl.policies import least_policy
 from meshctl.resolve import resolve
 from providers.aws.rows import ALL
-from providers.aws.rows_engine.operations import operations
+from providers.aws.rows_engine.operations import operations, optional_operations
 from tests.command_line import meshctl
 from tests.unit.resolve.test_offerings import H100
 from tests.unit.resolve.test_running import mesh_and_files
@@ -120,6 +120,7 @@ def test_certificates_are_asked_for_in_the_region_and_only_where_an_endpoint_has
 
 def test_every_call_in_the_code_of_a_hook_is_among_the_operations_of_some_row() -> None:
     names = {op for row in ALL for op in operations(row)}
+    names |= {op for row in ALL for _, op in optional_operations(row)}
     sent: set[str] = set()
     for path in (ROOT / "providers" / "aws" / "rows").glob("*.py"):
         text = path.read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,12 @@ import pytest
 
 from meshctl.clients.aws import aws_questions, session_credentials
 from meshctl.clients.aws.session_credentials import RemainingLife
-from meshctl.deploy.guards import preflight
+from meshctl.deploy.guards import hosted_zone, preflight
 from meshctl.deploy.session import Session
 from meshctl.errors import InfeasibleError
 from meshctl.model.deployment import Endpoint
 from meshctl.model.environment import Dns, Environments
-from meshctl.model.questions import NO_ANSWER, ApiAnswer, ApiQuestion
+from meshctl.model.questions import NO_ANSWER, ApiAnswer, ApiQuestion, Findings
 from tests.unit import states
 from tests.unit.preflight.asking import H100, deployment
 from tests.unit.resolve.meshes import AWS
@@ -70,6 +71,39 @@ def test_route_53_is_asked_at_the_same_time_as_the_platform(tmp_path: Path, monk
     notes = session.ask_platform(wanted, states.state()).notes
     assert any(note.startswith("Route 53 did not say") for note in notes)
     assert any(note.startswith("AWS did not say in time") for note in notes)
+
+
+def test_an_interrupt_does_not_wait_for_route_53(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does the end of the program: the thread that asks is a daemon."""
+    ends = threading.Event()
+    asking: list[threading.Thread] = []
+
+    def hang(*_: Any) -> Findings:
+        asking.append(threading.current_thread())
+        ends.wait(20)
+        return Findings()
+
+    def interrupt(*_: Any) -> Findings:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(hosted_zone, "ask", hang)
+    monkeypatch.setattr(preflight, "ask", interrupt)
+    began_s = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        Session(tmp_path, "m", ENVIRONMENTS).ask_platform(WANTED, states.state())
+    assert time.monotonic() - began_s < 10
+    ends.set()
+    assert [thread.daemon for thread in asking] == [True]
+
+
+def test_a_mistake_in_the_question_about_the_zone_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> Findings:
+        raise LookupError("zone")
+
+    monkeypatch.setattr(hosted_zone, "ask", fail)
+    monkeypatch.setattr(preflight, "ask", lambda *_: Findings())
+    with pytest.raises(LookupError, match="zone"):
+        Session(tmp_path, "m", ENVIRONMENTS).ask_platform(WANTED, states.state())
 
 
 def test_a_plan_says_what_keeps_its_caller_from_an_up_and_an_up_refuses(

@@ -139,7 +139,7 @@ def test_an_instance_is_asked_for_as_its_launch_template_says() -> None:
     assert findings_with(wanted, ALL, tokens, plain, rails=rails).caller_gaps == ()
 
 
-@pytest.mark.parametrize(
+GUARD_RAILS = pytest.mark.parametrize(
     ("rails", "statements"),
     [
         ({"instanceTypes": ["m7i.*", "m6i.*"]}, ()),
@@ -149,23 +149,82 @@ def test_an_instance_is_asked_for_as_its_launch_template_says() -> None:
     ],
     ids=["type by guard rail", "tags by guard rail", "type by policy", "tags by policy"],
 )
+
+
+def simulated(decision: str, *missing_keys: str) -> dict[str, ApiAnswer]:
+    """What IAM's simulation says of instances: by the organization's policies, if it denies them."""
+    result = {
+        "EvalActionName": "ec2:RunInstances",
+        "EvalDecision": decision,
+        "MissingContextValues": list(missing_keys),
+        "OrganizationsDecisionDetail": {"AllowedByOrganizations": decision == "allowed"},
+    }
+    return {"rights Region": ApiAnswer({"EvaluationResults": [result]})}
+
+
+@GUARD_RAILS
 def test_a_guard_rail_on_instances_is_named_before_anything_is_made(
     rails: dict[str, Any], statements: list[dict[str, Any]]
 ) -> None:
-    made = findings_with(deployment(SERVE), ALL, *statements, rails=rails)
+    wanted = deployment(SERVE)
+    denied = answers(wanted, ALL, *statements, rails=rails)
+    made = aws().findings(wanted, NOTHING, {**denied, **simulated("explicitDeny")})
     [gap] = made.caller_gaps
     assert gap.wanted == "the right to ec2:RunInstances of p5.48xlarge (pool serve)"
     assert gap.best == f"a policy of the organization denies it to {ALICE}"
     assert "`tags` and machines of e have to be those that they ask for" in gap.hint
     planned = made.of_a_plan()
     assert planned.caller_gaps == ()
-    [note] = planned.notes
-    assert note.startswith(f"{gap.wanted}, which `up` needs: ")
+    assert any(note.startswith(f"{gap.wanted}, which `up` needs: ") for note in planned.notes)
+
+
+@GUARD_RAILS
+@pytest.mark.parametrize(
+    "simulation",
+    [{}, simulated("allowed"), simulated("explicitDeny", "ec2:LaunchTemplate")],
+    ids=["not asked", "allowed", "depends"],
+)
+def test_a_guard_rail_on_instances_that_the_simulation_does_not_see_is_a_note(
+    rails: dict[str, Any], statements: list[dict[str, Any]], simulation: dict[str, ApiAnswer]
+) -> None:
+    """The launch by EKS says more of itself than a dry run, such as its launch template, for which a policy may exempt
+    it: `up` would be refused for good."""
+    wanted = deployment(SERVE)
+    made = aws().findings(wanted, NOTHING, {**answers(wanted, ALL, *statements, rails=rails), **simulation})
+    assert made.caller_gaps == ()
+    [note] = [each for each in made.notes if "dry run does not let" in each]
+    assert "call ec2:RunInstances of p5.48xlarge (pool serve)" in note
+
+
+def test_a_market_is_asked_for_as_eks_buys_it() -> None:
+    spot = deployment({"serve": {"nodes": 1, "accelerator": H100, "capacity": "spot"}})
+    assert market_of(spot) == {"MarketType": "spot"}
+    assert market_of(deployment(SERVE)) is None
+
+
+def market_of(wanted: Deployment) -> Any:
+    [subnets_question] = [each for each in aws().questions(wanted, NOTHING) if each.name == "dry run subnets"]
+    assert subnets_question.then is not None
+    [image] = subnets_question.then(subnets("a", "b"))
+    assert image.then is not None
+    [instance] = image.then(IMAGE)
+    return instance.arguments.get("InstanceMarketOptions")
+
+
+def test_a_pool_that_gets_another_machine_makes_no_launch_template() -> None:
+    """It gets a version of the one that it has."""
+    before = InPlace(deployment({"web": {"nodes": 1, "cpu": {"cores": 8}}}).pools, MADE)
+    asked = {each.name for each in aws().questions(deployment(WEB), before)}
+    assert "dry run subnets" in asked
+    assert "dry run launch template" not in asked
+    begun = InPlace(begun=before.pools, counts=MADE)
+    assert "dry run launch template" not in {each.name for each in aws().questions(deployment(WEB), begun)}
 
 
 def test_a_guard_rail_on_regions_is_one_gap() -> None:
     deny = statement("Deny", "ec2:*", StringNotEquals={"aws:RequestedRegion": "eu-central-1"})
-    [gap] = findings_with(deployment(WEB), ALL, deny).caller_gaps
+    wanted = deployment(WEB)
+    [gap] = aws().findings(wanted, NOTHING, {**answers(wanted, ALL, deny), **simulated("explicitDeny")}).caller_gaps
     for action in ("ec2:AllocateAddress", "ec2:CreateLaunchTemplate", "ec2:CreateVpc", "ec2:RunInstances of "):
         assert action in gap.wanted
 
@@ -220,17 +279,17 @@ def test_what_a_dry_run_allows_no_simulation_denies() -> None:
         {"EvalActionName": action, "EvalDecision": "explicitDeny", **organization}
         for action in ("ec2:CreateVpc", "ec2:RunInstances", "ec2:CreateSubnet")
     ]
-    simulated = {"rights Region": ApiAnswer({"EvaluationResults": results})}
-    [note] = aws().findings(wanted, NOTHING, {**answers(wanted, ALL), **simulated}).notes
+    by_iam = {"rights Region": ApiAnswer({"EvaluationResults": results})}
+    [note] = aws().findings(wanted, NOTHING, {**answers(wanted, ALL), **by_iam}).notes
     assert "call ec2:CreateSubnet (asked for" in note
 
 
 def test_what_the_simulation_finds_missing_is_said_once() -> None:
     wanted = deployment(WEB)
     results = [{"EvalActionName": "ec2:CreateVpc", "EvalDecision": "implicitDeny"}]
-    simulated = {"rights Region": ApiAnswer({"EvaluationResults": results})}
+    by_iam = {"rights Region": ApiAnswer({"EvaluationResults": results})}
     denied = {VPC: refusal("CreateVpc", "*", "because no identity-based policy allows the ec2:CreateVpc action")}
-    [gap] = aws().findings(wanted, NOTHING, {"caller": IDENTITY, **simulated, **denied}).caller_gaps
+    [gap] = aws().findings(wanted, NOTHING, {"caller": IDENTITY, **by_iam, **denied}).caller_gaps
     assert gap.wanted == "the right to ec2:CreateVpc"
 
 

@@ -85,7 +85,11 @@ def test_it_is_asked_only_where_a_cluster_is_made_and_a_refusal_is_a_note() -> N
 @pytest.mark.parametrize(
     ("version", "text"),
     [
-        ("1.33", "Kubernetes 1.33: its standard support on EKS ends on 2026-07-29, and extended support on 2027-07-29"),
+        (
+            "1.33",
+            "Kubernetes 1.33: its standard support on EKS ended on 2026-07-29, and extended support ends on 2027-07-29",
+        ),
+        ("1.34", "Kubernetes 1.34: its standard support on EKS ends on 2026-12-02, and extended support on 2027-12-02"),
         ("1.99", "Kubernetes 1.99 is not among those that EKS has as of 2026-08-09 (1.36, 1.35, "),
         ("1.9", "Kubernetes 1.9 is older than all that EKS has as of 2026-08-09"),
     ],

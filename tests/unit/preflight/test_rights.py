@@ -121,6 +121,15 @@ def test_a_right_that_no_policy_gives_is_named_before_anything_is_made() -> None
     assert "`meshctl doctor --iam-policy e`" in gap.hint
 
 
+def test_who_may_not_look_for_the_nodes_of_add_ons_brings_up_what_they_may() -> None:
+    """A policy that an older release printed lacks the right, and the provider goes on without it."""
+    wanted, policy = deployment(WEB), printed(deployment(WEB))
+    assert any("eks:ListNodegroups" in statement["Action"] for statement in policy["Statement"])
+    for statement in policy["Statement"]:
+        statement["Action"] = [name for name in statement["Action"] if name != "eks:ListNodegroups"]
+    assert rights_of(wanted, policy).caller_gaps == ()
+
+
 def test_who_may_not_read_quotas_brings_up_what_they_may() -> None:
     wanted, policy = deployment(WEB), printed(deployment(WEB))
     for statement in policy["Statement"]:

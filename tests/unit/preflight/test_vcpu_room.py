@@ -88,7 +88,21 @@ def test_a6_nodes_beyond_those_that_are_asked_for_are_left_alone_and_count() -> 
     own = node(wanted.cluster.name)
     assert gaps(wanted, running(own, own), 576, up) == []
     [gap] = gaps(wanted, running(own, own, own), 576, up)
-    assert gap.wanted.startswith("768 vCPUs of ")
+    assert gap.wanted == "768 vCPUs of Running On-Demand P instances (pool serve: 3 x 192, pool train: 1 x 192)"
+
+
+def test_nodes_that_the_run_removes_are_not_counted() -> None:
+    """One pool shrinks while another one comes; and a rolling update has one node more than the pool may have."""
+
+    def pool(nodes: int) -> dict[str, Any]:
+        return {"nodes": nodes, "accelerator": H100}
+
+    wanted = deployment({"a": pool(2), "b": pool(3)})
+    up = InPlace(deployment({"a": pool(4)}).pools, MADE)
+    own = running(*(node(wanted.cluster.name, "a"),) * 4)
+    assert gaps(wanted, own, 5 * 192, up) == []
+    [gap] = gaps(wanted, own, 5 * 192 - 1, up)
+    assert gap.wanted == "960 vCPUs of Running On-Demand P instances (pool a: 2 x 192, pool b: 3 x 192)"
 
 
 @pytest.mark.parametrize(
@@ -171,6 +185,19 @@ def test_a6_nodes_in_a_reservation_are_not_counted_beside_it() -> None:
     own = {"CapacityReservationId": "cr-own", "AvailableInstanceCount": 2}
     assert gaps(wanted, {**running(), **reserved(**own)}, 384) == []
     assert len(gaps(wanted, {**running(), **reserved(**{**own, "AvailableInstanceCount": 3})}, 384)) == 1
+
+
+def test_a_reservation_is_not_counted_beside_a_pool_that_moves_into_it() -> None:
+    """Its nodes that run outside of the reservation are replaced by those in it."""
+    own = {"CapacityReservationId": "cr-own"}
+    pools = {"serve": {"nodes": 2, "accelerator": H100, "capacity": "reserved"}}
+    wanted = deployment(pools, capacity={"reservations": ["cr-own"]})
+    up = InPlace(deployment({"serve": {"nodes": 1, "accelerator": H100}}).pools, MADE)
+    outside, inside = node(wanted.cluster.name), {**node(wanted.cluster.name), **own}
+    free = reserved(**own, AvailableInstanceCount=2)
+    assert gaps(wanted, {**running(outside, outside), **free}, 384, up) == []
+    assert gaps(wanted, {**running(inside), **reserved(**own, AvailableInstanceCount=1)}, 384, up) == []
+    assert len(gaps(wanted, {**running(inside), **free}, 384, up)) == 1
 
 
 def test_only_types_of_the_quotas_that_are_needed_are_asked_about_page_by_page() -> None:

@@ -8,6 +8,7 @@ are those of `guard_rails.json`. Source: IAM API reference, SimulatePrincipalPol
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -115,6 +116,8 @@ def _verdict(policies: list[Object] | None, request: IamRequest, rails: Mapping[
 
 
 def _breaks(request: IamRequest, rails: Mapping[str, Any]) -> bool:
+    if request.action == "ec2:RunInstances":
+        return _breaks_of_instances(request.keys, rails)
     service, _, operation = request.action.partition(":")
     if service != "iam" or operation not in guard_rails.OPERATIONS:
         return False
@@ -127,6 +130,15 @@ def _breaks(request: IamRequest, rails: Mapping[str, Any]) -> bool:
     except ApiError:
         return True
     return False
+
+
+def _breaks_of_instances(keys: Mapping[str, str], rails: Mapping[str, Any]) -> bool:
+    """The simulation denies instances whose type or tags the question does not say: negated matching is true of a key
+    that is missing."""
+    types = rails.get("instanceTypes")
+    machine = keys.get("ec2:InstanceType", "")
+    is_of_another_type = types is not None and not any(fnmatch.fnmatchcase(machine, each) for each in types)
+    return is_of_another_type or any(f"aws:RequestTag/{tag}" not in keys for tag in rails.get("requiredTags", ()))
 
 
 def _decision(verdict: str) -> str:

@@ -19,7 +19,7 @@ from meshctl.model.questions import InPlace, PolicyScope
 from meshctl.platforms.aws.iam import iam_actions
 from meshctl.platforms.aws.preflight import preflight
 from providers.aws.rows import ALL
-from providers.aws.rows_engine.operations import counting_operations, operations
+from providers.aws.rows_engine.operations import operations, optional_operations
 from providers.aws.rows_engine.row import Row
 from stacks.aws import arns
 
@@ -122,7 +122,7 @@ def needed_actions(deployment: Deployment, scope: PolicyScope, machines: Mapping
     declared = rows(deployment, scope)
     actions = set(actions_of(row.token for row in declared))
     for row in declared:
-        for service, operation in counting_operations(row).items():
+        for service, operation in optional_operations(row):
             actions |= iam_actions.actions(service, [operation])
     adopts = any(system.existing is not None for system in deployment.file_systems)
     own_calls = {**_OWN_CALLS, "route53": _OF_NAMES if scope.dns_zone else (), **(_OF_ADOPTED if adopts else {})}

@@ -31,6 +31,17 @@ def not_allowed(answer: ApiAnswer) -> tuple[str, ...]:
     return tuple(sorted(each["EvalActionName"] for each in results if "allowed" not in _decisions(each)))
 
 
+def is_denied(action: str, answers: Mapping[str, ApiAnswer]) -> bool:
+    """Whether the simulation denies the action whatever a call says; False where it was not asked, and where it
+    depends on keys that the question does not have."""
+    of_action = (results for name, results in _by_action(answers) if name == action)
+    return any(_denies(results) for results in of_action)
+
+
+def _denies(results: Sequence[Mapping[str, Any]]) -> bool:
+    return not any("allowed" in _decisions(each) or any(_missing_keys(each)) for each in results)
+
+
 @dataclass(frozen=True)
 class Run:
     """What the rights are for. `command`: as users call it. `printed`: the options of `doctor` that print them.

@@ -5,8 +5,10 @@ organization with all their conditions, which IAM's simulation (`rights`) does n
 
 Asked are calls as the run makes them: of a VPC, an address and a launch template. A refusal of these is a gap. Of
 instances EKS asks the same with the caller's rights when a node group is made (eksctl issue 1603); without the launch
-template, which is not there yet, the question says what the template would of instance and volumes. So a policy that
-denies these is a gap, and one about anything else (the subnet, the image, the template) a note.
+template, which is not there yet, the question says what the template would of instance, volumes and market. It lacks
+keys that the launch by EKS has (ec2:LaunchTemplate, ec2:IsLaunchTemplateResource, ec2:InstanceProfile), for which a
+policy may exempt it. So a refusal of these is a gap only where IAM's simulation (`rights`) denies ec2:RunInstances,
+too; all others are notes.
 
 Sources: EC2 API reference, DryRun; karpenter-provider-aws issues 7834 (without a subnet, EC2 looks for one in the
 default VPC and refuses where there is none), 9018 and 8190 (what a dry run does not say of an instance, a policy can
@@ -68,13 +70,12 @@ class _Denial:
     is_explicit: bool
     pool: Pool | None = None
 
-    @property
-    def is_certain(self) -> bool:
+    def is_certain(self, *, is_simulated: bool) -> bool:
         """Whether the run would be refused, too. Who may start instances of a launch template alone, may not start the
-        one of the question."""
+        one of the question. `is_simulated`: IAM's simulation denies instances as well."""
         if self.pool is None:
             return True
-        return self.is_explicit and any(kind in self.resource for kind in _DESCRIBED)
+        return is_simulated and self.is_explicit and any(kind in self.resource for kind in _DESCRIBED)
 
     @property
     def text(self) -> str:
@@ -88,19 +89,25 @@ def questions(change: Change) -> Iterator[ApiQuestion]:
         yield _dry_run(_VPC, "create_vpc", arguments)
     if change.missing_addresses:
         yield _dry_run(_ADDRESS, "allocate_address", {"Domain": "vpc", **_tags(wanted, "elastic-ip")})
+    for pool in _first_without_template(change):
+        arguments = {
+            "LaunchTemplateName": f"{wanted.cluster.name}-{pool.name}",
+            "LaunchTemplateData": _instance(wanted, pool),
+            **_tags(wanted, "launch-template"),
+        }
+        yield _dry_run(_TEMPLATE, "create_launch_template", arguments)
     if not change.new_pools:
         return
-    pool = change.new_pools[0]
-    arguments = {
-        "LaunchTemplateName": f"{wanted.cluster.name}-{pool.name}",
-        "LaunchTemplateData": _instance(wanted, pool),
-        **_tags(wanted, "launch-template"),
-    }
-    yield _dry_run(_TEMPLATE, "create_launch_template", arguments)
     zones = sorted({zone for each in change.new_pools for zone in each.zones})
     filters = [{"Name": "availability-zone", "Values": zones}, {"Name": "state", "Values": ["available"]}]
     then = partial(_images, change)
     yield ApiQuestion(_SUBNETS, "ec2", "describe_subnets", _ABOUT_INSTANCES, {"Filters": filters}, then=then)
+
+
+def _first_without_template(change: Change) -> tuple[Pool, ...]:
+    """One pool stands for all. One that is there and gets another machine has a template, which gets a new version."""
+    made = (pool for pool in change.new_pools if change.in_place.made_pool(pool.name) is None)
+    return tuple(made)[:1]
 
 
 def _dry_run(name: str, operation: str, arguments: Mapping[str, Any], about: str = _ABOUT) -> ApiQuestion:
@@ -170,11 +177,24 @@ def _instances(wanted: Deployment, placed: Sequence[tuple[Pool, str]], image: Ap
                 "MaxCount": 1,
                 "SubnetId": subnet,
                 **_instance(wanted, pool),
+                **_market(pool),
             },
             _ABOUT_INSTANCES,
         )
         for pool, subnet in placed
     )
+
+
+def _market(pool: Pool) -> dict[str, Any]:
+    """How EKS buys the pool's instances, at which guard rails look (ec2:InstanceMarketType). A capacity block has to be
+    named with it."""
+    if pool.market == "on-demand":
+        return {}
+    market: dict[str, Any] = {"InstanceMarketOptions": {"MarketType": pool.market}}
+    if pool.market == "capacity-block":
+        target = {"CapacityReservationTarget": {"CapacityReservationId": pool.reservation}}
+        market["CapacityReservationSpecification"] = target
+    return market
 
 
 def allowed(answers: Mapping[str, ApiAnswer]) -> frozenset[str]:
@@ -190,12 +210,15 @@ def findings(change: Change, who: Caller | None, answers: Mapping[str, ApiAnswer
         return Findings()
     named = {action for gap in by_rights.caller_gaps for action in gap.wanted.replace(",", " ").split()}
     denials = [each for each in _denials(change, answers) if each.action not in named]
+    simulations = {name: answer for name, answer in answers.items() if name.startswith(rights.PREFIX)}
+    is_simulated = simulated.is_denied(_RUN, simulations)
+    certain = [each for each in denials if each.is_certain(is_simulated=is_simulated)]
     run = rights.run(change)
     gaps: list[Gap] = []
     for reason in simulated.HINTS:
-        texts = sorted({each.text for each in denials if each.reason == reason and each.is_certain})
+        texts = sorted({each.text for each in certain if each.reason == reason})
         gaps += [simulated.gap(run, who.arn, reason, texts)] if texts else []
-    uncertain = [each for each in denials if not each.is_certain]
+    uncertain = [each for each in denials if each not in certain]
     return Findings(caller_gaps=tuple(gaps), notes=(*_uncertain(who, uncertain), *_unasked(change, answers)))
 
 
@@ -221,7 +244,7 @@ def _uncertain(who: Caller, denials: Sequence[_Denial]) -> Iterator[str]:
         texts = ", ".join(sorted({each.text for each in denials}))
         yield (
             f"EC2's dry run does not let {who.arn} call {texts}; it can be wrong where policies ask for the launch"
-            " template, the subnet or the image, which are not there yet, so `up` goes on: if EKS refuses a node group"
+            " template, the subnet or other things that are not there yet, so `up` goes on: if EKS refuses a node group"
             " then, whoever manages these policies has to allow it"
         )
 

@@ -36,7 +36,7 @@ _NODE_GROUP: Final = "eks:nodegroup-name"
 @dataclass(frozen=True)
 class Use:
     """So many machines of a type that count for a quota. `owner`: who has them, in words. `cluster`, `node_group`: of
-    nodes of EKS, "" for all else."""
+    nodes of EKS, "" for all else. `reservation`: the one that it runs in, "" for none."""
 
     quota: str
     machine: str
@@ -45,6 +45,7 @@ class Use:
     cluster: str = ""
     node_group: str = ""
     machines: int = 1
+    reservation: str = ""
 
 
 def questions(change: Change) -> Iterator[ApiQuestion]:
@@ -73,9 +74,15 @@ def by_others(change: Change, code: str, answers: Mapping[str, ApiAnswer]) -> tu
 
 def own_nodes(change: Change, pool: Pool, answers: Mapping[str, ApiAnswer]) -> int:
     """How many nodes of the pool's machines run."""
+    return sum(1 for _ in _own(change, pool, answers))
+
+
+def _own(change: Change, pool: Pool, answers: Mapping[str, ApiAnswer]) -> Iterator[Use]:
     machines = {pool.machine, *pool.equal_machines}
     place = (change.wanted.cluster.name, pool.name)
-    return sum((use.cluster, use.node_group) == place and use.machine in machines for use in _running(answers))
+    for use in _running(answers):
+        if (use.cluster, use.node_group) == place and use.machine in machines:
+            yield use
 
 
 def words(uses: Iterable[Use]) -> str:
@@ -104,7 +111,8 @@ def _running(answers: Mapping[str, ApiAnswer]) -> Iterator[Use]:
             cluster = _cluster(tags)
             owner = f"EKS cluster {cluster}" if cluster else _owner(instance, tags)
             machine, node_group = instance["InstanceType"], tags.get(_NODE_GROUP, "")
-            yield Use(quota, machine, _vcpus(instance), owner, cluster, node_group)
+            reservation = instance.get("CapacityReservationId", "")
+            yield Use(quota, machine, _vcpus(instance), owner, cluster, node_group, reservation=reservation)
 
 
 def _quota(instance: Mapping[str, Any]) -> str:
@@ -144,16 +152,20 @@ def _reserved(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[Use]
         machine = change.machines.get(reservation.get("InstanceType", ""))
         if not is_own or machine is None or reservation.get("ReservationType", "default") != "default":
             continue
-        to_start = sum(
-            max(pool.nodes_now - own_nodes(change, pool, answers), 0)
-            for pool in change.wanted.pools
-            if _takes(pool, reservation)
-        )
+        takers = [pool for pool in change.wanted.pools if _takes(pool, reservation)]
+        to_start = sum(_to_start(change, pool, answers) for pool in takers)
         free = max(reservation.get("AvailableInstanceCount", 0) - to_start, 0)
         if free:
             owner = f"free in reservation {reservation['CapacityReservationId']}"
             quota = vcpu_quotas.on_demand(machine.name)
             yield Use(quota, machine.name, free * machine.cpu_cores, owner, machines=free)
+
+
+def _to_start(change: Change, pool: Pool, answers: Mapping[str, ApiAnswer]) -> int:
+    """How many nodes of the pool start in its reservation. Those that run outside of the one that it names are replaced
+    by nodes in it; a pool that names none keeps its nodes, wherever they run."""
+    stay = [use for use in _own(change, pool, answers) if pool.reservation in ("", use.reservation)]
+    return max(pool.nodes_now - len(stay), 0)
 
 
 def _takes(pool: Pool, reservation: Mapping[str, Any]) -> bool:

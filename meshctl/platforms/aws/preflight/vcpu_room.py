@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from meshctl.model.deployment import Gap
+from meshctl.model.deployment import Gap, Pool
 from meshctl.model.questions import ApiAnswer, ApiQuestion
 from meshctl.platforms.aws.preflight import in_use, quotas
 from meshctl.platforms.aws.preflight.change import Change
@@ -29,7 +29,7 @@ def gaps(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[Gap]:
             instead = "; or end what nobody needs of that" if used else ""
             yield Gap(
                 subject=f"quota/{code}",
-                wanted=f"{needed} vCPUs of {quota.name} ({_by_pool(change, code)})",
+                wanted=f"{needed} vCPUs of {quota.name} ({_by_pool(change, code, answers)})",
                 best=f"the account may run {quota.value:g}{in_use_already}",
                 hint=quotas.more(change.wanted, "ec2", code, used + needed) + instead,
             )
@@ -61,11 +61,19 @@ def unasked(change: Change) -> Iterator[str]:
 
 
 def _needed(change: Change, code: str, answers: Mapping[str, ApiAnswer]) -> int:
-    """vCPUs of the mesh after the run. Of a pool with more nodes than it asks for, which are left alone, all."""
-    pools = [pool for pool in change.wanted.pools if change.quota(pool) == code]
-    return sum(max(pool.nodes_now, in_use.own_nodes(change, pool, answers)) * pool.cpu_cores for pool in pools)
+    """vCPUs of the mesh after the run."""
+    return sum(nodes * pool.cpu_cores for pool, nodes in _nodes(change, code, answers))
 
 
-def _by_pool(change: Change, code: str) -> str:
-    pools = [pool for pool in change.wanted.pools if change.quota(pool) == code and pool.nodes]
-    return ", ".join(f"pool {pool.name}: {pool.nodes} x {pool.cpu_cores}" for pool in pools)
+def _by_pool(change: Change, code: str, answers: Mapping[str, ApiAnswer]) -> str:
+    counted = _nodes(change, code, answers)
+    return ", ".join(f"pool {pool.name}: {nodes} x {pool.cpu_cores}" for pool, nodes in counted if nodes)
+
+
+def _nodes(change: Change, code: str, answers: Mapping[str, ApiAnswer]) -> Iterator[tuple[Pool, int]]:
+    """How many nodes each pool has after the run. A pool with more than it asks for keeps them, as far as it may have
+    so many: others are removed, or are those with which a rolling update begins."""
+    for pool in change.wanted.pools:
+        if change.quota(pool) == code:
+            stay = min(in_use.own_nodes(change, pool, answers), pool.nodes_max)
+            yield pool, max(pool.nodes_now, stay)
