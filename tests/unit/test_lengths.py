@@ -25,7 +25,7 @@ LONG_FILES: Mapping[str, int] = {
     "meshctl/resolve/placement/machine_types/machines.py": 403,
     "meshctl/resolve/work/workloads.py": 416,
     "templates/gang_hold/gangs.py": 415,
-    "tests/contract/test_aws_provider.py": 718,
+    "tests/contract/test_aws_provider.py": 430,
     "tests/contract/test_kubernetes_provider.py": 416,
     "tests/integration/test_lab_eks_refusals.py": 674,
     "tests/integration/test_migrate_data.py": 431,

@@ -32,6 +32,7 @@ _DRY_RUNS: Final = "tests/unit/preflight/test_dry_runs.py"
 _NOTHING: Final = "tests/faults/test_up_makes_nothing.py"
 _ADDONS: Final = "tests/unit/providers/test_addon_readiness.py"
 _PROVIDER: Final = "tests/contract/test_aws_provider.py"
+_NODE_GROUPS: Final = "tests/contract/test_node_groups.py"
 
 FINDINGS: Final[dict[str, tuple[str, ...]]] = {
     "A1": (
@@ -88,9 +89,9 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
         f"{_GROWTH}::test_a7_a_group_that_could_not_grow_stays_degraded_until_it_has_grown",
         f"{_GROWTH}::test_a7_what_was_missing_starts_as_soon_as_there_is_capacity",
         f"{_GROWTH}::test_a7_another_type_of_the_group_starts_where_the_first_is_refused",
-        f"{_PROVIDER}::test_a7_a_group_that_could_not_grow_can_be_made_smaller_again",
-        f"{_PROVIDER}::test_a7_a_group_that_eks_calls_active_for_a_while_is_waited_for",
-        f"{_PROVIDER}::test_a7_a_growth_that_did_not_come_to_its_end_goes_on_with_the_next_run",
+        f"{_NODE_GROUPS}::test_a7_a_group_that_could_not_grow_can_be_made_smaller_again",
+        f"{_NODE_GROUPS}::test_a7_a_group_that_eks_calls_active_for_a_while_is_waited_for",
+        f"{_NODE_GROUPS}::test_a7_a_growth_that_did_not_come_to_its_end_goes_on_with_the_next_run",
         "tests/faults/test_up_growth.py::test_a7_a_pool_that_grows_beyond_what_there_is",
     ),
     "A8": (
@@ -99,15 +100,15 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
         f"{_RESERVATIONS}::test_a8_a_block_that_the_pool_can_not_have_is_a_gap_before_anything_is_made",
         f"{_RESERVATIONS}::test_a8_a_block_that_has_not_begun_is_told_with_its_start_and_end",
         f"{_PREFLIGHT}::test_a8_a_reservation_that_the_pool_can_not_have",
-        f"{_PROVIDER}::test_a8_nodes_of_a_capacity_block_go_before_they_get_another_template",
-        f"{_PROVIDER}::test_a8_a_group_whose_block_has_ended_is_emptied_although_it_is_degraded",
+        f"{_NODE_GROUPS}::test_a8_nodes_of_a_capacity_block_go_before_they_get_another_template",
+        f"{_NODE_GROUPS}::test_a8_a_group_whose_block_has_ended_is_emptied_although_it_is_degraded",
         "tests/faults/test_capacity_blocks.py::test_a8_a_pool_waits_for_its_block_and_gets_its_nodes_in_the_next_one",
     ),
     "A9": (
         f"{_EKS}::TestNodegroups::test_nodes_are_replaced_in_batches",
         f"{_TOKENS}::test_a_large_pool_is_updated_by_shares_with_a_deadline_to_fit",
-        f"{_PROVIDER}::test_finding_a9_a_change_arrives_that_is_made_while_another_update_runs",
-        f"{_PROVIDER}::test_finding_a9_the_next_run_waits_for_the_update_that_an_interrupted_one_began",
+        f"{_NODE_GROUPS}::test_finding_a9_a_change_arrives_that_is_made_while_another_update_runs",
+        f"{_NODE_GROUPS}::test_finding_a9_the_next_run_waits_for_the_update_that_an_interrupted_one_began",
     ),
     "A10": (
         f"{_REGISTRIES}::test_a10_an_image_of_another_partition_can_not_be_pulled",
@@ -129,8 +130,8 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
         "tests/faults/test_iam_enforced.py::test_one_user_brings_up_what_another_changes_and_destroys",
     ),
     "A13": (
-        f"{_PROVIDER}::test_the_size_that_others_gave_a_node_group_stays_within_the_bounds",
-        f"{_PROVIDER}::test_what_is_no_scaling_sends_no_sizes",
+        f"{_NODE_GROUPS}::test_the_size_that_others_gave_a_node_group_stays_within_the_bounds",
+        f"{_NODE_GROUPS}::test_what_is_no_scaling_sends_no_sizes",
     ),
     "A14": (
         f"{_NODES}::TestEks::test_efa_is_there_for_the_interfaces_of_the_template_alone",
@@ -271,7 +272,7 @@ FAULTS: Final[dict[str, tuple[str, ...]]] = {
         "tests/faults/test_capacity_blocks.py::test_a8_a_block_that_ends_while_up_runs_leaves_all_else_up",
         "tests/unit/preflight/test_scarce_pools.py::test_a8_the_words_for_a_block_that_is_over_name_it_and_that_all_else_is_up",
         "tests/unit/preflight/test_scheduled_blocks.py::test_a8_an_up_after_the_end_goes_on_with_the_rest_and_ends_with_what_is_missing",
-        f"{_PROVIDER}::test_a8_a_group_whose_block_has_ended_is_emptied_although_it_is_degraded",
+        f"{_NODE_GROUPS}::test_a8_a_group_whose_block_has_ended_is_emptied_although_it_is_degraded",
     ),
     "a first up that is killed, and other answers at the next one": (
         f"{_EQUAL}::test_finding_a7_a_group_of_a_first_run_that_was_killed_keeps_its_types_zones_and_set_up",
