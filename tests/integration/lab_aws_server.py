@@ -23,12 +23,14 @@ import yaml
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from meshctl.lab.aws.quotas import VPCS
 from meshctl.lab.network.ports import free_ports
 from tests.lab_fixture import LETTERS_OF_DUMP, raise_quotas
 from tests.waiting import end, wait_until
 
 KEY, REGION = "AKIALABDEFAULT000001", "us-east-1"
 ACCOUNT = "123456789012"
+P_QUOTA = ("ec2", "L-417A185B")  # of P instances
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "eks.amazonaws.com"}, "Action": "sts:AssumeRole"}],
@@ -177,3 +179,29 @@ def make_cluster(aws: Aws, name: str = "c1", **more: Any) -> dict[str, Any]:
     eks.create_cluster(name=name, **given | more)
     wait_until(lambda: eks.describe_cluster(name=name)["cluster"]["status"] == "ACTIVE")
     return network
+
+
+def quotas_of_a_new_account(aws: Aws) -> Iterator[None]:
+    """For a fixture: all but that of VPCs, and those that a test raises. What a test has reserved ends with it, since
+    reservations count for the quotas."""
+    (aws.root / "quotas.json").write_text(json.dumps({VPCS: 1000}))
+    yield
+    ec2 = aws.client("ec2")
+    for each in ec2.describe_capacity_reservations()["CapacityReservations"]:
+        ec2.cancel_capacity_reservation(CapacityReservationId=each["CapacityReservationId"])
+
+
+def raised(aws: Aws, service: str, code: str, value: float) -> None:
+    quotas = aws.client("service-quotas")
+    quotas.request_service_quota_increase(ServiceCode=service, QuotaCode=code, DesiredValue=value)
+    assert quotas.get_service_quota(ServiceCode=service, QuotaCode=code)["Quota"]["Value"] == value
+
+
+def make(aws: Aws, network: dict[str, Any], name: str = "train", **more: Any) -> None:
+    """A node group of the cluster `c1`."""
+    given = {
+        "subnets": network["subnets"],
+        "scalingConfig": {"minSize": 0, "maxSize": 8, "desiredSize": 2},
+        "instanceTypes": ["t3.medium"],
+    }
+    aws.client("eks").create_nodegroup(clusterName="c1", nodegroupName=name, nodeRole=network["role"], **given | more)

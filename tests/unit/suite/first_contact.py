@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 _REFUSALS: Final = "tests/integration/test_lab_eks_refusals.py"
+_HEARD: Final = "tests/integration/test_lab_preflight.py"
 _GROWTH: Final = "tests/integration/test_lab_eks_growth.py"
 _EKS: Final = "tests/integration/test_lab_eks.py"
 _ACCOUNT: Final = "tests/unit/preflight/test_aws_account.py"
@@ -70,7 +71,7 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
         f"{_REFUSALS}::test_elastic_addresses_and_vpcs_of_a_new_account",
         f"{_PREFLIGHT}::test_a6_a_quota_that_is_too_small_names_the_command_that_raises_it",
         f"{_PREFLIGHT}::test_a6_addresses_and_vpcs_are_counted",
-        f"{_REFUSALS}::test_a6_the_quota_of_one_mesh_is_not_enough_for_a_second_one",
+        f"{_HEARD}::test_a6_the_quota_of_one_mesh_is_not_enough_for_a_second_one",
         f"{_VCPUS}::test_a6_one_node_of_somebody_else_leaves_too_little_of_a_quota_that_fits",
         "tests/unit/stacks/test_nat_gateways.py::test_a6_one_gateway_in_the_first_zone_serves_all",
         f"{_REFUSALS}::test_more_node_groups_and_nodes_than_a_cluster_may_have",
