@@ -23,6 +23,7 @@ import yaml
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from meshctl.lab.aws import quotas as lab_quotas
 from meshctl.lab.aws.quotas import VPCS
 from meshctl.lab.network.ports import free_ports
 from tests.lab_fixture import LETTERS_OF_DUMP, raise_quotas
@@ -205,3 +206,27 @@ def make(aws: Aws, network: dict[str, Any], name: str = "train", **more: Any) ->
         "instanceTypes": ["t3.medium"],
     }
     aws.client("eks").create_nodegroup(clusterName="c1", nodegroupName=name, nodeRole=network["role"], **given | more)
+
+
+def issue(aws: Aws, name: str = "train") -> tuple[str, str]:
+    """Code and text of what kept the node group's instances from launching."""
+    eks = aws.client("eks")
+
+    def described() -> dict[str, Any]:
+        answer: dict[str, Any] = eks.describe_nodegroup(clusterName="c1", nodegroupName=name)["nodegroup"]
+        return answer
+
+    wait_until(lambda: described()["status"] == "CREATE_FAILED")
+    first, *more = described()["health"]["issues"]
+    if first["code"] == "AsgInstanceLaunchFailures":  # finding A5: they have not joined, either
+        more = [each for each in more if each["code"] != "NodeCreationFailure"]
+    assert more == []
+    return first["code"], first["message"]
+
+
+def set_quotas(aws: Aws, **values: float) -> None:
+    (aws.root / "quotas.json").write_text(json.dumps({VPCS: 1000, **{quota_code(n): v for n, v in values.items()}}))
+
+
+def quota_code(name: str) -> str:
+    return str(getattr(lab_quotas, name))

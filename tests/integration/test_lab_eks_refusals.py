@@ -14,17 +14,18 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from meshctl.lab.aws import quotas as lab_quotas
 from meshctl.lab.aws.quotas import CLUSTERS, VPCS
 from tests.integration.lab_aws_server import (
     P_QUOTA,
     Aws,
     code_of,
+    issue,
     make,
     make_cluster,
     make_network,
     quotas_of_a_new_account,
     raised,
+    set_quotas,
 )
 from tests.waiting import wait_until
 
@@ -41,22 +42,6 @@ def refusal(aws: Aws, network: dict[str, Any], **more: Any) -> tuple[str, str]:
         make(aws, network, **more)
     error = caught.value.response["Error"]
     return error["Code"], error["Message"]
-
-
-def issue(aws: Aws, name: str = "train") -> tuple[str, str]:
-    """Code and text of what kept the node group's instances from launching."""
-    eks = aws.client("eks")
-
-    def described() -> dict[str, Any]:
-        answer: dict[str, Any] = eks.describe_nodegroup(clusterName="c1", nodegroupName=name)["nodegroup"]
-        return answer
-
-    wait_until(lambda: described()["status"] == "CREATE_FAILED")
-    first, *more = described()["health"]["issues"]
-    if first["code"] == "AsgInstanceLaunchFailures":  # finding A5: they have not joined, either
-        more = [each for each in more if each["code"] != "NodeCreationFailure"]
-    assert more == []
-    return first["code"], first["message"]
 
 
 def template(aws: Aws, name: str, **data: Any) -> dict[str, str]:
@@ -465,14 +450,6 @@ def test_more_clusters_than_the_quota(aws: Aws) -> None:
         )
         == "ResourceLimitExceededException"
     )
-
-
-def set_quotas(aws: Aws, **values: float) -> None:
-    (aws.root / "quotas.json").write_text(json.dumps({VPCS: 1000, **{quota_code(n): v for n, v in values.items()}}))
-
-
-def quota_code(name: str) -> str:
-    return str(getattr(lab_quotas, name))
 
 
 def test_more_node_groups_and_nodes_than_a_cluster_may_have(aws: Aws) -> None:

@@ -18,11 +18,13 @@ from tests.integration.lab_aws_server import (
     P_QUOTA,
     Aws,
     code_of,
+    issue,
     make,
     make_cluster,
     make_network,
     quotas_of_a_new_account,
     raised,
+    set_quotas,
 )
 from tests.unit.resolve.meshes import AWS, resolved
 from tests.unit.states import state

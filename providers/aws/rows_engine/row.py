@@ -61,8 +61,8 @@ class Count:
     service, operation, params: the call that counts; `answer` in its context is the description. number: a path in its
     answer. needed: a path in the description, and in the inputs, to the number that there must be; only an update that
     makes it larger waits for it. overrules: a condition on the description under which a state of `Poll.fail` stands
-    for no more than a number that was not reached. Where the call is refused or `number` leads to nothing, the state alone counts. noun: what is counted, in the plural. advice:
-    what to do where they do not come, as a sentence.
+    for no more than a number that was not reached. Where the call is refused or `number` leads to nothing, the state
+    alone counts. noun: what is counted, in the plural. advice: what to do where they do not come, as a sentence.
     """
 
     service: str

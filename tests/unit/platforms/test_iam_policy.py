@@ -14,20 +14,16 @@ import botocore.session
 import pytest
 
 from meshctl import policy_parts
-from meshctl.catalog import load_catalog
-from meshctl.errors import InfeasibleError, UsageError
+from meshctl.errors import UsageError
 from meshctl.load import load
 from meshctl.model.deployment import Deployment, Endpoint, EndpointCertificate, ExistingFileSystem
 from meshctl.model.questions import ApiAnswer, InPlace, PolicyScope
 from meshctl.platforms.aws import PLATFORM
 from meshctl.platforms.aws.iam import iam_actions, iam_policy
 from meshctl.policies import least_policy
-from meshctl.resolve import resolve
 from providers.aws.rows import ALL
 from providers.aws.rows_engine.operations import operations, optional_operations
 from tests.command_line import meshctl
-from tests.unit.resolve.test_offerings import H100
-from tests.unit.resolve.test_running import mesh_and_files
 from tests.unit.stacks import declared_on_aws
 from tests.unit.weka_mesh import joined
 
@@ -389,13 +385,3 @@ def test_a_platform_without_iam_says_so() -> None:
     other = next(name for name, each in environments.environments.items() if each.provider != "aws")
     with pytest.raises(UsageError, match="has no IAM policies"):
         least_policy(mesh, environments, other)
-
-
-def test_a1_rights_are_the_same_where_the_table_of_offers_lacks_the_machine() -> None:
-    """An environment that is up there wants its policy, too."""
-    mesh, environments = mesh_and_files(H100)
-    assert resolve(mesh, environments, "e", load_catalog(), None).gaps != ()
-    assert least_policy(mesh, environments, "e").document["Statement"]
-    too_much = {**H100, "cpu": {"cores": 9999}}
-    with pytest.raises(InfeasibleError):
-        least_policy(*mesh_and_files(too_much), "e")

@@ -11,11 +11,13 @@ import pytest
 
 from meshctl.catalog import Catalog, load_catalog
 from meshctl.engine import state_folder
+from meshctl.errors import InfeasibleError
 from meshctl.model.deployment import Deployment, Resolution
 from meshctl.model.environment import Environments
 from meshctl.model.mesh import Mesh
 from meshctl.model.observed import Facts, ObservedNode, ShiftsInForce
 from meshctl.model.stack_state import Resource, StackState
+from meshctl.policies import least_policy
 from meshctl.project import Project
 from meshctl.resolve import resolve
 from meshctl.resolve.placement.machine_types import offerings
@@ -124,3 +126,13 @@ def test_pods_that_are_up_are_not_refused_for_a_label_that_a_node_has_lost() -> 
     [note] = [note for note in resolution.notes if note.startswith("workload/w is up and stays")]
     assert "matches 1 of its 2 nodes (c2)" in note
     assert in_cluster(4, *one, up=before).gaps != ()  # more pods than are up
+
+
+def test_a1_rights_are_the_same_where_the_table_of_offers_lacks_the_machine() -> None:
+    """An environment that is up there wants its policy, too."""
+    mesh, environments = mesh_and_files(H100)
+    assert resolve(mesh, environments, "e", load_catalog(), None).gaps != ()
+    assert least_policy(mesh, environments, "e").document["Statement"]
+    too_much = {**H100, "cpu": {"cores": 9999}}
+    with pytest.raises(InfeasibleError):
+        least_policy(*mesh_and_files(too_much), "e")
