@@ -58,7 +58,7 @@ VERSIONS = tuple(version.name for version in _ALL if version.status != _NONE)  #
 class Versions(Base):
     def describe_cluster_versions(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         """Those that are not supported any more only where all, or they by their name, are asked for."""
-        names, status = given.get("clusterVersions"), given.get("versionStatus")
+        names, status = given.get("clusterVersions") or None, given.get("versionStatus")
         chosen = [version for version in _ALL if names is None or version.name in names]
         if names is None and status is None and not given.get("includeAll"):
             chosen = [version for version in chosen if version.status != _NONE]
