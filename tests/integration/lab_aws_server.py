@@ -230,3 +230,16 @@ def set_quotas(aws: Aws, **values: float) -> None:
 
 def quota_code(name: str) -> str:
     return str(getattr(lab_quotas, name))
+
+
+def use_in_this_process(aws: Aws, monkeypatch: pytest.MonkeyPatch, key: str = KEY) -> None:
+    """The SDK in this process calls the API as the owner of that access key, and reads no file of the user's own."""
+    variables = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{aws.port}",
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_CONFIG_FILE": str(aws.root / "no-config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(aws.root / "no-credentials"),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)

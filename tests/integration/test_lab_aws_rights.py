@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from meshctl.deploy.guards import preflight
 from meshctl.model.questions import Findings, InPlace, PolicyScope
 from meshctl.platforms import registry
-from tests.integration.lab_aws_server import ACCOUNT, KEY, TRUST, Aws, make_network
+from tests.integration.lab_aws_server import ACCOUNT, KEY, TRUST, Aws, make_network, use_in_this_process
 from tests.unit.preflight.asking import deployment
 from tests.waiting import wait_until
 
@@ -200,16 +200,7 @@ def test_a_permissions_boundary_refuses_what_it_does_not_allow(aws: Aws) -> None
 
 @pytest.fixture
 def as_engineer(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
-    """The SDK in this process calls the API with the engineer's keys."""
-    variables = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{aws.port}",
-        "AWS_ACCESS_KEY_ID": ENGINEER,
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_CONFIG_FILE": str(aws.root / "no-config"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(aws.root / "no-credentials"),
-    }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
+    use_in_this_process(aws, monkeypatch, ENGINEER)
     return aws
 
 

@@ -10,7 +10,7 @@ from meshctl.deploy.guards import preflight
 from meshctl.model.questions import InPlace
 from providers.aws.provider import AwsProvider
 from providers.plugin.provider import ProviderError
-from tests.integration.lab_aws_server import KEY, REGION, TRUST, Aws, make_network
+from tests.integration.lab_aws_server import REGION, TRUST, Aws, make_network, use_in_this_process
 from tests.unit.preflight.asking import deployment
 
 OTHER = "eu-central-1"
@@ -23,16 +23,7 @@ PLACE: dict[str, Any] = {"region": OTHER, "zones": [f"{OTHER}a", f"{OTHER}b"]}
 
 @pytest.fixture
 def account(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
-    """The SDK in this process calls the API."""
-    variables = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{aws.port}",
-        "AWS_ACCESS_KEY_ID": KEY,
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_CONFIG_FILE": str(aws.root / "no-config"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(aws.root / "no-credentials"),
-    }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
+    use_in_this_process(aws, monkeypatch)
     return aws
 
 
