@@ -1,7 +1,8 @@
-"""One environment on AWS that is refused, told to end, killed, changed by hand and killed again on its way up and down.
+"""Environments on AWS that are refused, told to end, killed and changed by hand on their way up and down.
 
-One after the other in one environment, since an EKS environment takes longest to come up and go. Each kill at each
-moment is in `test_up_killed` (`nox -s faults`), and in `test_random_stops` against an API of the test's own.
+Several of these in one environment, since an EKS environment takes longest to come up and go. `nox -s tests` has the
+two kills. Each kill at each moment is in `test_up_killed` (`nox -s faults`), and in `test_random_stops` against an API
+of the test's own.
 """
 
 from __future__ import annotations
@@ -41,21 +42,35 @@ endpoints:
 """
 
 
-def test_up_and_destroy_go_on_after_whatever_stopped_them(small: RunningLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Among it finding A7: one pool without machines, while the rest comes up with its names."""
-    told_to_end_at_its_beginning(small)
+def test_up_and_destroy_go_on_after_a_kill(small: RunningLab) -> None:
     killed_while_the_cluster_is_made(small)
-    no_capacity_for_the_pool(small)
     small.meshctl("up", "aws-east", "--yes", timeout_s=400)
     assert counts(small) == WHOLE
     assert small.json("plan", "aws-east")["changes"] == []
+    killed_in_destroy(small)
+    assert set(counts(small).values()) == {0}
+
+
+@pytest.mark.exhaustive
+def test_a7_up_goes_on_once_there_are_machines(small: RunningLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One pool without machines, alone and while the rest comes up with its names."""
+    told_to_end_at_its_beginning(small)
+    no_capacity_for_the_pool(small)
+    small.meshctl("up", "aws-east", "--yes", timeout_s=400)
+    assert counts(small) == WHOLE
     one_pool_without_machines(small, monkeypatch)
+
+
+@pytest.mark.exhaustive
+def test_what_is_changed_behind_its_back_is_mended(small: RunningLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deleted by hand, left in an update that nobody wants any more, and refused while it is taken down."""
+    small.meshctl("up", "aws-east", "--yes", timeout_s=400)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, small.env[name])  # for the AWS provider in this process
     deleted_by_hand(small)
     killed_in_an_update_that_is_undone(small)
     token_expires_in_destroy(small)
-    killed_in_destroy(small)
+    small.meshctl("destroy", "aws-east", "--yes", timeout_s=400)
     assert set(counts(small).values()) == {0}
 
 

@@ -1,4 +1,4 @@
-"""The example platform of a package of its own, in the lab: `plan`, `up`, and a migration there and back.
+"""The example platform of a package of its own, in the lab: `plan`, `up`, and (exhaustive) moved there and back.
 
 The lab knows nothing of it. Its cluster is the control plane `dc1`; what Acme's own controller would do, to make the
 nodes of a `NodeGroup`, is done here (`NodeGroups`). What needs no cluster is in tests/unit/platforms.
@@ -161,6 +161,11 @@ def bucket(mesh: RunningLab, environment: str, profile: str) -> str:
     return next(str(name) for name in names if name.startswith(f"moved-{environment}-weights"))
 
 
+def put(mesh: RunningLab, environment: str, profile: str, data: dict[str, bytes]) -> None:
+    for key, body in data.items():
+        mesh.boto3("s3", profile).put_object(Bucket=bucket(mesh, environment, profile), Key=key, Body=body)
+
+
 def content(mesh: RunningLab, environment: str, profile: str) -> dict[str, bytes]:
     s3, name = mesh.boto3("s3", profile), bucket(mesh, environment, profile)
     keys = [each["Key"] for each in s3.list_objects_v2(Bucket=name).get("Contents", ())]
@@ -180,21 +185,7 @@ def serves(mesh: RunningLab) -> str:
     return ""
 
 
-def test_up_there_and_moved_there_and_back(mesh: RunningLab) -> None:
-    planned = mesh.json("plan", "acme")
-    assert planned["cost"]["hourly_usd_after"] == pytest.approx(40.01, abs=0.01)
-    created = {change["subject"] for change in planned["changes"] if change["action"] == "create"}
-    assert {"pool/serve", "storage/weights", "workload/chat"} <= created
-
-    mesh.meshctl("up", "cw", "--yes", "--object-storage-only")
-    data = {"llama/1.bin": b"1" * 99_000, "llama/2.bin": b"2" * 99_000}
-    for key, body in data.items():
-        mesh.boto3("s3", "coreweave").put_object(Bucket=bucket(mesh, "cw", "coreweave"), Key=key, Body=body)
-    mesh.meshctl("up", "cw", "--yes")
-
-    mesh.meshctl("migrate", "cw", "acme", "--yes", "--observe", "2")
-    assert serves(mesh) == "acme"
-    assert content(mesh, "acme", "dc1") == data
+def assert_up_on_acme(mesh: RunningLab) -> None:
     running = pods(mesh, "dc1")
     assert len(running) == 2
     for pod in running:
@@ -202,16 +193,46 @@ def test_up_there_and_moved_there_and_back(mesh: RunningLab) -> None:
         assert pod["spec"]["containers"][0]["resources"]["limits"]["acme.example/hca"] == "8"
     service = yaml.safe_load(mesh.kubectl("dc1", "get", "service", "chat-public", "-n", "moved", "-o", "yaml"))
     assert service["metadata"]["annotations"]["acme.example/load-balancer"] == "public"
-    mesh.meshctl("migrations", "finish", "--yes")
-
     after = mesh.meshctl("plan", "acme", "--detailed-exitcode", check=False)
     assert after.returncode == 0, after.stdout + after.stderr
+
+
+def assert_gone_from_acme(mesh: RunningLab) -> None:
+    assert json.loads(mesh.kubectl("dc1", "get", "nodegroups", "-o", "json"))["items"] == []
+    wait_until(lambda: not mesh.kubectl("dc1", "get", "nodes", "-l", OF_GROUP, "-o", "name"))
+
+
+def test_planned_and_up_there(mesh: RunningLab) -> None:
+    planned = mesh.json("plan", "acme")
+    assert planned["cost"]["hourly_usd_after"] == pytest.approx(40.01, abs=0.01)
+    created = {change["subject"] for change in planned["changes"] if change["action"] == "create"}
+    assert {"pool/serve", "storage/weights", "workload/chat"} <= created
+    mesh.meshctl("up", "acme", "--yes", "--object-storage-only")
+    put(mesh, "acme", "dc1", {"llama/1.bin": b"1" * 99_000})
+    mesh.meshctl("up", "acme", "--yes")
+    assert serves(mesh) == "acme"
+    assert_up_on_acme(mesh)
+    mesh.meshctl("destroy", "acme", "--yes", "--allow-data-loss", "--confirm", "acme")
+    assert_gone_from_acme(mesh)
+
+
+@pytest.mark.exhaustive
+def test_moved_there_and_back(mesh: RunningLab) -> None:
+    mesh.meshctl("up", "cw", "--yes", "--object-storage-only")
+    data = {"llama/1.bin": b"1" * 99_000, "llama/2.bin": b"2" * 99_000}
+    put(mesh, "cw", "coreweave", data)
+    mesh.meshctl("up", "cw", "--yes")
+
+    mesh.meshctl("migrate", "cw", "acme", "--yes", "--observe", "2")
+    assert serves(mesh) == "acme"
+    assert content(mesh, "acme", "dc1") == data
+    assert_up_on_acme(mesh)
+    mesh.meshctl("migrations", "finish", "--yes")
+
     new = {"llama/3.bin": b"3" * 99_000}
-    for key, body in new.items():
-        mesh.boto3("s3", "dc1").put_object(Bucket=bucket(mesh, "acme", "dc1"), Key=key, Body=body)
+    put(mesh, "acme", "dc1", new)
     mesh.meshctl("migrate", "acme", "cw", "--yes", "--observe", "2")
     assert serves(mesh) == "cw"
     assert content(mesh, "cw", "coreweave") == {**data, **new}
     mesh.meshctl("migrations", "finish", "--yes")
-    assert json.loads(mesh.kubectl("dc1", "get", "nodegroups", "-o", "json"))["items"] == []
-    wait_until(lambda: not mesh.kubectl("dc1", "get", "nodes", "-l", OF_GROUP, "-o", "name"))
+    assert_gone_from_acme(mesh)

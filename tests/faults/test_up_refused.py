@@ -147,6 +147,7 @@ def assert_destroy_asks(here: RunningLab) -> None:
     here.meshctl("destroy", "dc1", "--yes", "--allow-data-loss", "--confirm", "dc1")
 
 
+@pytest.mark.exhaustive
 def test_a_block_claim_that_cannot_bind_is_named_and_what_it_holds_later_is_kept(small: RunningLab) -> None:
     with_scratch(small, "block", "nsf")
     assert_claim_fails(small, "workload/site")  # it belongs to a pod

@@ -86,7 +86,7 @@ FINDINGS: Final[dict[str, tuple[str, ...]]] = {
     "A7": (
         f"{_TOKENS}::test_a_pool_without_machines_holds_up_only_what_runs_on_it",
         "tests/unit/preflight/test_scarce_pools.py::test_other_zones_and_machines_are_worth_a_try",
-        "tests/faults/test_aws_story.py::test_up_and_destroy_go_on_after_whatever_stopped_them",
+        "tests/faults/test_aws_story.py::test_a7_up_goes_on_once_there_are_machines",
         f"{_GROWTH}::test_a7_a_group_that_could_not_grow_stays_degraded_until_it_has_grown",
         f"{_GROWTH}::test_a7_what_was_missing_starts_as_soon_as_there_is_capacity",
         f"{_GROWTH}::test_a7_another_type_of_the_group_starts_where_the_first_is_refused",
