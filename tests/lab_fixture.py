@@ -24,6 +24,7 @@ from meshctl.lab.aws import quotas
 from meshctl.lab.state import ACCOUNT, Lab
 from tests.preloaded import CommandLine
 from tests.waiting import COMMAND_S
+from tests.when_killed import when_killed
 
 # Tests name zones by their letters, and types that they have: those of one account.
 LETTERS_OF_DUMP = json.dumps({"zoneSeed": None})
@@ -108,12 +109,14 @@ def lab(tmp_path_factory: pytest.TempPathFactory, command_lines: CommandLine) ->
         yield RunningLab(Lab(Path(given).absolute()), folder, command_lines)
         return
     root = tmp_path_factory.mktemp("lab") / "root"
-    command_line(root, "up")
-    raise_quotas(root)
-    try:
-        yield RunningLab(Lab(root), folder, command_lines)
-    finally:
-        command_line(root, "down")
+    down = [sys.executable, "-m", "meshctl.cli.main", "lab", "down"]
+    with when_killed(down, {**os.environ, "MESHCTL_LAB_ROOT": str(root)}):
+        command_line(root, "up")
+        raise_quotas(root)
+        try:
+            yield RunningLab(Lab(root), folder, command_lines)
+        finally:
+            command_line(root, "down")
 
 
 def raise_quotas(root: Path) -> None:
