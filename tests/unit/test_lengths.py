@@ -16,7 +16,6 @@ MOST_LINES_OF_A_FILE = 400
 
 # How long they are today. When one gets shorter, its number is lowered; none is raised, and none is added.
 LONG_FUNCTIONS: Mapping[str, int] = {
-    "meshctl/resolve/__init__.py:resolve": 115,
     "meshctl/shift/planning/plan.py:plan_shift": 46,
 }
 LONG_FILES: Mapping[str, int] = {
