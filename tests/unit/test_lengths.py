@@ -1,4 +1,4 @@
-"""Functions have at most 40 lines and files at most 400; those that are longer are listed, and may only get shorter.
+"""Functions have at most 40 lines and files at most 400; files that are longer are listed, and may only get shorter.
 
 A function is counted from its docstring on: the options of a command are in its signature.
 """
@@ -15,9 +15,6 @@ MOST_LINES_OF_A_FUNCTION = 40
 MOST_LINES_OF_A_FILE = 400
 
 # How long they are today. When one gets shorter, its number is lowered; none is raised, and none is added.
-LONG_FUNCTIONS: Mapping[str, int] = {
-    "meshctl/shift/planning/plan.py:plan_shift": 46,
-}
 LONG_FILES: Mapping[str, int] = {
     "meshctl/platforms/interface.py": 445,
     "meshctl/render/cluster/platform.py": 434,
@@ -91,7 +88,7 @@ def test_functions_are_short() -> None:
         for file, source in sources(*PRODUCT).items()
         for name, lines in function_lengths(source).items()
     }
-    assert differences(lengths, LONG_FUNCTIONS, MOST_LINES_OF_A_FUNCTION) == []
+    assert differences(lengths, {}, MOST_LINES_OF_A_FUNCTION) == []
 
 
 def test_files_are_short() -> None:

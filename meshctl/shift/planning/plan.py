@@ -96,9 +96,7 @@ def plan_shift(
     Raises: UsageError for pools that don't exist or are unequal, and where the pool has not so many nodes.
     """
     giving, taking = equality.pools_of_shift(deployment, request.giving, request.taking)
-    own_labels = deployment.node_labels(giving.name)
-    candidates = [node for node in nodes if own_labels.items() <= pods.labels(node).items()]
-    usable = [node for node in candidates if pods.is_ready(node) and not pods.is_cordoned(node)]
+    usable = _usable(nodes, deployment.node_labels(giving.name))
     loads = [room.load(deployment, node, all_pods) for node in usable]
     chosen = choice.choose(loads, request.nodes)
     names = frozenset(load.name for load in chosen)
@@ -106,10 +104,6 @@ def plan_shift(
     rest = [load for load in loads if load.name not in names]
     stopped = gangs.decide(deployment, giving, frozenset(map(pods.workload, moving)), rest)
     disturbed = _disturbed(chosen, stopped, room.without_room(deployment, giving, moving, rest, stopped))
-    grace = max(
-        [each.grace_s for each in disturbed] + [grace_s(deployment.workload(w)) for w in stopped.waiting], default=0
-    )
-    by_name = {pods.name(node): pods.labels(node) for node in usable}
     return ShiftPlan(
         mesh=deployment.mesh,
         environment=deployment.environment,
@@ -117,7 +111,7 @@ def plan_shift(
         giving=giving.name,
         taking=taking.name,
         nodes=tuple(load.name for load in chosen),
-        labels=_labels(deployment, giving, taking, [by_name[name] for name in sorted(names)]),
+        labels=_labels(deployment, giving, taking, [node for node in usable if pods.name(node) in names]),
         giving_taints=giving.taints,
         taking_taints=taking.taints,
         disturbed=disturbed,
@@ -132,11 +126,17 @@ def plan_shift(
         market=giving.market,
         ends=giving.ends,
         pods_of_others=sum(not pod.workload for load in chosen for pod in load.pods),
-        end_limit_s=request.timeout_s or grace + _END_MARGIN_S,
+        end_limit_s=request.timeout_s or _ending_grace_s(deployment, disturbed, stopped) + _END_MARGIN_S,
         undo_limit_s=request.timeout_s or _longest_grace_s(deployment, taking, stopped) + _END_MARGIN_S,
         arrive_limit_s=max((ready_s(w) for w in deployment.workloads if w.pool == taking.name), default=0),
         until_s=request.until_s,
     )
+
+
+def _usable(nodes: Iterable[Node], labels: Mapping[str, str]) -> list[Node]:
+    """Those with these labels that are ready, and on which pods may be placed."""
+    own = (node for node in nodes if labels.items() <= pods.labels(node).items())
+    return [node for node in own if pods.is_ready(node) and not pods.is_cordoned(node)]
 
 
 def _disturbed(chosen: Iterable[NodeLoad], stopped: Gangs, without_room: Mapping[str, int]) -> tuple[Disturbed, ...]:
@@ -157,17 +157,23 @@ def _disturbed(chosen: Iterable[NodeLoad], stopped: Gangs, without_room: Mapping
     return tuple(made)
 
 
+def _ending_grace_s(deployment: Deployment, disturbed: Iterable[Disturbed], stopped: Gangs) -> int:
+    """The longest of what the way there stops."""
+    waiting = (grace_s(deployment.workload(name)) for name in stopped.waiting)
+    return max((*(each.grace_s for each in disturbed), *waiting), default=0)
+
+
 def _longest_grace_s(deployment: Deployment, pool: Pool, stopped: Gangs) -> int:
     """Of what the way back stops: the pods on the taking pool, and the gangs that grow again."""
     ending = (w for w in deployment.workloads if w.pool == pool.name or w.name in stopped.starting)
     return max(map(grace_s, ending), default=0)
 
 
-def _labels(deployment: Deployment, giving: Pool, taking: Pool, nodes: Iterable[dict[str, str]]) -> dict[str, str]:
+def _labels(deployment: Deployment, giving: Pool, taking: Pool, nodes: Iterable[Node]) -> dict[str, str]:
     """The labels by which the nodes belong to the taking pool: that of the mesh, too, which a node lacks that died and
     came again under its name. Of the platform's further labels of a pool those that the nodes carry: on existing nodes
     meshctl sets only the labels of mesh and pool."""
-    carried = set.intersection(*(set(each) for each in nodes))
+    carried = set.intersection(*(set(pods.labels(node)) for node in nodes))
     further = {key: value for key, value in taking.labels.items() if giving.labels.get(key) != value and key in carried}
     return {**further, **deployment.node_labels(taking.name)}
 
