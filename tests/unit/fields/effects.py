@@ -27,7 +27,7 @@ Document = dict[str, Any]
 def loaded(mesh: Document, environments: Document, folder: Path) -> tuple[Mesh, Environments]:
     """Both documents, read from files as a user's are. Raises: DiagnosticsError."""
     for name, document in (("mesh", mesh), ("environments", environments)):
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+        (folder / f"{name}.yaml").write_text(yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False))
     read = load(folder / "mesh.yaml", folder / "environments.yaml")
     if read[0].mistakes or read[1].mistakes:
         raise DiagnosticsError([*read[0].mistakes, *read[1].mistakes])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -43,7 +45,14 @@ def read(files: Files, folder: Path, refused: list[str]) -> Read | None:
 
 
 def unchanged(folder: Path) -> Read:
-    return Read(*effects.loaded(FILES["mesh"], FILES["environments"], folder), folder)
+    """As if the files of the sample were in the folder."""
+    return Read(*_unchanged(), folder)
+
+
+@cache
+def _unchanged() -> tuple[Mesh, Environments]:
+    with TemporaryDirectory() as folder:
+        return effects.loaded(FILES["mesh"], FILES["environments"], Path(folder))
 
 
 def changes(file: str, field: walk.Field) -> Iterator[tuple[Any, Files]]:

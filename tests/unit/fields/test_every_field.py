@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -117,8 +116,7 @@ def _is_seen_in(environment: str, changed: Read) -> bool:
 
 @cache
 def _unchanged(environment: str) -> Resolution:
-    with TemporaryDirectory() as folder:
-        read = sample.unchanged(Path(folder))
+    read = sample.unchanged(Path())
     return effects.resolved(read.mesh, read.environments, environment)
 
 

@@ -22,9 +22,13 @@ COMMON_WORDS = {marks.UNANSWERED, marks.OTHER_ID}
 SPELLED_ONCE = sorted({*MARKS.values(), versions.PULUMI, versions.KUBERNETES_PLUGIN} - COMMON_WORDS)
 
 
-@cache
 def syntax_trees(folders: tuple[str, ...]) -> dict[str, ast.Module]:
-    files = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    return {name: tree for folder in folders for name, tree in _trees_of(folder).items()}
+
+
+@cache
+def _trees_of(folder: str) -> dict[str, ast.Module]:
+    files = sorted((ROOT / folder).rglob("*.py"))
     return {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in files}
 
 
@@ -42,6 +46,14 @@ def literals(tree: ast.Module) -> Iterator[ast.Constant]:
     )
 
 
+@cache
+def texts() -> list[tuple[str, str]]:
+    """Each string of the code, after its place."""
+    trees = syntax_trees(OURS + THEIRS)
+    return [(f"{file}:{node.lineno}", str(node.value)) for file, tree in trees.items() for node in literals(tree)]
+
+
+@cache
 def imported(folders: tuple[str, ...]) -> set[str]:
     """The names that modules below the folders take from `meshwire`, like `marks.OWNER_TAG`."""
     names: set[str] = set()
@@ -57,12 +69,7 @@ def imported(folders: tuple[str, ...]) -> set[str]:
 
 @pytest.mark.parametrize("value", SPELLED_ONCE)
 def test_an_agreed_value_is_spelled_in_meshwire_only(value: str) -> None:
-    spelled_again = [
-        f"{file}:{node.lineno}"
-        for file, tree in syntax_trees(OURS + THEIRS).items()
-        for node in literals(tree)
-        if value in str(node.value)
-    ]
+    spelled_again = [place for place, text in texts() if value in text]
     assert not spelled_again, "import it from meshwire"
 
 
