@@ -72,6 +72,7 @@ def test_requests_go_round_all_ready_pods_and_a_roll_out_loses_none(twin: Twin) 
     names = {pod["metadata"]["name"] for pod in pods}
     wait_until(lambda: {answered_by(address) for _ in range(4)} == names)
     set_record(twin, "round.example.com", "A", address)
+    wait_until(lambda: ask(twin, "round.example.com") == ("NOERROR", [address]))  # a busy API is read late
     dns_server = f"127.0.0.1:{twin.ports['dns']}"
     url = "http://round.example.com/v1/completions"
     fresh = Load(url, rate=50, dns_server=dns_server).start()
