@@ -1,8 +1,8 @@
 """Whatever is deleted by hand is named by `plan` and made again by `up`, on each platform.
 
-On CoreWeave all that can be deleted goes at once; `test_aws_story` does the same to an environment on AWS. In
-`nox -s faults` the on-prem cluster has its turn, and every object is deleted, a few at a time, with a plan and an `up`
-for each few. In memory, every object of every platform is deleted alone (`tests/unit/engine/test_drift.py`).
+For `nox -s faults`: all that can be deleted at once, and every object, a few at a time, with a plan and an `up` for
+each few. In memory, every object of every platform is deleted alone (`tests/unit/engine/test_drift.py`);
+`nox -s tests` has a change by hand in `test_owned_fields`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from meshctl.changes.steps import resource_name
 from tests.faults.by_hand import Stack
 from tests.lab_fixture import RunningLab
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.exhaustive]
 
 MESH = """
 apiVersion: meshctl/v1
@@ -87,7 +87,7 @@ def deleted_together(urns: list[str], alone: set[str]) -> Iterator[list[str]]:
     yield from (others[start : start + AT_ONCE] for start in range(0, len(others), AT_ONCE))
 
 
-@pytest.mark.parametrize("environment", ["cw", pytest.param("dc1", marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("environment", ["cw", "dc1"])
 def test_what_is_deleted_by_hand_is_named_and_made_again(here: RunningLab, environment: str) -> None:
     stack = stack_of(here, environment)
     before = stack.urns()
@@ -96,7 +96,6 @@ def test_what_is_deleted_by_hand_is_named_and_made_again(here: RunningLab, envir
     stack.assert_made_again(gone, before)
 
 
-@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("environment", "part"), [(environment, part) for environment, count in PARTS.items() for part in range(count)]
 )
@@ -111,7 +110,6 @@ def test_each_object_that_is_deleted_by_hand_is_named_and_made_again(
             stack.assert_made_again(gone, before)
 
 
-@pytest.mark.exhaustive
 def test_a_cluster_that_eks_has_no_more_is_made_again_with_all_that_was_in_it(here: RunningLab) -> None:
     one_pod = MESH.replace("replicas: 2", "replicas: 1")  # a disruption budget would hold up the end of the only node
     (here.folder / "mesh.yaml").write_text(one_pod)

@@ -64,6 +64,7 @@ def workload(here: RunningLab, name: str) -> dict[str, Any]:
     return {**found, "state": environment["state"]}
 
 
+@pytest.mark.exhaustive
 def test_a_job_holds_no_node_until_the_one_before_it_has_ended_well(mesh: RunningLab) -> None:
     done = mesh.meshctl("up", "dc1", "--yes")
     assert "pretrain: waits for prepdata, which has not ended yet" in done.stdout

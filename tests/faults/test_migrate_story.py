@@ -1,7 +1,7 @@
-"""Every kind of run of a migration is killed with -9 once, and goes on: forward, rollback, and finish.
+"""Every kind of run of a migration is killed with -9 once, and goes on: forward, finish, and rollback.
 
-One after the other with one mesh. Each phase is in `test_migrate_killed` (`nox -s faults`), each moment in memory
-(`tests/unit/migrate`).
+One after the other with one mesh, which is moved, and stays where it is when it shall go back. Each phase is in
+`test_migrate_killed` (`nox -s faults`), each moment in memory (`tests/unit/migrate`).
 """
 
 from __future__ import annotations
@@ -17,18 +17,11 @@ from tests.faults.moved_mesh import MIGRATE, Moved
 pytestmark = pytest.mark.lab
 
 
-def test_a_migration_and_its_way_back_and_its_end_go_on_after_a_kill(moved: Moved) -> None:
-    a_second_run_is_locked_out_and_the_first_told_to_end(moved)
-
-    moved.signal_at("cutover.names-intent", "migrations", "resume")
+def test_a_migration_and_its_end_and_a_way_back_go_on_after_a_kill(moved: Moved) -> None:
+    assert moved.signal_at("cutover.names-intent", *MIGRATE)[0] == -signal.SIGKILL
     (listed,) = moved.lab.json("migrations", "list")["migrations"]
     assert (listed["state"], listed["active"]) == ("running", False)
-
-    assert moved.signal_at("rollback.sync.checkpoints-intent", "migrations", "rollback")[0] == -signal.SIGKILL
-    moved.lab.meshctl("migrations", "rollback")
-    moved.assert_rolled_back()
-
-    an_engine_that_outlives_its_migration_is_waited_for(moved)
+    moved.lab.meshctl("migrations", "resume")
     moved.assert_waiting_at_the_target()
 
     assert moved.signal_at("finish.source-intent", "migrations", "finish", "--yes")[0] == -signal.SIGKILL
@@ -37,6 +30,34 @@ def test_a_migration_and_its_way_back_and_its_end_go_on_after_a_kill(moved: Move
     assert moved.lab.json("status", "dc1")["environments"]["dc1"]["state"] == "storage"
     assert moved.serves("cw") == "cw"
     assert moved.ready("cw") == {"chat": 2, "pretrain": 2}
+
+    killed_once_the_source_is_stopped(moved)
+    assert moved.signal_at("rollback.source-intent", "migrations", "rollback")[0] == -signal.SIGKILL
+    moved.lab.meshctl("migrations", "rollback")
+    assert moved.lab.json("migrations", "show")["state"] == "rolled-back"
+    assert moved.serves("cw") == "cw"
+    assert moved.ready("cw") == {"chat": 2, "pretrain": 2}
+    moved.chain("cw")
+
+
+@pytest.mark.exhaustive
+def test_a_way_back_and_an_engine_that_outlives_its_migration(moved: Moved) -> None:
+    a_second_run_is_locked_out_and_the_first_told_to_end(moved)
+    moved.lab.meshctl("migrations", "resume")
+    assert moved.signal_at("rollback.sync.checkpoints-intent", "migrations", "rollback")[0] == -signal.SIGKILL
+    moved.lab.meshctl("migrations", "rollback")
+    moved.assert_rolled_back()
+
+    an_engine_that_outlives_its_migration_is_waited_for(moved)
+    moved.assert_waiting_at_the_target()
+
+
+def killed_once_the_source_is_stopped(moved: Moved) -> None:
+    """A migration back, with all that it has started."""
+    before = moved.records("quiesce.stop-done")
+    with moved.started("migrate", "cw", "dc1", "--yes", "--observe", "2") as back:
+        back.wait_until(lambda: moved.records("quiesce.stop-done") - before, "record quiesce.stop-done")
+        back.kill()
 
 
 def a_second_run_is_locked_out_and_the_first_told_to_end(moved: Moved) -> None:

@@ -103,6 +103,7 @@ def test_a_pool_without_quota_is_named(on_cw: RunningLab) -> None:
     on_cw.meshctl("up", "cw", "--yes")
 
 
+@pytest.mark.exhaustive
 def test_an_object_of_kubernetes_that_a_kill_left_is_deleted_once_the_mesh_lacks_it(on_cw: RunningLab) -> None:
     with_workloads(on_cw, other=CRASHING)
     kill_when(on_cw, "workload/other deployment: ", "up", "cw", "--yes")
@@ -158,6 +159,7 @@ def test_a_block_claim_that_cannot_bind_is_named_and_what_it_holds_later_is_kept
     assert_destroy_asks(small)
 
 
+@pytest.mark.exhaustive
 def test_a_claim_that_could_not_bind_is_replaced_and_one_that_may_hold_data_only_when_told_to(
     small: RunningLab,
 ) -> None:

@@ -185,6 +185,7 @@ def test_a_bucket_keeps_its_name_when_the_account_is_said_later(mesh: RunningLab
     assert buckets(mesh) == before
 
 
+@pytest.mark.exhaustive
 def test_an_efs_file_system_has_whatever_size_the_mesh_says(mesh: RunningLab) -> None:
     file = mesh.folder / "mesh.yaml"
     file.write_text(MESH.replace("10GiB", "20GiB"))

@@ -98,6 +98,7 @@ def test_a_bucket_with_data_that_leaves_the_mesh_is_refused_and_an_empty_one_lea
     assert [name.startswith("small-dc1-other") for name in buckets(mesh, "dc1")] == [True]
 
 
+@pytest.mark.exhaustive
 def test_buckets_alone_leave_everything_else_as_it_is(mesh: RunningLab) -> None:
     mounted = VOLUMES.replace("mounts: {", "mounts: {weights: {path: /w}, ")
     declare(mesh, WEIGHTS + mounted)
@@ -169,6 +170,7 @@ def refused_migration(here: RunningLab) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.exhaustive
 def test_volumes_that_become_ephemeral_are_asked_about_and_the_hints_lead_on(mesh: RunningLab) -> None:
     declare(mesh, VOLUMES)
     mesh.meshctl("up", "dc1", "--yes")

@@ -90,6 +90,7 @@ def edit(here: RunningLab, old: str, new: str) -> None:
     file.write_text(text.replace(old, new))
 
 
+@pytest.mark.exhaustive
 def test_a_job_that_failed_is_told_and_one_that_finished_is_run_again_when_asked(mesh: RunningLab) -> None:
     # three retries take more than a minute; under another name than the engine's it would be another program's field
     ours = ("--type=merge", "--field-manager=pulumi-kubernetes-test")

@@ -32,7 +32,7 @@ workloads:
   other: {kind: service, pool: web, replicas: 1, image: "acme/site:1", imagePullSecrets: [ghcr]}
   crunch: {kind: batch, pool: web, replicas: 1, image: "acme/crunch:1", secrets: {TOKEN: hf-token}}
 """
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.exhaustive]
 
 
 @pytest.fixture

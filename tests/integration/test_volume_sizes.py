@@ -37,7 +37,7 @@ provisioner: {provisioner}
 volumeBindingMode: Immediate
 allowVolumeExpansion: {grow}
 """
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.exhaustive]
 
 
 def declare(here: RunningLab, *, shared: int = 10, disk: int = 10, work: int = 10) -> None:
