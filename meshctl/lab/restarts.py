@@ -1,6 +1,6 @@
 """When a program of a control plane that ended is started again, and what its end is called. PURE.
 
-Called by `supervisor`, which starts them, and by `parts`, which reads what the supervisor wrote down.
+Called by `supervisor`, which starts them, by `parts`, which reads what the supervisor wrote down, and by `up`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ _WORST_FIRST = (
     re.compile(r"^(E\d{4} |Error: |error: )|\"level\":\"error\""),
 )
 _LINES_OF_AN_END = 60
+_AROUND_A_GROUP = " \t|+-"  # what Python prints around the exceptions of a group
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,8 @@ def delay_s(ends_at: Sequence[float], *, first_s: float = FIRST_DELAY_S) -> floa
 
 def last_words(log: str) -> str:
     """The line of a log's end that says most about why its program ended; "" for an empty log."""
-    lines = [
-        line.strip() for line in log.splitlines()[-_LINES_OF_AN_END:] if line.strip() and not line.startswith(MARK)
-    ]
+    own = (line for line in log.splitlines()[-_LINES_OF_AN_END:] if not line.startswith(MARK))
+    lines = [words for line in own if (words := line.strip(_AROUND_A_GROUP))]
     for kind in _WORST_FIRST:
         matching = [line for line in lines if kind.search(line)]
         if matching:

@@ -38,7 +38,7 @@ COMPONENTS = (
 )
 PORTS_SUFFIX = ".ports.json"
 SOCKETS = Path("/tmp")  # noqa: S108 (written into SeaweedFS; it knows no flag and no variable for it)
-READY_TIMEOUT_S = 20
+READY_TIMEOUT_S = 90
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,13 @@ from meshctl.errors import LabError
 from meshctl.lab import clusters, environment, stores
 from meshctl.lab.network.ports import free_ports
 from meshctl.lab.parts import PARTS, PartState, command_line, states
+from meshctl.lab.restarts import last_words
 from meshctl.lab.state import ACCOUNT, READY_FOLDER, Lab, lives, read_json, ready_files, wait_ended, write_atomically
 from meshctl.lab.webhooks import group_controller, kueue_controller
 from meshctl.lab.webhooks.real_controllers import Controller
 
 Say = Callable[[str], None]
-READY_TIMEOUT_S = 60
+READY_TIMEOUT_S = 180  # a part takes some seconds; on a machine with much else to do it took more than 60
 END_TIMEOUT_S = 10
 STARTED = "started"  # a file that says that this lab was up once
 PORTS = ("aws", "dns", "webhook", "store_cw", "store_dc1", *(f"apiserver_{plane.name}" for plane in clusters.PLANES))
@@ -229,10 +230,9 @@ def _wait(lab: Lab, name: str, process: subprocess.Popen[bytes], ready: Callable
         ended = process.poll() is not None
         if ended or time.monotonic() > deadline:
             log = lab.logs / f"{name}.log"
-            lines = log.read_text(errors="replace").strip().splitlines()
             raise LabError(
                 f"the lab's part {name} {'ended' if ended else f'was not ready within {READY_TIMEOUT_S} s'}",
-                why=lines[-1] if lines else "it said nothing",
+                why=last_words(log.read_text(errors="replace")) or "it said nothing",
                 hint=f"see {log}",
             )
         time.sleep(0.05)

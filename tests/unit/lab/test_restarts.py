@@ -31,6 +31,7 @@ def test_ends_of_long_ago_do_not_count() -> None:
         ('E1128 14:03:13 run.go:72] "command failed" err="no"\nI1128 x.go:1] closing\n', 'err="no"'),
         ('{"level":"fatal","msg":"no space"}\n{"level":"info","msg":"bye"}\n', '"no space"'),
         ("panic: boom\n\ngoroutine 7 [running]:\n", "panic: boom"),
+        ("    | Traceback\n    | TimeoutError: no answer\n    +------------------------------------\n", "no answer"),
     ],
 )
 def test_the_last_words_are_those_that_say_why(log: str, words: str) -> None:
