@@ -33,6 +33,7 @@ from meshctl.lab.load_failures import Failure, Stalls, kind_of, timed_out
 
 BODY = {"model": "default", "prompt": "hello", "max_tokens": 8}
 TIMEOUT_S = 35.0
+DNS_S = 10.0  # as resolv.conf(5) has it where nothing is set: two attempts of five seconds
 HEARTBEAT_S = 0.1
 PORTS = {"http": 80, "https": 443}
 
@@ -124,7 +125,7 @@ class Load:
             resolver.nameservers = [address]
             resolver.port = int(port)
         resolver.cache = dns.resolver.Cache()  # keeps an answer for the smallest TTL of its chain
-        resolver.lifetime = 5
+        resolver.lifetime = DNS_S
         return resolver
 
     async def _run(self) -> None:
