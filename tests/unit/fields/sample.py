@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -44,15 +43,9 @@ def read(files: Files, folder: Path, refused: list[str]) -> Read | None:
         return None
 
 
-def unchanged(folder: Path) -> Read:
-    """As if the files of the sample were in the folder."""
-    return Read(*_unchanged(), folder)
-
-
 @cache
-def _unchanged() -> tuple[Mesh, Environments]:
-    with TemporaryDirectory() as folder:
-        return effects.loaded(FILES["mesh"], FILES["environments"], Path(folder))
+def unchanged(folder: Path) -> Read:
+    return Read(*effects.loaded(FILES["mesh"], FILES["environments"], folder), folder)
 
 
 def changes(file: str, field: walk.Field) -> Iterator[tuple[Any, Files]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -27,12 +28,18 @@ SET = [(file, field) for file, field in FIELDS if len(walk.choices(field.annotat
 FIXED = [(file, field) for file, field in FIELDS if len(walk.choices(field.annotation)) == 1]
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of all cases, so that the sample is read once."""
+    return tmp_path_factory.mktemp("fields")
+
+
 @pytest.mark.parametrize(("file", "field"), SET, ids=str)
-def test_a_change_of_the_field_is_seen(file: str, field: walk.Field, tmp_path: Path) -> None:
+def test_a_change_of_the_field_is_seen(file: str, field: walk.Field, folder: Path) -> None:
     refused: list[str] = []
     tried = False
     for value, files in sample.changes(file, field):
-        changed = sample.read(files, tmp_path, refused)
+        changed = sample.read(files, folder, refused)
         if changed is None and value is values.REMOVED:
             return
         if changed is not None and is_seen(field, changed):
@@ -116,7 +123,8 @@ def _is_seen_in(environment: str, changed: Read) -> bool:
 
 @cache
 def _unchanged(environment: str) -> Resolution:
-    read = sample.unchanged(Path())
+    with TemporaryDirectory() as folder:
+        read = sample.unchanged(Path(folder))
     return effects.resolved(read.mesh, read.environments, environment)
 
 

@@ -35,9 +35,15 @@ CALLED = {
 }
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of all cases, so that the sample is read once."""
+    return tmp_path_factory.mktemp("fields")
+
+
 @pytest.mark.parametrize("field", FIELDS, ids=str)
-def test_a_changed_field_is_called_as_in_the_mesh(field: walk.Field, tmp_path: Path) -> None:
-    called = set(terms(field, tmp_path))
+def test_a_changed_field_is_called_as_in_the_mesh(field: walk.Field, folder: Path) -> None:
+    called = set(terms(field, folder))
     words = {re.split(r"[ .\[]", term)[0] for term in called}
     expected = CALLED.get(str(field), "")
     # `mount cache` for `mounts.*.path`: of a list, a plan names one entry

@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from meshctl.lab.aws.ec2.ec2 import Ec2
-from meshctl.lab.aws.eks import Eks
+from meshctl.lab.aws.eks import Eks, state
 from meshctl.lab.aws.eks.nodegroup_state import Nodegroup
 from meshctl.lab.aws.eks.state import Addon, Cluster
 from meshctl.lab.aws.errors import ApiError
@@ -119,7 +119,8 @@ def lustre(tmp_path: Path) -> Bench:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Bench:
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr(state, "CHANGE_S", 0.0)  # the clock of these tests does not move the lab's
     ec2 = Ec2(Quotas(tmp_path), Regions(tmp_path))
     eks = Eks(tmp_path, Credentials(tmp_path), Faults(tmp_path), ec2, Quotas(tmp_path))
     described = copy.deepcopy(EKS) | {

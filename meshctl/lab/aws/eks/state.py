@@ -167,7 +167,7 @@ class Base(Service):
         operation: str,
         owner: str = "",
         done: Callable[[], bool] | None = None,
-        lasts_s: float = CHANGE_S,
+        lasts_s: float = 0.0,
     ) -> dict[str, Any]:
         """The update as the API describes it. Raises: ApiError while another one runs on the same thing."""
         for other in cluster.updates.values():
