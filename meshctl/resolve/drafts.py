@@ -23,8 +23,8 @@ from meshctl.resolve.work.lending.lending_counters import Counter
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What `meshctl.resolve.resolve` was given. `name`: of the environment, which is there and whose platform can be
-    used."""
+    """What `meshctl.resolve.resolve` was given, which says what each is. `name`: of an environment that there is, and
+    whose platform can be used here; `listed`: the catalog."""
 
     mesh: Mesh
     environments: Environments

@@ -45,6 +45,7 @@ def read(files: Files, folder: Path, refused: list[str]) -> Read | None:
 
 @cache
 def unchanged(folder: Path) -> Read:
+    """Read once for each folder: what environments.yaml names beside itself is read from there."""
     return Read(*effects.loaded(FILES["mesh"], FILES["environments"], folder), folder)
 
 

@@ -28,12 +28,6 @@ SET = [(file, field) for file, field in FIELDS if len(walk.choices(field.annotat
 FIXED = [(file, field) for file, field in FIELDS if len(walk.choices(field.annotation)) == 1]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of all cases, so that the sample is read once."""
-    return tmp_path_factory.mktemp("fields")
-
-
 @pytest.mark.parametrize(("file", "field"), SET, ids=str)
 def test_a_change_of_the_field_is_seen(file: str, field: walk.Field, folder: Path) -> None:
     refused: list[str] = []

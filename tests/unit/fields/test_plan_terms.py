@@ -35,12 +35,6 @@ CALLED = {
 }
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of all cases, so that the sample is read once."""
-    return tmp_path_factory.mktemp("fields")
-
-
 @pytest.mark.parametrize("field", FIELDS, ids=str)
 def test_a_changed_field_is_called_as_in_the_mesh(field: walk.Field, folder: Path) -> None:
     called = set(terms(field, folder))
