@@ -35,6 +35,7 @@ _USUAL_DRIVE_GB = 3840
 # Platforms whose kubelets keep a share for themselves; those of a cluster made with kubeadm's defaults do not.
 _RESERVING = ("aws", "coreweave")
 _OVER = ("Succeeded", "Failed")
+_NOT_READY_TAINT = "node.kubernetes.io/not-ready"
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def _huge_pages_mib(machine: Machine) -> int:
 
 @dataclass(frozen=True)
 class Kept:
-    """`counts`: group's name -> how many of its nodes there are: those that are ready and, while it shrinks, those that
+    """`counts`: group's name -> how many of its nodes there are: those that take pods and, while it shrinks, those that
     are still draining. `draining`: whether there are any of those, which need another look before anything changes.
     """
 
@@ -190,7 +191,7 @@ async def keep(client: AsyncClient, groups: Iterable[Group]) -> Kept:
             if name in nodes and nodes[name] not in broken and _differs(nodes[name], group)
         ]
         await asyncio.gather(*(_renew(client, node, group) for node in stale))
-        count = sum(is_ready(nodes[name]) for name in names if name in nodes)
+        count = sum(takes_pods(nodes[name]) for name in names if name in nodes)
         ready[group.name] = ready.get(group.name, 0) + count
     surplus = [node for name, node in nodes.items() if name not in wanted]
     await asyncio.gather(*(_remove(client, node) for node in [*surplus, *repaired]))
@@ -266,6 +267,13 @@ def is_broken(node: dict[str, Any]) -> bool:
     at once."""
     conditions = node.get("status", {}).get("conditions", [])
     return any(item["type"] == "AcceleratedHardwareReady" and item["status"] == "False" for item in conditions)
+
+
+def takes_pods(node: dict[str, Any]) -> bool:
+    """Whether the node is ready and the node controller has seen it: a new node has the taint from its first moment,
+    and loses it seconds later where the machine is busy."""
+    taints = {taint["key"] for taint in node["spec"].get("taints", ())}
+    return is_ready(node) and _NOT_READY_TAINT not in taints
 
 
 def is_ready(node: dict[str, Any]) -> bool:

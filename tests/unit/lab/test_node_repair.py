@@ -1,4 +1,5 @@
-"""A node whose accelerator is broken is drained and replaced, where its group has it so."""
+"""How groups of nodes are kept: a node whose accelerator is broken is drained and replaced, where its group has it so,
+and a node counts once it takes pods."""
 
 from __future__ import annotations
 
@@ -62,6 +63,30 @@ def test_c3_a_node_with_a_broken_gpu_is_replaced_where_the_group_repairs(
     steps(monkeypatch, server, kept, 2)
     assert set(server.nodes) == {"train-0", "train-1"}
     assert ("conditions" in server.nodes["train-1"]["status"]) is not repairs  # a new node has none
+
+
+@pytest.mark.parametrize(
+    ("taints", "count"),
+    [
+        ([], 1),
+        ([{"key": "gpu", "effect": "NoExecute"}], 1),
+        ([{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}], 0),
+    ],
+)
+def test_a_node_counts_once_the_node_controller_lets_pods_onto_it(
+    monkeypatch: pytest.MonkeyPatch, taints: list[dict[str, str]], count: int
+) -> None:
+    """`lab up` on a busy machine was done seconds before, and `up` refused a cluster of such nodes."""
+    wanted = group(repairs=False)
+    present = nodes.manifest(wanted, 0)
+    present["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    present["spec"]["taints"] = taints
+    server = ApiServer(present)
+    monkeypatch.setattr(api, "items", server.items)
+    monkeypatch.setattr(api, "ensure", server.ensure)
+    monkeypatch.setattr(api, "patch", server.patch)
+    kept = asyncio.run(nodes.keep(object(), [wanted]))  # type: ignore[arg-type]
+    assert kept.counts == {"train": count}
 
 
 @pytest.mark.parametrize("repairs", [True, False])
