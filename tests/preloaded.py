@@ -31,6 +31,7 @@ HEAVY = (
     "botocore.loaders",
     "dns.resolver",
     "grpc",
+    "httpcore2",
     "pulumi.automation",
     "meshctl.cli.opened",
     "meshctl.deploy.session",
@@ -38,6 +39,7 @@ HEAVY = (
     "stacks.aws",
     "stacks.existing",
 )
+SERVICES = ("ec2", "eks", "elbv2", "iam", "route53", "s3", "service-quotas", "sts")  # that commands ask AWS about
 MESSAGE_BYTES = 1 << 20
 START_S = 120.0
 
@@ -152,6 +154,17 @@ def _report_or_become(request: dict[str, Any], connection_fd: int, out: int, err
     return arguments
 
 
+def _read_ahead() -> None:
+    """What each command would read again from files that never change."""
+    from meshwire.aws_models import MODELS
+
+    for data in ("endpoints", "partitions", "sdk-default-configuration"):
+        MODELS.load_data(data)
+    for service in SERVICES:
+        MODELS.load_service_model(service, "service-2")
+        MODELS.load_service_model(service, "endpoint-rule-set-1")
+
+
 def main() -> None:
     requests = socket.socket(fileno=int(sys.argv[1]))
     faulthandler.enable()  # a process that crashes says where
@@ -159,6 +172,7 @@ def main() -> None:
         importlib.import_module(name)
     from meshctl.cli import main as command_line
 
+    _read_ahead()
     gc.collect()
     gc.freeze()  # or the collection at each child's end would copy all that they share
     arguments = serve(requests)

@@ -13,9 +13,9 @@ from typing import Any
 import botocore.session
 from botocore import exceptions
 from botocore.config import Config
-from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
+from meshwire import aws_models
 from providers.aws.rows_engine.calls import call_error
 
 GLOBAL_REGION = "us-east-1"  # where IAM and Route 53 sign, when no region is configured
@@ -24,7 +24,6 @@ READ_TIMEOUT_S = 60
 ATTEMPTS = 6
 POOL = 64  # the engine runs that many calls at once
 
-_loader = Loader()
 _models: dict[str, ServiceModel] = {}
 
 
@@ -41,7 +40,7 @@ class Settings:
 def service_model(service: str) -> ServiceModel:
     """Botocore's model of a service. Needs neither credentials nor region."""
     if service not in _models:
-        description = _loader.load_service_model(service, "service-2")
+        description = aws_models.MODELS.load_service_model(service, "service-2")
         _models[service] = ServiceModel(description, service)
     return _models[service]
 
@@ -99,7 +98,7 @@ class AwsClients:
     def _botocore_session(self) -> botocore.session.Session:
         if self._session is None:
             session = botocore.session.Session(profile=self.settings.profile or None)
-            session.register_component("data_loader", _loader)  # one copy of the service models, loaded once
+            aws_models.share(session)
             if self.settings.region:
                 session.set_config_variable("region", self.settings.region)
             self._session = session

@@ -7,12 +7,12 @@ clients are too: what boto3 adds (resources, transfers) is not used here, and wo
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
-import botocore.loaders
 import botocore.session
 from botocore.config import Config
+
+from meshwire import aws_models
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Keys:
 def aws_session(profile: str, region: str) -> botocore.session.Session:
     """Empty arguments: what the SDK finds by itself. Raises: botocore's ProfileNotFound, at once."""
     session = botocore.session.Session(profile=profile or None)
+    aws_models.share(session)
     if region:
         session.set_config_variable("region", region)
     session.get_scoped_config()
@@ -47,7 +48,7 @@ def s3_client_with_keys(keys: Keys, *, endpoint: str, region: str, addressing: s
     style: Any = {"addressing_style": addressing}
     config = _config(read_timeout_s=120, connections=connections).merge(Config(s3=style))
     session = botocore.session.Session()
-    session.register_component("data_loader", _models())
+    aws_models.share(session)
     return session.create_client(
         "s3",
         endpoint_url=endpoint or None,
@@ -66,9 +67,3 @@ def _config(*, read_timeout_s: int, connections: int) -> Config:
         max_pool_connections=connections,
         retries={"mode": "standard", "max_attempts": 5},
     )
-
-
-@cache
-def _models() -> botocore.loaders.Loader:
-    """The service models, read once: a copy makes several clients, each with fresh credentials."""
-    return botocore.loaders.create_loader()
