@@ -156,7 +156,7 @@ def faults(session: nox.Session) -> None:
     install(session)
     session.run("meshctl", "setup")
     session.run("meshctl", "setup", "lws-manager", "kueue-manager")
-    pytest(session, *IN_THREE, "-m", "exhaustive", *WITH_LAB)
+    pytest(session, *IN_THREE, "-m", "exhaustive", *WITH_LAB, "tests/unit/migrate")
     if not session.posargs:
         session.notify("rag", [])
 

@@ -7,6 +7,7 @@ inherits or starts with), a test starts `python -m meshctl.cli.main`.
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -14,9 +15,11 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
+from unittest import mock
 
 import pytest
+import typer.main
 
 from meshctl.cli import main
 
@@ -40,8 +43,14 @@ def meshctl(
         return subprocess.CompletedProcess(arguments, code, output.read_text("utf-8"), errors.read_text("utf-8"))
 
 
+@functools.cache
+def _command() -> Any:
+    """What typer would build anew for each run."""
+    return typer.main.get_command(main.app)
+
+
 def _exit_code() -> int:
-    with pytest.raises(SystemExit) as end:
+    with mock.patch.object(main, "app", _command()), pytest.raises(SystemExit) as end:
         main.main()
     assert isinstance(end.value.code, int)
     return end.value.code

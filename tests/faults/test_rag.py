@@ -43,6 +43,7 @@ def outcomes(lines: list[dict[str, Any]]) -> dict[str, str]:
     return {line["key"]: line["outcome"] for line in lines}
 
 
+@pytest.mark.exhaustive
 def test_questions_get_the_same_citations_from_both_stores(processes: Stack) -> None:
     summary, lines = processes.ingest("milvus")
     assert outcomes(lines) == {

@@ -76,7 +76,7 @@ def poisoned(folder: Path) -> list[str]:
     return [resource["urn"].split("::")[-1] for resource in placeholders]
 
 
-@pytest.mark.parametrize("command", ["up", "destroy"])
+@pytest.mark.parametrize("command", ["up", pytest.param("destroy", marks=pytest.mark.exhaustive)])
 def test_a_state_that_3634e6b_poisoned_is_mended(aws: Cloud, tmp_path: Path, command: str) -> None:
     """Its `up` failed for ever, its `destroy` said "deleted" and left what was there."""
     aws.reset()

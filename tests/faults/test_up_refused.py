@@ -68,6 +68,7 @@ def failures(here: RunningLab, *options: str) -> tuple[set[tuple[str, str]], str
     return {(failure["subject"], failure["code"]) for failure in error["failures"]}, error["hint"]
 
 
+@pytest.mark.exhaustive
 def test_pods_that_cannot_run_are_each_named(on_cw: RunningLab) -> None:
     """In one `up`, which goes on with what doesn't need them."""
     health = "    health: {path: /health, port: http}\n"

@@ -132,12 +132,18 @@ def no_nodegroups(eks: Any, cluster: str) -> bool:
     return not eks.list_nodegroups(clusterName=cluster)["nodegroups"]
 
 
+def is_made(eks: Any, cluster: str) -> bool:
+    """EKS deletes no cluster that it is still making."""
+    return bool(eks.describe_cluster(name=cluster)["cluster"]["status"] != "CREATING")
+
+
 def clean_eks(aws: Aws) -> None:
     eks = aws.client("eks")
     for name in eks.list_clusters()["clusters"]:
         for nodegroup in eks.list_nodegroups(clusterName=name)["nodegroups"]:
             eks.delete_nodegroup(clusterName=name, nodegroupName=nodegroup)
         wait_until(partial(no_nodegroups, eks, name))
+        wait_until(partial(is_made, eks, name))
         eks.delete_cluster(name=name)
     wait_until(lambda: not eks.list_clusters()["clusters"])
 

@@ -203,6 +203,7 @@ def template_data(here: RunningLab) -> dict[str, Any]:
     return data
 
 
+@pytest.mark.exhaustive
 def test_nodes_and_addons_follow_the_control_plane_and_destroy_goes_where_it_was_made(
     place: Place, mesh: RunningLab
 ) -> None:

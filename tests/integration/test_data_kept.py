@@ -144,6 +144,7 @@ def test_an_unfinished_upload_is_data_and_goes_when_asked(mesh: RunningLab, envi
     assert buckets(mesh, profile) == []
 
 
+@pytest.mark.exhaustive
 def test_a_bucket_is_protected_once_it_is_no_longer_ephemeral_and_goes_with_its_content_while_it_is(
     mesh: RunningLab,
 ) -> None:
@@ -248,6 +249,7 @@ def adopt(here: RunningLab, **storage: str) -> None:
     file.write_text(text)
 
 
+@pytest.mark.exhaustive
 def test_what_is_adopted_outlives_every_environment_that_uses_it(
     mesh: RunningLab, request: pytest.FixtureRequest
 ) -> None:

@@ -96,6 +96,7 @@ def test_a_life(root: Path) -> None:
     command_line(root, "down")  # of no lab: nothing to do
 
 
+@pytest.mark.exhaustive
 def test_what_ended_comes_back(root: Path) -> None:
     """First by the supervisor, then by `up` where it was killed, and anew without the AWS API's memory."""
     command_line(root, "up")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from meshctl.clients.aws import aws_questions
 from meshctl.deploy import live_platform
 from meshctl.deploy.guards import preflight
 from meshctl.errors import InfeasibleError
@@ -35,6 +36,12 @@ WEB = {"web": {"nodes": 1, "cpu": {"cores": 4}}}
 @pytest.fixture(autouse=True)
 def quotas(aws: Aws) -> Iterator[None]:
     yield from quotas_of_a_new_account(aws)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lab's first answers take longer than a user's patience where the machine is busy."""
+    monkeypatch.setattr(aws_questions, "TIMEOUT_S", 100.0)
 
 
 def test_a_preflight_hears_what_the_account_may_have(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -196,6 +196,7 @@ def test_destroy_refuses_to_lose_data(mesh: RunningLab) -> None:
     assert mesh.json("status", "aws-east")["environments"]["aws-east"]["state"] == "up"
 
 
+@pytest.mark.exhaustive
 def test_an_existing_cluster_runs_the_same_mesh_and_is_left_clean(mesh: RunningLab) -> None:
     mesh.meshctl("up", "dc1", "--yes", "--object-storage-only")
     upload_weights(mesh, "dc1", "dc1")

@@ -111,6 +111,7 @@ def test_a_cutover_between_a_name_and_an_address_leaves_no_gap(aws: Aws, session
     assert values(aws) == []
 
 
+@pytest.mark.exhaustive
 def test_a_renamed_endpoint_keeps_its_record_all_the_time(aws: Aws, session: Session) -> None:
     session.dns_records.write({"chat": CW})
     with steady_resolver(aws) as seen:
@@ -121,6 +122,7 @@ def test_a_renamed_endpoint_keeps_its_record_all_the_time(aws: Aws, session: Ses
     assert values(aws) == []
 
 
+@pytest.mark.exhaustive
 def test_a_failed_change_is_made_by_the_next_run(aws: Aws, session: Session) -> None:
     aws.faults({"operation": "ChangeResourceRecordSets", "service": "route53", "error": "AccessDenied", "times": 9})
     with pytest.raises(ResourcesFailedError):
@@ -141,6 +143,7 @@ def test_a_failed_change_is_made_by_the_next_run(aws: Aws, session: Session) -> 
     assert session.dns_records.current() == {"chat": replace(CW, zone_id=zones.ID)}
 
 
+@pytest.mark.exhaustive
 def test_a_change_whose_answer_was_lost_is_not_made_twice(aws: Aws, session: Session) -> None:
     session.dns_records.write({"chat": EAST})
     aws.faults({"operation": "GetChange", "service": "route53", "error": "AccessDenied", "times": 9})
@@ -151,6 +154,7 @@ def test_a_change_whose_answer_was_lost_is_not_made_twice(aws: Aws, session: Ses
     assert values(aws) == [(f"{HOST}.", "A", 5, CW.address)]
 
 
+@pytest.mark.exhaustive
 def test_a_retired_environment_takes_its_left_over_names_along(aws: Aws, session: Session) -> None:
     old = replace(EAST, host="old.example.com")
     session.dns_records.write({"chat": CW, "old": old})
@@ -163,12 +167,14 @@ def test_a_retired_environment_takes_its_left_over_names_along(aws: Aws, session
     assert [record["Name"] for record in records_in_zone(aws)] == [f"{HOST}."]
 
 
+@pytest.mark.exhaustive
 def test_a_changed_ttl_is_written(aws: Aws, session: Session) -> None:
     session.dns_records.write({"chat": CW})
     session.dns_records.write({"chat": replace(CW, ttl_s=7)})
     assert values(aws) == [(f"{HOST}.", "A", 7, CW.address)]
 
 
+@pytest.mark.exhaustive
 def test_a_changed_zone_gets_the_record_and_the_old_one_loses_it(aws: Aws, session: Session) -> None:
     below = replace(CW, host=f"a.{HOST}")
     session.dns_records.write({"chat": below})
@@ -195,6 +201,7 @@ def test_a_record_of_someone_else_is_neither_taken_nor_deleted(aws: Aws, session
     assert values(aws) == [(f"{HOST}.", kind, 60, value)]
 
 
+@pytest.mark.exhaustive
 def test_records_of_an_older_state_are_found(aws: Aws, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     session.dns_records.write({"chat": CW})
 
@@ -252,6 +259,7 @@ def test_a_name_is_shared_by_weights_and_given_back_without_a_gap(aws: Aws, sess
     assert aws.client("route53").list_health_checks()["HealthChecks"] == []
 
 
+@pytest.mark.exhaustive
 def test_a_name_can_be_shared_again_after_it_was_given_back(aws: Aws, session: Session) -> None:
     """Route 53 takes no reference of a health check that was deleted."""
     endpoints = session.dns_records

@@ -38,6 +38,7 @@ def labelled(here: RunningLab) -> str:
     return here.kubectl("dc1", "get", "nodes", "-l", "meshctl.dev/mesh=first", "-o", "name")
 
 
+@pytest.mark.exhaustive
 def test_what_is_up_under_an_old_name_is_told_and_can_be_deleted(mesh: RunningLab) -> None:
     a_mesh_with_another_name_is_told_of_what_the_old_one_has(mesh)
     (mesh.folder / "mesh.yaml").write_text(MESH)

@@ -57,6 +57,7 @@ def refused(here: RunningLab, *arguments: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.exhaustive
 def test_what_kubectl_has_set_is_told_refused_and_taken_over(mesh: RunningLab) -> None:
     mesh.meshctl("up", "dc1", "--yes")
     mesh.kubectl("dc1", "scale", "deployment/api", "-n", "owned", "--replicas=3")

@@ -56,6 +56,7 @@ def label(plane: ControlPlane, node: str) -> Any:
 
 
 @pytest.mark.lab
+@pytest.mark.exhaustive
 def test_up_pause_change_destroy(plane: ControlPlane, tmp_path: Path) -> None:
     nfs = {"metadata": {"name": "nfs"}, "provisioner": "nfs.csi.k8s.io", "volumeBindingMode": "WaitForFirstConsumer"}
     plane.call("POST", "/apis/storage.k8s.io/v1/storageclasses", nfs)  # with nobody here to serve it

@@ -88,6 +88,7 @@ def load(here: RunningLab, *, rate: float, answer_s: float, url: str = URL) -> L
     return Load(url, rate=rate, dns_server=here.env["MESHCTL_DNS_SERVER"], body=body).start()
 
 
+@pytest.mark.exhaustive
 def test_replicas_follow_load_up_and_down_without_a_lost_request(mesh: RunningLab) -> None:
     mesh.meshctl("up", "dc1", "--yes")
     pods = chat(mesh)["spec"]["template"]

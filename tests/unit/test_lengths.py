@@ -24,7 +24,6 @@ LONG_FILES: Mapping[str, int] = {
     "tests/contract/test_aws_provider.py": 430,
     "tests/contract/test_kubernetes_provider.py": 416,
     "tests/integration/test_lab_eks_refusals.py": 582,
-    "tests/integration/test_migrate_data.py": 431,
     "tests/unit/meshwire/test_kubernetes_client.py": 560,
     "tests/unit/migrate/fake_gateway.py": 538,
     "tests/unit/migrate/test_expansion.py": 422,

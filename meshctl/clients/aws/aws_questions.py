@@ -22,7 +22,7 @@ from meshctl.model.questions import NO_ANSWER, ApiAnswer, ApiQuestion
 
 _AT_ONCE: Final = 8
 # A preflight must not hold up a plan: what does not answer soon is not known, and the plan says so.
-_TIMEOUT_S: Final = 20
+TIMEOUT_S = 20.0
 _CONFIG: Final = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
 _UNANSWERED: Final = (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError)
 
@@ -30,9 +30,10 @@ _Question = tuple[ApiQuestion, Any]  # with the client that asks it
 
 
 def ask(
-    questions: Iterable[ApiQuestion], *, profile: str, region: str, timeout_s: float = _TIMEOUT_S
+    questions: Iterable[ApiQuestion], *, profile: str, region: str, timeout_s: float | None = None
 ) -> dict[str, ApiAnswer]:
-    """The answers by the questions' names. A refusal is an answer, too, and so is none within the limit of time.
+    """The answers by the questions' names. A refusal is an answer, too, and so is none within the limit of time, which
+    is TIMEOUT_S unless another one is given.
 
     Raises: CredentialsError where there are no credentials or AWS accepts them nowhere, UnreachableError where AWS
     answers nothing.
@@ -42,7 +43,7 @@ def ask(
         return {}
     request = AwsRequest("AWS", profile, "`aws sts get-caller-identity` must work", failure=CredentialsError)
     with aws_errors.translate_errors(request):
-        asking = _Asking(aws_session(profile, region), timeout_s)
+        asking = _Asking(aws_session(profile, region), TIMEOUT_S if timeout_s is None else timeout_s)
         asking.ask(all_questions)
         if error := asking.error():
             raise error

@@ -192,19 +192,17 @@ class _Reading:
                 self.outcome = record.data["outcome"]
 
 
-def read_history(records: Sequence[Record]) -> History:
-    """Compute the state from the records. Raises: NewerVersionError; UnreadableError, also if the first record is not
-    `begin`."""
-    first = records[0]
-    if first.kind != "begin":
-        place = f"the record {first.file_name} of a migration's journal"
-        raise unreadable(place, f"the first record of a journal must be `begin`, and this one is `{first.kind}`")
+def read_history(records: Sequence[Record], plan: MigrationPlan | None = None) -> History:
+    """Compute the state from the records. `plan`: that of the first record, where it has been read before.
+
+    Raises: NewerVersionError; UnreadableError, also if the first record is not `begin`.
+    """
     reading = _Reading()
     for record in records[1:]:
         reading.add(record)
     return History(
         records=tuple(records),
-        plan=MIGRATION_PLAN.read(first.data.get("plan"), first.stamp, "the plan in the migration's journal"),
+        plan=plan or read_plan(records),
         direction=reading.direction,
         options=reading.options,
         done=reading.done,
@@ -215,3 +213,12 @@ def read_history(records: Sequence[Record]) -> History:
         outcome=reading.outcome,
         failures=reading.failures,
     )
+
+
+def read_plan(records: Sequence[Record]) -> MigrationPlan:
+    """The plan in the first record. Raises: as `read_history`."""
+    first = records[0]
+    if first.kind != "begin":
+        place = f"the record {first.file_name} of a migration's journal"
+        raise unreadable(place, f"the first record of a journal must be `begin`, and this one is `{first.kind}`")
+    return MIGRATION_PLAN.read(first.data.get("plan"), first.stamp, "the plan in the migration's journal")

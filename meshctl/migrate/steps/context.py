@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from meshctl.engine import passing
@@ -78,7 +78,7 @@ class StepContext:
     def plan(self) -> MigrationPlan:
         return self.history.plan
 
-    @property
+    @cached_property
     def deployment(self) -> Deployment:
         """The environment that the step acts on, as planned, with the workloads paused that the step pauses."""
         return self.planned_side(self.step.side).paused(self.step.paused).with_least(self.replicas_to_keep)

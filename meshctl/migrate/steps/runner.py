@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from meshctl.errors import AmbiguousStepError, InterruptedByUserError, LockedError, MeshError
 from meshctl.migrate.data import Data
 from meshctl.migrate.gateway import Gateway
-from meshctl.migrate.journal.history import History, read_history
+from meshctl.migrate.journal.history import History, read_history, read_plan
 from meshctl.migrate.journal.journal import Journal, Kind
+from meshctl.migrate.planning.plan import MigrationPlan
 from meshctl.migrate.progress import Report
 from meshctl.migrate.steps.actions import ACTIONS
 from meshctl.migrate.steps.context import Action, State, StepContext
@@ -35,9 +37,14 @@ class Runner:
     report: Report
     stop: Stop
 
+    @cached_property
+    def plan(self) -> MigrationPlan:
+        """It never changes, and is as large as two deployments: too much to be read again after each record."""
+        return read_plan(self.journal.records)
+
     @property
     def history(self) -> History:
-        return read_history(self.journal.records)
+        return read_history(self.journal.records, self.plan)
 
     def add(self, step: str, kind: Kind, data: dict[str, Any] | None = None) -> None:
         self.journal.add(step, kind, self.gateway.now(), data)
