@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -66,3 +67,18 @@ def test_keys_that_can_t_be_copied_are_refused_before_anything_is(lenient: Pair)
     assert not listing.list_objects(target)
     with pytest.raises(MigrationError, match="2 keys that can't be copied"):
         store_facts.facts("data", source, target)
+
+
+def test_what_others_had_in_the_bucket_is_not_copied_whatever_it_is_called(lenient: Pair) -> None:
+    """As in a copy back from an adopted bucket: keys that rclone's filters could take for patterns, and their like."""
+    source, target = lenient
+    of_others = ("a*b", "c[d]e", "f{g,h}", "q?", "back\\slash", "sp end ", "#note", "d//e", "/first", "é")
+    of_mesh = ("axb", "cde", "fg", "qq", "backslash", "sp end", "note", "d/e", "plain")
+    for key in of_others:
+        s3_client(source).put_object(Bucket=source.bucket, Key=key, Body=b"of others")
+    compared_at_s = listing.newest(listing.list_objects(source))
+    time.sleep(1.1)  # times tell whole seconds apart
+    for key in of_mesh:
+        s3_client(source).put_object(Bucket=source.bucket, Key=key, Body=b"of the mesh")
+    moved(source, target, delete=False, others_until_s=compared_at_s)
+    assert sorted(listing.list_objects(target)) == sorted(of_mesh)
