@@ -58,7 +58,8 @@ def pytest(session: nox.Session, *arguments: str, success_codes: Sequence[int] =
     """Run pytest with `arguments` and what was given after `--`.
 
     Programs in Go get one processor each: with more, an idle control plane takes a third more of them. They collect
-    their garbage a third as often, too: a lab then takes 51 s of processor time instead of 60 to come up.
+    their garbage a third as often, too: in one try each, beside other work, a lab took 51 s of processor time
+    instead of 60 to come up and stand for 20 s.
     """
     settings = {"GOMAXPROCS": "1", "GOGC": "300"}
     session.run("pytest", *arguments, *session.posargs, env=settings, success_codes=success_codes)

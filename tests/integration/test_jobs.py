@@ -148,7 +148,6 @@ def pods(here: RunningLab, workload: str) -> set[str]:
     return {pod["metadata"]["uid"] for pod in items if "deletionTimestamp" not in pod["metadata"]}
 
 
-@pytest.mark.exhaustive
 def test_a_changed_image_and_a_killed_restart_wait_until_the_gang_has_saved(lab: RunningLab, folder: Path) -> None:
     (folder / "mesh.yaml").write_text(SAVER)
     here = lab.at(folder)
