@@ -239,10 +239,19 @@ def _version_text(number: Any) -> str:
     return str(int(number)) if number is not None else ""
 
 
+def resource_name(deployment: Deployment, pool: Pool) -> str:
+    """Of the pool's launch template and placement group, both unique in a region, and the tag `Name` of its nodes."""
+    return f"{deployment.cluster.name}-{pool.name}"
+
+
+def has_own_placement_group(pool: Pool) -> bool:
+    """Whether meshctl makes a placement group for the pool. The machines of a reservation are where it has them."""
+    return pool.fabric is not None and pool.fabric.placement != "any" and not pool.reservation
+
+
 def _launch_template(
     deployment: Deployment, pool: Pool, eks: Eks, fabric_group: AwsResource | None, aws: AwsProvider
 ) -> AwsResource:
-    name = f"{deployment.cluster.name}-{pool.name}"
     data: dict[str, Any] = {
         **instance_settings(deployment, pool),
         **_network(pool, eks, fabric_group),
@@ -254,7 +263,7 @@ def _launch_template(
     return AwsResource.declare(
         "ec2:LaunchTemplate",
         f"pool/{pool.name}:launch-template",
-        {"LaunchTemplateName": name, "LaunchTemplateData": data},
+        {"LaunchTemplateName": resource_name(deployment, pool), "LaunchTemplateData": data},
         outputs=["LaunchTemplateId", "DefaultVersionNumber"],
         provider=aws,
     )
@@ -311,9 +320,8 @@ def instance_tags(deployment: Deployment, pool: Pool) -> list[dict[str, str]]:
     """On what a node is made of: whose it is, for bills, and what the environment requires, without which a guard rail
     refuses the instance. Without the mesh's labels: a change of the template rolls all nodes of the pool, which a new
     label isn't worth."""
-    name = f"{deployment.cluster.name}-{pool.name}"
     tags = {
-        "Name": name,
+        "Name": resource_name(deployment, pool),
         **deployment.cluster.tags,
         **identity_tags(deployment),
         "meshctl.dev/pool": pool.name,
@@ -349,12 +357,12 @@ def _placement(deployment: Deployment, pool: Pool, aws: AwsProvider) -> dict[str
     # Reservations with cluster placement groups", EC2 user guide); a block has none
     if pool.reserved is not None and pool.reserved.placement_group:
         return {"Placement": {"GroupName": pool.reserved.placement_group}}
-    if pool.fabric is None or pool.fabric.placement == "any" or pool.reservation:
+    if pool.fabric is None or not has_own_placement_group(pool):
         return {}
     group = AwsResource.declare(
         "ec2:PlacementGroup",
         f"pool/{pool.name}:placement-group",
-        {"GroupName": f"{deployment.cluster.name}-{pool.name}", "Strategy": pool.fabric.placement},
+        {"GroupName": resource_name(deployment, pool), "Strategy": pool.fabric.placement},
         outputs=["GroupName"],
         provider=aws,
     )

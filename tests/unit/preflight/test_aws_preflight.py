@@ -99,6 +99,7 @@ def test_a_new_environment_asks_about_all_that_it_takes() -> None:
         "dry run vpc": "create_vpc",
         "dry run address": "allocate_address",
         "dry run launch template": "create_launch_template",
+        "launch template names": "describe_launch_templates",
         "dry run subnets": "describe_subnets",
     }
 
@@ -214,7 +215,8 @@ def test_what_an_interrupted_run_has_made_is_not_counted_twice() -> None:
     begun = InPlace(counts={"meshaws:ec2:Vpc": 1, "meshaws:ec2:Address": 2})
     about_gateways = {"gateways", GATEWAYS}
     about_cluster = {"clusters", CLUSTERS, "cluster", "zones", "kubernetes-versions", "role-cluster", "role-nodes"}
-    others = {"offerings", STANDARD, *RUNNING, "subnets", "caller", "dry run launch template", "dry run subnets"}
+    about_nodes = {"offerings", STANDARD, *RUNNING, "subnets", "launch template names"}
+    others = {*about_nodes, "caller", "dry run launch template", "dry run subnets"}
     assert questions(deployment(WEB), begun).keys() == {*about_gateways, *about_cluster, *others}
     used = ApiAnswer({"Addresses": [{}] * 5})
     half = InPlace(counts={"meshaws:ec2:Vpc": 1, "meshaws:ec2:Address": 1})

@@ -12,7 +12,7 @@ from typing import Any, Final
 from meshctl.model.deployment import Gap, ObjectStore
 from meshctl.model.questions import ApiAnswer, ApiQuestion, Findings
 from meshctl.platforms.aws import partitions
-from meshctl.platforms.aws.preflight import bucket_names, role_names
+from meshctl.platforms.aws.preflight import bucket_names, pool_names, role_names
 from meshctl.platforms.aws.preflight.change import Change
 from meshctl.platforms.aws.words import PRIVATE_HINT
 from meshctl.resolve.placement import addresses
@@ -51,6 +51,7 @@ def questions(change: Change) -> Iterator[ApiQuestion]:
         codes = ("ResourceNotFoundException",)
         yield ApiQuestion("cluster", "eks", "describe_cluster", about, {"name": name}, telling_codes=codes)
     yield from role_names.questions(change)
+    yield from pool_names.questions(change)
     for store in _new_buckets(change):
         about = "whether the buckets' names are free"
         yield bucket_names.question(store.bucket, about)
@@ -80,6 +81,7 @@ def findings(change: Change, answers: Mapping[str, ApiAnswer]) -> Findings:
         *_zone_gaps(change, answered.get("zones")),
         *_cluster_gaps(change, answered.get("cluster")),
         *role_names.gaps(change, answered),
+        *pool_names.gaps(change, answered),
         *_bucket_gaps(change, answers),
         *_spot_gaps(answered.get("spot-role")),
         *_subnet_gaps(change, answered.get("subnets")),
@@ -151,7 +153,7 @@ def _zone_gaps(change: Change, answer: ApiAnswer | None) -> Iterator[Gap]:
 
 def _cluster_gaps(change: Change, answer: ApiAnswer | None) -> Iterator[Gap]:
     cluster = answer.content.get("cluster") if answer else None
-    if cluster and not _is_ours(change, cluster.get("tags", {})):
+    if cluster and not change.is_own(cluster.get("tags", {})):
         name = change.wanted.cluster.name
         yield Gap(
             subject="cluster",
@@ -159,12 +161,6 @@ def _cluster_gaps(change: Change, answer: ApiAnswer | None) -> Iterator[Gap]:
             best="there is one, which meshctl did not make for this environment",
             hint="give the mesh or the environment another name, or delete the cluster if nobody needs it",
         )
-
-
-def _is_ours(change: Change, tags: Mapping[str, str]) -> bool:
-    """Whether the tags are those that an interrupted run of this environment has set."""
-    wanted = {"meshctl.dev/mesh": change.wanted.mesh, "meshctl.dev/environment": change.wanted.environment}
-    return wanted.items() <= tags.items()
 
 
 def _bucket_gaps(change: Change, answers: Mapping[str, ApiAnswer]) -> Iterator[Gap]:

@@ -39,6 +39,12 @@ class Change:
         return before is not None and (before.machine, before.reservation) == (pool.machine, pool.reservation)
 
     @cached_property
+    def pools_to_make(self) -> tuple[Pool, ...]:
+        """New pools that no run has begun. One that gets another machine has its launch template already, which gets a
+        new version."""
+        return tuple(pool for pool in self.new_pools if self.in_place.made_pool(pool.name) is None)
+
+    @cached_property
     def growing_pools(self) -> tuple[Pool, ...]:
         """Pools that a run would give more nodes than they have, new pools among them."""
         return tuple(pool for pool in self.wanted.pools if self.more_nodes(pool) > 0)
@@ -48,6 +54,12 @@ class Change:
         if before is None or not self._is_up(pool):
             return pool.nodes
         return pool.nodes - (before.nodes if before.has_ended else before.nodes_now)
+
+    def is_own(self, tags: Mapping[str, str]) -> bool:
+        """Whether the tags of a resource are those of this environment, of which an interrupted run may have made it
+        without the state knowing."""
+        own = {"meshctl.dev/mesh": self.wanted.mesh, "meshctl.dev/environment": self.wanted.environment}
+        return own.items() <= tags.items()
 
     def missing(self, resource_type: str, wanted: int) -> int:
         """How many resources of a type a run would make. Those that an interrupted run has left are counted as made."""

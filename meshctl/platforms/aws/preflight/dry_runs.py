@@ -89,9 +89,9 @@ def questions(change: Change) -> Iterator[ApiQuestion]:
         yield _dry_run(_VPC, "create_vpc", arguments)
     if change.missing_addresses:
         yield _dry_run(_ADDRESS, "allocate_address", {"Domain": "vpc", **_tags(wanted, "elastic-ip")})
-    for pool in _first_without_template(change):
+    for pool in change.pools_to_make[:1]:  # one stands for all
         arguments = {
-            "LaunchTemplateName": f"{wanted.cluster.name}-{pool.name}",
+            "LaunchTemplateName": _name(wanted, pool),
             "LaunchTemplateData": _instance(wanted, pool),
             **_tags(wanted, "launch-template"),
         }
@@ -104,12 +104,6 @@ def questions(change: Change) -> Iterator[ApiQuestion]:
     yield ApiQuestion(_SUBNETS, "ec2", "describe_subnets", _ABOUT_INSTANCES, {"Filters": filters}, then=then)
 
 
-def _first_without_template(change: Change) -> tuple[Pool, ...]:
-    """One pool stands for all. One that is there and gets another machine has a template, which gets a new version."""
-    made = (pool for pool in change.new_pools if change.in_place.made_pool(pool.name) is None)
-    return tuple(made)[:1]
-
-
 def _dry_run(name: str, operation: str, arguments: Mapping[str, Any], about: str = _ABOUT) -> ApiQuestion:
     return ApiQuestion(name, "ec2", operation, about, {**arguments, "DryRun": True}, telling_codes=_TELLING)
 
@@ -120,6 +114,12 @@ def _tags(wanted: Deployment, kind: str) -> dict[str, Any]:
 
     tags = [{"Key": key, "Value": value} for key, value in {"Name": wanted.cluster.name, **aws_tags(wanted)}.items()]
     return {"TagSpecifications": [{"ResourceType": kind, "Tags": tags}]}
+
+
+def _name(wanted: Deployment, pool: Pool) -> str:
+    from stacks.aws import pools  # with the Pulumi SDK
+
+    return pools.resource_name(wanted, pool)
 
 
 def _instance(wanted: Deployment, pool: Pool) -> dict[str, Any]:
@@ -151,12 +151,11 @@ def _images(change: Change, subnets: ApiAnswer) -> tuple[ApiQuestion, ...]:
 
 def _subnet(change: Change, pool: Pool, answer: ApiAnswer) -> str:
     """Of the environment itself where it has one, else any of the account; "" where its zones have none."""
-    own = {"meshctl.dev/mesh": change.wanted.mesh, "meshctl.dev/environment": change.wanted.environment}
     listed = [each for each in answer.content.get("Subnets", ()) if each["AvailabilityZone"] in pool.zones]
 
     def order(subnet: Mapping[str, Any]) -> tuple[bool, bool, str]:
         tags = {tag["Key"]: tag["Value"] for tag in subnet.get("Tags", ())}
-        return (not own.items() <= tags.items(), not subnet.get("DefaultForAz", False), subnet["SubnetId"])
+        return (not change.is_own(tags), not subnet.get("DefaultForAz", False), subnet["SubnetId"])
 
     return next((str(each["SubnetId"]) for each in sorted(listed, key=order)), "")
 

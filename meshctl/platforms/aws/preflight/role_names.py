@@ -64,8 +64,7 @@ def _in_the_way(change: Change, role: str, described: Mapping[str, Any]) -> tupl
     """What is there instead of a free name, and what to do about it; empty for what a first `up` of this environment
     has left, which the next one takes over."""
     tags = {tag["Key"]: tag["Value"] for tag in described.get("Tags") or ()}
-    wanted = {"meshctl.dev/mesh": change.wanted.mesh, "meshctl.dev/environment": change.wanted.environment}
-    if not wanted.items() <= tags.items():
+    if not change.is_own(tags):
         hint = "give the mesh or the environment another name, or delete the role if nobody needs it"
         return "there is one, which meshctl did not make for this environment", hint
     region = tags.get(REGION_TAG) or (_last_used_in(described) if role == _CLUSTER else "")

@@ -1,4 +1,6 @@
-"""Two environments of the same name in two regions of one account: the second takes nothing of the first."""
+"""Names that another environment of the account has: the second environment is refused, and takes nothing of the first.
+
+Roles of an environment of the same name in another region; what a pool is made of, of the same region."""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from meshctl.model.questions import InPlace
 from providers.aws.provider import AwsProvider
 from providers.plugin.provider import ProviderError
 from tests.integration.lab_aws_server import REGION, TRUST, Aws, make_network, use_in_this_process
-from tests.unit.preflight.asking import deployment
+from tests.unit.preflight.asking import H100, deployment
 
 OTHER = "eu-central-1"
 TAGS = {"meshctl.dev/mesh": "m", "meshctl.dev/environment": "e"}
@@ -72,3 +74,24 @@ def test_a_role_of_an_older_version_is_told_by_where_its_cluster_is(account: Aws
     assert role_of(account)["RoleLastUsed"]["Region"] == REGION
     [gap] = preflight.ask(wanted, InPlace()).gaps
     assert gap.best == f"an environment of the same name in {REGION} has it"
+
+
+def test_what_a_pool_of_another_environment_is_made_of_is_told(account: Aws) -> None:
+    """The pool `x-web` of m-e and the pool `web` of m-e-x want the same names."""
+    ec2 = account.client("ec2")
+    ours = [{"Key": key, "Value": value} for key, value in TAGS.items()]
+    theirs = [*ours[:1], {"Key": "meshctl.dev/environment", "Value": "e-x"}]
+    rdma = {"fabrics": {"f": {"kind": "rdma", "bandwidth": "400Gbps", "placement": "cluster"}}}
+    wanted = deployment({"x-web": {"nodes": 2, "accelerator": H100, "fabric": "f"}}, rdma)
+    data = {"InstanceType": "m7i.4xlarge"}
+    for tags, subjects in ((theirs, {"pool/x-web"}), (ours, set[str]())):
+        group, template = ({"ResourceType": kind, "Tags": tags} for kind in ("placement-group", "launch-template"))
+        ec2.create_placement_group(GroupName="m-e-x-web", Strategy="cluster", TagSpecifications=[group])
+        ec2.create_launch_template(
+            LaunchTemplateName="m-e-x-web", LaunchTemplateData=data, TagSpecifications=[template]
+        )
+        gaps = [each for each in preflight.ask(wanted, InPlace()).gaps if each.wanted.endswith("named m-e-x-web")]
+        assert {each.subject for each in gaps} == subjects
+        assert len(gaps) == 2 * len(subjects)
+        ec2.delete_placement_group(GroupName="m-e-x-web")
+        ec2.delete_launch_template(LaunchTemplateName="m-e-x-web")
