@@ -1,5 +1,7 @@
-"""Which resources a run replaces and updates to run a job again. Only a type: `meshctl.deploy.jobs.job_reruns` makes
-it, and `run` uses it."""
+"""Which resources a run replaces and updates to run a job again. PURE: only a type.
+
+`meshctl.deploy.jobs.job_reruns` makes it, and `run` uses it.
+"""
 
 from __future__ import annotations
 

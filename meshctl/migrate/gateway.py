@@ -1,4 +1,4 @@
-"""Everything outside a migration: environments, DNS records, pods, object stores, a clock. Only types.
+"""Everything outside a migration: environments, DNS records, pods, object stores, a clock. PURE: only types.
 
 Implemented on the engine by `meshctl.migrate.engine_gateway` and in memory by the tests; used by every step. Each call
 returns the state at that moment. An API that does not answer raises UnreachableError, which must never be taken to mean

@@ -1,4 +1,5 @@
-"""Checked inputs: default namespace, automatic names. Called by `provider.check`; stored, later diffed. PURE."""
+"""Checked inputs: default namespace, automatic names. Called by `provider.check`; stored, later diffed. PURE but
+for the end of an automatic name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Answers to DNS questions from Route 53 record sets. PURE. Called by `dns` with what the lab's AWS API returned."""
+"""Answers to DNS questions from Route 53 record sets. PURE but for the choice of one record by its weight.
+
+Called by `dns` with what the lab's AWS API returned.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The status of a pod, computed from what its containers do. PURE. Called by `lifecycle` on every change."""
+"""The status of a pod, computed from what its containers do. PURE but for the time of a change.
+
+Called by `lifecycle` on every change.
+"""
 
 from __future__ import annotations
 

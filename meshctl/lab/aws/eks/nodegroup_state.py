@@ -1,4 +1,5 @@
-"""A managed node group as EKS keeps it: what becomes of it by itself, and its entry in `eks.json`. PURE.
+"""A managed node group as EKS keeps it: what becomes of it by itself, and its entry in `eks.json`. PURE but
+for the clock and the ids of nodes that are missing.
 
 Called by `state`, whose docstring lists the entry's keys.
 """
