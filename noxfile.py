@@ -83,7 +83,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Lint and types, then all tests: unit and golden, and against the lab contract, integration and faults.
+    """Lint and types, then all tests but the exhaustive ones: unit, and against the lab contract, integration, faults.
 
     Those without a lab run first and by themselves: three idle labs take a fifth of two cores. What plays the blueprint
     `rag` takes 900 MB of disk (the extras `rag` and `lab-rag`); its questions are asked once.
@@ -152,14 +152,20 @@ def faults(session: nox.Session) -> None:
     """The exhaustive rest, for a release and whenever engine, look, journal or steps changed; `-- --shard 1/4` cuts it.
 
     200 sequences of kills and refused reads, each object of a mesh deleted by hand, migrations killed in every phase.
-    The whole of it ends with `rag`, whose models are installed apart: with them the lab's model servers compute.
+    The whole of it, and the first of the shards, end with `rag`, whose models are installed apart: with them the lab's
+    model servers compute.
     """
     install(session)
     session.run("meshctl", "setup")
     session.run("meshctl", "setup", "lws-manager", "kueue-manager")
     pytest(session, *IN_THREE, "-m", "exhaustive", *WITH_LAB, "tests/unit/migrate")
-    if not session.posargs:
+    if not session.posargs or _is_first_shard(session.posargs):
         session.notify("rag", [])
+
+
+def _is_first_shard(arguments: Sequence[str]) -> bool:
+    text = " ".join(arguments).replace("--shard=", "--shard ")
+    return text.startswith("--shard 1/")
 
 
 @nox.session

@@ -5,7 +5,7 @@ Made by `meshctl.platforms.aws`, `.coreweave`, `.cluster` and by packages of oth
 
 Every part must be given, even where the answer is "nothing": a part that is left out is an error when the platform is
 loaded, since a default would be another platform's answer. Only a part that came later than the version `INTERFACE` may
-be left out: it has the default None, which means "nothing" (`MadeCluster.entries`, `Preflight.name_rights`).
+be left out, and is None then; docs/contributing/platform.md lists them.
 
 Functions of a part that get an `environment` get an object of the platform's own `environment` class.
 """

@@ -233,7 +233,7 @@ def test_what_waits_runs_and_has_ended_is_counted_by_the_names_of_the_server(cli
     assert metric(vllm, "/metrics", "vllm:num_requests_running") == 1
     model.may_answer.set()
     for each in asking:
-        each.join()
+        each.join(20)
     # A request is counted when its turn has ended, which is a moment after its answer has arrived.
     wait_until(lambda: metric(vllm, "/metrics", "vllm:request_success_total") == 3)
     nim.ask("/v1/completions", {"prompt": "a"})

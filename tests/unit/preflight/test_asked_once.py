@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -88,12 +87,13 @@ def test_an_interrupt_does_not_wait_for_route_53(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(hosted_zone, "ask", hang)
     monkeypatch.setattr(preflight, "ask", interrupt)
-    began_s = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         Session(tmp_path, "m", ENVIRONMENTS).ask_platform(WANTED, states.state())
-    assert time.monotonic() - began_s < 10
+    [thread] = asking
+    assert thread.is_alive(), "the interrupt came while it still asked"
+    assert thread.daemon
     ends.set()
-    assert [thread.daemon for thread in asking] == [True]
+    thread.join(20)
 
 
 def test_a_mistake_in_the_question_about_the_zone_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

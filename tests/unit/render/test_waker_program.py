@@ -279,9 +279,7 @@ def test_at_its_end_it_tells_those_that_it_holds_to_come_again() -> None:
         assert sorted(lines) == ["0 -> 1 replicas: a request waits\n", *["held\n"] * len(clients)]
         assert answers == []
         program.terminate()
-        began_s = time.monotonic()
-        assert program.wait(20) == 0
-        assert time.monotonic() - began_s < 9, "before it is killed"
+        assert program.wait(9) == 0  # a pod that takes longer is killed
         for client in clients:
             client.join(20)
     assert answers == [(503, "10")] * 20

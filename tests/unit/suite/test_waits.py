@@ -42,8 +42,6 @@ def is_endless(call: ast.Call) -> bool:
     if name in PROGRAMS:
         return True
     method = name.rpartition(".")[2]
-    if method == "join" and not any(word in name.lower() for word in ("thread", "process", "watcher", "serving")):
-        return False  # of texts
     return method in ARGUMENTS_WITH_LIMIT and len(call.args) < ARGUMENTS_WITH_LIMIT[method]
 
 
@@ -66,6 +64,7 @@ def test_every_wait_has_an_end(folder: str) -> None:
         "process.communicate(b'')",
         "urllib.request.urlopen(request)",
         "thread.join()",
+        "each.join()",
         "future.result()",
     ],
 )
