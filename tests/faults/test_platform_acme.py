@@ -1,4 +1,4 @@
-"""The example platform of a package of its own, in the lab: `plan`, `up`, and (exhaustive) moved there and back.
+"""The example platform of a package of its own, in the lab: `plan`, `up`, and moved there and back.
 
 The lab knows nothing of it. Its cluster is the control plane `dc1`; what Acme's own controller would do, to make the
 nodes of a `NodeGroup`, is done here (`NodeGroups`). What needs no cluster is in tests/unit/platforms.
@@ -216,7 +216,6 @@ def test_planned_and_up_there(mesh: RunningLab) -> None:
     assert_gone_from_acme(mesh)
 
 
-@pytest.mark.exhaustive
 def test_moved_there_and_back(mesh: RunningLab) -> None:
     mesh.meshctl("up", "cw", "--yes", "--object-storage-only")
     data = {"llama/1.bin": b"1" * 99_000, "llama/2.bin": b"2" * 99_000}

@@ -109,7 +109,6 @@ def test_the_service_answers_through_its_name(mesh: RunningLab, monkeypatch: pyt
     assert (model["environment"], model["pool"], model["bytes"]) == ("aws-east", "serve", 1 << 20)
 
 
-@pytest.mark.exhaustive
 def test_a_model_server_is_measured_through_its_endpoint(mesh: RunningLab) -> None:
     load = ("--what", "serve", "--rate", "5", "--seconds", "3", "--tokens", "8/8", "--yes")
     answer = json.loads(mesh.meshctl("bench", "aws-east", *load, "--output", "json").stdout)

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -54,22 +55,67 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
 
 
 @cache
-def argument_lists() -> frozenset[tuple[str, ...]]:
-    """The texts that stand side by side in a call, list or tuple of any test."""
-    lists = set()
-    for file in (ROOT / "tests").rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            parts = node.args if isinstance(node, ast.Call) else getattr(node, "elts", [])
-            texts = [each.value for each in parts if isinstance(each, ast.Constant) and isinstance(each.value, str)]
-            lists |= {tuple(texts), *(tuple(text.split()) for text in texts if " " in text)}
-    return frozenset(lists)
+def argument_lists(*folders: str, in_every_round: bool = False) -> frozenset[tuple[str, ...]]:
+    """The texts that stand side by side in a call, list or tuple of any test of the folders.
+
+    `in_every_round`: without what only `nox -s faults` runs.
+    """
+    trees = [ast.parse(file.read_text()) for folder in folders for file in (ROOT / folder).rglob("*.py")]
+    nodes = chain.from_iterable(map(nodes_of_every_round if in_every_round else ast.walk, trees))
+    return frozenset(texts for node in nodes for texts in argument_lists_of(node))
 
 
-@pytest.mark.parametrize("path", list(commands(typer.main.get_command(app))), ids=" ".join)
+def argument_lists_of(node: ast.AST) -> Iterator[tuple[str, ...]]:
+    parts = node.args if isinstance(node, ast.Call) else getattr(node, "elts", [])
+    texts = [each.value for each in parts if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+    yield tuple(texts)
+    yield from (tuple(text.split()) for text in texts if " " in text)
+
+
+def nodes_of_every_round(node: ast.AST) -> Iterator[ast.AST]:
+    """The node and all below it, but for what is marked `exhaustive`."""
+    if is_exhaustive(node):
+        return
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from nodes_of_every_round(child)
+
+
+def is_exhaustive(node: ast.AST) -> bool:
+    """By a decorator, or by the `pytestmark` of a file."""
+    if isinstance(node, ast.Module):
+        return any(isinstance(each, ast.Assign) and "mark.exhaustive" in ast.unparse(each.value) for each in node.body)
+    return isinstance(node, ast.FunctionDef) and any("mark.exhaustive" in ast.unparse(m) for m in node.decorator_list)
+
+
+def is_run(path: tuple[str, ...], lists: frozenset[tuple[str, ...]]) -> bool:
+    return any(texts[start : start + len(path)] == path for texts in lists for start in range(len(texts)))
+
+
+COMMANDS = list(commands(typer.main.get_command(app)))
+# `lab` is what the lab's fixture runs, with arguments that it puts together
+WITHOUT_ENVIRONMENT = {("schema",), ("blueprint", "list"), ("blueprint", "show"), ("lab", "up"), ("lab", "down")} | {
+    ("lab", "status"),
+    ("lab", "env"),
+}
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
 def test_every_command_is_run_by_a_test(path: tuple[str, ...]) -> None:
-    assert any(texts[start : start + len(path)] == path for texts in argument_lists() for start in range(len(texts))), (
-        f"no test runs `meshctl {' '.join(path)}`"
-    )
+    assert is_run(path, argument_lists("tests")), f"no test runs `meshctl {' '.join(path)}`"
+
+
+@pytest.mark.parametrize("path", sorted({*COMMANDS} - WITHOUT_ENVIRONMENT), ids=" ".join)
+def test_every_command_is_run_against_the_lab_in_every_round(path: tuple[str, ...]) -> None:
+    lists = argument_lists("tests/faults", "tests/integration", in_every_round=True)
+    assert is_run(path, lists), f"only `nox -s faults` runs `meshctl {' '.join(path)}` against the lab, or nothing"
+
+
+def test_what_only_the_exhaustive_round_runs_is_left_out() -> None:
+    source = 'def test_a(): run("up")\n@pytest.mark.exhaustive\ndef test_b(): run("bench")\n'
+    for source_of_file, expected in ((source, {("up",)}), (f"pytestmark = pytest.mark.exhaustive\n{source}", set())):
+        nodes = nodes_of_every_round(ast.parse(source_of_file))
+        assert {texts for node in nodes for texts in argument_lists_of(node) if texts} == expected
 
 
 # external programs, steps of migrations, what containers can rely on -------------------------------------------------
