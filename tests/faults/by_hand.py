@@ -109,7 +109,7 @@ def _delete_aws(resource: dict[str, Any], provider: AwsProvider) -> bool:
             id=resource["id"],
             inputs=resource["inputs"],
             outputs=resource["outputs"],
-            timeout_s=60,
+            timeout_s=20,  # what is in use stays in use
         )
     except ProviderError:
         return False

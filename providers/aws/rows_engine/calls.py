@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import datetime
 import json
+import math
 import re
 import threading
 import time
@@ -170,12 +171,23 @@ def plain(value: Any) -> Any:
 
 
 class Caller:
-    """Runs calls of one service until they succeed, fail for good, or the user interrupts."""
+    """Runs calls of one service until they succeed, fail for good, or the user interrupts.
 
-    def __init__(self, clients: Clients, cancelled: threading.Event, say: Callable[[str], None]) -> None:
+    `deadline`: a monotonic time after which no call is made again, whatever its row's patience (the resource's
+    `customTimeouts`), or None.
+    """
+
+    def __init__(
+        self,
+        clients: Clients,
+        cancelled: threading.Event,
+        say: Callable[[str], None],
+        deadline: float | None = None,
+    ) -> None:
         self.clients = clients
         self.cancelled = cancelled
         self.say = say
+        self.deadline = deadline
 
     def run(self, service: str, call: Call, context: Context, *, retries: bool = True) -> Any:
         """The answer's `path`, plain.
@@ -185,7 +197,7 @@ class Caller:
         """
         if call.when and not evaluate(call.when, context):
             return None
-        deadline = time.monotonic() + call.patience_s
+        deadline = min(time.monotonic() + call.patience_s, math.inf if self.deadline is None else self.deadline)
         delay_s = 0.5
         while True:
             try:

@@ -42,8 +42,8 @@ class Crud:
         self.row = row
         self.urn = urn
         self.host = host
-        self.caller = Caller(clients, cancelled, self._say)
         deadline = time.monotonic() + timeout_s if timeout_s else None
+        self.caller = Caller(clients, cancelled, self._say, deadline)
         self.live = Live(row, clients, owner=owner_of(urn), caller=self.caller, say=self._say, deadline=deadline)
         self.running = RunningUpdates(self.live)
 
