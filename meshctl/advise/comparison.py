@@ -198,7 +198,8 @@ def _expected_storage(result: Result, rate: Rate, clients: int) -> tuple[float |
     """fio measures one client. One that gets less than its share of what was bought says that all together get less,
     too: alone it may have more."""
     if not _moves_large_blocks(result):
-        return None, None, "it was measured with small blocks, or does not say with which: operations are not sold here"
+        basis = "its blocks are small, in random order or not recorded, and storage here is sold by throughput"
+        return None, None, f"{basis}, not by operations"
     if not clients:
         return None, None, "no workload of the mesh mounts it"
     share_mbps = rate.bytes_per_s / 1e6 / clients
@@ -223,7 +224,8 @@ def _expected_output(result: Result, served: Situation) -> tuple[float | None, f
         return None, None, "none of its replicas runs"
     if result.value < figure.low * least and runs.kept_rate(result):
         rate = result.setting["rate"]
-        return None, None, f"the server kept up with {rate} requests/s: it was not at full load, as a higher --rate is"
+        basis = f"the server kept up with {rate} requests/s, so it was not at full load: measure with a higher --rate"
+        return None, None, basis
     replicas = f"{runs.count_text(least, most)} x a replica at full load"
     return figure.low * least, figure.high * most, f"{replicas}, by the formula of docs/advise.md: {figure.basis}"
 

@@ -188,7 +188,7 @@ def _ratio(situation: Situation, measured_here: Result) -> str:
 def _not_measured(situation: Situation) -> str:
     pool, environment = situation.pool, situation.deployment.environment
     counts = measured.nodes_measured(pool.machine, _nvlink(situation))
-    others = f" (published only with {', '.join(map(str, counts))} nodes, which says nothing of it)" if counts else ""
+    others = f" (published only for {', '.join(map(str, counts))} nodes, which can't be compared)" if counts else ""
     some = "" if situation.nodes == pool.nodes else f" --nodes {situation.nodes}"
     command = (
         f"`meshctl bench {environment} --what fabric --of pool/{pool.name}{some}` measures it"

@@ -53,12 +53,13 @@ def _chosen(deployment: Deployment, subject: str) -> list[Pool]:
     if subject and subject not in pools:
         raise UsageError(
             f'"{subject}" has no accelerators to measure{suggestion(subject, list(pools))}',
-            hint=f"measured can be: {', '.join(pools) or 'none'}",
+            hint=f"these can be measured: {', '.join(pools) or 'none'}",
         )
     if not pools:
         raise UsageError(
             f"there is no GPU here: no pool of {deployment.environment} has nodes with accelerators",
-            hint="--from FILE --of pool/NAME reads what `dcgmi diag -r 2 -j` has printed elsewhere, with --replayed",
+            hint="to read results from elsewhere: --from FILE --replayed --of pool/NAME, with output of"
+            " `dcgmi diag -r 2 -j`",
         )
     chosen = [pools[subject]] if subject else list(pools.values())
     with_nodes = [pool for pool in chosen if not _without_nodes(pool)]

@@ -120,8 +120,9 @@ class _Seen:
     pods: dict[str, objects.Pod] = field(default_factory=dict)
 
     def is_over(self, pods: list[objects.Pod]) -> bool:
-        """Whether no pod is at work any more: one without a node waits for room, after a while in which the scheduler
-        finds one and what ran there before ends; one that has got the node of another would do its work again."""
+        """Whether there is nothing left to wait for: at least one pod has ended well, and each other pod is given up,
+        is on a node where a pod has ended well (it would only repeat that), or has no node after `_PLACED_S`, by when
+        the scheduler has placed what it can."""
         self.pods.update((pod.get("metadata", {}).get("name", ""), pod) for pod in pods)
         well = {_node(pod) for pod in pods if _has_ended_well(pod)}
         over = {*well, ""} if time.monotonic() - self.begun >= _PLACED_S else well
@@ -218,7 +219,9 @@ def _create_with(client: Client, manifest: Mapping[str, Any], job: Mapping[str, 
             _refuse_foreign(existing, kind, environment)
             _delete(client, _KINDS[kind].path(namespace, name))
         if time.monotonic() > deadline:
-            raise LockedError(f"the {kind} {name} of an earlier measurement does not go", hint="run the command again")
+            raise LockedError(
+                f"the {kind} {name} of an earlier measurement is still there", hint="run the command again"
+            )
         time.sleep(_POLL_S)
 
 
@@ -325,7 +328,7 @@ def _until(watch: _Watch, is_over: Callable[[list[objects.Pod]], bool]) -> list[
                 reported = reason
             if time.monotonic() - begun > watch.start_s:
                 raise _not_started(watch.environment, name, reason, watch.start_s)
-    raise _failed(watch.environment, name, "it was not over in time")
+    raise _failed(watch.environment, name, "it did not finish in time")
 
 
 def _pods(client: Client, uid: str, namespace: str) -> list[objects.Pod]:
@@ -351,7 +354,7 @@ def _failure(pod: objects.Pod) -> str:
     """In the cluster's words: of the container, or of the pod, as where it was evicted."""
     status = pod.get("status", {})
     words = ": ".join(filter(None, (status.get("reason"), status.get("message"))))
-    return clusters.pod_state(pod).reason or words or "its pod was not over in time"
+    return clusters.pod_state(pod).reason or words or "its pod did not finish in time"
 
 
 def _message(pod: objects.Pod) -> str:
@@ -377,7 +380,7 @@ def _why(job: objects.Job | None) -> str:
 def _failed(environment: str, name: str, why: str) -> MeshError:
     return MeasurementError(
         f"the measurement {name} failed in {environment}; it is removed",
-        why=why or "its pod left no words",
+        why=why or "neither its pod nor its Job gives a reason",
         hint=f"`meshctl status {environment}` shows the nodes; the command can be run again",
     )
 

@@ -36,14 +36,14 @@ def runs(deployment: Deployment, subject: str, nodes: int = 0) -> tuple[FabricRu
     if subject and subject not in subjects:
         raise UsageError(
             f'the fabric of "{subject}" can\'t be measured{suggestion(subject, subjects)}',
-            why="it takes a pool with whole accelerators of NVIDIA on two nodes at least, for nccl-tests",
+            why="nccl-tests needs a pool with whole NVIDIA accelerators on at least two nodes",
             hint=f"there {'is' if len(names) == 1 else 'are'} {', '.join(subjects) or 'none'}",
         )
     if not names:
         raise UsageError(
-            f"{deployment.environment} has no pool with accelerators of NVIDIA on two nodes",
-            why="there is no GPU here that could exchange anything with another node's",
-            hint="--from FILE --of pool/NAME reads what nccl-tests has printed elsewhere, with --replayed",
+            f"{deployment.environment} has no pool with whole NVIDIA accelerators on at least two nodes",
+            why="nccl-tests measures the traffic between GPUs of different nodes",
+            hint="to read results from elsewhere: --from FILE --replayed --of pool/NAME, with output of nccl-tests",
         )
     chosen = [subject.removeprefix("pool/")] if subject else names
     large_enough = [name for name in chosen if not nodes or 2 <= nodes <= deployment.pool(name).nodes]
@@ -53,8 +53,8 @@ def runs(deployment: Deployment, subject: str, nodes: int = 0) -> tuple[FabricRu
         beside = ", and no other one has more" if len(chosen) > 1 else ""
         raise UsageError(
             f"--nodes {nodes}: pool {largest} has {most} nodes{beside}",
-            why="nccl-tests measures what is between two nodes at least",
-            hint=f"--of pool/{largest} --nodes 2 to {most}, or none for all of them",
+            why="nccl-tests needs at least two nodes",
+            hint=f"--of pool/{largest} --nodes 2 to {most}; without --nodes all of them take part",
         )
     return tuple(FabricRun(pool=name, nodes=nodes) for name in large_enough)
 

@@ -70,7 +70,8 @@ def refuse_slow(deployment: Deployment, pool: Pool, results: Sequence[Result], *
     verdict = fabric_expectation.verdict(pool, rates)
     if verdict is None:
         raise MeasurementError(
-            f"the fabric of pool {pool.name} was measured, and nothing of it can be compared",
+            f"the fabric of pool {pool.name} was measured, but no measured size has an expected value to compare with;"
+            f" its workloads were not started in {deployment.environment}",
             why=f"measured: {_sizes(rates) or 'no all-reduce'}; expected: {_expected(pool)}",
             hint=hint,
         )
@@ -130,6 +131,6 @@ def _hint(pool: Pool, again: str) -> str:
     name = fabric.name if fabric is not None else ""
     where = f"{fabric.kind} ({fabric.resource or 'no devices'})" if fabric is not None else ""
     return (
-        f"look at the adapters and drivers of its nodes, {where}; `{again}` measures again."
-        f" Without fabrics.{name}.expect the workloads start as it is"
+        f"check the network adapters and drivers of its nodes, {where}; `{again}` measures again. To start the"
+        f" workloads all the same, remove fabrics.{name}.expect from mesh.yaml"
     )

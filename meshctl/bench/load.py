@@ -48,10 +48,10 @@ class Server:
 
 
 def model_of(server: Server) -> str:
-    """The first model that it serves. Raises: UnreachableError where it answers no such question.
+    """The first model that the server serves. Raises: UnreachableError if it does not answer that question.
 
-    Here and in `run` no certificate is verified: words by chance are all that is sent, no credentials are, and a server
-    is measured before names lead to it or its certificate is issued, too.
+    Neither this nor `run` verifies certificates: only random words are sent, and no credentials; and a server may be
+    measured before names point at it or its certificate is issued.
     """
     try:
         with httpx2.Client(timeout=_CONNECT_S, trust_env=False, verify=False) as client:

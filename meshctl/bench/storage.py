@@ -53,7 +53,7 @@ def runs(deployment: Deployment, subject: str, size: Size) -> tuple[StorageRun, 
         raise UsageError(
             f'"{subject}" can\'t be measured{suggestion(subject, list(subjects))}',
             why=_why_not(deployment, subject),
-            hint=f"measured can be: {', '.join(subjects)}",
+            hint=f"these can be measured: {', '.join(subjects)}",
         )
     systems = {f"storage/{system.name}" for system in deployment.file_systems}
     chosen = [subject] if subject else [each for each in subjects if each in systems]

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from meshctl.bench.load import Server
@@ -24,14 +24,18 @@ def endpoint_of(deployment: Deployment, workload: str) -> Endpoint:
         raise UsageError(
             f"no inference workload {workload} with an endpoint{suggestion(workload, names)}",
             hint=_new_endpoint(deployment, workload)
-            or f"measured can be: {', '.join(names) or 'none'}; load is sent through an endpoint, as users do",
+            or f"these can be measured: {', '.join(names) or 'none'}; load is sent through an endpoint, as users do",
         )
     if not workload and len(names) != 1:
         raise UsageError(
             f"{'no' if not names else 'more than one'} inference workload with an endpoint is up",
-            hint=f"say --workload: {', '.join(names)}" if names else _new_endpoint(deployment, ""),
+            hint=_one_of(names) if names else _new_endpoint(deployment, ""),
         )
     return next(each for each in serving if each.workload == (workload or names[0]))
+
+
+def _one_of(names: Sequence[str]) -> str:
+    return f"name one of them, as in --workload {names[0]}: {', '.join(names)}"
 
 
 def _new_endpoint(deployment: Deployment, workload: str) -> str:
@@ -53,7 +57,9 @@ def documents_endpoint_of(deployment: Deployment, workload: str) -> Endpoint:
         raise UsageError(
             f"{'no' if workload or not names else 'more than one'} API with an endpoint that answers from documents"
             f"{suggestion(workload, names) if workload else ''}",
-            hint=f"say --workload: {', '.join(names)}" if names else "the api of a blueprint `rag`, with an endpoint",
+            hint=_one_of(names)
+            if names
+            else "mesh.yaml needs a blueprint `rag` with an endpoint: add it, and run `meshctl up`",
         )
     return next(each for each in answering if each.workload == (workload or names[0]))
 

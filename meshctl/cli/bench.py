@@ -29,14 +29,14 @@ def bench(
     ] = None,
     workload: Annotated[str, typer.Option("--workload", help="The model server or API, if there are several.")] = "",
     rate: Annotated[float, typer.Option("--rate", help="Requests per second.")] = 2.0,
-    seconds: Annotated[int, typer.Option("--seconds", help="How long is measured.")] = 30,
+    seconds: Annotated[int, typer.Option("--seconds", help="How many seconds to measure.")] = 30,
     tokens: Annotated[str, typer.Option("--tokens", help="Tokens of a request: INPUT/OUTPUT.")] = "128/128",
     size: Annotated[str, typer.Option("--size", help="With --what storage: how much is written.")] = "1GiB",
     diagnose: Annotated[
         int,
         typer.Option("--diagnose", help="With --what gpu: DCGM's diagnosis of this level, 2 or 3.", metavar="LEVEL"),
     ] = 0,
-    nodes: Annotated[int, typer.Option("--nodes", help="With --what fabric: how many take part; 0 = all.")] = 0,
+    nodes: Annotated[int, typer.Option("--nodes", help="With --what fabric: how many nodes take part; 0 = all.")] = 0,
     questions: Annotated[
         Path | None, typer.Option("--questions", help="With --what rag: questions and their documents.", metavar="FILE")
     ] = None,
@@ -47,20 +47,27 @@ def bench(
         str,
         typer.Option(
             "--of",
-            help="What the files are of, or what a Job is to measure: pool/NAME, storage/NAME or workload/NAME.",
+            help="What to measure, or what the files of --from measured: pool/NAME, storage/NAME or workload/NAME.",
         ),
     ] = "",
-    machine: Annotated[str, typer.Option("--machine", help="The machine type that the files are of.")] = "",
-    date: Annotated[str, typer.Option("--date", help="When they were measured; by default today.")] = "",
-    replayed: Annotated[bool, typer.Option("--replayed", help="They are recordings of another place.")] = False,
+    machine: Annotated[str, typer.Option("--machine", help="With --from: the machine type that was measured.")] = "",
+    date: Annotated[str, typer.Option("--date", help="With --from: when it was measured; by default today.")] = "",
+    replayed: Annotated[
+        bool, typer.Option("--replayed", help="With --from: the files were recorded elsewhere, not here.")
+    ] = False,
     show: Annotated[bool, typer.Option("--show", help="Show results beside what is expected.")] = False,
 ) -> None:
-    """Measure a server, answers from documents, storage or a fabric, or read and show what others have measured."""
+    """Measure a server, answers from documents, storage, fabrics or GPUs, or read and show results."""
     context: Context = ctx.obj
     if sum((what is not None, bool(files), show)) > 1:
-        raise UsageError("say one thing to do", hint="one of --what serve, --from FILE, --show")
+        raise UsageError(
+            "--what, --from and --show can't be combined",
+            hint="give one: --what KIND measures, --from FILE reads a program's output, --show shows results",
+        )
     if (machine or date or replayed) and not files:
-        raise UsageError("--machine, --date and --replayed are of files that are read", hint="--from FILE names one")
+        raise UsageError(
+            "--machine, --date and --replayed can only be used with --from", hint="add --from FILE, or leave them out"
+        )
     if show:
         _show(context, environment)
     elif files:
@@ -68,9 +75,11 @@ def bench(
     else:
         kinds = _kinds(what)
         if diagnose and "gpu" not in kinds:
-            raise UsageError("--diagnose is of accelerators", hint=f"--what gpu --diagnose {diagnose}")
+            raise UsageError(
+                "--diagnose can only be used with --what gpu", hint=f"write --what gpu --diagnose {diagnose}"
+            )
         if nodes and "fabric" not in kinds:
-            raise UsageError("--nodes is of a fabric", hint=f"--what fabric --nodes {nodes}")
+            raise UsageError("--nodes can only be used with --what fabric", hint=f"write --what fabric --nodes {nodes}")
         wishes = bench_wishes.wishes(
             subject=subject,
             workload=workload,
@@ -142,7 +151,9 @@ def _machine(context: Context, environment: str, subject: str) -> str:
     subjects = [f"{kind}/{each}" for kind, section in kinds.items() for each in section]
     if subject not in subjects:
         raise UsageError(
-            f'the mesh has no "{subject}"{suggestion(subject, subjects)}' if subject else "say what the files are of",
+            f'the mesh has no "{subject}"{suggestion(subject, subjects)}'
+            if subject
+            else "--from needs --of: what was measured",
             hint="--of pool/NAME, --of storage/NAME or --of workload/NAME",
         )
     deployment = resolution_of(context, environment, online=False)

@@ -140,9 +140,9 @@ def _measurements(up: _Environment, kinds: Sequence[str], wishes: Wishes) -> dic
         raise refusals[kinds[0]]
     if not measurements:
         raise UsageError(
-            f"nothing of {', '.join(kinds)} can be measured in {up.name}",
+            f"none of {', '.join(kinds)} can be measured in {up.name}",
             why="; ".join(f"{kind}: {refusal.what}" for kind, refusal in refusals.items()),
-            hint="--what KIND says of one of them what it takes",
+            hint=f"run it for one kind, such as --what {kinds[0]}: its error then says what to do",
         )
     for kind, refusal in refusals.items():
         up.say(f"not measured: {kind}: {refusal.what}{f' ({refusal.hint})' if refusal.hint else ''}")

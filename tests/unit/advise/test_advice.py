@@ -73,7 +73,7 @@ def test_the_arguments_of_a_server_name_its_model(tmp_path: Path) -> None:
 def test_an_all_reduce_of_other_numbers_of_nodes_says_nothing() -> None:
     fabric = of(advised(case(), *MODELS), "pretrain").figures[1]
     assert fabric.value is None
-    assert fabric.basis.startswith("no expectation known for 4 nodes of p5.48xlarge (published only with 2 nodes")
+    assert fabric.basis.startswith("no expectation known for 4 nodes of p5.48xlarge (published only for 2 nodes")
 
 
 def two_nodes(folder: Path) -> str:

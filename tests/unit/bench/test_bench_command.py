@@ -59,7 +59,7 @@ def test_a_client_that_gets_less_than_its_share_of_what_was_bought_is_below(fold
     (folder / "small.json").write_text(recording.replace('"bs" : "1M"', '"bs" : "4k"'))
     text = read(folder, str(folder / "small.json"), "storage/shared")
     assert "  aws-east     21.1 MB/s; no expectation known\n" in text
-    assert "why: it was measured with small blocks" in text
+    assert "why: its blocks are small, in random order or not recorded" in text
 
 
 def test_each_job_of_a_file_is_shown(folder: Path) -> None:
@@ -157,7 +157,7 @@ def test_environments_are_compared(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--what", "serve", "--show"), 64, "say one thing to do"),
+        (("--what", "serve", "--show"), 64, "--what, --from and --show can't be combined"),
         (("--what", "serve,coffee"), 64, 'nothing named "coffee"'),
         (("--what", "storage", "--size", "1TiB"), 64, "64 GiB at most"),
         (("--what", "storage", "--size", "much"), 64, "write it as in --size 1GiB"),
@@ -169,7 +169,7 @@ def test_environments_are_compared(folder: Path) -> None:
         (("--what", "serve", "--rate", "0"), 64, "is no load"),
         (("--what", "serve", "--seconds", "3600"), 64, "no length of a run"),
         (("--what", "serve", "--rate", "900", "--seconds", "100"), 64, "at most 600 s and 10000 requests"),
-        (("--from", "mesh.yaml"), 64, "say what the files are of"),
+        (("--from", "mesh.yaml"), 64, "--from needs --of: what was measured"),
         (("--from", "mesh.yaml", "--of", "storage/shard"), 64, 'did you mean "storage/shared"'),
         (("--from", "mesh.yaml", "--of", "storage/shared"), 65, "mesh.yaml is no output of a benchmark"),
         (("--from", "gone.txt", "--of", "storage/shared"), 1, "gone.txt can't be read"),

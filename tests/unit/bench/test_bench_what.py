@@ -116,7 +116,7 @@ def test_storage_is_not_written_to_unasked(folder: Path, fio: list[str]) -> None
         (("--of", "storage/weights"), "no workload writes to it, and a measurement has to"),
         (("--of", "storage/checkpoints", "--size", "5GiB"), "16 MiB at least and 4096 MiB at most"),
         (("--of", "storage/share"), 'did you mean "storage/shared"'),
-        (("--of", "workload/chat"), "measured can be: storage/shared, storage/checkpoints, pool/train"),
+        (("--of", "workload/chat"), "these can be measured: storage/shared, storage/checkpoints, pool/train"),
     ],
     ids=str,
 )
@@ -220,7 +220,7 @@ def test_where_nothing_can_be_measured_each_reason_is_said(folder: Path, up: lis
     arguments = ("--what", "serve,fabric", "--workload", "train", "--of", "pool/web", "--yes")
     result = meshctl("bench", "aws-east", *arguments, folder=folder)
     assert result.returncode == 64
-    assert "nothing of serve, fabric can be measured in aws-east" in result.stderr
+    assert "none of serve, fabric can be measured in aws-east" in result.stderr
     assert "no inference workload train with an endpoint" in result.stderr
     assert 'the fabric of "pool/web" can\'t be measured' in result.stderr
 
@@ -306,9 +306,9 @@ def test_what_a_pool_has_free_is_measured() -> None:
     ("arguments", "message"),
     [
         (("--what", ""), 'nothing named "" can be measured'),
-        (("--machine", "p5.48xlarge"), "--machine, --date and --replayed are of files"),
-        (("--what", "gpu", "--date", "2026-11-29"), "--machine, --date and --replayed are of files"),
-        (("--replayed",), "--machine, --date and --replayed are of files"),
+        (("--machine", "p5.48xlarge"), "--machine, --date and --replayed can only be used with --from"),
+        (("--what", "gpu", "--date", "2026-11-29"), "--machine, --date and --replayed can only be used with --from"),
+        (("--replayed",), "--machine, --date and --replayed can only be used with --from"),
     ],
     ids=str,
 )

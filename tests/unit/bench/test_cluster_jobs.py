@@ -296,7 +296,7 @@ def test_one_bad_node_leaves_what_the_others_have_said(tmp_path: Path, monkeypat
     assert ended == (
         cluster_jobs.Ended("packed", "n1"),
         cluster_jobs.Ended("", "n2", "Evicted: The node was low on memory."),
-        cluster_jobs.Ended("", "n3", "its pod was not over in time"),
+        cluster_jobs.Ended("", "n3", "its pod did not finish in time"),
     )
     assert deleted(server) == [JOB]
 
@@ -309,7 +309,7 @@ def test_what_never_ends_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.M
     else:
         bad["metadata"]["deletionTimestamp"] = "2026-11-29T12:00:00Z"
     ended, _ = run_on_each(Cluster("", pods=[on_node("n1"), bad]), tmp_path, monkeypatch)
-    reason = "ErrImagePull" if "image" in kind else "its pod was not over in time"
+    reason = "ErrImagePull" if "image" in kind else "its pod did not finish in time"
     assert ended == (cluster_jobs.Ended("packed", "n1"), cluster_jobs.Ended("", "n2", reason))
 
 

@@ -122,9 +122,9 @@ def test_only_pools_with_a_network_between_accelerators_are_measured(deployed: D
     without = deployed.model_copy(
         update={"pools": tuple(each.model_copy(update={"gpus_per_node": 0}) for each in deployed.pools)}
     )
-    with pytest.raises(UsageError, match="no pool with accelerators of NVIDIA on two nodes") as raised:
+    with pytest.raises(UsageError, match="no pool with whole NVIDIA accelerators on at least two nodes") as raised:
         fabric.runs(without, "")
-    assert "there is no GPU here" in raised.value.why
+    assert "between GPUs of different nodes" in raised.value.why
 
 
 STUBS: Mapping[str, str] = {

@@ -36,7 +36,7 @@ def test_a_fall_back_to_tcp_is_an_error_and_says_what_to_do(deployed: Deployment
         " sockets over eth0: the fabric's adapters were not used"
     )
     assert "efa (vpc.amazonaws.com/efa); `meshctl up aws-east` measures again" in raised.value.hint
-    assert "Without fabrics.backend.expect" in raised.value.hint
+    assert "remove fabrics.backend.expect" in raised.value.hint
     assert raised.value.exit_code == 3
 
 
@@ -47,7 +47,7 @@ def test_a_fabric_that_is_fast_enough_is_no_error(deployed: Deployment) -> None:
 
 
 def test_sizes_of_which_nothing_is_expected_are_no_proof(deployed: Deployment) -> None:
-    with pytest.raises(MeasurementError, match="nothing of it can be compared") as raised:
+    with pytest.raises(MeasurementError, match="no measured size has an expected value to compare with") as raised:
         fabric_gate.refuse_slow(deployed, deployed.pool("train"), of_two_nodes((2**20, 90.0)))
     assert "expected: 77.35 GB/s at 2 GiB" in raised.value.why
 
