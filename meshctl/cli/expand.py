@@ -192,11 +192,11 @@ def _copy_every_s(text: str, *, watch: bool) -> int:
         raise UsageError(f"--copy-every {text}: {error}", hint="write it like --copy-every 4h") from error
     if not watch or seconds < _LEAST_COPY_S:
         raise UsageError(
-            f"--copy-every {text} is too often" if watch else "--copy-every goes with --watch",
+            f"--copy-every {text} is too often" if watch else "--copy-every can only be used with --watch",
             why="every command reads the journal, and each copy adds to it" if watch else "",
             hint=f"write at least --copy-every {units.seconds_text(_LEAST_COPY_S)}"
             if watch
-            else "without it, a timer of yours gives `meshctl expand SRC DST --workload NAME`",
+            else "add --watch, or run `meshctl expand SRC DST --workload NAME` from a timer of your own",
         )
     return seconds
 

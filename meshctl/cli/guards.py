@@ -76,9 +76,9 @@ def _refuse_other_shares(deployment: Deployment, now: Mapping[str, Elsewhere]) -
     changed = sorted(name for name in {*given, *now} if given.get(name) != now.get(name))
     if changed:
         raise LockedError(
-            f"the share of {', '.join(changed)} was changed meanwhile, and nothing was done in"
+            f"the share of {', '.join(changed)} was changed while this command ran; nothing was done in"
             f" {deployment.environment}",
-            why="this command has read the old one, and would lead users by it again",
+            why="this command had read the old share, and would have set it again",
             hint="run the command again",
         )
 
@@ -91,7 +91,7 @@ def _refuse_other_shifts(deployment: Deployment, now: ShiftsInForce) -> None:
 
     if shifts_now.with_shifts_of_now(deployment, now) != deployment:
         raise LockedError(
-            f"nodes were shifted meanwhile, and nothing was done in {deployment.environment}",
+            f"nodes were shifted while this command ran; nothing was done in {deployment.environment}",
             why="this command was planned with other nodes in its pools: it would take back what a shift has changed",
             hint="run the command again",
         )

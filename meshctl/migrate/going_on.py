@@ -34,16 +34,16 @@ def expansion_to_go_on_from(status: MigrationStatus | None, source: str, target:
     if present != (source, target):
         raise UsageError(
             f"{share.workload} is expanded from {present[0]} to {present[1]}",
-            why=f"names lead to both, and a migration from {source} to {target} would lead them to one",
-            hint=f"`meshctl contract` leads all to {present[0]} again; `meshctl migrate {present[0]} {present[1]}`"
+            why=f"its users are sent to both, and a migration from {source} to {target} would send them all to one",
+            hint=f"`meshctl contract` sends all to {present[0]} again; `meshctl migrate {present[0]} {present[1]}`"
             " moves the rest of the mesh to where it is expanded",
         )
     if share.by == "gateway":
         raise UsageError(
-            f"{share.workload} is expanded by the gateway of {source}, from which a migration does not go on",
-            why=f"the gateway would lead a share to {target} while it is cut over, and again after a rollback",
-            hint="`meshctl contract`, then migrate; or expand without --by gateway: a migration goes on from shares of"
-            " DNS",
+            f"{share.workload} is expanded by the gateway of {source}: a migration can't continue such an expansion",
+            why=f"the gateway would send a share to {target} during the cutover, and again after a rollback",
+            hint="run `meshctl contract`, then migrate; a migration can only continue an expansion that shares by DNS,"
+            " made without --by gateway",
         )
     refuse_unless_expanded(status.migration, status.history, _WHY_IN_FORCE)
     workloads = (share.workload, *sorted(plan.workloads - {share.workload}))
@@ -61,7 +61,7 @@ def refuse_other_open(status: MigrationStatus | None, plan: MigrationPlan) -> No
         raise UsageError(
             f"expansion {going_on} is no longer in force",
             why="it has ended since the migration was planned",
-            hint="give the command again: it makes another plan",
+            hint="run the command again: it makes a new plan",
         )
     if status is not None:
         refuse_unless_expanded(status.migration, status.history, _WHY_IN_FORCE)

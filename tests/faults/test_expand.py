@@ -114,7 +114,7 @@ def test_a_side_that_fails_is_left_within_the_time_that_was_said(spread: Running
     names = ENVIRONMENTS.replace("ttl: 2s", f"ttl: {LONG_TTL_S}s")
     (spread.folder / "environments.yaml").write_text(names)
     notes = spread.json(*EXPAND, "--share", "40%", "--dry-run")["notes"]
-    (said,) = [match for note in notes if (match := re.search(r"no more resolutions after about (\d+) s", note))]
+    (said,) = [match for note in notes if (match := re.search(r"DNS answers leave it out after about (\d+) s", note))]
     spread.meshctl(*EXPAND, "--share", "40%")
     clients = []
     for _ in range(CLIENTS):

@@ -76,8 +76,8 @@ def test_a_slow_save_is_waited_for_and_what_ignores_its_signal_is_killed_and_nam
     moved = mesh.meshctl("migrate", "dc1", "cw", "--yes", "--observe", "1", timeout_s=500)
     said = moved.stdout + moved.stderr
     assert "deaf-0" in said
-    assert "took all of its grace of 8 s, after which a pod is killed" in said
-    assert not [line for line in said.splitlines() if "slow-0" in line and "took all of its grace" in line]
+    assert "used its whole grace period of 8 s, after which a pod is killed" in said
+    assert not [line for line in said.splitlines() if "slow-0" in line and "used its whole grace period" in line]
     saved = latest(mesh, "cw", "slow")
     assert saved is not None
     killed = latest(mesh, "cw", "deaf")

@@ -157,7 +157,7 @@ def test_a_trainer_that_ignores_its_signal_is_ended_when_its_grace_is_over(moved
     before = nodes(moved)
     one_more_chat(moved)
     done = moved.lab.meshctl(*SHIFT, "--yes")
-    assert "took all of its grace of 5 s" in done.stderr
+    assert "used its whole grace period of 5 s" in done.stderr
     wait_until(lambda: moved.ready("dc1") == {"chat": 3, "pretrain": 0})
     assert moved.lab.json("shift", "dc1", "--undo")["state"] == "undone"
     wait_until(lambda: nodes(moved) == before)

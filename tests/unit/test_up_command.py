@@ -333,7 +333,7 @@ def test_a_share_that_was_changed_while_a_question_was_open_is_not_brought_back(
     if share == 102:
         run_command()
     else:
-        with pytest.raises(LockedError, match="the share of chat was changed meanwhile") as caught:
+        with pytest.raises(LockedError, match="the share of chat was changed while this command ran") as caught:
             run_command()
         assert caught.value.hint == "run the command again"
     assert session.made == ([command] if share == 102 else [])
@@ -358,7 +358,7 @@ def test_a_share_that_was_changed_until_the_state_is_locked_is_not_brought_back(
     else:
         run(restart_of_pretrain, session, monkeypatch, Context(yes=True))
     session.share = share  # until another run has given the lock back
-    with nullcontext() if share == 102 else pytest.raises(LockedError, match="was changed meanwhile"):
+    with nullcontext() if share == 102 else pytest.raises(LockedError, match="was changed while this command ran"):
         session.check()
 
 
@@ -377,7 +377,7 @@ def test_a_job_that_a_shift_has_stopped_while_a_question_was_open_is_not_started
 ) -> None:
     session = Changes(tmp_path)
     monkeypatch.setattr(changes, "done_text", lambda _: "")
-    with pytest.raises(LockedError, match="nodes were shifted meanwhile") as caught:
+    with pytest.raises(LockedError, match="nodes were shifted while this command ran") as caught:
         run(commands.up, session, monkeypatch, Shifting(session=session), plan=None)
     assert caught.value.hint == "run the command again"
     assert session.made == []

@@ -219,11 +219,11 @@ def _notes(source: Deployment, target: Deployment, share: Share, ttl_s: int) -> 
     unchecked = [each for each in target.endpoints if check_of(target, each) is None]
     if len(unchecked) < len(target.endpoints):
         limit_s = CHECK_INTERVAL_S * CHECK_FAILURES + ttl_s
-        who = "an environment" if share.by == "dns" else f"a gateway of {source.environment}"
-        leads = "" if share.by == "dns" else f": they lead to {target.environment} then"
+        who = "an environment" if share.by == "dns" else f"the gateway of {source.environment}"
+        leads = "" if share.by == "dns" else f": they point at {target.environment} then"
         yield (
-            f"{who} that does not answer gets no more resolutions after about {limit_s} s"
-            f" ({CHECK_FAILURES} checks each {CHECK_INTERVAL_S} s, and the records' {ttl_s} s){leads}"
+            f"if {who} does not answer, DNS answers leave it out after about {limit_s} s"
+            f" ({CHECK_FAILURES} checks, one every {CHECK_INTERVAL_S} s, and the records' TTL of {ttl_s} s){leads}"
         )
     for endpoint in unchecked:
         reason = "it is internal" if endpoint.is_internal else "it lets in only its own networks (`cidrs`)"
@@ -234,9 +234,9 @@ def _notes(source: Deployment, target: Deployment, share: Share, ttl_s: int) -> 
     written = _written_by_others(source, target)
     for store in sorted(written):
         yield (
-            f"{store} is written in {source.environment} meanwhile, and nothing copies that by itself:"
-            f" `meshctl expand {source.environment} {target.environment} --workload {share.workload}` copies what has"
-            " changed, by hand or as often as a timer of yours gives it"
+            f"workloads in {source.environment} go on writing to {store}, and the changes are not copied automatically:"
+            f" run `meshctl expand {source.environment} {target.environment} --workload {share.workload}` to copy them,"
+            " by hand or from a timer of your own"
         )
 
 
@@ -245,12 +245,12 @@ def _unwatched(source: Deployment, target: Deployment, share: Share) -> str:
     to_target = f"`meshctl expand {source.environment} {target.environment} --workload {share.workload} --share 100%`"
     if share.by == "gateway":
         return (
-            f"where the gateway of {source.environment} fails, its requests fail, until somebody, or the command with"
-            f" `--watch`, leads all to {target.environment}: {to_target}"
+            f"if the gateway of {source.environment} fails, its requests fail until you, or the command with `--watch`,"
+            f" send all users to {target.environment}: {to_target}"
         )
     return (
-        "an environment that fails keeps its share, and those requests fail, until somebody, or the command with"
-        f" `--watch`, leads all elsewhere: `meshctl contract` to {source.environment}, {to_target} to"
+        "an environment that fails keeps its share, and those requests fail until you, or the command with `--watch`,"
+        f" send all users to the other one: `meshctl contract` sends them to {source.environment}, {to_target} to"
         f" {target.environment}"
     )
 

@@ -136,12 +136,12 @@ def _milvus_gaps(source: Deployment, target: Deployment, facts: tuple[StoreFacts
     return [
         Gap(
             subject=f"storage/{store.name}",
-            wanted="a bucket whose copy is of use",
-            best=f"Milvus ({writers[store.name]}) keeps segments in it, and what they are in its etcd, which is not"
-            " copied: at the target they would be no index",
-            hint=f"nothing in {env} was changed. Set `ephemeral: true` on {store.name} in mesh.yaml, since an index can"
-            f" be made of its documents again: `meshctl up {env} --allow-data-loss` asks, then `meshctl migrate {env}"
-            f" {target.environment}`. What nothing makes again is brought into the target's Milvus by milvus-backup",
+            wanted="a bucket that is usable as a copy",
+            best=f"Milvus ({writers[store.name]}) keeps its segments in it, and their metadata in its etcd, which is"
+            " not copied: without that, the segments are no index at the target",
+            hint=f"nothing in {env} was changed. If the index can be made of its documents again, set `ephemeral: true`"
+            f" on {store.name} in mesh.yaml, run `meshctl up {env} --allow-data-loss`, which asks first, then `meshctl"
+            f" migrate {env} {target.environment}`. Otherwise copy it into the target's Milvus with milvus-backup",
         )
         for store in source.object_stores
         if store.name in writers and not store.ephemeral and store.name not in shared

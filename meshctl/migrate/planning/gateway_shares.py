@@ -75,13 +75,13 @@ def share_notes(source: Deployment, target: Deployment, share: Share) -> Iterato
         return
     yield (
         f"the gateway of {source.environment} passes {share.text} of the requests on to {target.environment}, request"
-        f" by request: requests and answers go through {source.environment}, whose traffic to {target.environment} it"
-        " pays for"
+        f" by request: requests and answers go through {source.environment}, which pays for the traffic between the"
+        " two"
     )
     yield (
-        f"a request that {target.environment} does not take within {CONNECT_S} s is answered in {source.environment};"
-        f" after {FAILURES} failed connections to an address of its load balancer, none is passed on to that one for"
-        f" {LEFT_S} s. One that it has taken is not asked again"
+        f"a request that {target.environment} does not accept within {CONNECT_S} s is answered in {source.environment};"
+        f" after {FAILURES} failed connections to an address of its load balancer, that address gets no request for"
+        f" {LEFT_S} s. A request that was accepted is not sent a second time"
     )
     for endpoint in target.endpoints:
         if endpoint.is_internal or endpoint.cidrs:

@@ -1,7 +1,8 @@
 """Indexes that the target makes of their documents again, and how long that takes. PURE.
 
-Called by `plan`. A deployment knows no blueprints: what makes an index is known by its command and by the variables
-that it is told its work by, also where somebody has written it out. Both are contracts of meshrag (docs/blueprints.md).
+Called by `plan`. A deployment does not record blueprints, so the workload that makes an index is recognized by its
+command and by the variables that configure it, even if a user wrote it by hand. Both are contracts of meshrag
+(docs/blueprints.md).
 """
 
 from __future__ import annotations
@@ -102,6 +103,6 @@ def notes(target: Deployment, indexes: tuple[RemadeIndex, ...]) -> Iterator[str]
         if health is not None and index.minutes is not None and index.minutes * 60 > health.startup_s:
             yield (
                 f"the index of {index.workload} takes about {index.minutes / 60:.1f} h, and its pods may take"
-                f" {health.startup_s / 3600:.1f} h to start: a longer `health: {{startup: …}}` of it and of what"
-                " answers from the index lets `start` wait for as long"
+                f" {health.startup_s / 3600:.1f} h to start: raise `health: {{startup: …}}` of it, and of the workload"
+                " that answers from the index, so that the step `start` waits long enough"
             )

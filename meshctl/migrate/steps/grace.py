@@ -28,8 +28,8 @@ class GraceWatch:
 
     def messages(self) -> list[str]:
         return [
-            f"{name} took all of its grace of {grace_s} s, after which a pod is killed: what it was saving may be"
-            " incomplete, and its work goes on from the last complete checkpoint; a longer `checkpoint.grace` gives it"
-            " more time, if its program saves when it gets the signal"
+            f"{name} used its whole grace period of {grace_s} s, after which a pod is killed: what it was saving may be"
+            " incomplete, and it continues from the last complete checkpoint; a longer `checkpoint.grace` gives it more"
+            " time, if its program saves on the signal"
             for name, grace_s in sorted(self.exhausted.items())
         ]

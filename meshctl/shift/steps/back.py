@@ -31,7 +31,7 @@ def undo_hold(context: StepContext) -> dict[str, Any]:
     for name in context.originals:
         is_held = patched(context, name, lambda node: None if pods.is_cordoned(node) else node_changes.hold(node))
         if not is_held and context.gateway.node(name) is None:
-            context.say(f"{name} is no longer in the cluster: nothing of it is to be put back")
+            context.say(f"{name} is no longer in the cluster: there are no labels and taints to put back")
     return {}
 
 
@@ -66,8 +66,8 @@ def _of_lost(pod: Pod, refusal: str) -> str:
     text = f"{pods.name(pod)} may still run on {pods.node_of(pod)}, which does not answer"
     if refusal:
         return (
-            f"{text}; it was not evicted ({refusal}): where the node answers before the cluster has deleted the pod, by"
-            " default after 300 s, it goes on there until somebody deletes it"
+            f"{text}; it was not evicted ({refusal}). If the node answers again before the cluster has deleted the pod"
+            " (by default after 300 s), the pod keeps running there until somebody deletes it"
         )
     return f"{text}; it ends when the node answers again"
 
@@ -89,7 +89,7 @@ def _say_whose(context: StepContext, name: str) -> None:
     node = context.gateway.node(name)
     mesh = pods.other_mesh(node, context.plan.mesh) if node is not None else ""
     if mesh:
-        context.say(f"{name} belongs to mesh {mesh} now: it is left to it")
+        context.say(f"{name} belongs to mesh {mesh} now, and is left unchanged")
 
 
 def not_put_back(context: StepContext) -> str:

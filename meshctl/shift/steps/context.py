@@ -126,4 +126,4 @@ def patched(context: StepContext, name: str, change: Callable[[Node], Patch | No
         patch = change(node)
         if patch is None or context.gateway.patch_node(name, patch):
             return True
-    raise BusyError(f"{name} is changed all the time by somebody else", hint="run the command again a little later")
+    raise BusyError(f"another program keeps changing {name}", hint="run the command again a little later")

@@ -185,7 +185,7 @@ def arrive(context: StepContext) -> dict[str, Any]:
         verb = "is" if len(plan.nodes) == 1 else "are"
         context.say(f"{', '.join(plan.nodes)} {verb} handed over, and {result['late']}")
     elif not result["running"]:
-        context.say(f"no pod of pool {plan.taking} waits for a node: the next one that is started finds them free")
+        context.say(f"no pod of pool {plan.taking} waits for a node: the nodes stay free for the next one")
     return result
 
 

@@ -217,7 +217,7 @@ def test_the_plan_says_what_is_shared_and_how_long_a_sick_side_is_asked(golden: 
     plan = migrations_of(gateway).plan_expansion("east", "west", CHAT, OPTIONS)
     text = expansion_text(plan)
     assert "west: 40.0% (102 of 255)" in text
-    assert "no more resolutions after about 60 s (3 checks each 10 s, and the records' 30 s)" in text
+    assert "leave it out after about 60 s (3 checks, one every 10 s, and the records' TTL of 30 s)" in text
     document = expansion_document(plan)
     golden("migrate/expansion.txt", text)
     golden.json("migrate/expansion.json", document)

@@ -48,7 +48,7 @@ def test_the_age_of_the_copy_is_shown_and_whether_the_source_may_have_more() -> 
     gateway.begin()
     migrations = migrations_of(gateway)
     plan = migrations.plan_expansion("east", "west", CHAT, OPTIONS)
-    assert "`meshctl expand east west --workload chat` copies what has changed" in expansion_text(plan)
+    assert "run `meshctl expand east west --workload chat` to copy them" in expansion_text(plan)
     migrations.start(plan)
     assert "may be newer in east" in run_text(*migrations.status())
 

@@ -111,6 +111,6 @@ def test_a_trainer_that_takes_all_of_its_grace_is_said_to_be_killed(takes_s: int
     migrations.report = events.append
     migrations.start(migrations.plan("east", "west", OPTIONS))
     assert_at(gateway, "west", "east")
-    texts = [event.text for event in events if "took all of its grace of 120 s" in event.text]
+    texts = [event.text for event in events if "used its whole grace period of 120 s" in event.text]
     assert bool(texts) == is_killed
     assert all(text.startswith("pretrain-") for text in texts)

@@ -160,10 +160,12 @@ def with_milvus(folder: Path, image: str, storage: str = "{kind: object, size: 1
 
 @pytest.mark.parametrize("image", ["milvusdb/milvus:v2.6.5", "registry.example.com/hub/milvusdb/milvus:v2.5.4"])
 def test_a_bucket_of_milvus_is_not_copied_without_its_etcd(tmp_path: Path, image: str) -> None:
-    with pytest.raises(InfeasibleError, match="storage/segments: a bucket whose copy is of use") as caught:
+    with pytest.raises(InfeasibleError, match="storage/segments: a bucket that is usable as a copy") as caught:
         with_milvus(tmp_path, image)
-    assert caught.value.why.startswith("storage/segments: Milvus (vectors) keeps segments in it, and what they are in")
-    assert "Set `ephemeral: true` on segments in mesh.yaml" in caught.value.hint
+    assert caught.value.why.startswith(
+        "storage/segments: Milvus (vectors) keeps its segments in it, and their metadata in"
+    )
+    assert "set `ephemeral: true` on segments in mesh.yaml" in caught.value.hint
     assert "milvus-backup" in caught.value.hint
 
 

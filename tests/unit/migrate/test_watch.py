@@ -295,7 +295,7 @@ def test_newer_data_is_copied_as_often_as_asked_while_both_are_well() -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"copy_every": "4h"}, "--copy-every goes with --watch"),
+        ({"copy_every": "4h"}, "--copy-every can only be used with --watch"),
         ({"copy_every": "5m", "watch": True}, "--copy-every 5m is too often"),
         ({"copy_every": "often", "watch": True}, "--copy-every often: "),
     ],

@@ -255,5 +255,5 @@ def test_a_restart_in_a_shift_that_came_after_the_up_is_not_refused() -> None:
     mesh = cast("Project", SimpleNamespace(session=session, state_store=None, mesh=SimpleNamespace(name="demo")))
     guards.refuse_restart(mesh, deployment)
     now = ShiftsInForce()
-    with pytest.raises(LockedError, match="nodes were shifted meanwhile"):
+    with pytest.raises(LockedError, match="nodes were shifted while this command ran"):
         guards.refuse_restart(mesh, deployment)

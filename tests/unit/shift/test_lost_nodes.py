@@ -158,7 +158,7 @@ def test_a_node_that_another_mesh_has_taken_is_left_to_it(monkeypatch: pytest.Mo
     assert world.shifts().undo().state == "undone"
     assert world.nodes["train-0"] == theirs
     assert labels(world, "train-1") == before["train-1"]
-    assert world.messages.count("train-0 belongs to mesh other now: it is left to it") == 1
+    assert world.messages.count("train-0 belongs to mesh other now, and is left unchanged") == 1
 
 
 def test_a_node_that_another_mesh_takes_on_the_way_is_not_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,7 +183,7 @@ def test_a_budget_that_holds_one_pod_at_a_time_is_waited_for(monkeypatch: pytest
 def test_a_pod_that_ignores_its_signal_is_waited_for_until_its_grace_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     world = world_of(monkeypatch, stubborn=frozenset({"pretrain"}))
     assert started(world) == "in-force"
-    assert any("took all of its grace of 120 s" in text for text in world.messages)
+    assert any("used its whole grace period of 120 s" in text for text in world.messages)
 
 
 def test_a_node_that_dies_while_it_is_drained_stops_the_shift(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,8 +78,8 @@ def verify(context: StepContext) -> dict[str, Any]:
             watch = until_ended(context, words, partial(_ending, context, endpoint), limit_s)
             for name, seconds in sorted(watch.exhausted.items()):
                 context.say(
-                    f"{name} took all of its grace of {seconds} s, after which a pod is killed: what it still had in"
-                    " flight may be broken off"
+                    f"{name} used its whole grace period of {seconds} s, after which a pod is killed: requests that it"
+                    " still had in flight may have been cut off"
                 )
         elif _gets_more(context):
             _check_reached(context, endpoint)
@@ -89,9 +89,9 @@ def verify(context: StepContext) -> dict[str, Any]:
 def _check_reached(context: StepContext, endpoint: Endpoint) -> None:
     source, target = context.plan.source.environment, context.plan.target.environment
     hint = (
-        f"the log of the pods of {endpoint.workload} in {source} says why: no way between the networks, `cidrs` that"
-        " don't let them in, or a certificate of an authority that the image does not know; `meshctl contract` gives"
-        " the expansion up, and without --by gateway DNS shares"
+        f"the log of the pods of {endpoint.workload} in {source} says why: no route between the networks, `cidrs` that"
+        " exclude these pods, or a certificate of an authority that the image does not trust; `meshctl contract` gives"
+        " up the expansion, and `meshctl expand` without --by gateway shares by DNS instead"
     )
     what = f"the gateway of {source} to reach {endpoint.host} in {target}"
     context.wait_until(what, partial(_not_reached, context, endpoint), _REACHED_S, hint)
