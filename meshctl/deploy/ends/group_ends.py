@@ -18,13 +18,13 @@ _LISTS: Final = "dependencies"
 _LISTS_BY_INPUT: Final = "propertyDependencies"
 
 
-def in_no_order(state: StackState) -> StackState:
+def without_set_order(state: StackState) -> StackState:
     """The state in which no StatefulSet depends on another one of its workload; the same value where none does."""
     return _without_order(state, frozenset(each.urn for each in state.of_type(STATEFUL_SET)))
 
 
-def going_in_no_order(state: StackState, deployment: Deployment) -> StackState:
-    """As `in_no_order`, of the sets alone that an `up` of the deployment deletes: the others keep their order."""
+def without_order_of_deleted_sets(state: StackState, deployment: Deployment) -> StackState:
+    """As `without_set_order`, of the sets alone that an `up` of the deployment deletes: the others keep their order."""
     sets = state.of_type(STATEFUL_SET)
     if len(sets) < 2:
         return state

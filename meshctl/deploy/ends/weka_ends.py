@@ -1,8 +1,8 @@
-"""Has a WEKA cluster end at once, where its data may go. EDGE.
+"""Deletes a WEKA cluster without its grace period, once its data may go. EDGE.
 
-Called by `teardown` and `environment_up` right before the engine deletes a WekaCluster, after everybody was asked about
-the data. The operator keeps a deleted cluster for a day, in which it can be brought back: that protects from everybody
-but from who has just agreed to the loss, and holds its nodes, and the namespace, that long.
+Called by `teardown` and `environment_up` right before the engine deletes a WekaCluster, after the user was asked
+about the data. The operator would keep a deleted cluster for a day, in which it can be restored. After the user's
+consent that protects nobody, and it would block the nodes and the namespace for that day.
 """
 
 from __future__ import annotations

@@ -45,9 +45,12 @@ def is_set_by_others(item: PlatformObject, live: Mapping[str, Any]) -> bool:
 
 
 def live_number(item: PlatformObject, live: Mapping[str, Any]) -> int | None:
-    """The number that the live object has and that a run may keep; None where there is no such number. No replicas are
-    kept only where they were brought to zero by what moves them, and not by a pause: nobody owns a zero that was set by
-    the subresource `scale`, whose zero is left out (autoscaling/v1, ScaleSpec: `replicas,omitempty`)."""
+    """The live number, if a run may keep it; else None.
+
+    Zero replicas count as a pause, and are not kept, if the range of the mesh does not reach zero, or if an `up` owns
+    the field. A zero that was set through the subresource `scale` has no owner, since the API leaves it out
+    (autoscaling/v1, ScaleSpec: `replicas,omitempty`).
+    """
     bounds = item.number_range
     count = (live.get("spec") or {}).get(bounds.field) if bounds is not None else None
     if bounds is None or not isinstance(count, int):

@@ -210,8 +210,11 @@ def _most_moved(items: Iterable[PlatformObject]) -> dict[tuple[str, Path], int]:
 
 
 def _is_moved(conflict: FieldConflict, most: Mapping[tuple[str, Path], int]) -> bool:
-    """Whether the number was moved between bounds, and not set by somebody to more than the mesh says, or said when it
-    last came up. `most`: the larger of both, as a bound may be lower now, or a number in its place."""
+    """Whether the number is within what the mesh lets others choose, rather than raised above it by somebody.
+
+    `most`: the larger of the upper bounds in the mesh now and at the last `up`, because the bound may have been lowered
+    since, or replaced by a fixed number.
+    """
     at_most = most.get((conflict.resource, conflict.path))
     return at_most is not None and not (isinstance(conflict.live, int) and conflict.live > at_most)
 

@@ -32,7 +32,7 @@ _SETTLES_WITHIN_S: Final = 60.0
 _LOOK_EVERY_S: Final = 2.0
 
 
-def make_again(environment: str, state: StackState, on_progress: OnProgress | None) -> None:
+def recreate_deleted_entries(environment: str, state: StackState, on_progress: OnProgress | None) -> None:
     """Nothing is done where the state has no entry for these credentials, where they have no right to read or to make
     it, and where the cluster is gone as well: the checks that follow say what is wrong.
 
@@ -49,7 +49,7 @@ def make_again(environment: str, state: StackState, on_progress: OnProgress | No
         session: Any = aws_session(place.profile, place.region)
         caller = str(session.create_client("sts", config=_CONFIG).get_caller_identity()["Arn"])
         own = [each for each in recorded if is_same_principal(str(each.inputs.get("principalArn")), caller)]
-        made = made_again(session.create_client(kinds.service, config=_CONFIG), own, kinds)
+        made = recreate_missing(session.create_client(kinds.service, config=_CONFIG), own, kinds)
     if not made:
         return
     if on_progress is not None:
@@ -70,14 +70,14 @@ def is_same_principal(entry: str, caller: str) -> bool:
     return entry.partition("/")[0] == kind and entry.rpartition("/")[2] == name.rpartition("/")[2]
 
 
-def made_again(eks: Any, recorded: list[Resource], kinds: ClusterEntries) -> list[str]:
+def recreate_missing(eks: Any, recorded: list[Resource], kinds: ClusterEntries) -> list[str]:
     """The names of the resources that EKS no longer had. An entry comes before its policies: EKS deletes these with it.
 
     `eks`: a client of botocore. Raises: as it does, but for a missing right and a missing cluster.
     """
     in_order = sorted(recorded, key=lambda resource: resource.type != kinds.entry)
     try:
-        return [resource.name for resource in in_order if _is_made_again(eks, resource, kinds)]
+        return [resource.name for resource in in_order if _recreate_if_missing(eks, resource, kinds)]
     except botocore.exceptions.ClientError as error:
         # a missing right, or there is no such cluster
         if error.response["Error"]["Code"] in ("AccessDeniedException", "ResourceNotFoundException"):
@@ -85,17 +85,17 @@ def made_again(eks: Any, recorded: list[Resource], kinds: ClusterEntries) -> lis
         raise
 
 
-def _is_made_again(eks: Any, resource: Resource, kinds: ClusterEntries) -> bool:
+def _recreate_if_missing(eks: Any, resource: Resource, kinds: ClusterEntries) -> bool:
     # "Tags" is a map in the inputs of every resource, whatever its API calls it
     inputs = {key: value for key, value in resource.inputs.items() if not key.startswith("__") and key != "Tags"}
     names = {key: inputs[key] for key in ("clusterName", "principalArn")}
     if resource.type == kinds.entry:
         tags = dict(resource.inputs.get("Tags") or {})
         return not _has_entry(eks, names) and bool(eks.create_access_entry(**inputs, tags=tags))
-    return _is_associated_again(eks, names, inputs)
+    return _associate_if_missing(eks, names, inputs)
 
 
-def _is_associated_again(eks: Any, names: dict[str, str], inputs: dict[str, Any]) -> bool:
+def _associate_if_missing(eks: Any, names: dict[str, str], inputs: dict[str, Any]) -> bool:
     """An entry that was just made may not be seen by the next calls. Raises: as the last of them."""
     deadline = time.monotonic() + _SETTLES_WITHIN_S
     while True:

@@ -1,8 +1,8 @@
-"""Asks the cluster for fields of `workloads.NAME.pod` that it does not know, and would drop without a word. EDGE.
+"""Finds fields of `workloads.NAME.pod` that the API server does not know, and would drop silently. EDGE.
 
-Called by `runs` before a plan, and before an `up` that a user asks for. The engine's own previews let the API server
-warn only: what is up must stay up, also on a cluster that has forgotten a field which meshctl sets. Here is looked at
-what environments.yaml adds to pods, and only where that has changed.
+Called by `runs` before a plan, and before an `up` that a user asks for. The engine's own previews only get warnings
+about such fields, because what is up must stay up even if the cluster no longer knows a field that meshctl sets.
+This check looks only at what environments.yaml adds to pods, and only if that has changed.
 """
 
 from __future__ import annotations

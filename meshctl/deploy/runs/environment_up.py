@@ -143,7 +143,7 @@ def _read_and_check(stacks: StackRuns, run: StackRun, deployment: Deployment, cl
     """Read what the run needs, and raise what forbids it. Nothing is changed, but that whoever runs this gets into the
     cluster again."""
     state = run.state(plain_secrets=secret_revisions.has_secrets(deployment))
-    deleted_entries.make_again(deployment.environment, state, stacks.on_progress)
+    deleted_entries.recreate_deleted_entries(deployment.environment, state, stacks.on_progress)
     findings = stacks.ask_platform(deployment, state)
     placed = stacks.placed(deployment, state, findings)
     running = running_pods.with_running_pods(placed, state)
@@ -213,8 +213,8 @@ def _prepare(stacks: StackRuns, run: StackRun, checked: _Checked, lost: tuple[Lo
     _leave_shared_proofs(stacks, run, checked)
     volume_sizes.grow(deployment, state)
     changed_groups.end_old(deployment, state)
-    if group_ends.going_in_no_order(state, deployment) is not state:
-        run.rewrite(lambda current: group_ends.going_in_no_order(current, deployment))
+    if group_ends.without_order_of_deleted_sets(state, deployment) is not state:
+        run.rewrite(lambda current: group_ends.without_order_of_deleted_sets(current, deployment))
     if weka_ends.going(state, deployment):
         weka_ends.end_at_once(state)
     checked.owned.take_over(stacks.on_progress)

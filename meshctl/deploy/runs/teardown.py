@@ -60,7 +60,7 @@ class Teardown:
         """
         run = self.make_run(environment)
         state = run.state()
-        deleted_entries.make_again(environment, state, self.on_progress)
+        deleted_entries.recreate_deleted_entries(environment, state, self.on_progress)
         preconditions.check_destroy(environment, state)
         lost = protection.lost_by_destroy(state)
         if lost and not allow_data_loss:
@@ -108,7 +108,7 @@ class Teardown:
         """The run, the state and the data at risk. Buckets that a killed run was re-importing are in the state then."""
         run = self.make_run(deployment.environment)
         recorded = run.state()
-        deleted_entries.make_again(deployment.environment, recorded, self.on_progress)
+        deleted_entries.recreate_deleted_entries(deployment.environment, recorded, self.on_progress)
         preconditions.check_destroy(deployment.environment, recorded)
         state = run.recovered_state()
         return run, state, protection.lost_by_destroy(state)
@@ -165,5 +165,5 @@ class Teardown:
 
 
 def _let_groups_end_together(run: StackRun, state: StackState) -> None:
-    if group_ends.in_no_order(state) is not state:
-        run.rewrite(group_ends.in_no_order)
+    if group_ends.without_set_order(state) is not state:
+        run.rewrite(group_ends.without_set_order)

@@ -1,8 +1,8 @@
 """Brings the objects of some workloads up, and leaves everything else of the environment as it is. EDGE.
 
-Called by `session` for a share of a gateway that ends: nobody may be kept in an expansion by what is wrong with other
-parts of its source. So what forbids an `up` for their sake is not asked: fields of theirs that other programs have set,
-what the platform lacks for them, and data, as nothing goes.
+Called by `session` to end the share of a gateway: trouble in other parts of the source must not keep anybody in an
+expansion. So it skips the checks that would refuse an `up` because of those parts: fields that other programs have
+set, what the platform lacks, and data at risk (this run deletes nothing).
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ class Aws:
 def run(monkeypatch: pytest.MonkeyPatch, aws: Aws, state: StackState) -> list[Progress]:
     said: list[Progress] = []
     monkeypatch.setattr(deleted_entries, "aws_session", lambda _profile, _region: aws)
-    deleted_entries.make_again("east", state, said.append)
+    deleted_entries.recreate_deleted_entries("east", state, said.append)
     return said
 
 
@@ -168,7 +168,7 @@ def test_without_the_right_to_look_the_checks_that_follow_decide(
 
 def test_a_state_without_entries_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deleted_entries, "aws_session", pytest.fail)
-    deleted_entries.make_again("east", states.NOTHING, None)
+    deleted_entries.recreate_deleted_entries("east", states.NOTHING, None)
 
 
 def test_the_cluster_is_waited_for_until_it_lets_the_caller_in(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,7 +85,7 @@ def test_groups_that_were_rolled_out_in_order_end_at_once(
 
 def test_a_state_without_such_an_order_is_not_written_anew() -> None:
     before = state(*ROLLED_OUT[::2])
-    assert group_ends.in_no_order(before) is before
+    assert group_ends.without_set_order(before) is before
 
 
 def test_groups_of_which_there_are_to_be_fewer_end_at_once_and_the_others_keep_their_order() -> None:
@@ -95,9 +95,10 @@ def test_groups_of_which_there_are_to_be_fewer_end_at_once_and_the_others_keep_t
         *(stateful_set(f"chat:group-{group}-leader", f"chat:group-{group - 1}-leader") for group in (1, 2, 3)),
     )
     after = {
-        each.name: each.record["dependencies"] for each in group_ends.going_in_no_order(of_four, deployed).resources
+        each.name: each.record["dependencies"]
+        for each in group_ends.without_order_of_deleted_sets(of_four, deployed).resources
     }
     assert after["workload/chat:group-1-leader"] == [SERVICE, urn("chat:group-0-leader")]
     assert after["workload/chat:group-2-leader"] == after["workload/chat:group-3-leader"] == [SERVICE]
     of_two = state(*(dict(each.record) for each in of_four.resources[:2]))
-    assert group_ends.going_in_no_order(of_two, deployed) is of_two
+    assert group_ends.without_order_of_deleted_sets(of_two, deployed) is of_two
