@@ -168,5 +168,5 @@ def _credentials_of(platform: str, hint: str) -> Finding:
     life = session_credentials.of_credentials(credentials)
     detail = f"profile {session.profile or 'default'}" + (f"; {life.words()}" if life.is_session else "")
     ends_soon = life.is_session and (life.minutes is None or life.minutes <= _LONG_UP_MINUTES)
-    hint = "an `up` that makes a cluster may outlive them: renew them before" if ends_soon else ""
+    hint = "an `up` that makes a cluster may outlive them: renew them first" if ends_soon else ""
     return Finding("credentials", platform, "ok", source=credentials.method, detail=detail, hint=hint)

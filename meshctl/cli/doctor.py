@@ -56,7 +56,7 @@ def doctor(
         return
     if part or purpose:
         option = "--part" if part else "--for"
-        raise UsageError(f"`{option}` is of a policy", hint="add `--iam-policy ENV`")
+        raise UsageError(f"`{option}` can only be used with `--iam-policy`", hint="add `--iam-policy ENV`")
     context.withhold_secrets()
     findings = diagnose()
     missing = [finding for finding in findings if finding.state == "missing"]
@@ -74,8 +74,8 @@ def _print_policy(context: Context, environment: str, purpose: str, part: int) -
 
     if purpose not in ("", _EXPAND):
         raise UsageError(
-            f"--for {purpose}: no command has a policy of its own but `{_EXPAND}`",
-            hint="leave `--for` out: the environment's policy is enough for all others",
+            f"--for {purpose}: only `{_EXPAND}` has a policy of its own",
+            hint="leave `--for` out: the environment's policy covers all other commands",
         )
     mesh, environments = context.load()
     policy = least_policy(mesh, environments, environment, for_expand=purpose == _EXPAND)

@@ -32,7 +32,7 @@ def ask(deployment: Deployment, state: StackState) -> LivePlatform:
         answers = _answers(releases.running(deployment), deployment)
         answers |= _answers(releases.newest(deployment, answers), deployment)
     except MeshError as error:
-        return LivePlatform(unasked=(f"nobody was asked which releases run and which there are: {error}",))
+        return LivePlatform(unasked=(f"not checked: which releases run, and which newer ones there are ({error})",))
     return releases.live(deployment, answers)
 
 

@@ -66,8 +66,8 @@ class Stack:
     def _is_shut_out(self) -> bool:
         """Whether the access entry is gone of whoever runs this. A plan says then that `up` makes it again."""
         planned = self.here.meshctl("plan", self.environment, check=False)
-        says_what_to_do = f"`meshctl up {self.environment}` makes again" in planned.stderr
-        says_what_to_do = says_what_to_do or f"`meshctl up {self.environment}` gives again" in planned.stderr
+        says_what_to_do = f"`meshctl up {self.environment}` makes it again" in planned.stderr
+        says_what_to_do = says_what_to_do or f"`meshctl up {self.environment}` restores it" in planned.stderr
         assert planned.returncode == 0 or says_what_to_do, planned.stderr
         return planned.returncode != 0
 

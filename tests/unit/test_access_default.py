@@ -83,7 +83,10 @@ def record(environment: str, host: str = "chat.example.com") -> DnsRecord:
 def test_a_new_endpoint_is_internal() -> None:
     access, note = decided(FakeSession())
     assert access == "internal"
-    assert "chat.example.com: it is internal, as it is new; write `access: internal` or `access: public`" in note
+    assert (
+        "chat.example.com; the endpoint becomes internal, as it is new: add `access: internal` or `access: public`"
+        in note
+    )
 
 
 @pytest.mark.parametrize("kept", ["", "public", "internal"])
@@ -91,7 +94,7 @@ def test_an_endpoint_that_is_up_stays_as_it_is(kept: str) -> None:
     """Without a word is how versions up to 0.2 brought up public ones."""
     access, note = decided(FakeSession(aws_east=up(access=kept)))
     assert access == kept
-    assert f"it stays {kept or 'public'}, as it is up in aws-east; write `access: " in note
+    assert f"the endpoint stays {kept or 'public'}, as it is {kept or 'public'} in aws-east: add `access: " in note
     access, _ = decided(FakeSession(aws_east=up(access=kept, name="talk")))  # the same host
     assert access == kept
 
@@ -113,7 +116,7 @@ def test_a_second_environment_of_a_public_endpoint_has_it_public() -> None:
     for records in (by_name, by_host):
         access, note = decided(FakeSession(records, aws_west=up("aws-west")))
         assert access == ""
-        assert "it stays public, as it is up in aws-west" in note
+        assert "the endpoint stays public, as it is public in aws-west" in note
     assert decided(FakeSession(by_name, aws_west=up("aws-west", access="internal")))[0] == "internal"
 
 

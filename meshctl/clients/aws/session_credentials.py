@@ -28,10 +28,10 @@ class RemainingLife:
     minutes: int | None = None
 
     def words(self) -> str:
-        """`the AWS credentials end in 30 minutes`."""
+        """`the AWS credentials expire in 30 minutes`."""
         if self.minutes is None:
-            return "the AWS credentials are of a session and do not say when they end"
-        return f"the AWS credentials end in {max(self.minutes, 0)} minutes"
+            return "the AWS credentials are temporary, and do not say when they expire"
+        return f"the AWS credentials expire in {max(self.minutes, 0)} minutes"
 
 
 def remaining_life(profile: str) -> RemainingLife:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _DOWN = (502, 503, 504)  # what a balancer says when no API server is behind it
 # an EKS cluster says no more than 401 to a principal that has no access entry in it
 _UNAUTHORIZED = (
-    "renew the credentials; where they are valid, the cluster does not let their user in: of an EKS cluster made by"
-    " meshctl somebody who gets in adds the principal to `kubernetes.admins` and runs `up`"
+    "renew the credentials; if they are valid, the cluster gives their user no access: for an EKS cluster made by"
+    " meshctl, ask somebody with access to add the principal to `kubernetes.admins` and to run `up`"
 )
 _BUSY = (408, 429, 500)  # what an API server says that has too much to do, or whose etcd has
 
@@ -90,7 +90,10 @@ def translate_errors(cluster: str, access: ClusterAccess | None = None) -> Itera
         shut_out = _shut_out(access, error) if access is not None and error.status == 401 else None
         refused = shut_out or _refused(cluster, error)
         if access is not None and error.status == 403 and _makes_tokens(access):
-            refused.hint += f"; what `up` had given the maker of the cluster, `meshctl up {access.name}` gives again"
+            refused.hint += (
+                "; if an earlier `up` had granted this right to whoever made the cluster,"
+                f" `meshctl up {access.name}` restores it"
+            )
         raise refused from error
 
 
@@ -104,9 +107,9 @@ def _shut_out(access: ClusterAccess, error: ApiError) -> CredentialsError | None
     return CredentialsError(
         f"{access.name}: no access entry for {caller.arn} in the cluster {caller.cluster}",
         why=f"the credentials are valid, and the API server refused: {error}",
-        hint=f"somebody who gets in adds {caller.arn} to `kubernetes.admins` of {access.name} and runs"
-        f" `meshctl up {access.name}`; of a role with a path, its whole ARN. An entry that `up` had made for it and"
-        f" somebody deleted, `meshctl up {access.name}` makes again",
+        hint=f"ask somebody with access to add {caller.arn} (for a role with a path: its full ARN) to"
+        f" `kubernetes.admins` of {access.name} and to run `meshctl up {access.name}`. If `up` had made an entry for it"
+        f" and somebody deleted that, `meshctl up {access.name}` makes it again",
     )
 
 

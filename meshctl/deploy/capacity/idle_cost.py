@@ -36,8 +36,11 @@ def _part(deployment: Deployment, subjects: list[str]) -> str:
     it = "it" if len(subjects) == 1 else "them"
     up = f"`meshctl up {deployment.environment}`"
     has_storage = any(subject.startswith("storage/") for subject in subjects)
-    loss = ", with `--allow-data-loss` where it is storage that is not ephemeral" if has_storage else ""
-    return f"to release {names} until then, take {it} and what uses {it} out of mesh.yaml and run {up}{loss}"
+    loss = ", with `--allow-data-loss` for storage that is not ephemeral" if has_storage else ""
+    return (
+        f"to stop paying for {names} until then, remove {it} and everything that uses {it} from mesh.yaml and run"
+        f" {up}{loss}"
+    )
 
 
 def _in_order(deployment: Deployment) -> list[str]:

@@ -120,8 +120,8 @@ def _recorded_place(recorded: ClusterAccess) -> str:
         return recorded.place
     context = f'the context "{recorded.context}"' if recorded.context else "the current context"
     return (
-        f"{context} of the kubeconfig of its shell, and this run looks into {standard_place()}; set $KUBECONFIG as it"
-        " was then, or name the file under `kubernetes:` of the environment and run `up`"
+        f"{context} of its shell's kubeconfig (this run reads {standard_place()}: set $KUBECONFIG as it was then, or"
+        " name the file under `kubernetes:` of the environment and run `up`)"
     )
 
 

@@ -33,7 +33,7 @@ def ask(deployment: Deployment, up: Deployment | None, dns: Dns | None) -> Findi
     try:
         answer = aws_questions.ask((question,), profile=dns.profile or "", region=_REGION)[_NAME]
     except MeshError as error:
-        return Findings(notes=(f"nobody asked Route 53 about {_ABOUT}: {error.what}",))
+        return Findings(notes=(f"not checked with Route 53: {_ABOUT} ({error.what})",))
     if question.is_unanswered(answer):
         return Findings(notes=(f"Route 53 did not say whether {_ABOUT} is there ({answer.code})",))
     return Findings(gaps=(*gaps(dns.zone, new_hosts, answer), *_unproven(dns.zone, unproven, answer)))

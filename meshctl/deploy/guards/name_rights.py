@@ -27,7 +27,7 @@ def ask(environments: Environments) -> Findings:
     try:
         answers = aws_questions.ask(rights.questions(dns.zone), profile=dns.profile or "", region=_REGION)
     except MeshError as error:
-        return Findings(notes=(f"nobody asked whether you may share names in {dns.zone}: {error.what}",))
+        return Findings(notes=(f"not checked: whether you may share names in {dns.zone} ({error.what})",))
     return rights.findings(_with_policy(environments), answers)
 
 

@@ -60,16 +60,16 @@ def _credentials_notes(deployment: Deployment, in_place: InPlace) -> tuple[str, 
     if not life.is_session or (life.minutes is not None and life.minutes > expected):
         return ()
     return (
-        f"{life.words()}, and `up` takes up to {expected} minutes here: renew them before, or run `up` again with new"
-        " ones, which goes on where it stopped",
+        f"{life.words()}; `up` takes up to {expected} minutes here: renew them first. If they expire meanwhile, run"
+        " `up` again with new ones: it goes on where it stopped",
     )
 
 
 def _unasked(deployment: Deployment, error: MeshError) -> str:
     kind = "no usable credentials" if isinstance(error, CredentialsError) else str(error)
     return (
-        f"nobody asked whether {deployment.region} has the machines, quotas and reservations: {kind}; `up` asks before"
-        " it makes anything"
+        f"not checked: whether {deployment.region} has the machines, quotas and reservations ({kind}); `up` checks it"
+        " before it makes anything"
     )
 
 

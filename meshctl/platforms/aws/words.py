@@ -34,7 +34,7 @@ _RESERVATION: Final = (
 )
 _RIGHTS: Final = (
     "the credentials lack the action that the message names: `meshctl doctor --iam-policy ENV` prints the policy that"
-    " they need; where the message names an explicit deny or a boundary, only who keeps that guard rail can help"
+    " they need; if the message names an explicit deny or a boundary, only whoever manages that can allow it"
 )
 _SUBNET: Final = "somebody deleted a subnet of the environment: run `up` again, which makes it anew"
 _NOT_PROVEN: Final = (
@@ -47,13 +47,13 @@ _NEVER_ISSUED: Final = (
 )
 CREDENTIALS_HINT: Final = "only for environments on AWS and object stores: aws configure, aws sso login, or AWS_PROFILE"
 PRIVATE_HINT: Final = (
-    "name the network that `up` runs in: `kubernetes: {publicAccessCidrs: [203.0.113.7/32]}`; once the VPC is there and"
-    " meshctl runs inside it, or behind a VPN or peering to it, `[]` closes the way over the internet"
+    "name the network that `up` runs in: `kubernetes: {publicAccessCidrs: [203.0.113.7/32]}`; set `[]`, which closes"
+    " access from the internet, once the VPC exists and meshctl runs inside it or reaches it by VPN or peering"
 )
 _NOT_JOINED: Final = (
-    "the instances started and the nodes did not come: their subnets need a way to EKS, ECR, EC2 and S3 (NAT gateway or"
-    " endpoints), and their role its policies; `aws ec2 get-console-output --instance-id ID` of one of the group's"
-    " instances shows what it says; then run `up` again, which makes the node group anew"
+    "the instances started but did not join the cluster: their subnets need a route to EKS, ECR, EC2 and S3 (NAT"
+    " gateway or endpoints), and their role its policies; `aws ec2 get-console-output --instance-id ID` shows the boot"
+    " log of one of the group's instances; then run `up` again, which makes the node group again"
 )
 # EKS puts the code of EC2 into the text of its own, `AsgInstanceLaunchFailures`.
 FAILURE_HINTS: Final = {

@@ -115,10 +115,8 @@ def test_where_the_last_run_looked_is_not_guessed_from_this_shell(
     world["cw"] = CredentialsError("no such context", hint="check it")
     with pytest.raises(CredentialsError) as caught:
         cluster_identity.check_destroy("cw", state())
-    assert (
-        'the last `up` reached the cluster through the context "cw" of the kubeconfig of its shell' in caught.value.hint
-    )
-    assert "this run looks into ~/.kube/config; set $KUBECONFIG as it was then" in caught.value.hint
+    place = 'the last `up` reached the cluster through the context "cw" of its shell\'s kubeconfig'
+    assert f"{place} (this run reads ~/.kube/config: set $KUBECONFIG as it was then" in caught.value.hint
     world["cw"] = "uid-new"
     with pytest.raises(UsageError) as refused:
         cluster_identity.check_destroy("cw", state())

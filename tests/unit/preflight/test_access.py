@@ -58,7 +58,7 @@ def test_a2_the_entry_of_a_session_names_the_role_with_its_path() -> None:
 def test_a_role_whose_path_aws_does_not_say_may_stand_in_the_file() -> None:
     answers = {"caller": identity(SESSION), "caller-role": ApiAnswer(code="AccessDenied")}
     [gap] = made_by(answers).caller_gaps
-    assert gap.best == "an entry names the role with its path, which AWS did not say (AccessDenied)"
+    assert gap.best == "an entry needs the role's path, which AWS did not return (AccessDenied)"
     assert "`kubernetes.admins`" in gap.hint
     assert made_by(answers, BOB, TEAM).maker == TEAM
 
@@ -66,8 +66,8 @@ def test_a_role_whose_path_aws_does_not_say_may_stand_in_the_file() -> None:
 @pytest.mark.parametrize(
     ("answer", "best"),
     [
-        (identity(f"{ACCOUNT}root"), "the root user is no IAM role or user"),
-        (identity("arn:aws:sts::123456789012:federated-user/alice"), "EKS takes no session of STS"),
+        (identity(f"{ACCOUNT}root"), "an entry needs an IAM role or user; the root user is neither"),
+        (identity("arn:aws:sts::123456789012:federated-user/alice"), "EKS makes no entry for a session of STS"),
         (ApiAnswer(code=NO_ANSWER), "AWS did not say in time whose the credentials are"),
     ],
 )

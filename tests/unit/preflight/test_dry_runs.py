@@ -172,7 +172,7 @@ def test_a_guard_rail_on_instances_is_named_before_anything_is_made(
     [gap] = made.caller_gaps
     assert gap.wanted == "the right to ec2:RunInstances of p5.48xlarge (pool serve)"
     assert gap.best == f"a policy of the organization denies it to {ALICE}"
-    assert "`tags` and machines of e have to be those that they ask for" in gap.hint
+    assert "`tags` and machines for e that they allow" in gap.hint
     planned = made.of_a_plan()
     assert planned.caller_gaps == ()
     assert any(note.startswith(f"{gap.wanted}, which `up` needs: ") for note in planned.notes)

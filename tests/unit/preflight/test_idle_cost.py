@@ -63,11 +63,17 @@ def test_what_was_up_before_does_its_work_and_is_not_to_be_destroyed() -> None:
 def test_what_a_later_run_has_brought_is_given_back_by_itself() -> None:
     """`nodes: 0` is no number of nodes, and the nodes of a pool that may be empty stay as they are."""
     found = told(with_up("pool/serve", "storage/shared"), with_up("pool/serve", "storage/shared", "pool/web"))
-    release = "to release pool/web until then, take it and what uses it out of mesh.yaml and run `meshctl up e`"
+    release = (
+        "to stop paying for pool/web until then, remove it and everything that uses it from mesh.yaml and run"
+        " `meshctl up e`"
+    )
     assert found.hint == f"run `up` again; {release}"
     found = told(with_up("pool/web"), with_up("pool/serve", "storage/shared", "pool/web"))
-    assert "to release pool/serve and storage/shared until then, take them and what uses them out of" in found.hint
-    assert found.hint.endswith("run `meshctl up e`, with `--allow-data-loss` where it is storage that is not ephemeral")
+    assert (
+        "to stop paying for pool/serve and storage/shared until then, remove them and everything that uses them"
+        in found.hint
+    )
+    assert found.hint.endswith("run `meshctl up e`, with `--allow-data-loss` for storage that is not ephemeral")
 
 
 @pytest.mark.parametrize(

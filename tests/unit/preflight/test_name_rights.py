@@ -96,4 +96,4 @@ def test_no_answer_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(aws_questions, "ask", refuse)
     made = name_rights.ask(ENVIRONMENTS)
-    assert made.notes == ("nobody asked whether you may share names in example.com: no credentials",)
+    assert made.notes == ("not checked: whether you may share names in example.com (no credentials)",)

@@ -221,7 +221,7 @@ def test_what_depends_on_keys_that_nobody_gave_is_a_note_and_no_gap() -> None:
     made = simulated(Roles=result("iam:CreateRole", "explicitDeny", **missing))
     [note] = made.notes
     assert made.caller_gaps == ()
-    assert "iam:CreateRole depends on aws:MultiFactorAuthPresent" in note
+    assert "iam:CreateRole: that depends on aws:MultiFactorAuthPresent" in note
 
 
 @pytest.mark.parametrize(

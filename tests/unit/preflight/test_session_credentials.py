@@ -39,7 +39,7 @@ def notes(wanted: Deployment) -> list[str]:
 def test_b11_credentials_that_end_before_up_does_are_told(session: pytest.MonkeyPatch) -> None:
     ends_in(30, session)
     [note] = notes(deployment(WEB))
-    assert "the AWS credentials end in 29 minutes" in note or "the AWS credentials end in 30 minutes" in note
+    assert "the AWS credentials expire in 29 minutes" in note or "the AWS credentials expire in 30 minutes" in note
     assert "up to 60 minutes" in note
 
 
@@ -51,7 +51,7 @@ def test_b11_credentials_that_outlive_up_are_not_mentioned(session: pytest.Monke
 def test_b11_a_session_without_an_end_is_told_to_have_one(session: pytest.MonkeyPatch) -> None:
     assert session
     [note] = notes(deployment(WEB))
-    assert "do not say when they end" in note
+    assert "do not say when they expire" in note
 
 
 def test_b11_keys_that_do_not_end_are_not_mentioned(session: pytest.MonkeyPatch) -> None:
@@ -70,5 +70,5 @@ def test_b11_doctor_says_when_they_end(session: pytest.MonkeyPatch) -> None:
     ends_in(30, session)
     [credentials] = [each for each in diagnosis.diagnose() if each.group == "credentials"]
     assert credentials.state == "ok"
-    assert "end in" in credentials.detail
+    assert "expire in" in credentials.detail
     assert "outlive" in credentials.hint

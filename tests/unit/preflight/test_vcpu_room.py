@@ -133,8 +133,8 @@ def test_spot_instances_without_a_quota_that_aws_names_are_said_to_be_unasked() 
     wanted = deployment({"serve": {"nodes": 1, "accelerator": {"model": "B200", "count": 8}, "capacity": "spot"}})
     assert not {each.name for each in aws().questions(wanted, NOTHING)} & {"L-417A185B", "L-7212CCBC", "L-C4BD4855"}
     [note] = findings(wanted, {}).notes
-    assert note.startswith("pool serve: AWS names no quota for spot instances of p6-b200.48xlarge")
-    assert "may run 1 of them (192 vCPUs)" in note
+    assert note.startswith("pool serve: not checked whether the account may run 1 spot instance of p6-b200.48xlarge")
+    assert "(192 vCPUs), as meshctl knows no quota for them" in note
     assert findings(wanted, {}, up_as(wanted)).notes == ()
 
 

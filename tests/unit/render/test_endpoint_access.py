@@ -116,7 +116,7 @@ def test_every_public_endpoint_is_noted_in_check_and_plan() -> None:
 def test_check_says_that_an_endpoint_without_access_depends_on_what_is_up() -> None:
     made = with_endpoints(silent={}, outside=PUBLIC)
     silent, outside = endpoint_notes.notes_of_mesh(made.provider, made.endpoints)
-    assert "silent.example.com is internal where it is new, and stays as it is where it is up already" in silent
+    assert "it becomes internal in an environment where it is new, and keeps its access where it is up" in silent
     assert outside == notes(made)[1]
 
 

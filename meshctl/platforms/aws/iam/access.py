@@ -80,14 +80,17 @@ def _no_entry(change: Change, who: Caller | None, answers: Mapping[str, ApiAnswe
         return _gap("whoever makes it", best, "`aws sts get-caller-identity` must work; then run the command again")
     if who.kind == "root":
         # "Root user best practices", IAM user guide; "Create access entries", EKS user guide: one IAM principal
-        best = "the root user is no IAM role or user, and AWS advises to use it for no task that those can do"
+        best = (
+            "an entry needs an IAM role or user; the root user is neither, and AWS advises against using it for such"
+            " tasks"
+        )
         return _gap("the account's root user", best, _AS_ROLE)
     if who.kind == "federated-user":  # principalArn of "CreateAccessEntry", EKS API reference
-        best = "EKS takes no session of STS, which is a temporary principal"
+        best = "EKS makes no entry for a session of STS, because it is temporary"
         return _gap(who.arn, best, _AS_ROLE)
     if not _arn(change, who):
         code = answers.get(caller.ROLE, ApiAnswer(code=NO_ANSWER)).code
-        best = f"an entry names the role with its path, which AWS did not say ({code})"
+        best = f"an entry needs the role's path, which AWS did not return ({code})"
         hint = f"allow iam:GetRole on {who.arn}, or write the role's whole ARN into `kubernetes.admins`"
         return _gap(f"the role {who.name}", best, hint)
     return None
@@ -109,6 +112,6 @@ def _notes(change: Change, who: Caller | None) -> Iterator[str]:
         )
     elif made_by:
         yield (
-            f"{arn}, whose credentials these are, has no access entry in the cluster: whoever gets in adds it to"
-            f" `kubernetes.admins` and runs `meshctl up {change.wanted.environment}`"
+            f"{arn}, whose credentials these are, has no access entry in the cluster: ask somebody with access to"
+            f" add it to `kubernetes.admins` and to run `meshctl up {change.wanted.environment}`"
         )

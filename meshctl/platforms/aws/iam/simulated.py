@@ -117,11 +117,11 @@ def _reason(result: Mapping[str, Any]) -> Reason:
 HINTS: Final[dict[Reason, tuple[str, str]]] = {
     "boundary": (
         "the permissions boundary of {who} does not allow it",
-        "whoever manages the boundary adds what `meshctl doctor {printed}` prints",
+        "ask whoever manages the boundary to add what `meshctl doctor {printed}` prints",
     ),
     "deny": (
         "a policy of {who} denies it",
-        "whoever manages that policy takes the Deny away, or run meshctl as another role",
+        "ask whoever manages that policy to remove the Deny, or run meshctl as another role",
     ),
     "nothing": (
         "no policy of {who} allows it",
@@ -129,13 +129,13 @@ HINTS: Final[dict[Reason, tuple[str, str]]] = {
     ),
     "organization": (
         "a policy of the organization denies it to {who}",
-        "whoever manages the policies of the organization has to allow it, or region, `tags` and machines of"
-        " {environment} have to be those that they ask for",
+        "ask whoever manages the organization's policies to allow it, or choose a region, `tags` and machines for"
+        " {environment} that they allow",
     ),
     "coded": (
-        "EC2 refuses it to {who}, with a reason in code",
-        "the same call with `--dry-run` of the AWS CLI prints the code, and `aws sts decode-authorization-message`"
-        " reads it; `meshctl doctor {printed}` prints the policy that is needed",
+        "EC2 refuses it to {who}, and gives the reason in encoded form",
+        "run the same call with `--dry-run` of the AWS CLI, and decode its message with `aws sts"
+        " decode-authorization-message`; `meshctl doctor {printed}` prints the policy that is needed",
     ),
 }
 
@@ -157,8 +157,8 @@ def _refusals(run: Run, who: str, codes: list[str]) -> Iterator[str]:
 def _unknown(who: str, unknown: Mapping[str, set[str]]) -> Iterator[str]:
     for keys, actions in unknown.items():
         yield (
-            f"whether {who} has the right to {', '.join(sorted(actions))} depends on {keys}, which the question to AWS"
-            " can't say"
+            f"not known whether {who} has the right to {', '.join(sorted(actions))}: that depends on {keys}, which"
+            " meshctl can't give to IAM's simulation"
         )
 
 

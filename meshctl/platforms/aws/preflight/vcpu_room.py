@@ -11,6 +11,7 @@ from meshctl.model.deployment import Gap, Pool
 from meshctl.model.questions import ApiAnswer, ApiQuestion
 from meshctl.platforms.aws.preflight import in_use, quotas
 from meshctl.platforms.aws.preflight.change import Change
+from meshctl.words import pluralize
 
 
 def questions(change: Change) -> Iterator[ApiQuestion]:
@@ -54,9 +55,10 @@ def unasked(change: Change) -> Iterator[str]:
     for pool in change.growing_pools:
         if pool.market == "spot" and not change.quota(pool):
             yield (
-                f"pool {pool.name}: AWS names no quota for spot instances of {pool.machine}, so nobody asked whether"
-                f" the account may run {pool.nodes_now} of them ({pool.nodes_now * pool.cpu_cores} vCPUs): Service"
-                " Quotas (ec2) lists what it has"
+                f"pool {pool.name}: not checked whether the account may run"
+                f" {pluralize(pool.nodes_now, 'spot instance')} of {pool.machine}"
+                f" ({pool.nodes_now * pool.cpu_cores} vCPUs), as meshctl knows no quota for them: see Service Quotas"
+                " (ec2)"
             )
 
 

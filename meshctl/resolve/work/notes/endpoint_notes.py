@@ -29,8 +29,9 @@ def notes_of_mesh(provider: str, endpoints: Iterable[Endpoint]) -> Iterator[str]
             yield from notes(provider, (endpoint,))
         else:
             yield (
-                f"endpoint/{endpoint.name}: {endpoint.host} is internal where it is new, and stays as it is where it is"
-                " up already, as the mesh does not say who may reach it; write `access: internal` or `access: public`"
+                f"endpoint/{endpoint.name}: the mesh does not say who may reach {endpoint.host}: it becomes internal in"
+                " an environment where it is new, and keeps its access where it is up; add `access: internal` or"
+                " `access: public`"
             )
 
 

@@ -65,7 +65,7 @@ def _access(endpoint: Endpoint, running: Running | None) -> Access:
     if cidrs:
         raise UsageError(
             f"the mesh no longer says who may reach the endpoint {endpoint.name}",
-            why=f"in {running.environment} only {cidrs} may, and nothing says if that still holds",
+            why=f"in {running.environment} only {cidrs} may, and mesh.yaml no longer says whether that still applies",
             hint=f"write into endpoints.{endpoint.name} `access: public` and `cidrs: [{cidrs}]`, or `access: internal`",
         )
     return running.endpoint.access
@@ -78,8 +78,8 @@ def notes(deployment: Deployment, running: Mapping[str, Running | None]) -> list
 
 def _note(endpoint: Endpoint, running: Running | None) -> str:
     kind = "internal" if endpoint.is_internal else "public"
-    why = f"stays {kind}, as it is up in {running.environment}" if running else "is internal, as it is new"
+    why = f"stays {kind}, as it is {kind} in {running.environment}" if running else "becomes internal, as it is new"
     return (
-        f"endpoint/{endpoint.name}: the mesh does not say who may reach {endpoint.host}: it {why};"
-        " write `access: internal` or `access: public` into it"
+        f"endpoint/{endpoint.name}: the mesh does not say who may reach {endpoint.host}; the endpoint {why}: add"
+        " `access: internal` or `access: public` to it"
     )
