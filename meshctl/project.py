@@ -202,11 +202,11 @@ class Project:
             try:
                 notes = loans.other_queues(access, deployment, facts.nodes if facts is not None else ())
             except _NO_ANSWER as error:
-                notes = (f"whether queues of others count the nodes that are lent is not known: {error.what}",)
+                notes = (f"not checked: whether queues of others count the lent nodes, too ({error.what})",)
             self._add_remarks(environment, notes)
 
     def _with_taken_names(self, resolution: Resolution) -> Resolution:
-        """The resolution with gaps where somebody else has queues of KAI Scheduler with the names of ours."""
+        """The resolution with gaps if somebody else has queues of KAI Scheduler with the names of the mesh's queues."""
         deployment = resolution.deployment
         access = self.access(resolution.environment) if deployment is not None and deployment.kai is not None else None
         if deployment is None or access is None:

@@ -214,7 +214,9 @@ class Lending(Section):
     @model_validator(mode="after")
     def _node_pool_is_of_kai(self) -> Self:
         if self.node_pool is not None and self.by != "kai":
-            raise ValueError("`nodePool` goes with `by: kai`: Kueue knows no parts of a cluster; leave it out")
+            raise ValueError(
+                "`nodePool` can only be used with `by: kai`, because Kueue does not divide a cluster; leave it out"
+            )
         return self
 
 

@@ -67,13 +67,13 @@ def _of_deployment(mesh: Mesh, deployment: Deployment, most_usd: float | None) -
 def _of_limit(hourly_usd: float, deployment: Deployment, most_usd: float | None) -> Iterator[str]:
     if most_usd is not None and most_usd > hourly_usd:
         yield (
-            f"limits.hourly holds for what is started: with all replicas that load may bring it costs {most_usd:.2f}"
-            " USD/h"
+            "limits.hourly is checked for what `up` starts: with all replicas that load may add, the mesh costs"
+            f" {most_usd:.2f} USD/h"
         )
     if deployment.hourly_usd is None:
         yield "limits.hourly can't be checked: the cost is unknown"
     elif left_out := prices.not_in_cost(deployment):
-        yield f"limits.hourly does not contain: {', '.join(left_out)}"
+        yield f"not counted against limits.hourly: {', '.join(left_out)}"
 
 
 def _of_machines(inputs: Inputs, draft: Draft, carried: tuple[Workload, ...]) -> Iterator[str]:

@@ -283,7 +283,7 @@ def test_a_cluster_that_is_yet_to_be_made_is_asked_nothing_and_has_no_controller
     assert resolution.deployment.pool("p").lends_nodes == 0
     assert not resolution.deployment.has_group_controller
     assert any("after the first `up` install it (`helm install kueue" in note for note in resolution.notes)
-    assert any("Once it is installed (`helm install lws" in note for note in resolution.notes)
+    assert any("install the controller (`helm install lws" in note for note in resolution.notes)
     resolved_on_aws(resolution.deployment, lends=False, has_groups=False)  # a mesh that needs none asks nothing
 
 

@@ -1,4 +1,4 @@
-"""What pools have lent where KAI Scheduler counts, and whose queues have the names of ours. EDGE (reads only).
+"""What pools have lent where KAI Scheduler counts, and whose queues have the names of the mesh's. EDGE (reads only).
 
 Called by `operate.status` and, before a run, by `project`. KAI knows how much of its queue a job has, and not on whose
 nodes: that is seen from the pods.
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 _FORBIDDEN, _ABSENT = 403, 404
 _ENDED: Final = ("Succeeded", "Failed")
+_NOT_CHECKED: Final = "not checked: whether somebody else has queues with the names of the mesh's queues"
 _UNSEEN: Final = (
-    "whether somebody else has queues with the names of ours is not known: the Kubernetes user may not list `queues`;"
-    " grant it in the API group scheduling.run.ai"
+    f"{_NOT_CHECKED}; the Kubernetes user may not list `queues`: grant `list` on them in the API group"
+    " scheduling.run.ai"
 )
 
 Json = Mapping[str, Any]
@@ -63,7 +64,8 @@ def _lent(
 
 @dataclass(frozen=True)
 class TakenNames:
-    """`gaps`: one for each queue of somebody else that has the name of one of ours. `notes`: what could not be seen."""
+    """`gaps`: one for each queue of somebody else that has the name of one of the mesh's. `notes`: what could not be
+    seen."""
 
     gaps: tuple[Gap, ...] = ()
     notes: tuple[str, ...] = ()
@@ -74,7 +76,7 @@ def taken_names(cluster: ClusterAccess, deployment: Deployment) -> TakenNames:
         with cluster.connected() as client:
             queues = _queues(client)
     except (BusyError, CredentialsError, UnreachableError) as error:
-        return TakenNames(notes=(f"whether somebody else has queues with the names of ours: {error.what}",))
+        return TakenNames(notes=(f"{_NOT_CHECKED} ({error.what})",))
     if queues is None:
         return TakenNames(notes=(_UNSEEN,))
     names = {kai.mesh_queue(deployment.mesh): "lending"}

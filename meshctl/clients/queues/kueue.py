@@ -105,13 +105,13 @@ def _no_queue(queue: str, namespace: str, version: str) -> str:
         " spec: {clusterQueue: CLUSTERQUEUE}}"
     )
     return (
-        f'the namespace {namespace} has no LocalQueue "{queue}" of Kueue, in which jobs of the mesh are to wait: they'
-        f" don't start before it has one; make it once `up` has made the namespace: `kubectl apply -f - <<<"
-        f" '{manifest}'`; `kubectl get clusterqueues` shows which the cluster has"
+        f'the namespace {namespace} has no LocalQueue "{queue}" of Kueue: jobs of the mesh that are to wait in it do'
+        f" not start. Create it once `up` has made the namespace: `kubectl apply -f - <<< '{manifest}'`, where"
+        " CLUSTERQUEUE is one that `kubectl get clusterqueues` lists"
     )
 
 
 _NOT_SEEN: Final = (
-    "whether the queues of Kueue that environments.yaml names are there is not known: the Kubernetes user may not list"
-    f" `localqueues`; grant it in the API group {_GROUP}"
+    "not checked: whether the Kueue queues that environments.yaml names exist; the Kubernetes user may not list"
+    f" `localqueues`: grant `list` on them in the API group {_GROUP}"
 )

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _FORBIDDEN, _ABSENT = 403, 404
 _UNSEEN: Final = {
-    _FORBIDDEN: "whether queues of others count the nodes that are lent is not known: the Kubernetes user may not list"
-    " `resourceflavors` and `clusterqueues`; grant it in the API group kueue.x-k8s.io",
+    _FORBIDDEN: "not checked: whether queues of others count the lent nodes, too; the Kubernetes user may not list"
+    " `resourceflavors` and `clusterqueues`: grant `list` on them in the API group kueue.x-k8s.io",
     _ABSENT: f"the cluster has stopped serving {lending.API}: its Kueue has just been removed, or is being replaced;"
     " without it nothing is lent. Run the command again once it is clear what the cluster is to have",
 }

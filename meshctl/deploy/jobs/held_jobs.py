@@ -53,10 +53,13 @@ def with_queues_of_jobs(
     read_jobs: Callable[[], Mapping[str, JobState]],
     has_kueue: Callable[[], bool],
 ) -> UnchangedJobs:
-    """Jobs that a run leaves unchanged, and those whose queue it does: Kueue refuses another queue for a job that has
-    started, so a job gets it when it is next made anew. One that was paused has no queue, and gets one as it starts.
-    One that waits for a Kueue that was never installed loses its queue where it needs none any more, as nothing else
-    would start it. The cluster is asked only where a queue changes; without an answer it stays."""
+    """`unchanged`, with the jobs added whose queue label the run must leave as it is.
+
+    Kueue accepts no other queue for a job that has started, so such a job gets its new queue when its Job is next
+    recreated. A paused job has no queue, and gets one when it starts. In a cluster without Kueue, a job that has never
+    started loses a queue that it no longer needs, because nothing else would start it. The cluster is asked only if a
+    queue changes; without an answer the queue stays.
+    """
     labels = jobs_in_state.labels(state)
     replaced = finished_jobs.replaced_jobs(deployment, state, unchanged)
     moved = [
@@ -72,7 +75,7 @@ def with_queues_of_jobs(
     moved = [name for name in moved if name not in waiting]
     paths = {name: (*unchanged.paths.get(name, ()), _QUEUE) for name in moved}
     notes = [
-        f"workload/{name} stays in the queue that it was made for, as Kueue has it:"
+        f"workload/{name} keeps the queue, or none, with which its Job was created, as Kueue allows no change:"
         f" `meshctl restart {name} --env {deployment.environment}` runs it again {_in_which_queue(deployment, name)}"
         f"{_not_counted(deployment, name)}"
         for name in moved
@@ -102,7 +105,7 @@ def _not_counted(deployment: Deployment, name: str) -> str:
     workload = deployment.workload(name)
     if not lending.has_queue(deployment, workload):
         return ""
-    return f"; until then Kueue takes its nodes of pool {workload.pool} to be free, and jobs may be sent to them"
+    return f"; until then Kueue counts its nodes of pool {workload.pool} as free, and may start other jobs there"
 
 
 def _had_started(name: str, state: StackState) -> bool:

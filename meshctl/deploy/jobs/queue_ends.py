@@ -67,10 +67,10 @@ def _in_queues_that_go(unchanged: UnchangedJobs, deployment: Deployment, state: 
 
 
 def _stays(pool: str, why: str, jobs: list[str]) -> str:
+    has = "has" if len(jobs) == 1 else "have"
     return (
-        f"pool/{pool}: {why}; its queue of Kueue stays for {pluralize(len(jobs), 'job')} that"
-        f" {'has' if len(jobs) == 1 else 'have'} started in it ({', '.join(jobs)}), and goes with the first `up` after"
-        f" {'its end' if len(jobs) == 1 else 'their ends'}"
+        f"pool/{pool}: {why}; its queue of Kueue stays until {pluralize(len(jobs), 'job')} that {has} started in it"
+        f" ({', '.join(jobs)}) {has} ended; the first `up` after that removes it"
     )
 
 

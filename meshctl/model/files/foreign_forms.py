@@ -52,7 +52,7 @@ FORMS: Final[Mapping[Path, str]] = {
 # What a mapping would mean where a number is expected, and where that is written.
 OF_NUMBERS: Final[Mapping[Path, str]] = {
     ("pools", "*", "accelerator", "count"): (
-        "it is the number in one node; several that would do are a list: `accelerator: [{model: H100, count: 8}, …]`"
+        "it is the number per node; for alternatives write a list: `accelerator: [{model: H100, count: 8}, …]`"
     ),
     ("workloads", "*", "nodes"): (
         "a gang, and each group of what serves, has a fixed number of pods; `elastic: {min: N}` lets a gang go on with"
@@ -60,6 +60,6 @@ OF_NUMBERS: Final[Mapping[Path, str]] = {
     ),
     ("workloads", "*", "ports", "*"): "write the number alone: {http: 8000}",
     ("workloads", "*", "resources", "accelerators"): (
-        "which accelerators these are is said by the `accelerator` of the pool; write their number here, or all"
+        "the `accelerator` of the pool says which model they are; write only their number here, or all"
     ),
 }

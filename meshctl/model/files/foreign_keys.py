@@ -114,8 +114,8 @@ _OF_WORKLOAD = {
     ),
     "leader": _GANG,
     "lifecycle": (
-        "not needed: a service's pod gets requests for 10 s after its end was asked for, then SIGTERM; how long it may"
-        " take to end them is said by `drain: 10m`"
+        "not needed: a service's pod still gets requests for 10 s after its deletion begins, then SIGTERM; `drain: 10m`"
+        " says how long it may take to finish them"
     ),
     "limits": _RESOURCES,
     "livenessProbe": _HEALTH,

@@ -153,6 +153,6 @@ def _of_serving_burst(workload: Mapping[str, Any]) -> Iterator[Problem]:
             f" {choices}",
         )
     if replicas.get("min") == 0:
-        yield ("replicas", "min"), "with `burst` at least 1: what sleeps borrows nothing"
+        yield ("replicas", "min"), "with `burst` it must be at least 1: a workload without replicas borrows nothing"
     if workload.get("nodes", 1) != 1:
         yield ("nodes",), "groups of pods can't borrow nodes, since Kueue counts the pods of what serves one by one"

@@ -91,7 +91,7 @@ def _of_nodes(wanted: Wanted, cluster: Formed) -> Iterator[tuple[str, str, str]]
         hint = f"undo what has pool {pool.name} ask for other machines; its data can't be given to other nodes yet"
         yield f"the drives of {pool.machine}", f"what is up is on those of {cluster.machine}", hint
     if pool.nodes < up.nodes:
-        best = f"what is up has {up.nodes}, and each node that goes takes the data on its drives along"
+        best = f"the one that is up has {up.nodes}, and removing a node loses the data on its drives"
         hint = f"write `nodes: {up.nodes}`, or more; meshctl moves no data off a node before it goes"
         yield f"a WEKA cluster of {pluralize(pool.nodes, 'node')}", best, hint
 
@@ -127,8 +127,8 @@ def _of_settings(wanted: Wanted, up: NeuralMesh) -> Iterator[tuple[str, str, str
 def _of_organizations(wanted: str, up: str) -> tuple[str, str, str]:
     """A file system can't be moved between organizations, also not to or from Root: docs.weka.io, "Organizations
     management". Those of the mesh would be made anew there, empty, and the old ones be out of its sight."""
-    best = f"what is up has them in {up or 'WEKA itself (Root)'}, and no file system can be given to another one"
-    name = f"leave `name: {up}`" if wanted and up else f"write `neuralMesh.organization` as it was, `name: {up}`"
+    best = f"those that are up are in {up or 'WEKA itself (Root)'}, and can't be moved to another organization"
+    name = f"leave `name: {up}`" if wanted and up else f"set `neuralMesh.organization` back to `name: {up}`"
     hint = name if up else "remove `neuralMesh.organization`"
     place = f"the organization {wanted}" if wanted else "WEKA itself (Root)"
     # what a first `up` left behind does not say whether the driver has made files: its class comes before the Job ends

@@ -38,25 +38,29 @@ def notes(mesh: mesh_model.Mesh, environment: str, value: NeuralMesh, *, nodes_a
         yield from _notes_of_cluster(mesh.name, environment, value, nodes_are_made=nodes_are_made)
         return
     yield (
-        f"neuralmesh/{mesh.name}: its clients run {value.image}, and WEKA lets only those in whose release goes with"
-        " that of the cluster: name the cluster's own as `neuralMesh.image`"
+        f"neuralmesh/{mesh.name}: its clients run {value.image}, and WEKA admits only clients whose release fits the"
+        " cluster's: set `neuralMesh.image` to the image of the cluster"
     )
     tiered = [name for name, storage in mesh.storage.items() if storage.tier is not None]
     if tiered:
-        yield f"storage/{tiered[0]}: `tier` is not used here: a WEKA cluster that exists is its owner's to set"
+        yield (
+            f"storage/{tiered[0]}: `tier` has no effect here: only the owner of an existing WEKA cluster sets its"
+            " tiering"
+        )
 
 
 def unproven(value: NeuralMesh, pools: Iterable[Pool], provider: str) -> Iterator[str]:
     """What nobody has said of WEKA on such machines."""
     for pool in pools:
         if pool.name == value.pool and not catalog.is_named(provider, pool.machine):
-            yield f"pool/{pool.name}: WEKA's vendor does not name {pool.machine} for its drives: ask it first"
+            yield f"pool/{pool.name}: WEKA's vendor does not list {pool.machine} for its drives: ask the vendor first"
         others = len(pool.fabric.interfaces) - 1 if pool.fabric is not None else 0
         if others > 0 and pool.storage is not None and pool.storage.network_interfaces:
             yield (
-                f"pool/{pool.name}: whether WEKA's operator leaves {others} further network interfaces of the fabric"
-                f" alone is not known: once nodes are up, `weka.io/weka-nics` of each must be"
-                f" {pool.storage.network_interfaces + 1}; `neuralMesh: {{udp: true}}`, which stays, needs none"
+                f"pool/{pool.name}: not known whether WEKA's operator leaves the"
+                f" {pluralize(others, 'other network interface')} of the fabric alone: once nodes are up, check that"
+                f" `weka.io/weka-nics` of each is {pool.storage.network_interfaces + 1}; `neuralMesh: {{udp: true}}`,"
+                " which can't be changed later, needs no such interfaces"
             )
 
 
@@ -110,8 +114,8 @@ def _notes_of_options(name: str, value: NeuralMesh) -> Iterator[str]:
         yield f"neuralmesh/{name}: no licence is named (`neuralMesh.licence`): without one WEKA runs for a trial time"
     if value.organization is not None:
         yield (
-            f"neuralmesh/{name}: its file systems are in the organization {value.organization.name}, which goes with"
-            " the cluster; no file system can be given to another one later"
+            f"neuralmesh/{name}: its file systems are in the organization {value.organization.name}, which is"
+            " deleted with the cluster; a file system can't be moved to another organization later"
         )
     if value.encryption is not None:
         yield f"neuralmesh/{name}: encrypted file systems are read without RDMA and without GPUDirect Storage"

@@ -27,15 +27,16 @@ def notes(workloads: Iterable[Workload], pools: Iterable[Pool]) -> Iterator[str]
         pool = by_name[workload.pool]
         if workload.stays_on_node:
             yield (
-                f"workload/{workload.name}: its pods say that no autoscaler of nodes may move them"
-                f" ({', '.join(evictions.STAYING)}), so that a smaller pool cuts off no work; a job that is up says so"
-                " from when it is made anew"
+                f"workload/{workload.name}: its pods have annotations ({', '.join(evictions.STAYING)}) that keep node"
+                " autoscalers from evicting them, so that shrinking the pool interrupts no work; a job that is up gets"
+                " them when its Job is next recreated"
             )
         elif _is_gone_meanwhile(workload, pool):
             yield (
-                f"workload/{workload.name}: its only pod takes less than half of a node. An autoscaler that makes pool"
-                f" {pool.name} smaller may move it, and nobody answers until it is ready elsewhere; raise the least"
-                f' replicas to 2, or write `annotations: {{{evictions.SAFE}: "false"}}` for it into environments.yaml'
+                f"workload/{workload.name}: its only pod takes less than half of a node. An autoscaler that shrinks"
+                f" pool {pool.name} may evict it, and the workload is down until the pod is ready elsewhere; raise"
+                " `replicas`, or its `min`, to at least 2, or write"
+                f' `annotations: {{{evictions.SAFE}: "false"}}` for it into environments.yaml'
             )
 
 

@@ -37,11 +37,13 @@ def notes(workloads: Iterable[Workload], pools: Iterable[Pool], facts: Facts | N
         pods = f"workload/{workload.name}: {of_groups if workload.is_grouped else of_gang}"
         other, why_not = _held_by(workload), _not_held(workload, by_name[workload.pool], facts)
         if other:
-            yield f"{pods} start together as far as {other} sees to it"
+            yield f"{pods} start together if {other} ensures it; meshctl does not hold them"
         elif why_not:
             yield f"{pods} start one by one, as they find nodes: {why_not}"
         else:
-            until_then = "; groups that came up without it start so once they get another image" * workload.is_grouped
+            until_then = (
+                "; groups that are up without it do so from their next change of image on" * workload.is_grouped
+            )
             by_program = "meshctl's program in the cluster holds them until there is room for all"
             yield f"{pods} start together: {by_program}{until_then}"
 
@@ -63,21 +65,20 @@ def _not_held(workload: Workload, pool: Pool, facts: Facts | None) -> str:
     """Why meshctl's own program can't hold the gangs or groups of a workload; "" where it can."""
     or_a_queue = ", or name a `queue` of Kueue in environments.yaml" if workload.is_job else ""
     if gangs.grows_for_waiting_pods(pool):
-        or_at_once = ", and so does a `queue` of Kueue whose ProvisioningRequests ask for all nodes at once"
+        or_at_once = ", or use a `queue` of Kueue whose ProvisioningRequests ask for all nodes at once"
         return (
-            f"the number of nodes of pool {pool.name} follows what waits for them, and pods that are held don't count"
-            f" as waiting; a fixed number in pools.{pool.name}.nodes lets them start together"
-            f"{or_at_once if workload.is_job else ''}"
+            f"pool {pool.name} grows for pods that wait for a node, and held pods don't count as waiting; to let them"
+            f" start together, set a fixed number in pools.{pool.name}.nodes{or_at_once if workload.is_job else ''}"
         )
     if facts is not None and facts.nodes and not facts.pods_are_seen:
         return (
-            "the Kubernetes user may not list the pods of all namespaces, and so can't let a program do it; grant"
-            f" `list` on `pods` in a ClusterRole{or_a_queue}"
+            "the program that would hold them must list the pods of all namespaces, a right that the Kubernetes user"
+            f" lacks and so can't pass on; grant it `list` on `pods` in a ClusterRole{or_a_queue}"
         )
     if facts is not None and facts.lacks_for_hold:
         lacking = ", ".join(facts.lacks_for_hold)
         return (
-            "the Kubernetes user may not let a program hold them, for which it lacks:"
-            f" {lacking}; have this granted{or_a_queue}"
+            "the Kubernetes user lacks rights that the program which would hold them needs:"
+            f" {lacking}; have them granted{or_a_queue}"
         )
     return ""

@@ -79,8 +79,8 @@ def notes(
         at = f"workload/{workload.name}"
         if workload.scale is None:
             yield (
-                f"{at}: without `scale` nothing of meshctl moves its replicas between {workload.replicas} and"
-                f" {workload.at_most}; `up` leaves them as another program or `kubectl scale` sets them"
+                f"{at}: without `scale` meshctl does not change its replicas between {workload.replicas} and"
+                f" {workload.at_most}; `up` keeps the number that another program or `kubectl scale` has set"
             )
         if _uses_cpu(workload) and nodes_are_made and not cluster_is_made and POD_METRICS not in served:
             yield f"{at}: its replicas follow CPU only where the cluster serves metrics.k8s.io: {_INSTALL_METRICS}"
@@ -136,9 +136,9 @@ def _more_nodes(workload: Workload, home: Home, fitting: int) -> str:
 def _of_sleep(workload: Workload, scale: Scale) -> str:
     idle, longest = seconds_text(scale.cooldown_s), seconds_text(scaling.LONGEST_WAKE_S)
     return (
-        f"workload/{workload.name}: has no replica once it was idle for {idle}; its gateway then holds requests until"
-        f" a pod is ready, for at most {longest}. Whoever asks its Service without the gateway, as other workloads do,"
-        " finds nobody until then. Its node stays, and costs, unless an autoscaler of nodes takes it"
+        f"workload/{workload.name}: scales to zero after {idle} without requests; its gateway then holds requests until"
+        f" a pod is ready, for at most {longest}. Requests that bypass the gateway, such as those of other workloads to"
+        " its Service, fail until then. Its node stays, and costs money, unless a node autoscaler removes it"
     )
 
 

@@ -1,4 +1,4 @@
-"""What pods say of loans where KAI Scheduler counts, and whose queues have the names of ours."""
+"""What pods say of loans where KAI Scheduler counts, and whose queues have the names of the mesh's."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_queue_of_somebody_else_with_a_name_of_ours_is_a_gap(monkeypatch: pyte
 
 def test_who_may_not_see_queues_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     (note,) = kai_loans.taken_names(access(monkeypatch, queues=ApiError(403, "forbidden")), deployed()).notes
-    assert "grant it in the API group scheduling.run.ai" in note
+    assert "grant `list` on them in the API group scheduling.run.ai" in note
     none = kai_loans.taken_names(access(monkeypatch, queues=ApiError(404, "not found")), deployed())
     assert none == kai_loans.TakenNames()
 
@@ -106,4 +106,7 @@ def test_an_api_server_that_is_busy_ends_no_command_over_a_look_at_queues(monkey
 
     monkeypatch.setattr(ClusterAccess, "connected", connected)
     (note,) = kai_loans.taken_names(ClusterAccess("e"), deployed()).notes
-    assert note == "whether somebody else has queues with the names of ours: e: too many requests"
+    assert (
+        note
+        == "not checked: whether somebody else has queues with the names of the mesh's queues (e: too many requests)"
+    )

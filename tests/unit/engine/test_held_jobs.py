@@ -334,7 +334,7 @@ def test_that_kueue_does_not_count_a_job_yet_is_said_where_its_pool_lends_or_bor
     pools = tuple(each.model_copy(update={"lends_nodes": 1 if each.name == pool else 0}) for each in after.pools)
     lent = after.model_copy(update={"pools": pools})
     (note,) = with_queues(lent, before).notes
-    assert note.endswith(f"; until then Kueue takes its nodes of pool {pool} to be free, and jobs may be sent to them")
+    assert note.endswith(f"; until then Kueue counts its nodes of pool {pool} as free, and may start other jobs there")
     (note,) = with_queues(after, before).notes
     assert "to be free" not in note
 

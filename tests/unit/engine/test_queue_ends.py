@@ -126,5 +126,5 @@ def test_where_kai_scheduler_counts_from_now_on_the_queue_of_kueue_stays_as_well
     for item in made.values():
         assert {name for name in item.depends_on if name.startswith("pool/")} <= made.keys()
     notes = " ".join(unchanged(now, before).notes)
-    assert "pool/train: is counted by KAI Scheduler now; its queue of Kueue stays for 2 jobs" in notes
+    assert "pool/train: is counted by KAI Scheduler now; its queue of Kueue stays until 2 jobs" in notes
     assert "pool/train:cluster-queue" not in objects(now, before, jobs=ENDED)

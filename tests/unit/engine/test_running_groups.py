@@ -87,7 +87,7 @@ def test_groups_lose_a_hold_that_keeps_their_pool_from_growing(*, has_controller
     now = on_a_range(with_groups(held=False, has_controller=has_controller, replicas=4))
     assert not is_held(now, state)
     (said,) = notes(now, state)
-    assert said.startswith("workload/chat: the pods of its groups are replaced, as they are held no longer: the number")
+    assert said.startswith("workload/chat: the pods of its groups are replaced, as they are held no longer: pool")
     again = state_of(running_groups.as_they_are_up(now, state))
     assert notes(now, again) == (), "once they have been"
     assert (

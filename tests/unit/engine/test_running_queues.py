@@ -45,7 +45,7 @@ def test_a_job_that_runs_as_the_pool_begins_to_lend_goes_on_and_is_counted_later
     assert job_specs(running)["workload/pretrain:job"] == job_specs(before)["workload/pretrain:job"]
     (note,) = running_queues.notes(now, running)
     assert note == (
-        "workload/pretrain goes on, and KAI Scheduler counts it from its next start on:"
+        "workload/pretrain keeps running; KAI Scheduler counts it only after its next start:"
         " `meshctl restart pretrain --env e` runs it again, in the queue m.train"
     )
 
@@ -73,7 +73,7 @@ def test_queues_stay_for_jobs_that_are_in_them_when_nothing_is_lent_any_more() -
     assert "pool/serve:kai-lent-queue" in made["workload/sweep:job"].depends_on
     # what serves is the cluster's own scheduler's again
     assert queue_of(running, "chat") == ""
-    assert "stays in the queue m.serve.lent" in " ".join(running_queues.notes(now, running))
+    assert "keeps the queue m.serve.lent" in " ".join(running_queues.notes(now, running))
     without_jobs = deployed(serve=NOT_LENDING, sweep=None, chat=chat())
     gone = running_queues.as_they_are_up(without_jobs, state(before))
     assert gone.kai is None
@@ -157,7 +157,7 @@ def test_another_node_pool_runs_jobs_anew_and_it_is_said(before: str, now: str) 
     running = running_pods.with_running_pods(wanted, up)
     where = "into the node pool gpus" if now else "out of its node pool"
     assert running_pods.notes(wanted, running, up) == tuple(
-        f"workload/{name}: runs anew, as `lending.nodePool` brings it and its queue {where} of KAI Scheduler"
+        f"workload/{name}: is started again, because `lending.nodePool` moves it and its queue {where} of KAI Scheduler"
         for name in ("sweep", "pretrain")
         if before != now
     )

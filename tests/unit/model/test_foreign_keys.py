@@ -118,11 +118,11 @@ def test_what_other_tools_have_is_answered_by_what_to_write(tmp_path: Path, text
         (workload("ports: {http: {containerPort: 80}}"), "write the number alone: {http: 8000}"),
         (
             workload("resources: {accelerators: {type: H100}}"),
-            "which accelerators these are is said by the `accelerator`",
+            "the `accelerator` of the pool says which model they are",
         ),
         (
             "pools: {gpu: {nodes: 1, accelerator: {model: H100, count: {min: 1}}}}\n",
-            "it is the number in one node; several that would do are a list",
+            "it is the number per node; for alternatives write a list",
         ),
     ],
 )

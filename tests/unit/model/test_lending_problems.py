@@ -63,9 +63,10 @@ def test_what_serves_and_can_not_borrow(more: dict[str, Any], path: str, words: 
 
 def test_what_sleeps_borrows_nothing() -> None:
     sleeping = {**SERVES, "replicas": {"min": 0, "max": 4}}
-    assert ("workloads.job.replicas.min", "with `burst` at least 1: what sleeps borrows nothing") in problems(
-        POOL, kind="inference", **sleeping
-    )
+    assert (
+        "workloads.job.replicas.min",
+        "with `burst` it must be at least 1: a workload without replicas borrows nothing",
+    ) in problems(POOL, kind="inference", **sleeping)
 
 
 def test_no_workload_is_called_as_the_deployment_on_lent_nodes() -> None:

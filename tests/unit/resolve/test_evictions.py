@@ -27,7 +27,7 @@ def of(nodes: Any, kind: str, pool: dict[str, Any] | None = None, **workload: An
 
 
 def notes(resolution: Resolution) -> list[str]:
-    return [each for each in resolution.notes if "autoscaler of nodes may" in each or "may move it" in each]
+    return [each for each in resolution.notes if "node autoscalers from evicting" in each or "may evict it" in each]
 
 
 @pytest.mark.parametrize("kind", ["training", "batch"])
@@ -52,7 +52,7 @@ def test_what_serves_may_move_and_its_only_pod_is_missed() -> None:
     assert resolution.deployment is not None
     assert not resolution.deployment.workload("fit").stays_on_node
     (note,) = notes(resolution)
-    assert "raise the least replicas to 2" in note
+    assert "raise `replicas`, or its `min`, to at least 2" in note
 
 
 @pytest.mark.parametrize(

@@ -55,19 +55,19 @@ def test_a_gang_is_held_by_our_own_program(environment: dict[str, Any], facts: F
 def test_what_others_hold_they_hold_alone(override: dict[str, Any], holder: str) -> None:
     resolution = with_gang(AWS, **override)
     assert not is_held(resolution)
-    assert f"start together as far as {holder}" in note(resolution)
+    assert f"start together if {holder}" in note(resolution)
 
 
 def test_where_an_autoscaler_brings_the_nodes_nothing_is_held() -> None:
     resolution = with_gang(AWS, nodes={"min": 2, "max": 6})
     assert not is_held(resolution)
-    assert "pods that are held don't count as waiting" in note(resolution)
+    assert "held pods don't count as waiting" in note(resolution)
 
 
 def test_who_may_not_see_all_pods_can_let_no_program_see_them() -> None:
     resolution = with_gang(DC, facts=Facts(nodes=NODES))
     assert not is_held(resolution)
-    assert "grant `list` on `pods` in a ClusterRole" in note(resolution)
+    assert "grant it `list` on `pods` in a ClusterRole" in note(resolution)
 
 
 @pytest.mark.parametrize("nodes", [NODES, ()], ids=["its nodes are given", "its nodes are made"])
@@ -78,7 +78,9 @@ def test_who_may_not_make_what_it_takes_gets_the_gang_without_the_hold(nodes: tu
     resolution = with_gang(DC if nodes else AWS, facts=facts)
     assert not is_held(resolution)
     assert "start one by one, as they find nodes" in note(resolution)
-    assert "for which it lacks: create clusterroles.rbac.authorization.k8s.io" in note(resolution)
+    assert "rights that the program which would hold them needs: create clusterroles.rbac.authorization.k8s.io" in note(
+        resolution
+    )
 
 
 def with_groups(nodes: Any = 4, **override: Any) -> Resolution:
@@ -96,13 +98,15 @@ def test_groups_of_what_serves_are_held_as_gangs_are() -> None:
     resolution = with_groups()
     assert is_held(resolution)
     assert "start together: meshctl's program in the cluster" in note_on_groups(resolution)
-    assert note_on_groups(resolution).endswith("; groups that came up without it start so once they get another image")
+    assert note_on_groups(resolution).endswith(
+        "; groups that are up without it do so from their next change of image on"
+    )
 
 
 def test_groups_are_left_to_others_and_to_autoscalers_as_gangs_are() -> None:
     resolution = with_groups(pod={"schedulerName": "volcano"})
     assert not is_held(resolution)
-    assert "as far as the scheduler volcano" in note_on_groups(resolution)
+    assert "start together if the scheduler volcano" in note_on_groups(resolution)
     resolution = with_groups({"min": 4, "max": 6})
     assert not is_held(resolution)
     assert "start one by one" in note_on_groups(resolution)

@@ -82,7 +82,7 @@ def test_claims_count_pods() -> None:
 
 def test_check_says_what_the_cluster_can_not_do() -> None:
     notes = [note for note in of_pool(4, DC, llama=llama(2, 2)).notes if "llama" in note]
-    assert any("without a controller for groups of pods" in note for note in notes)
+    assert any("the cluster has no controller for groups of pods" in note for note in notes)
     assert not any("without `health`" in note for note in notes)
     unasked = {key: value for key, value in llama(2, 2).items() if key != "health"}
     assert any("without `health` nobody notices" in note for note in of_pool(4, DC, llama=unasked).notes)

@@ -136,7 +136,7 @@ def test_a_gang_is_left_to_kai() -> None:
     assert any("`elastic` has no effect where KAI Scheduler" in note for note in resolution.notes)
     assert not resolution.deployment.workload("pretrain").held_together
     assert any(
-        "as far as KAI Scheduler of release 0.15 or newer, in its queue m.train, sees" in note
+        "start together if KAI Scheduler of release 0.15 or newer, in its queue m.train, ensures it" in note
         for note in resolution.notes
     )
 
@@ -146,12 +146,12 @@ def test_all_of_a_burst_job_is_borrowed_and_it_is_said() -> None:
 
 
 def test_what_a_job_must_do_at_its_signal_is_said() -> None:
-    assert any("one that ends with 0 at its signal has done its work" in note for note in with_kai().notes)
-    assert not any("ends with 0" in note for note in with_kai(DC).notes)
+    assert any("A pod that exits with 0 on the signal to end counts as completed" in note for note in with_kai().notes)
+    assert not any("exits with 0" in note for note in with_kai(DC).notes)
 
 
 def test_runai_is_refused_with_what_to_do() -> None:
     with pytest.raises(ValidationError, match="Run:ai makes the queues of its projects itself"):
         with_kai({**DC, "lending": {"by": "runai"}})
-    with pytest.raises(ValidationError, match="goes with `by: kai`"):
+    with pytest.raises(ValidationError, match="can only be used with `by: kai`"):
         with_kai({**DC, "lending": {"by": "kueue", "nodePool": "gpus"}})

@@ -132,11 +132,11 @@ def test_unequal_pools_lend_each_other_nothing_and_it_is_said() -> None:
     )
     assert resolution.deployment is not None, resolution.gaps
     assert resolution.deployment.workload("sweep").lenders == ()
-    assert any("nobody borrows them" in note for note in resolution.notes)
-    assert any("it runs there alone" in note for note in resolution.notes)
+    assert any("its nodes are lent to nobody" in note for note in resolution.notes)
+    assert any("`burst` has no effect" in note for note in resolution.notes)
 
 
 def test_the_note_says_who_is_ended_and_that_no_budget_is_asked() -> None:
     (note,) = (each for each in lent().notes if each.startswith("pool/serve"))
     assert "lends up to 2 idle nodes to sweep" in note
-    assert "Disruption budgets are not asked" in note
+    assert "PodDisruptionBudgets are not respected then" in note

@@ -233,7 +233,7 @@ def test_a_weka_cluster_that_exists_gets_clients_alone() -> None:
     assert mesh.joined is not None
     assert (mesh.joined.cluster, mesh.joined.namespace, mesh.pool, mesh.nodes) == ("main", "weka", "", 0)
     assert mesh.joined.csi_driver == "csi.weka.io"
-    assert any("name the cluster's own as `neuralMesh.image`" in note for note in resolution.notes)
+    assert any("set `neuralMesh.image` to the image of the cluster" in note for note in resolution.notes)
     assert (mesh.drives, mesh.compute, mesh.sign_drives, mesh.client.containers) == (None, None, "", 2)
     assert resolution.storage_as["s"] == "NeuralMesh of the WEKA cluster weka/main"
     assert deployment.pool("p").disk_gib == 0

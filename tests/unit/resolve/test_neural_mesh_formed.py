@@ -35,12 +35,12 @@ def test_nodes_with_data_do_not_go() -> None:
     found = gap(resolved_again(8, grown), "storage/s")
     assert (found.wanted, found.best) == (
         "a WEKA cluster of 8 nodes",
-        "what is up has 12, and each node that goes takes the data on its drives along",
+        "the one that is up has 12, and removing a node loses the data on its drives",
     )
     assert found.hint == "write `nodes: 12`, or more; meshctl moves no data off a node before it goes"
     wide, mesh = deployed(carried({"p": {**STORE, "nodes": 30}}, AWS))
     assert mesh.least_nodes == 19
-    assert gap(resolved_again(19, wide), "storage/s").best.startswith("what is up has 30")
+    assert gap(resolved_again(19, wide), "storage/s").best.startswith("the one that is up has 30")
 
 
 def test_a_cluster_stays_on_its_machines() -> None:
@@ -125,7 +125,7 @@ PATHS = {"drives": ["/dev/nvme1n1", "/dev/nvme2n1"]}
             RESEARCH,
             {},
             "file systems in WEKA itself (Root)",
-            f"write `neuralMesh.organization` as it was, `name: research`; {ANOTHER}",
+            f"set `neuralMesh.organization` back to `name: research`; {ANOTHER}",
         ),
         ({}, {"udp": True}, "`udp: true`", "write `neuralMesh: {udp: false}`"),
         ({}, {"drives": 2}, "2 drives of each node", "write `neuralMesh: {drives: 4}`"),

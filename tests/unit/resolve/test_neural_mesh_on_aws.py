@@ -108,18 +108,20 @@ def test_small_nodes_take_blocks_too() -> None:
 
 
 def unproven(deployment_notes: tuple[str, ...]) -> list[str]:
-    return [note for note in deployment_notes if "vendor does not name" in note or "weka-nics" in note]
+    return [note for note in deployment_notes if "vendor does not list" in note or "weka-nics" in note]
 
 
 def test_what_nobody_has_said_of_weka_on_such_machines_is_a_note() -> None:
     assert unproven(carried({"p": STORE}, AWS).notes) == []
     l40s = {"p": {"nodes": 6, "accelerator": {"model": "L40S", "count": 8}, "scratch": "7TB"}}
     [note] = unproven(carried(l40s, AWS, {**FILES, "size": "2TiB"}).notes)
-    assert note.startswith("pool/p: WEKA's vendor does not name g6e.48xlarge for its drives")
+    assert note.startswith("pool/p: WEKA's vendor does not list g6e.48xlarge for its drives")
     assert unproven(carried({"p": TRAIN}, AWS).notes) == []
     fabric = {"fabrics": {"fast": {"kind": "rdma", "bandwidth": "3200Gbps", "placement": "cluster"}}}
     efa = {"p": {**TRAIN, "fabric": "fast"}}
     [note] = unproven(carried(efa, AWS, **fabric).notes)
-    assert note.startswith("pool/p: whether WEKA's operator leaves 31 further network interfaces of the fabric alone")
-    assert "must be 14" in note
+    assert note.startswith(
+        "pool/p: not known whether WEKA's operator leaves the 31 other network interfaces of the fabric alone"
+    )
+    assert "of each is 14" in note
     assert unproven(carried(efa, {**AWS, "neuralMesh": {"udp": True}}, **fabric).notes) == []

@@ -25,7 +25,7 @@ def test_file_systems_are_in_an_organization() -> None:
         quota_gib=40 * 1024,
         drive_quota_gib=30 * 1024,
     )
-    assert any("in the organization research, which goes with the cluster" in note for note in resolution.notes)
+    assert any("in the organization research, which is deleted with the cluster" in note for note in resolution.notes)
     _, unlimited = deployed(carried({"p": STORE}, {**AWS, **organization()}))
     assert unlimited.organization is not None
     assert (unlimited.organization.quota_gib, unlimited.organization.drive_quota_gib) == (0, 0)

@@ -70,7 +70,7 @@ def test_who_has_what_the_runtime_gives_may_listen_below_1024(user: str | int, c
 @pytest.mark.parametrize("image", ["redis:8.2.1", "docker.io/library/redis@sha256:" + 64 * "0", "postgres"])
 def test_an_image_with_a_user_of_its_own_is_noted(image: str) -> None:
     (note,) = notes(CW, image=image)
-    assert "belong to a user of its own" in note
+    assert "belong to the image's own user" in note
     assert "write `user: 999`" in note
     assert notes(CW, image=image, user=999) == notes(CW, image=image, user="image") == []
 
@@ -151,8 +151,8 @@ def test_vllm_is_told_to_wait_for_open_requests() -> None:
 def test_a_load_balancer_that_does_not_wait_is_noted() -> None:
     ports = {"http": 8080}
     (note,) = notes(AWS, drain="10m", ports=ports, endpoint=True)
-    assert "10 to 20 s after the last ready pod on it is told to end" in note
-    assert "an answer has the whole 10m only where another pod of the workload is on the same node" in note
+    assert "10 to 20 s after the last ready pod on a node begins to terminate" in note
+    assert "requests get the whole 10m only if another pod of the workload is on the same node" in note
     (note,) = notes(AWS, kind="inference", ports=ports, endpoint=True)
-    assert "an answer has the whole 5m only" in note, "which is what it gets where the mesh says nothing"
+    assert "requests get the whole 5m only" in note, "which is what it gets where the mesh says nothing"
     assert notes(AWS, ports=ports, endpoint=True) == notes(CW, drain="10m", ports=ports, endpoint=True) == []

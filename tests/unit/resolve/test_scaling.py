@@ -63,7 +63,7 @@ def test_where_more_nodes_must_come_check_says_so() -> None:
 
 def test_a_range_that_nobody_of_ours_moves_is_said() -> None:
     notes = with_pool(3, scaled(1, 6, scale=None)).notes
-    assert any("without `scale` nothing of meshctl moves its replicas between 1 and 6" in each for each in notes)
+    assert any("without `scale` meshctl does not change its replicas between 1 and 6" in each for each in notes)
 
 
 def test_cpu_needs_a_cluster_that_measures_it() -> None:
@@ -98,7 +98,7 @@ def test_what_may_sleep_starts_with_one_replica_and_has_room_and_a_price_for_it(
     chat = found.deployment.workload("chat")
     assert (chat.replicas, chat.most_replicas, chat.has_range, chat.lower_bound) == (1, 1, True, 0)
     assert chat.model_copy(update={"least_while_moving": 1}).lower_bound == 1
-    (note,) = [each for each in found.notes if "has no replica once it was idle for 5m" in each]
+    (note,) = [each for each in found.notes if "scales to zero after 5m without requests" in each]
     assert "Its node stays, and costs" in note
 
 

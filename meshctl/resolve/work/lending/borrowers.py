@@ -23,6 +23,6 @@ def lenders_of(workload: Workload, pools: Mapping[str, Pool]) -> tuple[str, ...]
 def alone(workload: Workload) -> str:
     """The note on a burst job to which nobody can lend."""
     return (
-        f"workload/{workload.name}: has `burst`, and no other pool lends nodes with the hardware and the fabric of pool"
-        f" {workload.pool}: it runs there alone"
+        f"workload/{workload.name}: `burst` has no effect: no other pool lends nodes with the hardware and the fabric"
+        f" of pool {workload.pool}"
     )

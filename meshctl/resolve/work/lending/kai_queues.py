@@ -129,9 +129,9 @@ def notes(workloads: Iterable[Workload], pools: Iterable[Pool], counter: Counter
             yield _of_burst(workload, by_name)
         if workload.lenders:
             yield (
-                f"workload/{workload.name}: KAI Scheduler deletes its pods to take nodes back: one that ends with 0 at"
-                " its signal has done its work, as Kubernetes sees it, and is not started again; let it end with"
-                " another code (143 for SIGTERM)"
+                f"workload/{workload.name}: KAI Scheduler deletes its pods to take nodes back. A pod that exits with 0"
+                " on the signal to end counts as completed, and is not started again: let the program exit with another"
+                " code (143 for SIGTERM)"
             )
 
 

@@ -231,15 +231,15 @@ def _of_lender(pool: Pool, borrowers: list[Workload]) -> Iterator[str]:
     at = f"pool/{pool.name}"
     if not borrowers:
         yield (
-            f"{at}: lends nodes, and nothing of another pool with such nodes has `burst: true` and needs them: nobody"
-            " borrows them"
+            f"{at}: its nodes are lent to nobody: no workload with `burst: true` of another pool with such nodes needs"
+            " them"
         )
         return
     names = ", ".join(each.name for each in borrowers)
     yield (
-        f"{at}: lends up to {pluralize(pool.lends_nodes, 'idle node')} to {names}, at no cost of their own; what"
-        " borrows is ended, with the grace of its pods, as soon as the pool's own workloads need the node. Disruption"
-        " budgets are not asked"
+        f"{at}: lends up to {pluralize(pool.lends_nodes, 'idle node')} to {names}, at no extra cost; borrowers"
+        " are stopped, with the grace period of their pods, as soon as the pool's own workloads need the node."
+        " PodDisruptionBudgets are not respected then"
     )
     if pool.nodes_max > pool.nodes:
         yield (

@@ -21,9 +21,10 @@ def notes(deployment: Deployment) -> Iterator[str]:
         return
     for workload in (each for each in deployment.workloads if each.is_grouped):
         text = (
-            f"workload/{workload.name}: without a controller for groups of pods (LeaderWorkerSet) in the cluster a rank"
-            " that ends is started again alone, not with its group: the program must take it up again, or end, too."
-            f" Once it is installed (`{INSTALL}`), the controller keeps groups that come up from then on"
+            f"workload/{workload.name}: the cluster has no controller for groups of pods (LeaderWorkerSet), so a rank"
+            " that ends is restarted alone, without its group: the program must let it rejoin, or end as well. To"
+            f" restart whole groups, install the controller (`{INSTALL}`): it manages the groups that come up from then"
+            " on"
         )
         yield text
         if workload.health is None:

@@ -26,9 +26,9 @@ def notes(workload: Workload) -> Iterator[str]:
     uid = _OWN_USERS.get(image_names.official_name(workload.image))
     if uid is not None:
         yield (
-            f"workload/{workload.name}: the folders of the image {workload.image} belong to a user of its own, and its"
-            f" pods run as another, who can write to mounts alone: write `user: {uid}` (an image on Alpine has another"
-            " number), or `user: image`, which starts it as its makers do"
+            f"workload/{workload.name}: the folders of the image {workload.image} belong to the image's own user, but"
+            f" its pods run as another one, which can write only to mounts: write `user: {uid}` (another number in"
+            " images on Alpine), or `user: image` to run as the user that the image names"
         )
     if any(_SSHD.search(text) for text in (*workload.command, *workload.args)):
         yield (

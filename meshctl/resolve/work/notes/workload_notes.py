@@ -52,9 +52,9 @@ def notes(
         # of such a target (ELB user guide, "Connection termination for unhealthy targets"), and the cluster's own
         # controller can't tell it otherwise (github.com/kubernetes/cloud-provider-aws, pull 1214: two attributes alone)
         yield (
-            f"workload/{workload.name}: the load balancer here ends the connections of a node 10 to 20 s after the last"
-            " ready pod on it is told to end, whatever `drain` says: an answer has the whole"
-            f" {seconds_text(_drain_s(workload))} only where another pod of the workload is on the same node, or once"
+            f"workload/{workload.name}: 10 to 20 s after the last ready pod on a node begins to terminate, the load"
+            " balancer here closes that node's connections, whatever `drain` says: requests get the whole"
+            f" {seconds_text(_drain_s(workload))} only if another pod of the workload is on the same node, or once"
             ' an attribute of the load balancer\'s target groups is set: docs/mesh.md, "The end of a pod"'
         )
     has_own_balancers = platform.cluster.made is not None or platform.load_balancers.tell_access

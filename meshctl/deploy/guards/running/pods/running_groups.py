@@ -49,8 +49,8 @@ def _notes(wanted: Deployment, running: Deployment, state: StackState) -> Iterat
             )
         elif not workload.held_together and _is_held_now(running, workload, state):
             yield (
-                f"{of_groups} its groups are replaced, as they are held no longer: the number of nodes of pool"
-                f" {workload.pool} follows what waits for them, and pods that are held don't count as waiting"
+                f"{of_groups} its groups are replaced, as they are held no longer: pool {workload.pool} grows for pods"
+                " that wait for a node, and held pods don't count as waiting"
             )
 
 

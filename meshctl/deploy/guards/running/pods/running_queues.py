@@ -52,7 +52,8 @@ def notes_on_node_pools(running: Deployment, up: Deployment | None) -> tuple[str
     names = {workload.name for workload in up.workloads if workload.is_job and workload.kai_queue}
     where = f"into the node pool {running.kai.node_pool}" if running.kai.node_pool else "out of its node pool"
     return tuple(
-        f"workload/{each.name}: runs anew, as `lending.nodePool` brings it and its queue {where} of KAI Scheduler"
+        f"workload/{each.name}: is started again, because `lending.nodePool` moves it and its queue {where} of KAI"
+        " Scheduler"
         for each in running.workloads
         if each.name in names and each.kai_queue and each.runs
     )
@@ -62,10 +63,10 @@ def _note(environment: str, workload: Workload, wish: str) -> str:
     again = f"`meshctl restart {workload.name} --env {environment}` runs it again"
     at = f"workload/{workload.name}"
     if not workload.kai_queue:
-        return f"{at} goes on, and KAI Scheduler counts it from its next start on: {again}, in the queue {wish}"
+        return f"{at} keeps running; KAI Scheduler counts it only after its next start: {again}, in the queue {wish}"
     of_kueue = f"in the queue {workload.queue} of Kueue" if workload.queue else "without a queue"
     where = f"in the queue {wish}" if wish else of_kueue
-    return f"{at} stays in the queue {workload.kai_queue} of KAI Scheduler that it was made for: {again} {where}"
+    return f"{at} keeps the queue {workload.kai_queue} of KAI Scheduler with which its Job was created: {again} {where}"
 
 
 def _as_it_is_up(deployment: Deployment, workload: Workload, before: Spec | None) -> Workload:
