@@ -8,7 +8,8 @@ import pytest
 
 from providers.aws.client import AwsClients, Settings
 from providers.aws.rows_engine import calls
-from providers.aws.rows_engine.calls import Call, Caller
+from providers.aws.rows_engine.calls import Caller
+from providers.aws.rows_engine.row import Call
 from providers.plugin.provider import ProviderError
 from tests.unit.providers.provider_clock import Time
 
