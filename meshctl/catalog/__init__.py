@@ -141,8 +141,11 @@ class ByPlatform(Mapping[str, tuple[_Row, ...]]):
 
 
 def _unreadable(provider: str, error: Exception) -> PlatformError:
+    """A function of a package reports what it raised as a PlatformError, which is about the function; the cause of that
+    is about the file."""
     source = registry.installed().sources[provider]
-    why = str(error) if isinstance(error, data_files.DataFileError) else f"{type(error).__name__}: {error}"
+    cause = error.__cause__ if isinstance(error, PlatformError) and error.__cause__ else error
+    why = str(cause) if isinstance(cause, data_files.DataFileError) else f"{type(cause).__name__}: {cause}"
     return registry.Unusable(provider, source, f"its machine types and prices can't be read: {why}").error()
 
 
@@ -176,16 +179,23 @@ def _machines(platform: Platform) -> tuple[Machine, ...] | None:
 
 
 def machines_of(provider: str, file: Traversable) -> tuple[Machine, ...]:
-    """The rows of a platform's YAML file, as `meshctl/catalog/aws.yaml` has them."""
+    """The rows of a platform's YAML file, as `meshctl/catalog/aws.yaml` has them. Raises: DataFileError."""
     document = data_files.read(file)
-    return tuple(_machine(provider, name, row, document) for name, row in document["machines"].items())
+    machines: list[Machine] = []
+    with data_files.mistakes_in(file.name):
+        rows = list(document["machines"].items())
+    for name, row in rows:
+        with data_files.mistakes_in(f"the machine type {name} in {file.name}"):
+            machines.append(_machine(provider, name, row, document))
+    return tuple(machines)
 
 
 def storage_prices_of(provider: str, file: Traversable) -> tuple[StoragePrice, ...]:
-    """A platform's rows of a YAML file, as `meshctl/catalog/storage.yaml` has them."""
+    """A platform's rows of a YAML file, as `meshctl/catalog/storage.yaml` has them. Raises: DataFileError."""
     document = data_files.read(file)
-    rows = (row for row in document["services"] if row["provider"] == provider)
-    return tuple(StoragePrice(**_with_source_text(row, document)) for row in rows)
+    with data_files.mistakes_in(file.name):
+        rows = (row for row in document["services"] if row["provider"] == provider)
+        return tuple(StoragePrice(**_with_source_text(row, document)) for row in rows)
 
 
 def _with_source_text(row: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ gives each source once, in words under `sources`, and its rows name one by a tag
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -29,6 +30,20 @@ def read(file: Traversable) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise DataFileError(f"{file.name} has no keys at its top: it is {type(document).__name__}")
     return document
+
+
+@contextmanager
+def mistakes_in(place: str) -> Iterator[None]:
+    """What goes wrong within, while values are taken apart, is a mistake of `place`: a file, or a row of one. Raises:
+    DataFileError."""
+    try:
+        yield
+    except DataFileError as error:
+        raise DataFileError(f"{place}: {error}") from error
+    except KeyError as error:
+        raise DataFileError(f'{place} lacks the key "{error.args[0]}"') from error
+    except (TypeError, AttributeError, ValueError, LookupError) as error:
+        raise DataFileError(f"{place} has a value of another form: {error}") from error
 
 
 def read_own(name: str) -> dict[str, Any]:

@@ -221,18 +221,31 @@ def test_a_package_without_a_name_is_found_all_the_same(tmp_path: Path, metadata
     assert found_in(tmp_path).sources == {"acme": "platform_acme:PLATFORM"}
 
 
-@pytest.mark.parametrize("rows", [None, "machines: {x: {cpu_cores: 1}}\n", "machines: {x: [\n"])
-def test_machines_that_cant_be_read_are_an_error_of_that_platform_alone(tmp_path: Path, rows: str | None) -> None:
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        (None, "machines.yaml can't be read: "),
+        ("machines: {x: {cpu_cores: 1}}\n", 'the machine type x in machines.yaml lacks the key "memory_gib"'),
+        ("machines: {x: 1}\n", "the machine type x in machines.yaml has a value of another form: "),
+        ("machines: {x: [\n", "machines.yaml can't be read: "),
+        ("sources: {}\n", 'machines.yaml lacks the key "machines"'),
+    ],
+)
+def test_machines_that_cant_be_read_are_an_error_of_that_platform_alone(
+    tmp_path: Path, rows: str | None, why: str
+) -> None:
     file = install(tmp_path) / acme_platform.PACKAGE / "machines.yaml"
     file.unlink() if rows is None else file.write_text(rows)
     with installed(tmp_path):
         catalog = load_catalog()
         assert catalog.machine("aws", "p5.48xlarge")
         assert catalog.storage["aws"]
-        for ask in (lambda: catalog.machine("acme", "cpu32"), lambda: catalog.storage_price("acme", "object", "")):
-            with pytest.raises(PlatformError, match=r'the platform "acme" of platform-acme 1\.0') as caught:
-                ask()
-            assert caught.value.why.startswith("its machine types and prices can't be read: ")
+        with pytest.raises(PlatformError, match=r'the platform "acme" of platform-acme 1\.0') as caught:
+            catalog.machine("acme", "cpu32")
+        assert caught.value.why.startswith(f"its machine types and prices can't be read: {why}")
+        with pytest.raises(PlatformError, match=r'the platform "acme" of platform-acme 1\.0') as caught:
+            catalog.storage_price("acme", "object", "")
+        assert caught.value.why.startswith("its machine types and prices can't be read: machines.yaml ")
 
 
 @pytest.mark.parametrize(

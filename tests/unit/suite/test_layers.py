@@ -14,7 +14,6 @@ ROOT = Path(__file__).parents[3]
 PYPROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETTINGS: Final[dict[str, Any]] = PYPROJECT["tool"]["importlinter"]
 IN_ANOTHER: Final = {
-    "meshctl.platforms": "its modules are layers of the first contract, which names them one by one",
     "meshrag.stores": "the package chooses one of its two modules, which import what it says of a store",
 }
 
