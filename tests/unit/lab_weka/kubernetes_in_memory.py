@@ -86,6 +86,7 @@ class Kubernetes:
         self.client = AsyncClient(Target("http://api"), transport=httpx.MockTransport(self.answer))
         self.uids = 0
         self.forbidden = ""  # the path at which nothing may be made
+        self.looks_again_s: float | None = None  # when the operator looks again without a change
 
     def put(self, collection: str, *items: Object) -> None:
         for item in items:
@@ -192,7 +193,7 @@ class Kubernetes:
             for operation in now.operations:
                 await policies.step_operation(now, operation)
             for cluster in now.clusters:
-                await clusters.step(now, cluster)
+                self.looks_again_s = await clusters.step(now, cluster)
             for client in now.clients:
                 await clients.step(now, client)
             await self.provisioner.step(now)

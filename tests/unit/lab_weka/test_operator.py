@@ -66,6 +66,17 @@ def test_a_cluster_goes_through_each_state(kubernetes: Kubernetes) -> None:
     assert kubernetes.get(CLUSTER)["status"] == status  # nothing is written that has not changed
 
 
+def test_what_its_api_alone_changes_shows_without_a_change_in_kubernetes(kubernetes: Kubernetes) -> None:
+    ready(kubernetes)
+    kubernetes.look()
+    assert kubernetes.get(CLUSTER)["status"]["stats"]["alertsCount"] == 1  # it has no licence
+    assert kubernetes.looks_again_s is not None
+    (system,) = kubernetes.registry.systems.values()
+    system.licence = f"licence of {system.guid}"
+    kubernetes.look()
+    assert kubernetes.get(CLUSTER)["status"]["stats"]["alertsCount"] == 0
+
+
 def test_signed_drives_show_on_the_node(kubernetes: Kubernetes) -> None:
     kubernetes.put(world.POLICIES, sign_drives())
     kubernetes.look()

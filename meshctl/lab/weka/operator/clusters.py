@@ -34,6 +34,9 @@ from meshctl.lab.weka.operator.world import (
 
 Object = dict[str, Any]
 STEP_S: Final = 0.3  # for which a state stands at least, so that whoever watches sees it
+# What its REST API changes (a licence, capacity that is taken) is no change of an object in Kubernetes: the status of
+# what runs is read again by itself.
+READ_EVERY_S: Final = 2.0
 _SECRETS: Final = "/api/v1/secrets"
 _NEVER_S: Final = 3600.0
 
@@ -54,7 +57,7 @@ async def step(world: World, cluster: Object) -> float | None:
     await _report_containers(world, wanted)
     before = (cluster.get("status") or {}).get("status")
     after = await _report(world, cluster, wanted, is_rolling=is_rolling)
-    return STEP_S if after != before or after == status.STARTING else None
+    return STEP_S if after != before or after == status.STARTING else READ_EVERY_S
 
 
 async def _report(world: World, cluster: Object, wanted: list[Container], *, is_rolling: bool) -> str:
