@@ -166,6 +166,14 @@ class Client:
 
     def _once(self, request: Request, authorization: str) -> httpx2.Response:
         headers = connecting.headers(request, authorization)
+        try:
+            return self._sent(request, headers)
+        except httpx2.HTTPError as error:
+            if not connecting.may_be_sent_again(request, error):
+                raise
+        return self._sent(request, headers)
+
+    def _sent(self, request: Request, headers: Mapping[str, str]) -> httpx2.Response:
         query = dict(request.query)
         return self._http.request(request.method, request.path, params=query, content=request.content, headers=headers)
 

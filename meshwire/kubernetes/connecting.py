@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -64,6 +65,22 @@ def result(response: httpx2.Response) -> Json:
 def text(response: httpx2.Response) -> str:
     """Of what is no object. Raises: ApiError."""
     return requests.text(response.status_code, response.content, response.headers.get("Content-Type", ""))
+
+
+def may_be_sent_again(request: Request, error: httpx2.HTTPError) -> bool:
+    """Whether TLS failed, other than by a certificate that is not trusted, and the server can't have acted on the
+    request: the handshake failed, or the request only reads. With TLS 1.3 a client takes a handshake to be done before
+    the server refuses it."""
+    broken = next((each for each in _causes(error) if isinstance(each, ssl.SSLError)), None)
+    if broken is None or isinstance(broken, ssl.SSLCertVerificationError):
+        return False
+    return isinstance(error, httpx2.ConnectError) or request.method == "GET"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def no_answer(target: Target, error: Exception) -> NoAnswerError:
