@@ -120,6 +120,7 @@ def test_too_few_drives_leave_a_cluster_waiting(kubernetes: Kubernetes) -> None:
 def test_a_cluster_may_start_with_fewer_drives_where_it_says_so(kubernetes: Kubernetes) -> None:
     kubernetes.get("/api/v1/nodes/n5")["metadata"]["annotations"][drives.HARDWARE] = "2x7680"
     ready(kubernetes, startIoConditions={"minNumDrives": 20})
+    assert kubernetes.get(CLUSTER)["status"]["printer"]["drives"] == "20/20/24"  # those of five nodes
 
 
 def test_without_signed_drives_no_drive_container_starts(kubernetes: Kubernetes) -> None:
