@@ -94,9 +94,9 @@ def is_run(path: tuple[str, ...], lists: frozenset[tuple[str, ...]]) -> bool:
 
 COMMANDS = list(commands(typer.main.get_command(app)))
 # `lab` is what the lab's fixture runs, with arguments that it puts together
-WITHOUT_ENVIRONMENT = {("schema",), ("blueprint", "list"), ("blueprint", "show"), ("lab", "up"), ("lab", "down")} | {
-    ("lab", "status"),
-    ("lab", "env"),
+WITHOUT_ENVIRONMENT = {
+    tuple(command.split())
+    for command in ("schema", "blueprint list", "blueprint show", "lab up", "lab down", "lab status", "lab env")
 }
 
 
