@@ -26,7 +26,8 @@ _COMPUTE: Final = "computing of one step"
 _ALL_REDUCE: Final = "gradients exchanged in one step"
 _CHECKPOINT: Final = "checkpoint written"
 
-# 419 unexpected interruptions in 54 days on 16,384 GPUs ("The Llama 3 Herd of Models", section 3.3.4, from memory)
+# 419 unexpected interruptions in 54 days on 16,384 GPUs: Meta's paper "The Llama 3 Herd of Models", as reported by
+# datacenterdynamics.com (read 2026-11-30)
 _GPU_HOURS_BETWEEN_FAILURES: Final = 50_000
 _STATE_BYTES: Final = 16  # per parameter with Adam: weights and gradients in 16 bit, master copy, two moments
 _LONG: Final = 0.05  # a checkpoint that takes more of the time than this is the bottleneck
