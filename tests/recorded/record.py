@@ -69,6 +69,8 @@ environments:
 dns: {provider: route53, zone: example.com, ttl: 1s}
 secrets: {hf-token: {env: HF_TOKEN}}
 """
+# of vCPUs, by their codes: a new account may run no GPU machine. Labs before 0.2.0 know of no quotas.
+QUOTAS = '{"L-417A185B": 10000, "L-1216C47A": 10000}'
 
 
 def main() -> None:
@@ -83,6 +85,7 @@ def main() -> None:
     (folder / "mesh.yaml").write_text(MESH)
     (folder / "environments.yaml").write_text(ENVIRONMENTS)
     meshctl(folder, "lab", "up")
+    (work / "lab/quotas.json").write_text(QUOTAS)
     try:
         from meshctl.lab import environment
         from meshctl.lab.state import Lab

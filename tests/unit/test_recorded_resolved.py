@@ -25,7 +25,9 @@ LEARNED = {
     "object_stores": ("price", "endpoint", "addressing"),
     "blocks": ("price",),
 }
-# What is decided otherwise than by the versions that were recorded, which started a second pod of `chat` in a roll-out
+# What `up` decides by whether something is up already, and says in the deployment since 0.2.0.
+DECIDED_BY_UP = {"endpoints": ("access", "own_nodes_only"), "workloads": ("drain_s",)}
+# What is decided otherwise than by versions before 0.2.0, which started a second pod of `chat` in a roll-out
 # although the node has no room for it, and gave up after 40 minutes whatever was copied before its start. The next `up`
 # changes the Deployment's strategy and its deadline, which replaces no pod.
 DECIDED_LATER = {"chat": {"roll_out": "old-first", "staging_s": 4399}}
@@ -61,9 +63,16 @@ def with_learned(now: Deployment, before: dict[str, Any]) -> dict[str, Any]:
     for key, learned in LEARNED.items():
         for item, recorded_item in zip(document[key], before[key], strict=True):
             item.update({name: recorded_item[name] for name in learned})
-    for workload in document["workloads"]:
+    for key, decided in DECIDED_BY_UP.items():
+        for item, recorded_item in zip(document[key], before[key], strict=True):
+            item.update({name: recorded_item[name] for name in decided if name in recorded_item})
+    if "maker" in before["cluster"]:  # since 0.2.0: whoever ran the first `up` on AWS
+        document["cluster"]["maker"] = before["cluster"]["maker"]
+    for workload, recorded_workload in zip(document["workloads"], before["workloads"], strict=True):
         for name, value in DECIDED_LATER.get(workload["name"], {}).items():
-            assert workload.pop(name) == value
+            assert workload[name] == value
+            if name not in recorded_workload:
+                del workload[name]
     return document
 
 
