@@ -98,9 +98,7 @@ def check(path: Path, plan: Plan) -> None:
     if saved_plan.environment != plan.environment:
         raise StalePlanError(f"the plan is for {saved_plan.environment}, not for {plan.environment}", hint=again)
     if saved_plan.digest != plan.digest:
-        raise StalePlanError(
-            "the mesh has changed since the plan was made", why="the digest of the resolved mesh differs", hint=again
-        )
+        raise _other_digest(saved_plan.made_by, again)
     unseen = sorted({*plan.data_at_risk} - {*saved_plan.data_at_risk})
     if unseen:
         raise StalePlanError(
@@ -116,6 +114,19 @@ def check(path: Path, plan: Plan) -> None:
             why=f"the changes are no longer the same for: {', '.join(differing)}",
             hint=again,
         )
+
+
+def _other_digest(made_by: str, hint: str) -> StalePlanError:
+    """What another version of meshctl resolves from the same files can differ, too: by a default, or a new field."""
+    why = "the digest of the resolved mesh differs"
+    if made_by == OWN.made_by:
+        return StalePlanError("the mesh has changed since the plan was made", why=why, hint=hint)
+    maker = f"meshctl {made_by}" if made_by else "an older meshctl"
+    return StalePlanError(
+        "the mesh, or what meshctl makes of it, has changed since the plan was made",
+        why=f"{why}; the plan was made by {maker}, and this is {OWN.made_by}",
+        hint=hint,
+    )
 
 
 def _read(path: Path) -> SavedPlan:

@@ -158,7 +158,7 @@ class Documented(Plan):
 def test_a_saved_plan_is_applied_or_stale(version: str) -> None:
     path = RECORDED / version / "plan.json"
     plan_file.check(path, as_now(version))
-    with pytest.raises(StalePlanError, match="the mesh has changed"):
+    with pytest.raises(StalePlanError, match="the mesh, or what meshctl makes of it, has changed"):
         plan_file.check(path, as_now(version, digest="another"))
 
 

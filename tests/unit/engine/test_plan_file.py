@@ -11,8 +11,8 @@ import pytest
 from meshctl.changes import Plan
 from meshctl.changes.grouping import group
 from meshctl.deploy import plan_file
-from meshctl.errors import FileError, NewerVersionError, UsageError
-from meshctl.model.persisted import SCHEMA
+from meshctl.errors import FileError, NewerVersionError, StalePlanError, UsageError
+from meshctl.model.persisted import OWN, SCHEMA
 
 FULL = Path("/dev/full")
 
@@ -69,6 +69,22 @@ def test_a_field_that_this_version_can_not_have_written_is_no_newer_version(tmp_
     with pytest.raises(UsageError, match="is not a plan of meshctl") as error:
         plan_file.check(file, plan())
     assert "conditions" in error.value.why
+
+
+@pytest.mark.parametrize(
+    ("made_by", "what", "maker"),
+    [
+        (OWN.made_by, "the mesh has changed since", ""),
+        ("0.1.0", "the mesh, or what meshctl makes of it, has changed since", "made by meshctl 0.1.0, and this is"),
+        ("", "the mesh, or what meshctl makes of it, has changed since", "made by an older meshctl, and this is"),
+    ],
+)
+def test_a_stale_plan_of_another_version_says_so(tmp_path: Path, made_by: str, what: str, maker: str) -> None:
+    file = tmp_path / "plan.json"
+    changed(file, made_by=made_by, digest="other")
+    with pytest.raises(StalePlanError, match=what) as error:
+        plan_file.check(file, plan())
+    assert maker in error.value.why
 
 
 def test_a_plan_without_a_schema_version_is_read(tmp_path: Path) -> None:
