@@ -1,7 +1,7 @@
 """Saved plans: `plan --out FILE`, `up --plan FILE`. EDGE (files).
 
 A saved plan says what `up` may do. `up --plan` makes a new preview and refuses to go on when its changes differ from
-the saved ones, because the mesh or the environment has changed since.
+the saved ones, because the mesh, the environment, or what this version of meshctl makes of them has changed since.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _other_digest(made_by: str, hint: str) -> StalePlanError:
     maker = f"meshctl {made_by}" if made_by else "an older meshctl"
     return StalePlanError(
         "the mesh, or what meshctl makes of it, has changed since the plan was made",
-        why=f"{why}; the plan was made by {maker}, and this is {OWN.made_by}",
+        why=f"{why}; the plan was made by {maker}, and this is meshctl {OWN.made_by}",
         hint=hint,
     )
 
